@@ -1,0 +1,36 @@
+# Two commands on a machine with only Python, gcc and make:
+#   make demo    publish a drive, run the node on it over DDS, leave out/demo/index.html   (INPUT= bag, video or folder)
+#   make test    lint and the test suite; slower ones: make test-slow
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup-done
+export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+
+.PHONY: setup demo test test-slow lint format clean
+
+setup: $(STAMP)
+
+$(STAMP): $(wildcard requirements/*.txt) pyproject.toml setup.py setup.cfg tools/setup.sh
+	PYTHON="$(PYTHON)" VENV="$(VENV)" sh tools/setup.sh
+	@touch $@
+
+demo: setup
+	$(BIN)/oodseg demo --out out/demo $(if $(INPUT),--input "$(INPUT)")
+
+test: setup lint
+	$(BIN)/python -m pytest -m "not slow" test
+
+test-slow: setup
+	$(BIN)/python -m pytest test
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) out build install log

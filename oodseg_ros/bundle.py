@@ -1,0 +1,276 @@
+"""A bundle: a model on disk, the one thing that passes between the offline and the online side.
+
+`models/<name>/` holds `model.yaml` (this file's `ModelCard`), `weights.safetensors` and `golden.npz` (a small input and its
+expected output). Whoever loads a bundle gets verified hashes; the golden frame is checked by `inference.Runner`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from .errors import BundleError, ConfigError
+from .labels import LabelSet, load_labels
+from .paths import models_dir
+
+SCHEMA = 1
+MODEL_FILE = "model.yaml"
+WEIGHTS_FILE = "weights.safetensors"
+GOLDEN_FILE = "golden.npz"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class InputSpec(_Strict):
+    """How an image becomes the network's input.
+
+    The network size follows from the image size: aspect kept, sides rounded to `multiple`, at most `pixels` pixels and never
+    enlarged (`inference.sizes.network_size`). Mean and std are of RGB in [0, 1].
+    """
+
+    channels: Literal[3] = 3
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    pixels: int = Field(gt=0, le=1 << 26)
+    multiple: int = Field(gt=0, le=1024)
+
+
+class Histogram(_Strict):
+    """Counts of inlier scores in equal bins between `low` and `high`; what "normal" looks like to this bundle."""
+
+    low: float
+    high: float
+    counts: list[int] = Field(min_length=2, max_length=4096)
+
+
+class Calibration(_Strict):
+    """What turns raw scores into decisions; travels with the weights.
+
+    Attributes:
+        threshold: raw score above which a pixel is anomalous (strict).
+        table: pairs (raw score, calibrated score in [0, 1]), both non-decreasing; linear between, constant outside.
+        inlier_histogram: scores of inlier pixels on the calibration set.
+        source: the data and the rule that gave these numbers.
+    """
+
+    threshold: float
+    table: list[tuple[float, float]] = Field(min_length=2, max_length=4096)
+    inlier_histogram: Histogram | None = None
+    source: str
+
+    @field_validator("table")
+    @classmethod
+    def _monotone(cls, table: list[tuple[float, float]]) -> list[tuple[float, float]]:
+        array = np.asarray(table)
+        if not np.isfinite(array).all() or (np.diff(array, axis=0) < 0).any() or (array[:, 1] < 0).any() or (array[:, 1] > 1).any():
+            raise ValueError("the score table must be finite, non-decreasing, and end in [0, 1]")
+        return table
+
+    def calibrate(self, score: np.ndarray | float) -> np.ndarray:
+        """Raw scores → [0, 1], float64, same shape; NaN stays NaN."""
+        raw, calibrated = np.asarray(self.table).T
+        return np.interp(score, raw, calibrated)
+
+
+class Metric(_Strict):
+    """One figure with the command that made it."""
+
+    name: str
+    value: float
+    data: str
+    command: str
+
+
+class Licence(_Strict):
+    """Licence of the weights and the terms of the data they were trained on."""
+
+    weights: str
+    data: str = ""
+
+
+class ModelCard(_Strict):
+    """Content of `model.yaml`. Unknown keys are refused."""
+
+    schema_version: Literal[1] = SCHEMA
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    description: str = ""
+    label_set: str
+    network: dict[str, Any]
+    input: InputSpec
+    calibration: Calibration
+    training: dict[str, Any] = Field(default_factory=dict)
+    metrics: list[Metric] = Field(default_factory=list)
+    licence: Licence
+    files: dict[str, str] = Field(default_factory=dict, description="file name → sha256")
+
+    @model_validator(mode="after")
+    def _files_are_plain_names(self) -> ModelCard:
+        for file in self.files:
+            if Path(file).name != file or file in ("", ".", ".."):
+                raise ValueError(f"files: {file!r} is not a plain file name inside the bundle")
+        return self
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle.
+
+    Attributes:
+        path: its folder.
+        card: the content of `model.yaml`.
+        labels: its label set.
+    """
+
+    path: Path
+    card: ModelCard
+    labels: LabelSet
+
+    @property
+    def weights_hash(self) -> str:
+        """sha256 of the weights file, 64 hex digits."""
+        return self.card.files[WEIGHTS_FILE]
+
+    @property
+    def id(self) -> str:
+        """`name@` and the first 12 digits of the weights hash; stands in every prediction, report and diagnostic."""
+        return f"{self.card.name}@{self.weights_hash[:12]}"
+
+    def weights(self) -> dict[str, Any]:
+        """State dict of torch tensors, as stored."""
+        from safetensors.torch import load_file
+
+        return load_file(str(self.path / WEIGHTS_FILE))
+
+    def segmentor(self) -> Any:
+        """The `networks.segmentor.Segmentor` with its weights, float32, in eval mode.
+
+        Raises:
+            BundleError: the weights do not fit the network spec.
+        """
+        from .networks.build import build_segmentor
+
+        segmentor = build_segmentor(self.card.network)
+        state = {key: value.float() if value.is_floating_point() else value for key, value in self.weights().items()}
+        try:
+            segmentor.load_state_dict(state, strict=True)
+        except RuntimeError as error:
+            raise BundleError(f"bundle {self.path}: weights do not fit the network spec: {error}") from error
+        if segmentor.classes != len(self.labels):
+            raise BundleError(
+                f"bundle {self.path}: the network has {segmentor.classes} classes, label set {self.labels.name} has {len(self.labels)}"
+            )
+        return segmentor.eval()
+
+    def golden(self) -> dict[str, np.ndarray]:
+        """`image` uint8 `[H, W, 3]`, `labels` uint8 `[H, W]`, `score` float32 `[H, W]`, made in FP32 by the torch engine."""
+        with np.load(self.path / GOLDEN_FILE, allow_pickle=False) as data:
+            return {key: data[key] for key in ("image", "labels", "score")}
+
+
+def resolve_bundle(name_or_path: str | Path) -> Path:
+    """Folder of a bundle given by path, or by name under the shipped `models/`."""
+    path = Path(name_or_path).expanduser()
+    if (path / MODEL_FILE).is_file() or path.is_absolute() or len(path.parts) != 1:
+        return path
+    return models_dir() / path
+
+
+def load_bundle(name_or_path: str | Path) -> Bundle:
+    """Read and verify a bundle: schema, label set, and the sha256 of every file.
+
+    Raises:
+        BundleError: with what is wrong and what to do.
+    """
+    path = resolve_bundle(name_or_path)
+    file = path / MODEL_FILE
+    if not file.is_file():
+        shipped = models_dir()
+        known = ", ".join(sorted(p.parent.name for p in shipped.glob(f"*/{MODEL_FILE}"))) or "none"
+        raise BundleError(f"no bundle at {path} ({MODEL_FILE} is missing); shipped bundles: {known}")
+    try:
+        data = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BundleError(f"{file} cannot be read: {error}") from error
+    if not isinstance(data, dict):
+        raise BundleError(f"{file} is not a model card")
+    if data.get("schema_version") != SCHEMA:
+        raise BundleError(
+            f"{file} has schema {data.get('schema_version')!r}, this version reads {SCHEMA}; import or train the model again"
+        )
+    try:
+        card = ModelCard.model_validate(data)
+        labels = load_labels(card.label_set)
+    except ValidationError as error:
+        raise BundleError(f"{file}: {_readable(error)}") from error
+    except ConfigError as error:
+        raise BundleError(f"{file}: {error}") from error
+    _verify_files(path, card)
+    return Bundle(path, card, labels)
+
+
+def save_bundle(path: str | Path, card: ModelCard, state: dict[str, Any], golden: dict[str, np.ndarray]) -> Bundle:
+    """Write a bundle and read it back verified. Files get their final names only when they are complete.
+
+    Args:
+        path: its folder, made if absent.
+        card: `files` is filled in here.
+        state: state dict of torch tensors.
+        golden: arrays `image`, `labels`, `score` (see `Bundle.golden`).
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    weights, golden_file, model = (path / f".{name}.part" for name in (WEIGHTS_FILE, GOLDEN_FILE, MODEL_FILE))
+    save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, str(weights))
+    with golden_file.open("wb") as stream:
+        np.savez_compressed(stream, **golden)
+    card = card.model_copy(update={"files": {WEIGHTS_FILE: sha256(weights), GOLDEN_FILE: sha256(golden_file)}})
+    model.write_text(dump_card(card))
+    # model.yaml last: until it is there, the folder is no bundle, and an older one fails its hashes loudly.
+    for temporary, name in ((weights, WEIGHTS_FILE), (golden_file, GOLDEN_FILE), (model, MODEL_FILE)):
+        os.replace(temporary, path / name)
+    return load_bundle(path)
+
+
+def dump_card(card: ModelCard) -> str:
+    """`model.yaml` as text, keys in the order of `ModelCard`."""
+    return yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+
+
+def sha256(file: Path) -> str:
+    """Hex digest of a file's content."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _verify_files(path: Path, card: ModelCard) -> None:
+    for name in (WEIGHTS_FILE, GOLDEN_FILE):
+        if name not in card.files:
+            raise BundleError(f"bundle {path}: {MODEL_FILE} lists no sha256 for {name}")
+    for name, expected in card.files.items():
+        file = path / name
+        if not file.is_file():
+            raise BundleError(f"bundle {path}: {name} is missing")
+        actual = sha256(file)
+        if actual != expected:
+            raise BundleError(
+                f"bundle {path}: {name} was changed or damaged: sha256 is {actual[:12]}…, {MODEL_FILE} says {expected[:12]}…; "
+                "fetch the bundle again, never edit its files by hand"
+            )
+
+
+def _readable(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'model'}: {item['msg']}" for item in error.errors()[:5])

@@ -1,0 +1,33 @@
+"""Errors that are written for the person who reads them: what was wrong, where, what to do.
+
+Everything a user can cause (a bad image, bag, YAML, checkpoint, parameter or engine) raises a subclass of `UserError`.
+The command line prints its text without a traceback; the node logs it once per kind and lives on.
+"""
+
+
+class UserError(Exception):
+    """Something outside the program is wrong; the text says what, where and what to do."""
+
+
+class BundleError(UserError):
+    """A bundle is missing, malformed, tampered with, or of another schema than this version reads."""
+
+
+class ImageError(UserError):
+    """An image or image message cannot be turned into a frame."""
+
+
+class EngineError(UserError):
+    """An inference engine is missing, foreign, or gives other answers than the bundle's golden frame."""
+
+
+class ConfigError(UserError):
+    """A parameter, recipe or label file holds a wrong key, type or value."""
+
+
+class DatasetError(UserError):
+    """A dataset folder has another layout, count or label values than its format says."""
+
+
+class BagError(UserError):
+    """A bag cannot be read, or lacks the topics that were asked for."""

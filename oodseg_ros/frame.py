@@ -1,0 +1,111 @@
+"""The values that flow along the road: camera message → Frame → Prediction → Obstacle → Alert.
+
+All are frozen; arrays in them are treated as read-only by everyone downstream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+UNLABELED = 255
+"""Label id of a pixel without a class; also LabelInfo's unlabeled id, so no class may use it."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One camera image.
+
+    Attributes:
+        image: RGB uint8 `[H, W, 3]`, C-contiguous.
+        stamp_ns: acquisition time in nanoseconds, as the message header states it (not the receive time).
+        camera: name of the camera as configured (`front`), or the file name offline.
+        frame_id: optical frame of the camera (REP-103: z forward, x right, y down); empty offline.
+    """
+
+    image: np.ndarray
+    stamp_ns: int = 0
+    camera: str = "camera"
+    frame_id: str = ""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a bundle says about one frame, at the frame's size.
+
+    Attributes:
+        labels: uint8 `[H, W]`, class ids of the bundle's label set; 255 = unlabeled.
+        score: float32 `[H, W]` anomaly score, higher = more anomalous, unbounded; NaN = not judged.
+        bundle_id: `name@weights-hash` of the bundle that made it.
+    """
+
+    labels: np.ndarray
+    score: np.ndarray
+    bundle_id: str
+
+
+@dataclass(frozen=True)
+class GroundPosition:
+    """Where the foot point of an obstacle meets the ground plane.
+
+    Attributes:
+        position: (x, y, z) in metres in `base_link` (REP-103: x forward, y left, z up).
+        range_min, range_max: interval of the horizontal distance in metres from the pitch uncertainty;
+            `range_max` may be infinite when the upper ray does not meet the ground.
+    """
+
+    position: tuple[float, float, float]
+    range_min: float
+    range_max: float
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """One connected group of anomalous pixels.
+
+    Attributes:
+        box: (x0, y0, x1, y1) in pixels, half open: columns x0..x1-1, rows y0..y1-1.
+        area: number of anomalous pixels.
+        score: calibrated to [0, 1]: the bundle's score table applied to the component's strong pixels.
+        foot: (u, v) pixel of the lowest point, where it is assumed to touch the ground.
+        track_id: stable over frames of one camera; 0 = not tracked.
+        age: number of frames in which this track was seen.
+        ground: position and range interval, or None where geometry is unknown or the foot is above the horizon.
+    """
+
+    box: tuple[int, int, int, int]
+    area: int
+    score: float
+    foot: tuple[float, float]
+    track_id: int = 0
+    age: int = 1
+    ground: GroundPosition | None = None
+
+
+class AlertState(str, Enum):
+    """The three answers. "No message", "nothing there" and "cannot tell" are different things everywhere."""
+
+    CLEAR = "CLEAR"
+    OBSTACLE = "OBSTACLE"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What a consumer may act on, per camera.
+
+    Attributes:
+        state: CLEAR, OBSTACLE or UNKNOWN.
+        reason: short code in snake_case, e.g. `ok`, `obstacle`, `no_image`, `starting`, `decode_failed`.
+        stamp_ns: header stamp of the frame that the state rests on; 0 if there is none.
+        evidence_age_s: seconds from that stamp to now; infinity if there is none.
+        obstacles: the obstacles of that frame; empty unless judged.
+    """
+
+    state: AlertState
+    reason: str
+    stamp_ns: int = 0
+    evidence_age_s: float = float("inf")
+    obstacles: tuple[Obstacle, ...] = ()

@@ -1,0 +1,41 @@
+"""The graph that engines compile: uint8 images in, uint8 labels and float32 score out, so that only bytes cross the bus."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..bundle import InputSpec
+from ..networks.segmentor import Segmentor
+from .sizes import network_size
+
+
+class DeployGraph(nn.Module):
+    """uint8 RGB `[B, H, W, 3]` → (labels uint8 `[B, H, W]`, score float32 `[B, H, W]`), for one fixed H and W.
+
+    Resize to the network size (bilinear, align_corners=False), normalise, network, argmax; labels go back to the image
+    size by nearest, the score by bilinear.
+    """
+
+    def __init__(self, segmentor: Segmentor, spec: InputSpec, height: int, width: int) -> None:
+        super().__init__()
+        self.segmentor = segmentor
+        self.image_size = (height, width)
+        self.network_size = network_size(height, width, spec)
+        # Folded into one multiply-add on 0..255 values.
+        mean, std = torch.tensor(spec.mean), torch.tensor(spec.std)
+        self.register_buffer("scale", (1.0 / (255.0 * std))[:, None, None], persistent=False)
+        self.register_buffer("shift", (-mean / std)[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x = images.permute(0, 3, 1, 2).float()
+        if self.network_size != self.image_size:
+            x = F.interpolate(x, size=self.network_size, mode="bilinear", align_corners=False)
+        output = self.segmentor(x * self.scale + self.shift)
+        labels = output.logits.argmax(dim=1, keepdim=True)
+        score = output.score[:, None]
+        if self.network_size != self.image_size:
+            labels = F.interpolate(labels.float(), size=self.image_size, mode="nearest")
+            score = F.interpolate(score, size=self.image_size, mode="bilinear", align_corners=False)
+        return labels[:, 0].to(torch.uint8), score[:, 0]

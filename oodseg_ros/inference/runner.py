@@ -1,0 +1,131 @@
+"""`Runner`: images → predictions, with a verified bundle on a chosen engine."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..bundle import Bundle, load_bundle
+from ..errors import EngineError, ImageError
+from ..frame import Prediction
+
+ENGINES = {"torch": "torch:TorchEngine", "openvino": "openvino:OpenVinoEngine"}
+DEFAULT_ENGINE = {"cpu": "openvino", "cuda": "torch"}
+MAX_SHAPES = 8
+"""Compiled input shapes kept at once; a stream of ever new image sizes must not fill the memory."""
+MIN_SIDE, MAX_SIDE = 32, 8192
+
+
+class Runner:
+    """Built by `Runner.load`; not thread-safe: one thread owns the device.
+
+    Attributes:
+        bundle: the verified bundle.
+        engine_identity: engine, version, precision and device, for reports and diagnostics.
+        golden_error: largest |Δscore| on the golden frame, as measured at load.
+    """
+
+    def __init__(self, bundle: Bundle, engine: Any, max_batch: int = 8) -> None:
+        self.bundle = bundle
+        self.engine_identity = engine.identity
+        self.golden_error = float("nan")
+        self._engine = engine
+        self._max_batch = max_batch
+        self._compiled: OrderedDict[tuple[int, int, int], Any] = OrderedDict()
+
+    @classmethod
+    def load(
+        cls,
+        bundle: Bundle | str | Path,
+        engine: str | None = None,
+        device: str = "cpu",
+        precision: str = "fp32",
+        threads: int = 0,
+        max_batch: int = 8,
+    ) -> Runner:
+        """Load a bundle on an engine and prove on its golden frame that the engine answers as the bundle says.
+
+        Args:
+            bundle: a loaded bundle, a path, or the name of a shipped bundle.
+            engine: `torch` or `openvino`; None = the default of the device. There is no fallback to another one.
+            device: `cpu` or `cuda[:N]`.
+            precision: one of the engine's precisions.
+            threads: CPU threads; 0 = the engine's default.
+            max_batch: the most images of one size run at once.
+
+        Raises:
+            BundleError: the bundle is missing, malformed or tampered with.
+            EngineError: unknown or missing engine, or another answer than the golden one.
+        """
+        if not isinstance(bundle, Bundle):
+            bundle = load_bundle(bundle)
+        name = engine or DEFAULT_ENGINE[device.split(":")[0] if device.split(":")[0] in DEFAULT_ENGINE else "cpu"]
+        if name not in ENGINES:
+            raise EngineError(f"unknown engine {name!r}; this version knows {', '.join(sorted(ENGINES))}")
+        module, class_name = ENGINES[name].split(":")
+        try:
+            engine_class = getattr(import_module(f"{__package__}.engines.{module}"), class_name)
+            built = engine_class(bundle, device=device, precision=precision, threads=threads)
+        except ModuleNotFoundError as error:
+            raise EngineError(f"engine {name} needs the Python package {error.name!r}, which is not installed") from error
+        runner = cls(bundle, built, max_batch)
+        runner.golden_error = runner._check_golden()
+        return runner
+
+    def warm(self, height: int, width: int, batch: int = 1) -> None:
+        """Compile for an image size and run once, so that the first frame is not late."""
+        self._run(np.zeros((batch, height, width, 3), np.uint8))
+
+    def __call__(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+        """RGB uint8 images `[H, W, 3]`, of any sizes → predictions in the same order; equal sizes run as one batch.
+
+        Raises:
+            ImageError: an image has another dtype or shape, or a side outside 32..8192.
+        """
+        for image in images:
+            _check(image)
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for index, image in enumerate(images):
+            groups.setdefault(image.shape, []).append(index)
+        predictions: list[Prediction | None] = [None] * len(images)
+        for indices in groups.values():
+            for start in range(0, len(indices), self._max_batch):
+                chunk = indices[start : start + self._max_batch]
+                batch = np.stack([images[i] for i in chunk]) if len(chunk) > 1 else np.ascontiguousarray(images[chunk[0]])[None]
+                labels, score = self._run(batch)
+                for row, index in enumerate(chunk):
+                    predictions[index] = Prediction(labels[row], score[row], self.bundle.id)
+        return predictions  # type: ignore[return-value]
+
+    def _run(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shape = batch.shape[:3]
+        if shape not in self._compiled:
+            if len(self._compiled) >= MAX_SHAPES:
+                self._compiled.popitem(last=False)
+            self._compiled[shape] = self._engine.compile(*shape)
+        self._compiled.move_to_end(shape)
+        return self._engine.run(self._compiled[shape], batch)
+
+    def _check_golden(self) -> float:
+        golden = self.bundle.golden()
+        labels, score = self._run(golden["image"][None])
+        error = float(np.abs(score[0] - golden["score"]).max())
+        agreement = float((labels[0] == golden["labels"]).mean())
+        if not error <= self._engine.tolerance or agreement < 0.999:
+            raise EngineError(
+                f"{self.engine_identity} does not reproduce the golden frame of {self.bundle.id}: max |Δscore| {error:.3g} "
+                f"(allowed {self._engine.tolerance:g}), labels agree on {agreement:.2%}; use engine: torch and report this"
+            )
+        return error
+
+
+def _check(image: np.ndarray) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ImageError(f"an RGB uint8 image [H, W, 3] is needed, got {image.dtype} {list(image.shape)}")
+    if not all(MIN_SIDE <= side <= MAX_SIDE for side in image.shape[:2]):
+        raise ImageError(f"image sides must be {MIN_SIDE} to {MAX_SIDE} pixels, got {image.shape[1]}x{image.shape[0]}")

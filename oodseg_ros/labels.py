@@ -1,0 +1,107 @@
+"""Label sets: class names and colours, read from `config/labels/*.yaml`.
+
+A label file holds `name`, `classes` (a list of `{name, color: [r, g, b]}` in class-id order) and optionally `from`,
+maps of other label sets' ids to this one's (`from: {cityscapes19: {0: 3, …}}`; ids that are not listed become 255).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from .errors import ConfigError
+from .frame import UNLABELED
+from .paths import config_dir
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Class names and RGB colours in class-id order.
+
+    Attributes:
+        name: e.g. `cityscapes19`.
+        names: class names; index = class id.
+        colors: RGB triples, 0..255.
+        mappings: label-set name → {its id: our id}.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    mappings: dict[str, dict[int, int]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def palette(self) -> np.ndarray:
+        """RGB uint8 `[256, 3]`; ids without a class are black."""
+        table = np.zeros((256, 3), np.uint8)
+        table[: len(self)] = self.colors
+        return table
+
+    def map_from(self, other: str) -> np.ndarray:
+        """Look-up table uint8 `[256]` from the ids of label set `other` to ours; 255 = unlabeled.
+
+        Raises:
+            ConfigError: no mapping from `other` is known.
+        """
+        table = np.full(256, UNLABELED, np.uint8)
+        if other == self.name:
+            table[: len(self)] = np.arange(len(self))
+            return table
+        if other not in self.mappings:
+            known = ", ".join(sorted(self.mappings)) or "none"
+            raise ConfigError(f"label set {self.name} has no mapping from {other} (known: {known})")
+        for source, target in self.mappings[other].items():
+            table[source] = target
+        return table
+
+
+def load_labels(name_or_path: str | Path) -> LabelSet:
+    """Read a label set by name (a file of `config/labels/`) or by path.
+
+    Raises:
+        ConfigError: the file is missing or malformed; the text names the file and the key.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        folder = config_dir() / "labels"
+        path = folder / f"{name_or_path}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
+            raise ConfigError(f"no label set named {name_or_path!r}; known: {known}")
+    try:
+        data = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"label file {path}: {error}") from error
+    return parse_labels(data, str(path))
+
+
+def parse_labels(data: object, where: str) -> LabelSet:
+    """Turn the content of a label file into a `LabelSet`; `where` is named in errors.
+
+    Raises:
+        ConfigError: a key is missing or a value is out of range.
+    """
+    if not isinstance(data, dict) or not isinstance(data.get("classes"), list) or not isinstance(data.get("name"), str):
+        raise ConfigError(f"{where}: a label file needs `name` and a list `classes`")
+    names, colors = [], []
+    for index, entry in enumerate(data["classes"]):
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+            raise ConfigError(f"{where}: class {index} needs a name, e.g. {{name: road, color: [128, 64, 128]}}")
+        color = entry.get("color")
+        if not (isinstance(color, list) and len(color) == 3 and all(isinstance(c, int) and 0 <= c <= 255 for c in color)):
+            raise ConfigError(f"{where}: class {entry['name']} needs `color: [r, g, b]` with values 0..255")
+        names.append(entry["name"])
+        colors.append(tuple(color))
+    if not 2 <= len(names) <= 254 or len(set(names)) != len(names):
+        raise ConfigError(f"{where}: 2 to 254 classes with different names are needed, got {len(names)}")
+    mappings = data.get("from") or {}
+    for other, table in mappings.items():
+        wrong = [(s, t) for s, t in table.items() if not (isinstance(s, int) and 0 <= s <= 255 and t in range(len(names)))]
+        if wrong:
+            raise ConfigError(f"{where}: mapping from {other} has pairs outside the label set: {wrong[:3]}")
+    return LabelSet(data["name"], tuple(names), tuple(colors), mappings)

@@ -1,0 +1,37 @@
+"""UEM: unknown estimation module (Nayal et al., arXiv 2409.06424), discriminative form ("D").
+
+An MLP on frozen backbone features with two outputs: channel 0 the generic inlier, 1 the outlier. The anomaly score is the
+likelihood ratio of these against the inlier classifier (`scores.likelihood_ratio`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class UemHead(nn.Module):
+    """Backbone maps → U `[B, 2, h, w]` at the resolution of the map `levels[0]`.
+
+    With one level this is the paper's projector (Linear-ReLU-Linear-ReLU-Linear) and linear classifier. With several
+    (a convolutional pyramid), the first linear acts on their concatenation; it is computed per level and then resized,
+    which is the same because 1x1 convolutions commute with bilinear resizing, and cheaper.
+    """
+
+    def __init__(self, inputs: Sequence[int], levels: Sequence[int], hidden: int = 512, width: int = 256) -> None:
+        super().__init__()
+        self.levels = tuple(levels)
+        self.project = nn.ModuleList(
+            nn.Conv2d(inputs[level], hidden, 1, bias=index == 0) for index, level in enumerate(self.levels)
+        )
+        self.mlp = nn.Sequential(nn.ReLU(), nn.Conv2d(hidden, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, width, 1))
+        self.classifier = nn.Conv2d(width, 2, 1)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        hidden = self.project[0](features[self.levels[0]])
+        for conv, level in zip(self.project[1:], self.levels[1:], strict=True):
+            part = conv(features[level])
+            hidden = hidden + F.interpolate(part, size=hidden.shape[-2:], mode="bilinear", align_corners=False)
+        return self.classifier(self.mlp(hidden))

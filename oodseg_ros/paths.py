@@ -1,0 +1,50 @@
+"""Where the package's own files and the user's cache lie, from a checkout, a pip install or a colcon install."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+PACKAGE = "oodseg_ros"
+
+
+def share_dir() -> Path:
+    """Folder that holds `launch/`, `config/` and `models/`: the checkout, else `<prefix>/share/oodseg_ros`.
+
+    Raises:
+        FileNotFoundError: neither exists; the package was installed without its data files.
+    """
+    checkout = Path(__file__).resolve().parent.parent
+    candidates = [checkout]
+    candidates += [
+        Path(prefix) / "share" / PACKAGE for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix
+    ]
+    # colcon and pip both put data files beside lib/pythonX.Y/site-packages of the prefix they installed into.
+    candidates += [parent / "share" / PACKAGE for parent in Path(__file__).resolve().parents]
+    candidates.append(Path(sys.prefix) / "share" / PACKAGE)
+    for candidate in candidates:
+        if (candidate / "config" / "labels").is_dir():
+            return candidate
+    raise FileNotFoundError(
+        f"the data files of {PACKAGE} (config/, models/, launch/) were not found in {', '.join(map(str, candidates))}; "
+        "install the package with `pip install .` or `colcon build`"
+    )
+
+
+def config_dir() -> Path:
+    """Folder of label sets, recipes and node parameters."""
+    return share_dir() / "config"
+
+
+def models_dir() -> Path:
+    """Folder of the bundles that ship with the package."""
+    return share_dir() / "models"
+
+
+def cache_dir() -> Path:
+    """Folder for built engines: `$OODSEG_CACHE`, else `$XDG_CACHE_HOME/oodseg_ros`, else `~/.cache/oodseg_ros`."""
+    explicit = os.environ.get("OODSEG_CACHE")
+    if explicit:
+        return Path(explicit)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / PACKAGE

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Makes $VENV with everything that demo and tests need. Called by `make setup`; safe to call again.
+set -eu
+PIP="$VENV/bin/python -m pip --disable-pip-version-check -q"
+
+# A sourced ROS 2 brings its own rclpy: then the environment sees the system's packages and no ROS wheels are installed.
+if [ -n "${ROS_DISTRO:-}" ] && "$PYTHON" -c 'import rclpy' 2>/dev/null; then
+    echo "setup: using the sourced ROS 2 $ROS_DISTRO"
+    [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv --system-site-packages "$VENV"
+    ros=""
+else
+    [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
+    ros="-r requirements/ros.txt"
+fi
+
+# "+cpu" can never match a CUDA build. Where the configured index has no such build, PyTorch's own CPU index has.
+TORCH="torch==2.13.0+cpu"
+if ! "$VENV/bin/python" -c 'import sys, torch; sys.exit(torch.__version__ != "2.13.0+cpu")' 2>/dev/null; then
+    echo "setup: installing $TORCH"
+    $PIP install "$TORCH" 2>/dev/null || $PIP install --extra-index-url https://download.pytorch.org/whl/cpu "$TORCH"
+fi
+echo "setup: installing requirements/"
+# shellcheck disable=SC2086
+$PIP install -r requirements/base.txt -r requirements/train.txt -r requirements/test.txt $ros
+$PIP install --no-deps -e .
+echo "setup: done"
