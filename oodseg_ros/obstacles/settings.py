@@ -1,0 +1,57 @@
+"""What turns a score into obstacles and an alert, as one checked value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..errors import ConfigError
+
+MAX_WINDOW = 100
+"""Longest trigger window and release, in frames: at 5 Hz twenty seconds, beyond which an alert helps nobody."""
+
+
+@dataclass(frozen=True)
+class ObstacleSettings:
+    """Thresholds of the way from score to alert.
+
+    Attributes:
+        threshold: raw score above which (strictly) a pixel is anomalous; None = the bundle's own.
+        min_area: least number of pixels of an obstacle, at image size.
+        trigger_hits, trigger_window: OBSTACLE once obstacles were seen in `trigger_hits` of the last `trigger_window` frames.
+        release_frames: CLEAR after this many frames in a row without an obstacle.
+        max_obstacles: the largest ones are listed, the rest is counted.
+
+    Raises:
+        ConfigError: a value has another type or lies outside its range.
+    """
+
+    threshold: float | None = None
+    min_area: int = 100
+    trigger_hits: int = 2
+    trigger_window: int = 3
+    release_frames: int = 3
+    max_obstacles: int = 50
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not (_is_number(self.threshold) and math.isfinite(self.threshold)):
+            raise ConfigError(f"threshold must be a finite number or unset (the bundle's own), got {self.threshold!r}")
+        _check_integer("min_area", self.min_area, 1, 1 << 26)
+        _check_integer("trigger_window", self.trigger_window, 1, MAX_WINDOW)
+        _check_integer("trigger_hits", self.trigger_hits, 1, MAX_WINDOW)
+        _check_integer("release_frames", self.release_frames, 1, MAX_WINDOW)
+        _check_integer("max_obstacles", self.max_obstacles, 1, 1000)
+        if self.trigger_hits > self.trigger_window:
+            raise ConfigError(
+                f"trigger_hits ({self.trigger_hits}) must not exceed trigger_window ({self.trigger_window}): "
+                "no obstacle would ever raise the alert"
+            )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _check_integer(name: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ConfigError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
