@@ -1,0 +1,54 @@
+"""Likelihood-ratio objective of UEM (arXiv 2409.06424, as released; METHODS: raw logits on both sides)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..scores import likelihood_ratio
+
+
+def llr_terms(
+    inlier_logits: Tensor,
+    unknown_logits: Tensor,
+    target: Tensor,
+    *,
+    outlier: int = 254,
+    ignore: int = 255,
+    ce_weight: float = 0.0,
+) -> dict[str, Tensor]:
+    """The terms of `llr_loss` by name: `ratio`, and `ce` where its weight is not zero. Scalars.
+
+    Args:
+        inlier_logits: F, float `[B, K, H, W]`.
+        unknown_logits: U, float `[B, 2, H, W]`; channel 0 the generic inlier, 1 the outlier.
+        target: integer `[B, H, W]`; `outlier` = outlier, `ignore` = not counted, any other = inlier.
+        ce_weight: weight of the cross-entropy of U alone (0.0 for D-D and G-D, 0.5 for G-G).
+    """
+    valid = target != ignore
+    count = valid.sum().clamp(min=1)
+    truth = (target == outlier).float()
+    ratio = likelihood_ratio(inlier_logits, unknown_logits)
+    per_pixel = F.binary_cross_entropy_with_logits(ratio, truth, reduction="none")
+    terms = {"ratio": per_pixel.where(valid, per_pixel.new_zeros(())).sum() / count}
+    if ce_weight:
+        ce = F.cross_entropy(unknown_logits.float(), truth.long(), reduction="none")
+        terms["ce"] = ce_weight * ce.where(valid, ce.new_zeros(())).sum() / count
+    return terms
+
+
+def llr_loss(
+    inlier_logits: Tensor,
+    unknown_logits: Tensor,
+    target: Tensor,
+    *,
+    outlier: int = 254,
+    ignore: int = 255,
+    ce_weight: float = 0.0,
+) -> Tensor:
+    """BCE of the likelihood ratio U1 - U0 - max_k F_k against outlier/inlier, plus `ce_weight` · CE(U); scalar.
+
+    Zero (with a graph) for a fully ignored batch. Arguments as in `llr_terms`.
+    """
+    terms = llr_terms(inlier_logits, unknown_logits, target, outlier=outlier, ignore=ignore, ce_weight=ce_weight)
+    return sum(terms.values())

@@ -1,0 +1,78 @@
+"""Object sources: RGBA cut-outs that are pasted into training images.
+
+An object is RGBA uint8 `[h, w, 4]`; alpha above 127 is the object.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..errors import DatasetError
+
+MIN_PIXELS = 150
+
+
+def load_cutouts(folder: str | Path, exclude: Iterable[str] = ()) -> list[np.ndarray]:
+    """Read every RGBA PNG of a folder.
+
+    Args:
+        folder: PNG files; an optional `cutouts.json` beside them lists `{file, cls, kind}` per file.
+        exclude: class or kind names (of `cutouts.json`) to leave out, e.g. against overlap with a test set.
+
+    Raises:
+        DatasetError: the folder holds no usable cut-out.
+    """
+    folder = Path(folder)
+    index = folder / "cutouts.json"
+    names = {}
+    if index.is_file():
+        names = {entry["file"]: {entry.get("cls"), entry.get("kind")} for entry in json.loads(index.read_text())}
+    excluded = set(exclude)
+    objects = []
+    for file in sorted(folder.rglob("*.png")):
+        if names.get(file.name, set()) & excluded:
+            continue
+        rgba = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        if rgba is None or rgba.ndim != 3 or rgba.shape[2] != 4:
+            continue
+        rgba = cv2.cvtColor(rgba, cv2.COLOR_BGRA2RGBA)
+        if np.count_nonzero(rgba[..., 3] > 127) >= MIN_PIXELS:
+            objects.append(tight(rgba))
+    if not objects:
+        raise DatasetError(
+            f"no RGBA cut-out with at least {MIN_PIXELS} object pixels in {folder} (PNG files with alpha are needed)"
+        )
+    return objects
+
+
+def tight(rgba: np.ndarray) -> np.ndarray:
+    """The object cropped to the bounding box of its alpha."""
+    rows = np.flatnonzero((rgba[..., 3] > 127).any(axis=1))
+    columns = np.flatnonzero((rgba[..., 3] > 127).any(axis=0))
+    return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def cut_components(image: np.ndarray, label: np.ndarray, classes: Sequence[int]) -> list[tuple[np.ndarray, int]]:
+    """Known objects out of a labelled frame: each connected component of `classes` as (RGBA, class id).
+
+    Pasted with the same code as the unknowns, they keep a network from learning "pasted" instead of "unknown".
+    """
+    found = []
+    for class_id in classes:
+        count, components, stats, _ = cv2.connectedComponentsWithStats(
+            (label == class_id).astype(np.uint8), connectivity=8
+        )
+        for index in range(1, count):
+            x, y, width, height, area = stats[index]
+            border = x == 0 or y == 0 or x + width == label.shape[1] or y + height == label.shape[0]
+            if border or area < MIN_PIXELS or area > label.size // 8 or area < 0.3 * width * height:
+                continue
+            window = np.s_[y : y + height, x : x + width]
+            alpha = np.where(components[window] == index, 255, 0).astype(np.uint8)
+            found.append((np.dstack([image[window], alpha]), int(class_id)))
+    return found

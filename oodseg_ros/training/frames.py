@@ -1,0 +1,68 @@
+"""Training frames in memory: every dataset of a recipe, mapped to its label set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+import numpy as np
+
+from ..datasets.registry import open_dataset
+from ..datasets.scenes import scene
+from ..errors import ConfigError
+from ..frame import UNLABELED
+from ..labels import LabelSet, load_labels
+from .recipe import DataSpec, expand
+
+KNOWN = 253
+"""Target of a pixel that is known to be an inlier, but not of which class."""
+
+
+@dataclass(frozen=True)
+class TrainingFrame:
+    """RGB uint8 `[H, W, 3]`; target uint8 `[H, W]`: class id, 253 = some inlier, 255 = not counted."""
+
+    image: np.ndarray
+    target: np.ndarray
+    weight: float
+
+
+def load_frames(specs: list[DataSpec], labels: LabelSet) -> list[TrainingFrame]:
+    """Read all frames of `specs`.
+
+    Raises:
+        ConfigError, DatasetError: a dataset is not where the recipe says, or has no mapping to `labels`.
+    """
+    frames = []
+    for spec in specs:
+        frames += _scenes(spec, labels) if spec.dataset == "scenes" else _stored(spec, labels)
+    return frames
+
+
+def _scenes(spec: DataSpec, labels: LabelSet) -> list[TrainingFrame]:
+    table = labels.map_from("driving11")
+    frames = []
+    for index in range(spec.count):
+        made = scene(spec.seed + index)
+        frames.append(
+            TrainingFrame(made.image, np.where(made.anomaly == 0, table[made.labels], UNLABELED), spec.weight)
+        )
+    return frames
+
+
+def _stored(spec: DataSpec, labels: LabelSet) -> list[TrainingFrame]:
+    dataset = open_dataset(spec.dataset, expand(spec.root), spec.split)
+    source = spec.labels or dataset.label_set
+    if spec.known and source is None:
+        raise ConfigError(f"dataset {spec.dataset} at {spec.root}: say which label set its ids are of (`labels:`)")
+    table = labels.map_from(source) if spec.known else None
+    frames = []
+    for item in dataset.items:
+        if not fnmatch(item.id, spec.match):
+            continue
+        image, label = dataset.load(item)
+        if table is not None and label is None:
+            continue
+        target = np.full(image.shape[:2], KNOWN, np.uint8) if table is None else table[label]
+        frames.append(TrainingFrame(image, target, spec.weight))
+    return frames

@@ -1,0 +1,104 @@
+"""Lightning modules, one per stage: what is trained, with which objective. Everything else is frozen and in eval mode."""
+
+from __future__ import annotations
+
+import lightning
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..bundle import InputSpec
+from ..losses.llr import llr_loss
+from ..networks.segmentor import Segmentor
+from .recipe import StageSpec
+
+IGNORE = 255
+
+
+class Stage(lightning.LightningModule):
+    """What all stages share: normalisation, AdamW with linear warm-up and decay, frozen parts kept in eval mode."""
+
+    def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, trained: dict[str, float]) -> None:
+        """`trained`: part of the segmentor (`backbone`, `decoder`, `classifier`, `head`) → factor on the learning rate."""
+        super().__init__()
+        self.segmentor = segmentor
+        self.stage = stage
+        self.trained = {part: factor for part, factor in trained.items() if factor > 0}
+        self.register_buffer("mean", torch.tensor(spec.mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(spec.std)[:, None, None], persistent=False)
+        segmentor.requires_grad_(False)
+        for part in self.trained:
+            getattr(segmentor, part).requires_grad_(True)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """uint8 `[B, 3, H, W]` → normalised float32, channels last."""
+        return ((images.float() / 255.0 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+    def train(self, mode: bool = True) -> Stage:
+        """Frozen means frozen: only trained parts enter train mode, so no batch-norm statistics drift."""
+        super().train(mode)
+        for name, part in self.segmentor.named_children():
+            part.train(mode and name in self.trained)
+        # A pretrained backbone keeps its batch statistics even while its weights move: crops of few images are no estimate.
+        self.segmentor.backbone.eval()
+        return self
+
+    def configure_optimizers(self) -> dict[str, object]:
+        """AdamW, one group per part."""
+        groups = [
+            {"params": list(getattr(self.segmentor, part).parameters()), "lr": self.stage.lr * factor}
+            for part, factor in self.trained.items()
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.stage.lr, weight_decay=self.stage.weight_decay)
+        warmup, steps = self.stage.warmup, self.stage.steps
+
+        def factor(step: int) -> float:
+            return min((step + 1) / max(1, warmup), max(0.0, (steps - step) / max(1, steps - warmup)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class InlierStage(Stage):
+    """Cross-entropy of the inlier classes; pasted unknowns and pixels without a class are ignored."""
+
+    def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec) -> None:
+        super().__init__(segmentor, spec, stage, {"backbone": stage.backbone_lr, "decoder": 1.0, "classifier": 1.0})
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        """CE at crop size, scalar."""
+        images, target = batch
+        segmentor = self.segmentor
+        logits = segmentor.classifier(segmentor.decoder(segmentor.backbone(self.normalize(images))))
+        logits = F.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
+        target = torch.where(target < segmentor.classes, target, IGNORE).long()
+        counted = (target != IGNORE).sum().clamp(min=1)
+        loss = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="sum") / counted
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+
+class UemStage(Stage):
+    """Likelihood ratio of the unknown estimation module; the segmentor is frozen, so inlier logits stay bit-identical."""
+
+    def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec) -> None:
+        super().__init__(segmentor, spec, stage, {"head": 1.0})
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        """LLR loss at crop size, scalar."""
+        images, target = batch
+        segmentor = self.segmentor
+        with torch.no_grad():
+            features = segmentor.backbone(self.normalize(images))
+            inlier = segmentor.classifier(segmentor.decoder(features)).float()
+        unknown = segmentor.head(features).float()
+        inlier, unknown = (
+            F.interpolate(logits, size=target.shape[-2:], mode="bilinear", align_corners=False)
+            for logits in (inlier, unknown)
+        )
+        loss = llr_loss(inlier, unknown, target)
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+
+STAGES: dict[str, type[nn.Module]] = {"inlier": InlierStage, "uem": UemStage}
