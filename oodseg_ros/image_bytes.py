@@ -1,7 +1,7 @@
 """Compressed image bytes (JPEG, PNG) → RGB array, with the size read and refused before anything is decoded.
 
 A few bytes can claim gigapixels, so the header is parsed here and the decoder only sees what passed. JPEG carries no
-checksum: an image with flipped bits in its middle decodes to a damaged picture and cannot be told from a sound one here.
+checksum: with flipped bits in its middle it decodes to a damaged picture that cannot be told from a sound one here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Alerts → diagnostic_msgs/DiagnosticArray, the one status type that every ROS tool can show.
 
-One status per camera: OK = CLEAR, WARN = OBSTACLE, ERROR = UNKNOWN, STALE = UNKNOWN because there is no evidence (any more).
+One status per camera: OK = CLEAR, WARN = OBSTACLE, ERROR = UNKNOWN, STALE = UNKNOWN for lack of (recent) evidence.
 """
 
 from __future__ import annotations

@@ -41,8 +41,9 @@ def through_cv_bridge(msg: Image) -> np.ndarray:
             image = cv2.cvtColor(bridge.imgmsg_to_cv2(_packed(msg, channels), "passthrough"), code)
     # cv_bridge raises CvBridgeError, KeyError, ValueError, cv2.error or, by NumPy version, AttributeError.
     except Exception as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
         raise ImageError(
-            f"encoding {name!r} cannot be turned into a picture by cv_bridge ({type(error).__name__}: {str(error)[:200]}); {_ADVICE}"
+            f"encoding {name!r} cannot be turned into a picture by cv_bridge ({reason}); {_ADVICE}"
         ) from error
     if image.dtype != np.uint8 or image.shape != (msg.height, msg.width, 3):
         raise ImageError(
@@ -71,6 +72,7 @@ def _bridge() -> Any:
     # A cv_bridge built for another NumPy fails with AttributeError or RuntimeError, not only ImportError.
     except Exception as error:
         raise ImageError(
-            f"this encoding needs cv_bridge, which cannot be imported ({error}); install ros-<distro>-cv-bridge, or {_ADVICE}"
+            f"this encoding needs cv_bridge, which cannot be imported ({error}); "
+            f"install ros-<distro>-cv-bridge, or {_ADVICE}"
         ) from error
     return CvBridge()

@@ -24,7 +24,7 @@ UNKNOWN_CLASS = "unknown"
 
 
 def to_detections(obstacles: Iterable[Obstacle], header: Any) -> Detection2DArray:
-    """Detection2DArray in pixels of the input image: box centre and size, calibrated score, track id (empty = not tracked).
+    """Detection2DArray in pixels of the input image: box centre and size, calibrated score, track id (empty = none).
 
     Raises:
         RuntimeError: vision_msgs is not installed (`VISION_MSGS` is False).

@@ -1,7 +1,7 @@
 """sensor_msgs/Image and CompressedImage → Frame, and arrays → sensor_msgs/Image.
 
-The common encodings are a numpy view on the message plus at most two OpenCV calls; nothing is copied in between. What OpenCV
-does not convert from a view goes through cv_bridge, which is imported on first need only.
+Encodings that OpenCV converts from a view of the message take one call (two for 16 bit) and no copy in between. The rest
+goes through cv_bridge, which is imported on first need only.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def to_frame(msg: Image | CompressedImage, camera: str) -> Frame:
     An `rgb8` image without row padding shares the message's memory; everything else is a fresh array.
 
     Raises:
-        ImageError: the message is malformed or of an encoding that holds no camera picture; the text starts with the camera.
+        ImageError: the message is malformed or its encoding holds no camera picture; the text starts with the camera.
     """
     try:
         image = decode_image(msg.data) if isinstance(msg, CompressedImage) else to_rgb(msg)
@@ -118,7 +118,8 @@ def _view(msg: Image, encoding: _Encoding) -> np.ndarray:
     row_bytes = msg.width * encoding.channels * dtype.itemsize
     if msg.step < row_bytes:
         raise ImageError(
-            f"step is {msg.step} bytes, but a row of {msg.width} {msg.encoding} pixels needs {row_bytes}; fix the publisher"
+            f"step is {msg.step} bytes, but a row of {msg.width} {msg.encoding} pixels needs {row_bytes}; "
+            "fix the publisher"
         )
     # The last row may come without its padding.
     needed = (msg.height - 1) * msg.step + row_bytes
@@ -150,9 +151,9 @@ def to_image(pixels: np.ndarray, header: Any, encoding: str, msg: Image | None =
     Raises:
         ValueError: array and encoding do not fit.
     """
-    dtype, channels = _OUTPUTS[encoding] if encoding in _OUTPUTS else (None, 0)
+    dtype, channels = _OUTPUTS.get(encoding, (None, 0))
     shape = pixels.shape if channels > 1 else (*pixels.shape, 1)
-    if pixels.dtype != dtype or len(shape) != 3 or shape[2] != channels or pixels.size == 0:
+    if dtype is None or pixels.dtype != dtype or len(shape) != 3 or shape[2] != channels or pixels.size == 0:
         raise ValueError(f"an array {pixels.dtype} {pixels.shape} is no {encoding} image")
     pixels = np.ascontiguousarray(pixels)
     msg = Image() if msg is None else msg

@@ -32,7 +32,7 @@ _POINT = np.dtype([("x", "f4"), ("y", "f4"), ("z", "f4"), ("score", "f4")])
 
 
 class _Extent(NamedTuple):
-    """An obstacle on the ground: foot point, unit vector along its width, reach to the left and right of the foot, height; metres."""
+    """An obstacle on the ground in metres: foot point, unit vector along its width, reach to both sides, height."""
 
     foot: np.ndarray
     across: np.ndarray
@@ -48,7 +48,7 @@ def to_markers(
     frame: str = BASE_FRAME,
     lifetime: float = 0.5,
 ) -> MarkerArray:
-    """First a DELETEALL so that nothing stale stays, then a cylinder and a text for each obstacle whose position is known.
+    """First a DELETEALL so that nothing stale stays, then a cylinder and a text for each obstacle with a known position.
 
     Args:
         obstacles: of one frame; those without `ground` are left out.
@@ -73,9 +73,9 @@ def to_markers(
 def to_points(
     obstacles: Iterable[Obstacle], header: Any, geometry: CameraGeometry | None = None, frame: str = BASE_FRAME
 ) -> PointCloud2:
-    """Unorganised cloud of float32 x, y, z, score: points along the foot of each obstacle whose position is known.
+    """Unorganised cloud of float32 x, y, z, score: points along the foot of each obstacle with a known position.
 
-    The points lie on the ground line that the obstacle's width covers, 5 cm apart; without `geometry` one point per obstacle.
+    They lie on the ground line that the obstacle's width covers, 5 cm apart; without `geometry` one point per obstacle.
     An empty cloud is a valid answer: nothing there.
     """
     rows = [np.zeros(0, _POINT)]
@@ -135,14 +135,14 @@ def _shape(marker: Marker, obstacle: Obstacle, extent: _Extent) -> None:
     position.x, position.y = float(x), float(y)
     strength = min(max(float(obstacle.score), 0.0), 1.0) if math.isfinite(obstacle.score) else 1.0
     if marker.type == Marker.TEXT_VIEW_FACING:
-        position.z = float(z) + extent.height + 0.3
+        position.z = float(z + extent.height) + 0.3
         marker.scale.z = 0.4
         color.r = color.g = color.b = color.a = 1.0
         marker.text = label(obstacle)
         return
-    position.z = float(z) + extent.height / 2
-    marker.scale.x = marker.scale.y = max(extent.left + extent.right, _SMALLEST)
-    marker.scale.z = extent.height
+    position.z = float(z + extent.height / 2)
+    marker.scale.x = marker.scale.y = float(max(extent.left + extent.right, _SMALLEST))
+    marker.scale.z = float(extent.height)
     color.r, color.g, color.b, color.a = 1.0, 1.0 - strength, 0.0, 0.7  # yellow = weak, red = sure
 
 

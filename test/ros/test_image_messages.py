@@ -130,7 +130,7 @@ def test_a_score_image_can_be_viewed_but_is_no_camera_image(padding, big_endian)
     seen = view(msg)
     assert seen.dtype == np.float32
     np.testing.assert_array_equal(seen, score)
-    with pytest.raises(ImageError, match="camera front: .*32FC1 holds measurements.*remap"):
+    with pytest.raises(ImageError, match=r"camera front: .*32FC1 holds measurements.*remap"):
         to_frame(msg, "front")
 
 
@@ -184,7 +184,7 @@ def test_an_encoding_without_cv_bridge_says_what_to_install(monkeypatch):
 
     cv_bridge_images._bridge.cache_clear()
     monkeypatch.setitem(sys.modules, "cv_bridge", None)
-    with pytest.raises(ImageError, match="needs cv_bridge.*install ros-<distro>-cv-bridge, or publish"):
+    with pytest.raises(ImageError, match=r"needs cv_bridge.*install ros-<distro>-cv-bridge, or publish"):
         to_rgb(message(EXACT["8UC3"], "8UC3"))
     np.testing.assert_array_equal(to_rgb(message(EXACT["bgr8"], "bgr8")), RGB)
 
@@ -245,8 +245,8 @@ ENCODINGS = st.sampled_from(
         "yuv422",
         "yuyv",
         "32FC1",
+        *("8UC1", "8UC2", "8UC3", "16UC1", "64FC4", "nv21", "nv24", ""),
     ]
-    + ["8UC1", "8UC2", "8UC3", "16UC1", "64FC4", "nv21", "nv24", ""]
 ) | st.text(max_size=12)
 SIZES = st.integers(0, 20) | st.integers(0, 2**32 - 1)
 
