@@ -72,13 +72,24 @@ class Runner:
             engine_class = getattr(import_module(f"{__package__}.engines.{module}"), class_name)
             built = engine_class(bundle, device=device, precision=precision, threads=threads)
         except ModuleNotFoundError as error:
-            raise EngineError(f"engine {name} needs the Python package {error.name!r}, which is not installed") from error
+            raise EngineError(
+                f"engine {name} needs the Python package {error.name!r}, which is not installed"
+            ) from error
         runner = cls(bundle, built, max_batch)
         runner.golden_error = runner._check_golden()
         return runner
 
+    def is_warm(self, height: int, width: int, batch: int = 1) -> bool:
+        """Whether images of this size run without compiling first."""
+        return (batch, height, width) in self._compiled
+
     def warm(self, height: int, width: int, batch: int = 1) -> None:
-        """Compile for an image size and run once, so that the first frame is not late."""
+        """Compile for an image size and run once, so that the first frame is not late.
+
+        Raises:
+            ImageError: a side outside 32..8192.
+        """
+        _check_size(height, width)
         self._run(np.zeros((batch, height, width, 3), np.uint8))
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Prediction]:
@@ -96,7 +107,11 @@ class Runner:
         for indices in groups.values():
             for start in range(0, len(indices), self._max_batch):
                 chunk = indices[start : start + self._max_batch]
-                batch = np.stack([images[i] for i in chunk]) if len(chunk) > 1 else np.ascontiguousarray(images[chunk[0]])[None]
+                batch = (
+                    np.stack([images[i] for i in chunk])
+                    if len(chunk) > 1
+                    else np.ascontiguousarray(images[chunk[0]])[None]
+                )
                 labels, score = self._run(batch)
                 for row, index in enumerate(chunk):
                     predictions[index] = Prediction(labels[row], score[row], self.bundle.id)
@@ -127,5 +142,9 @@ class Runner:
 def _check(image: np.ndarray) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ImageError(f"an RGB uint8 image [H, W, 3] is needed, got {image.dtype} {list(image.shape)}")
-    if not all(MIN_SIDE <= side <= MAX_SIDE for side in image.shape[:2]):
-        raise ImageError(f"image sides must be {MIN_SIDE} to {MAX_SIDE} pixels, got {image.shape[1]}x{image.shape[0]}")
+    _check_size(*image.shape[:2])
+
+
+def _check_size(height: int, width: int) -> None:
+    if not all(MIN_SIDE <= side <= MAX_SIDE for side in (height, width)):
+        raise ImageError(f"image sides must be {MIN_SIDE} to {MAX_SIDE} pixels, got {width}x{height}")
