@@ -1,7 +1,7 @@
 """sensor_msgs/Image and CompressedImage → Frame, and arrays → sensor_msgs/Image.
 
-Encodings that OpenCV converts from a view of the message take one call (two for 16 bit) and no copy in between. The rest
-goes through cv_bridge, which is imported on first need only.
+Encodings that OpenCV converts from a view of the message take one call (two for 16 bit) and no copy in between. The
+rest goes through cv_bridge, which is imported on first need only.
 """
 
 from __future__ import annotations

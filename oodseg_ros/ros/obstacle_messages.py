@@ -48,7 +48,7 @@ def to_markers(
     frame: str = BASE_FRAME,
     lifetime: float = 0.5,
 ) -> MarkerArray:
-    """First a DELETEALL so that nothing stale stays, then a cylinder and a text for each obstacle with a known position.
+    """First a DELETEALL so that nothing stale stays, then a cylinder and a text for each obstacle of known position.
 
     Args:
         obstacles: of one frame; those without `ground` are left out.
