@@ -1,0 +1,53 @@
+"""A source of frames: a bag, a video, images or a procedural drive, read the same way."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..frame import Frame
+
+STILL_PERIOD_NS = 100_000_000
+"""Images in a folder carry no time; they are stamped 0.1 s apart."""
+
+
+@dataclass
+class Source:
+    """Frames in time order; every iteration starts anew.
+
+    Attributes:
+        name: file or folder name, for titles and reports.
+        kind: `bag`, `video`, `folder`, `image` or `scenes`.
+        cameras: names that its frames carry.
+        count: number of frames, None where it is not known before reading.
+        open_frames: called with this source for each iteration.
+        damage: a sentence on the part of the file that could not be read, None = all of it so far; final after an iteration.
+        skipped: frames of the last iteration that could not be decoded, counted by reason.
+    """
+
+    name: str
+    kind: str
+    cameras: tuple[str, ...]
+    count: int | None
+    open_frames: Callable[[Source], Iterator[Frame]]
+    damage: str | None = None
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def __iter__(self) -> Iterator[Frame]:
+        self.skipped.clear()
+        return self.open_frames(self)
+
+    @property
+    def sequential(self) -> bool:
+        """Whether consecutive frames belong together: not so for single images and folders of unrelated ones."""
+        return self.kind not in ("image", "folder")
+
+
+def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
+    """Sorts `frame_2` before `frame_10`."""
+    return tuple(
+        (1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", path.name) if part
+    )

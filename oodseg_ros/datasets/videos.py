@@ -1,0 +1,58 @@
+"""Video files, by OpenCV's reader."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+
+from ..errors import DatasetError
+from ..frame import Frame
+from .source import Source
+
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts")
+_DEFAULT_RATE = 10.0
+_HEADER_SLACK = 0.02
+"""Frame counts in video headers are estimates; a shortfall beyond this share counts as damage."""
+
+
+def open_video(path: Path) -> Source:
+    """Frames of a video, stamped by its frame rate from 0.
+
+    Raises:
+        DatasetError: it cannot be opened or has no frames.
+    """
+    capture = _open(path)
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    readable = capture.read()[0]
+    capture.release()
+    if not readable:
+        raise DatasetError(f"video {path} has no readable frame; it is damaged or of a codec that OpenCV lacks here")
+    return Source(path.name, "video", (path.stem,), count if count > 0 else None, lambda source: _frames(source, path))
+
+
+def _open(path: Path) -> cv2.VideoCapture:
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        raise DatasetError(f"video {path} cannot be opened; it is damaged or of a format that OpenCV lacks here")
+    return capture
+
+
+def _frames(source: Source, path: Path) -> Iterator[Frame]:
+    capture = _open(path)
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    period = 1e9 / (rate if math.isfinite(rate) and 0.1 <= rate <= 1000 else _DEFAULT_RATE)
+    index = 0
+    try:
+        while True:
+            done, image = capture.read()
+            if not done:
+                break
+            yield Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), round(index * period), path.stem)
+            index += 1
+    finally:
+        capture.release()
+    if source.count is not None and index < source.count * (1 - _HEADER_SLACK) - 1:
+        source.damage = f"video {path.name} ends after {index} of {source.count} frames"
