@@ -71,7 +71,12 @@ class Calibration(_Strict):
     @classmethod
     def _monotone(cls, table: list[tuple[float, float]]) -> list[tuple[float, float]]:
         array = np.asarray(table)
-        if not np.isfinite(array).all() or (np.diff(array, axis=0) < 0).any() or (array[:, 1] < 0).any() or (array[:, 1] > 1).any():
+        if (
+            not np.isfinite(array).all()
+            or (np.diff(array, axis=0) < 0).any()
+            or (array[:, 1] < 0).any()
+            or (array[:, 1] > 1).any()
+        ):
             raise ValueError("the score table must be finite, non-decreasing, and end in [0, 1]")
         return table
 
@@ -234,6 +239,7 @@ def save_bundle(path: str | Path, card: ModelCard, state: dict[str, Any], golden
     save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, str(weights))
     with golden_file.open("wb") as stream:
         np.savez_compressed(stream, **golden)
+    weights.chmod(golden_file.stat().st_mode)  # safetensors writes 0600; an installed bundle must be readable by the node's user
     card = card.model_copy(update={"files": {WEIGHTS_FILE: sha256(weights), GOLDEN_FILE: sha256(golden_file)}})
     model.write_text(dump_card(card))
     # model.yaml last: until it is there, the folder is no bundle, and an older one fails its hashes loudly.
@@ -244,7 +250,9 @@ def save_bundle(path: str | Path, card: ModelCard, state: dict[str, Any], golden
 
 def dump_card(card: ModelCard) -> str:
     """`model.yaml` as text, keys in the order of `ModelCard`."""
-    return yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    return yaml.safe_dump(
+        card.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None
+    )
 
 
 def sha256(file: Path) -> str:

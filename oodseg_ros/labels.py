@@ -93,7 +93,9 @@ def parse_labels(data: object, where: str) -> LabelSet:
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             raise ConfigError(f"{where}: class {index} needs a name, e.g. {{name: road, color: [128, 64, 128]}}")
         color = entry.get("color")
-        if not (isinstance(color, list) and len(color) == 3 and all(isinstance(c, int) and 0 <= c <= 255 for c in color)):
+        if not (
+            isinstance(color, list) and len(color) == 3 and all(isinstance(c, int) and 0 <= c <= 255 for c in color)
+        ):
             raise ConfigError(f"{where}: class {entry['name']} needs `color: [r, g, b]` with values 0..255")
         names.append(entry["name"])
         colors.append(tuple(color))
@@ -101,7 +103,9 @@ def parse_labels(data: object, where: str) -> LabelSet:
         raise ConfigError(f"{where}: 2 to 254 classes with different names are needed, got {len(names)}")
     mappings = data.get("from") or {}
     for other, table in mappings.items():
-        wrong = [(s, t) for s, t in table.items() if not (isinstance(s, int) and 0 <= s <= 255 and t in range(len(names)))]
+        wrong = [
+            (s, t) for s, t in table.items() if not (isinstance(s, int) and 0 <= s <= 255 and t in range(len(names)))
+        ]
         if wrong:
             raise ConfigError(f"{where}: mapping from {other} has pairs outside the label set: {wrong[:3]}")
     return LabelSet(data["name"], tuple(names), tuple(colors), mappings)

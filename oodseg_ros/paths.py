@@ -18,7 +18,9 @@ def share_dir() -> Path:
     checkout = Path(__file__).resolve().parent.parent
     candidates = [checkout]
     candidates += [
-        Path(prefix) / "share" / PACKAGE for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix
+        Path(prefix) / "share" / PACKAGE
+        for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+        if prefix
     ]
     # colcon and pip both put data files beside lib/pythonX.Y/site-packages of the prefix they installed into.
     candidates += [parent / "share" / PACKAGE for parent in Path(__file__).resolve().parents]
