@@ -1,0 +1,122 @@
+"""What is known about every camera right now, and since when: the source of the alert heartbeat.
+
+The inference thread posts what it judged, the executor thread reads. Time without news is measured by the monotonic clock, so
+that a standing simulation clock, a dead camera and a hanging engine all end in UNKNOWN.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ..frame import Alert, AlertState
+
+STARTING = "starting"
+NO_IMAGE = "no_image"  # the camera is silent
+LATE = "late"  # images come, answers do not
+ENGINE_WARMING = "engine_warming"
+ENGINE_FAILED = "engine_failed"
+INACTIVE = "inactive"
+DISABLED = "disabled"
+
+
+@dataclass
+class _Camera:
+    received: float
+    posted: float
+    alert: Alert | None = None
+    failure: str | None = None
+    interrupted: str | None = None
+
+
+class AlertBoard:
+    """Thread-safe.
+
+    Args:
+        cameras: names, in the order of the alert message.
+        image_timeout: seconds without an image or an answer after which the state is UNKNOWN; read each time.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, cameras: Sequence[str], image_timeout: Callable[[], float], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._lock = threading.Lock()
+        self._timeout = image_timeout
+        self._clock = clock
+        self._mode: str | None = INACTIVE
+        self._warming = False
+        self._cameras = {camera: _Camera(clock(), clock()) for camera in cameras}
+
+    @property
+    def mode(self) -> str | None:
+        """Reason for which all cameras are UNKNOWN whatever they send, or None."""
+        return self._mode
+
+    def set_mode(self, reason: str | None) -> None:
+        """None: answer from the evidence; it and all time-outs begin anew. Otherwise UNKNOWN with this reason."""
+        with self._lock:
+            self._mode = reason
+            if reason is None:
+                now = self._clock()
+                for camera in self._cameras.values():
+                    camera.received = camera.posted = now
+                    camera.alert = camera.failure = None
+
+    def set_warming(self, warming: bool) -> None:
+        """True while an engine is being compiled; its seconds are nobody's time-out."""
+        with self._lock:
+            self._warming = warming
+            now = self._clock()
+            for camera in self._cameras.values():
+                camera.posted = now
+                # A camera that waited for the compiler has the same right to its time-out as one that just started.
+                camera.received = max(camera.received, now) if warming else now
+
+    def received(self, camera: str) -> None:
+        """An image of this camera arrived."""
+        self._cameras[camera].received = self._clock()
+
+    def failed(self, camera: str, reason: str) -> None:
+        """An image of this camera got no answer; the reason is told once the last answer is too old."""
+        self._cameras[camera].failure = reason
+
+    def post(self, camera: str, alert: Alert) -> bool:
+        """A new answer; True if a consumer should hear it at once: the state or reason changed, or obstacles are listed."""
+        with self._lock:
+            entry = self._cameras[camera]
+            before = None if entry.interrupted else entry.alert
+            entry.alert, entry.posted, entry.failure, entry.interrupted = alert, self._clock(), None, None
+        return before is None or (before.state, before.reason) != (alert.state, alert.reason) or alert.obstacles != ()
+
+    def interruption(self, camera: str) -> str | None:
+        """Reason for which the camera was UNKNOWN on the heartbeat since its last answer, or None."""
+        return self._cameras[camera].interrupted
+
+    def alerts(self, now_ns: int) -> dict[str, Alert]:
+        """Every camera's alert at this moment, its evidence age brought up to `now_ns` (the clock of the stamps)."""
+        with self._lock:
+            now = self._clock()
+            return {name: self._alert(entry, now, now_ns) for name, entry in self._cameras.items()}
+
+    def _alert(self, entry: _Camera, now: float, now_ns: int) -> Alert:
+        last = entry.alert
+        age = (now_ns - last.stamp_ns) / 1e9 if last is not None and last.stamp_ns else math.inf
+        reason = self._why_unknown(entry, now)
+        if reason is None and last is not None:
+            return replace(last, evidence_age_s=age)
+        if reason is not None:
+            entry.interrupted = reason
+        return Alert(AlertState.UNKNOWN, reason or STARTING, last.stamp_ns if last else 0, age)
+
+    def _why_unknown(self, entry: _Camera, now: float) -> str | None:
+        if self._mode is not None:
+            return self._mode
+        if self._warming:
+            return ENGINE_WARMING
+        if now - entry.posted <= self._timeout():
+            return None
+        return NO_IMAGE if now - entry.received > self._timeout() else entry.failure or LATE
