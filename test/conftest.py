@@ -17,3 +17,47 @@ def shared_data() -> Path:
     if not root.is_dir():
         pytest.skip(f"development data not found at {root} (set OODSEG_DATA)")
     return root
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A verified bundle with random weights (seed 0): real structure, meaningless answers, loads in a second."""
+    import numpy as np
+    import torch
+
+    from oodseg_ros.bundle import Calibration, InputSpec, Licence, ModelCard, save_bundle
+    from oodseg_ros.inference.graph import DeployGraph
+    from oodseg_ros.networks.build import build_segmentor
+
+    torch.manual_seed(0)
+    network = {
+        "backbone": {"name": "efficientnet_lite", "variant": 0},
+        "decoder": {"name": "fpn", "channels": 16},
+        "classifier": {"name": "linear", "classes": 11},
+        "head": {"name": "uem", "levels": [1, 2], "hidden": 16, "width": 16},
+        "score": "likelihood_ratio",
+    }
+    segmentor = build_segmentor(network).eval()
+    spec = InputSpec(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), pixels=64 * 128, multiple=32)
+    image = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        labels, score = DeployGraph(segmentor, spec, 64, 128)(torch.from_numpy(image)[None])
+    score = score[0].numpy()
+    low, high = float(score.min()), float(score.max())
+    card = ModelCard(
+        name="tiny",
+        label_set="driving11",
+        network=network,
+        input=spec,
+        calibration=Calibration(threshold=(low + high) / 2, table=[(low, 0.0), (high, 1.0)], source="a test"),
+        licence=Licence(weights="Apache-2.0"),
+    )
+    path = tmp_path_factory.mktemp("bundles") / "tiny"
+    save_bundle(path, card, segmentor.state_dict(), {"image": image, "labels": labels[0].numpy(), "score": score})
+    return path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _engine_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Engines built by tests never land in the user's cache."""
+    os.environ["OODSEG_CACHE"] = str(tmp_path_factory.mktemp("engine-cache"))

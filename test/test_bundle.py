@@ -1,0 +1,104 @@
+"""A bundle is verified on load; whatever is wrong with it is said in a sentence."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oodseg_ros.bundle import Calibration, load_bundle, resolve_bundle
+from oodseg_ros.errors import BundleError, UserError
+
+
+@pytest.fixture
+def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
+
+
+def edit(path: Path, **changes: object) -> None:
+    card = yaml.safe_load((path / "model.yaml").read_text())
+    card.update(changes)
+    (path / "model.yaml").write_text(yaml.safe_dump(card))
+
+
+def test_a_good_bundle_loads_with_labels_and_identity(tiny_bundle: Path) -> None:
+    bundle = load_bundle(tiny_bundle)
+    assert bundle.labels.names[3] == "road"
+    assert bundle.id == f"tiny@{bundle.weights_hash[:12]}"
+    assert bundle.golden()["image"].shape == (64, 128, 3)
+    assert not bundle.segmentor().training
+
+
+def test_tampered_weights_are_refused(copy: Path) -> None:
+    weights = copy / "weights.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    with pytest.raises(BundleError, match=r"weights\.safetensors was changed or damaged"):
+        load_bundle(copy)
+
+
+def test_a_missing_file_is_named(copy: Path) -> None:
+    (copy / "golden.npz").unlink()
+    with pytest.raises(BundleError, match=r"golden\.npz is missing"):
+        load_bundle(copy)
+
+
+def test_a_missing_bundle_names_what_ships(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no bundle at .*; shipped bundles: "):
+        load_bundle(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"schema_version": 2}, "has schema 2, this version reads 1"),
+        ({"label_set": "mars"}, "no label set named 'mars'"),
+        ({"surprise": 1}, "surprise"),
+        ({"input": {"channels": 4, "mean": [0] * 3, "std": [1] * 3, "pixels": 1, "multiple": 1}}, "input.channels"),
+        ({"files": {"../weights.safetensors": "0"}}, "not a plain file name"),
+        ({"calibration": {"threshold": 0, "table": [[1, 0], [0, 1]], "source": ""}}, "non-decreasing"),
+    ],
+)
+def test_a_wrong_card_is_refused_with_the_reason(copy: Path, change: dict, sentence: str) -> None:
+    edit(copy, **change)
+    with pytest.raises(BundleError, match=sentence):
+        load_bundle(copy)
+
+
+def test_another_label_count_is_refused(copy: Path) -> None:
+    edit(copy, label_set="cityscapes19")
+    with pytest.raises(BundleError, match="11 classes, label set cityscapes19 has 19"):
+        load_bundle(copy).segmentor()
+
+
+def test_weights_of_another_network_are_refused(copy: Path) -> None:
+    card = yaml.safe_load((copy / "model.yaml").read_text())
+    card["network"]["decoder"]["channels"] = 24
+    edit(copy, network=card["network"])
+    with pytest.raises(BundleError, match="weights do not fit the network spec"):
+        load_bundle(copy).segmentor()
+
+
+@given(st.binary(max_size=300))
+def test_wild_model_yaml_never_crashes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.mktemp("wild")
+    (path / "model.yaml").write_bytes(data)
+    with pytest.raises(UserError):
+        load_bundle(path)
+
+
+def test_the_score_table_interpolates_and_keeps_nan() -> None:
+    calibration = Calibration(threshold=0, table=[(-1, 0), (0, 0.25), (1, 1)], source="")
+    np.testing.assert_allclose(calibration.calibrate(np.array([-5, -0.5, 0.5, 9])), [0, 0.125, 0.625, 1])
+    assert np.isnan(calibration.calibrate(np.nan))
+
+
+def test_a_name_means_a_shipped_bundle_and_a_path_a_path(tmp_path: Path) -> None:
+    assert resolve_bundle("some_name").parent.name == "models"
+    assert resolve_bundle(tmp_path) == tmp_path

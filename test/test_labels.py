@@ -1,0 +1,49 @@
+"""Label sets: shipped files are whole, wrong ones are refused with the place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oodseg_ros.errors import ConfigError
+from oodseg_ros.labels import load_labels, parse_labels
+
+
+def test_shipped_sets_and_their_mapping() -> None:
+    driving, cityscapes = load_labels("driving11"), load_labels("cityscapes19")
+    assert (len(driving), len(cityscapes)) == (11, 19)
+    table = driving.map_from("cityscapes19")
+    assert driving.names[table[cityscapes.names.index("truck")]] == "vehicle"
+    assert table[200] == 255
+    assert tuple(driving.palette()[3]) == driving.colors[3]
+
+
+def test_cityscapes_ids_follow_the_official_table() -> None:
+    table = load_labels("cityscapes19").map_from("cityscapes_label_ids")
+    assert [int(table[i]) for i in (7, 11, 17, 26, 33, 0, 29)] == [0, 2, 5, 13, 18, 255, 255]
+
+
+def test_an_unknown_mapping_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="no mapping from moon .known: camvid11, cityscapes19"):
+        load_labels("driving11").map_from("moon")
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (None, "needs `name`"),
+        ({"name": "x", "classes": [{"name": "a", "color": [0, 0, 0]}]}, "2 to 254 classes"),
+        ({"name": "x", "classes": [{"name": "a", "color": [0, 0, 300]}]}, "values 0..255"),
+        ({"name": "x", "classes": ["a"]}, "class 0 needs a name"),
+    ],
+)
+def test_wrong_label_files(data: object, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        parse_labels(data, "file.yaml")
+
+
+def test_a_path_may_be_given(tmp_path: Path) -> None:
+    file = tmp_path / "two.yaml"
+    file.write_text("name: two\nclasses: [{name: a, color: [1, 2, 3]}, {name: b, color: [4, 5, 6]}]\n")
+    assert load_labels(file).names == ("a", "b")
