@@ -36,7 +36,7 @@ class Salvage:
             while True:
                 try:
                     record = next(records, None)
-                # Whatever a damaged file makes the parser raise, is the damage: struct, CRC, zstd, lz4, decoding errors.
+                # Whatever a damaged file makes the parser raise is the damage: struct, CRC, zstd, lz4, decoding errors.
                 except Exception as error:
                     self.damage = (
                         f"{self.path.name} is damaged or was not closed: {count} messages are readable up to byte "

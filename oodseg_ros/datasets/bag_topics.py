@@ -6,7 +6,7 @@ from ..errors import BagError
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
-# Names that drivers and image_proc give a camera's picture, best first; other image topics are masks, depth or debug views.
+# Names that drivers and image_proc give a camera's picture, best first; others are masks, depth or debug views.
 _PICTURES = ("image_raw", "image_rect_color", "image_rect", "image_color", "image", "image_mono")
 
 
@@ -41,7 +41,7 @@ def choose_topics(types: dict[str, str], asked: list[str] | None, where: str) ->
 
 
 def camera_names(topics: list[str]) -> dict[str, str]:
-    """Topic → camera name: what stands before `/image_raw`, slashes as underscores; the full topic where that is not unique.
+    """Topic → camera name: what stands before `/image_raw`, slashes as underscores; the full topic where not unique.
 
     >>> camera_names(["/front/left/image_raw/compressed"])
     {'/front/left/image_raw/compressed': 'front_left'}

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import DatasetError, ImageError
 from ..frame import Frame
-from .message_images import decode_compressed
+from ..image_bytes import image_size
 from .source import STILL_PERIOD_NS, Source, natural_key
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -23,13 +23,18 @@ def read_image(path: Path) -> np.ndarray:
         ImageError: it cannot be read or decoded.
     """
     try:
-        data = np.fromfile(path, np.uint8)
+        data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"image {path} cannot be read: {error.strerror}") from error
     try:
-        return decode_compressed(data, path.suffix)
-    except ImageError as error:
-        raise ImageError(f"image {path} cannot be decoded; it is damaged or no image") from error
+        if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
+            image_size(data)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    except (ImageError, cv2.error) as error:
+        raise ImageError(f"image {path} cannot be decoded: {error}") from error
+    if image is None:
+        raise ImageError(f"image {path} cannot be decoded; it is damaged or no image")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def write_image(path: Path, image: np.ndarray, quality: int = 92) -> None:

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 
 from ..errors import ImageError
+from ..image_bytes import check_size, decode_image
 
-# encoding: (dtype, channels, OpenCV conversion to RGB; None = it is RGB). OpenCV names a Bayer pattern by its second row.
+# encoding: (dtype, channels, OpenCV conversion to RGB; None = it is RGB).
+# OpenCV names a Bayer pattern by the middle of its second row.
 ENCODINGS: dict[str, tuple[str, int, int | None]] = {
     "rgb8": ("u1", 3, None),
     "bgr8": ("u1", 3, cv2.COLOR_BGR2RGB),
@@ -38,8 +40,6 @@ for _pattern, _code in (
     ENCODINGS[f"bayer_{_pattern}8"] = ("u1", 1, _code)
     ENCODINGS[f"bayer_{_pattern}16"] = ("u2", 1, _code)
 
-MAX_SIDE = 1 << 14
-
 
 def message_to_rgb(message: Any) -> np.ndarray:
     """RGB uint8 `[H, W, 3]` of an Image or CompressedImage (which has `format`); 16-bit values keep their upper 8 bits.
@@ -48,31 +48,15 @@ def message_to_rgb(message: Any) -> np.ndarray:
         ImageError: unknown encoding, contradicting sizes, truncated or undecodable data.
     """
     if hasattr(message, "format") and not hasattr(message, "encoding"):
-        return decode_compressed(np.asarray(message.data, np.uint8), str(message.format))
+        return decode_image(message.data)
     return _raw(message)
-
-
-def decode_compressed(data: np.ndarray, format_text: str = "") -> np.ndarray:
-    """JPEG, PNG or another format that OpenCV reads, uint8 `[N]` → RGB.
-
-    Raises:
-        ImageError: it cannot be decoded.
-    """
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
-    except cv2.error as error:
-        raise ImageError(f"a compressed image cannot be decoded: {error.err}") from error
-    if image is None:
-        raise ImageError(f"a compressed image (format {format_text!r}) cannot be decoded: damaged or no JPEG/PNG")
-    return image
 
 
 def _raw(message: Any) -> np.ndarray:
     height, width, step, encoding = int(message.height), int(message.width), int(message.step), str(message.encoding)
     if encoding not in ENCODINGS:
         raise ImageError(f"image encoding {encoding!r} is not supported; known: {', '.join(ENCODINGS)}")
-    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
-        raise ImageError(f"an image of {width}x{height} pixels cannot be used")
+    check_size(width, height)
     kind, channels, conversion = ENCODINGS[encoding]
     dtype = np.dtype(kind).newbyteorder(">" if message.is_bigendian else "<")
     row = width * channels * dtype.itemsize

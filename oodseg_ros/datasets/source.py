@@ -24,7 +24,8 @@ class Source:
         cameras: names that its frames carry.
         count: number of frames, None where it is not known before reading.
         open_frames: called with this source for each iteration.
-        damage: a sentence on the part of the file that could not be read, None = all of it so far; final after an iteration.
+        damage: a sentence on the part of the file that could not be read, None = all is read so far; final after an
+            iteration.
         skipped: frames of the last iteration that could not be decoded, counted by reason.
     """
 

@@ -166,3 +166,19 @@ def _distances(origin: np.ndarray, heading: np.ndarray, near: float, far: float)
     if math.isinf(far):
         return low, math.inf
     return low, max(float(np.linalg.norm(origin + t * heading)) for t in (near, far))
+
+
+def pinhole(
+    width: int, height: int, field_of_view: float, mount_height: float, mount_pitch: float, pitch_sigma: float = 0.01
+) -> CameraGeometry:
+    """Geometry of an ideal camera, for images that come without calibration.
+
+    Args:
+        width, height: image size in pixels.
+        field_of_view: horizontal, radians, between 0 and pi.
+        mount_height, mount_pitch: see `mounted`.
+        pitch_sigma: radians.
+    """
+    focal = width / 2 / math.tan(field_of_view / 2)
+    matrix = np.array([[focal, 0.0, (width - 1) / 2], [0.0, focal, (height - 1) / 2], [0.0, 0.0, 1.0]])
+    return mounted(matrix, (), width, height, mount_height, mount_pitch, pitch_sigma)

@@ -18,7 +18,7 @@ class ObstacleSettings:
     Attributes:
         threshold: raw score above which (strictly) a pixel is anomalous; None = the bundle's own.
         min_area: least number of pixels of an obstacle, at image size.
-        trigger_hits, trigger_window: OBSTACLE once obstacles were seen in `trigger_hits` of the last `trigger_window` frames.
+        trigger_hits, trigger_window: OBSTACLE once `trigger_hits` of the last `trigger_window` frames had an obstacle.
         release_frames: CLEAR after this many frames in a row without an obstacle.
         max_obstacles: the largest ones are listed, the rest is counted.
 
