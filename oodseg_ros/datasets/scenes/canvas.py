@@ -1,0 +1,148 @@
+"""Painting into an image and its id map at once: polygons, upright sprites and textured planes, far to near."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .camera import NEAR, Camera
+
+_SHIFT = 4  # fillPoly takes fixed-point coordinates; four fractional bits give smooth motion
+_LIMIT = 16000.0
+
+
+@dataclass(frozen=True)
+class Texture:
+    """A picture with premultiplied alpha and its halved copies: a list of uint8 `[h, w, 4]`, largest first."""
+
+    levels: tuple[np.ndarray, ...]
+
+    @property
+    def aspect(self) -> float:
+        """Width over height."""
+        return self.levels[0].shape[1] / self.levels[0].shape[0]
+
+
+def texture(rgba: np.ndarray) -> Texture:
+    """`Texture` of a straight-alpha uint8 `[h, w, 4]` (or opaque `[h, w, 3]`) picture."""
+    if rgba.shape[2] == 3:
+        rgba = np.dstack([rgba, np.full(rgba.shape[:2], 255, np.uint8)])
+    alpha = rgba[..., 3]
+    # Premultiplied, so that neither scaling nor blending drags in the color of transparent pixels.
+    premultiplied = cv2.multiply(rgba, cv2.merge([alpha, alpha, alpha, np.full_like(alpha, 255)]), scale=1 / 255)
+    levels = [premultiplied]
+    while min(levels[-1].shape[:2]) >= 8:
+        h, w = levels[-1].shape[:2]
+        levels.append(cv2.resize(levels[-1], ((w + 1) // 2, (h + 1) // 2), interpolation=cv2.INTER_AREA))
+    return Texture(tuple(levels))
+
+
+@dataclass(frozen=True)
+class Haze:
+    """Aerial perspective: light of `color` (RGB) replaces 1 - exp(-density · distance) of what is seen."""
+
+    color: tuple[float, float, float]
+    density: float
+
+    def share(self, distance: float | np.ndarray) -> float | np.ndarray:
+        """Share of haze at `distance` metres, 0..1."""
+        return 1.0 - np.exp(-self.density * distance)
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """The picture being painted: `image` RGB uint8 `[H, W, 3]` and `ids` uint8 `[H, W]`, both changed in place."""
+
+    image: np.ndarray
+    ids: np.ndarray
+    camera: Camera
+    haze: Haze
+
+    def polygon(self, points: np.ndarray, color: tuple[float, ...], ident: int | None, distance: float = 0.0) -> None:
+        """Fill a planar world polygon `[N, 3]` with one RGB color; `ident` None leaves the ids alone."""
+        outline = self.camera.outline(points)
+        if outline is None:
+            return
+        share = self.haze.share(distance)
+        mixed = [c * (1 - share) + h * share for c, h in zip(color, self.haze.color, strict=True)]
+        fixed = fixed_point(outline)
+        cv2.fillPoly(self.image, [fixed], mixed, cv2.LINE_AA, _SHIFT)
+        if ident is not None:
+            cv2.fillPoly(self.ids, [fixed], ident, cv2.LINE_8, _SHIFT)
+
+    def sprite(
+        self, picture: Texture, base: np.ndarray, width: float, height: float, ident: int, alpha: float = 1.0
+    ) -> None:
+        """Paint an upright picture that faces the camera; `base` `[3]` is the middle of its lower edge, sizes in metres."""
+        optical = self.camera.optical(base[None])[0]
+        if optical[2] < NEAR:
+            return
+        u, v = self.camera.pixels(optical[None])[0]
+        scale = self.camera.matrix[0, 0] / optical[2]
+        w, h = width * scale, height * scale
+        rows, columns = self.ids.shape
+        x0, x1 = max(int(np.floor(u - w / 2)), 0), min(int(np.ceil(u + w / 2)) + 1, columns)
+        y0, y1 = max(int(np.floor(v - h)), 0), min(int(np.ceil(v)) + 1, rows)
+        if x0 >= x1 or y0 >= y1:
+            return
+        source = _level(picture, w * h)
+        sx, sy = w / source.shape[1], h / source.shape[0]
+        affine = np.array([[sx, 0, u - w / 2 + 0.5 * sx - x0], [0, sy, v - h + 0.5 * sy - y0]])
+        patch = cv2.warpAffine(source, affine, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
+        self._blend(patch, (slice(y0, y1), slice(x0, x1)), ident, optical[2], alpha)
+
+    def plane(self, picture: Texture, corner: np.ndarray, along: np.ndarray, down: np.ndarray, ident: int) -> None:
+        """Paint a picture on a world parallelogram: upper left `corner`, edge vectors `along` (its x) and `down` (its y)."""
+        quad = np.array([corner, corner + along, corner + along + down, corner + down])
+        optical = self.camera.optical(quad)
+        outline = self.camera.outline(quad)
+        if outline is None:
+            return
+        rows, columns = self.ids.shape
+        low = np.floor(np.clip(outline.min(0), -1, [columns, rows])).astype(int).clip(0)
+        high = np.ceil(np.clip(outline.max(0), -1, [columns, rows])).astype(int) + 1
+        x0, y0, x1, y1 = *low, min(high[0], columns), min(high[1], rows)
+        if x0 >= x1 or y0 >= y1:
+            return
+        source = _level(picture, abs(cv2.contourArea(outline.astype(np.float32))))
+        h, w = source.shape[:2]
+        basis = np.column_stack([self.camera.rotation @ along / w, self.camera.rotation @ down / h, optical[0]])
+        matrix = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]]) @ self.camera.matrix @ basis
+        matrix = matrix @ np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+        patch = cv2.warpPerspective(source, matrix, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
+        if (optical[:, 2] < NEAR).any():
+            inside = np.zeros(patch.shape[:2], np.uint8)
+            cv2.fillPoly(inside, [fixed_point(outline - [x0, y0])], 255, cv2.LINE_8, _SHIFT)
+            patch = cv2.bitwise_and(patch, patch, mask=inside)
+        self._blend(patch, (slice(y0, y1), slice(x0, x1)), ident, max(float(optical[:, 2].mean()), 0.0))
+
+    def _blend(
+        self, patch: np.ndarray, where: tuple[slice, slice], ident: int, distance: float, alpha: float = 1.0
+    ) -> None:
+        """Lay a premultiplied RGBA patch over the image; its solid pixels take the id."""
+        if alpha < 1.0:
+            patch = cv2.convertScaleAbs(patch, alpha=alpha)
+        opacity = patch[..., 3]
+        rgb = np.ascontiguousarray(patch[..., :3])
+        share = float(self.haze.share(distance))
+        if share > 0.01:
+            veil = cv2.merge([cv2.convertScaleAbs(opacity, alpha=share * c / 255) for c in self.haze.color])
+            rgb = cv2.addWeighted(rgb, 1 - share, veil, 1.0, 0.0)
+        rest = cv2.bitwise_not(opacity)
+        below = np.ascontiguousarray(self.image[where])
+        self.image[where] = cv2.add(cv2.multiply(below, cv2.merge([rest, rest, rest]), scale=1 / 255), rgb)
+        self.ids[where][opacity > 127 * min(alpha, 1.0)] = ident
+
+
+def fixed_point(outline: np.ndarray) -> np.ndarray:
+    """Pixel polygon `[N, 2]` as the int32 fixed-point polygon that cv2 fills with `shift`."""
+    return np.round(np.clip(outline, -_LIMIT, _LIMIT) * (1 << _SHIFT)).astype(np.int32)
+
+
+def _level(picture: Texture, area: float) -> np.ndarray:
+    """The copy of a picture whose pixels are about as large as the image's, for a projection of `area` pixels."""
+    h, w = picture.levels[0].shape[:2]
+    level = int(max(0.0, 0.5 * np.log2(h * w / max(area, 1.0)) + 0.3))
+    return picture.levels[min(level, len(picture.levels) - 1)]
