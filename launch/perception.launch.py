@@ -1,0 +1,202 @@
+"""Start the node `perception`, bring it to active, and show it in RViz if asked.
+
+ros2 launch oodseg_ros perception.launch.py --show-args
+"""
+
+import tempfile
+from pathlib import Path
+from typing import List
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+    Shutdown,
+)
+from launch.event_handlers import OnProcessExit, OnProcessStart
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from launch_ros.parameter_descriptions import ParameterValue
+from lifecycle_msgs.msg import Transition
+from oodseg_ros.ros import launching
+
+# launch/ and config/ lie side by side in a checkout, in share/ and behind the links of `colcon build --symlink-install`.
+SHARE = Path(__file__).resolve().parent.parent
+SWITCH = ["true", "false"]
+ARGUMENTS = [
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and its topics, e.g. /car"),
+    DeclareLaunchArgument(
+        "use_sim_time",
+        default_value="false",
+        choices=SWITCH,
+        description="Take the time from /clock (bags, simulation)",
+    ),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value="",
+        description="Parameters of the node; a copy of config/perception.yaml, whose values are the defaults. The arguments "
+        "of this launch file win over it",
+    ),
+    DeclareLaunchArgument(
+        "autostart",
+        default_value="true",
+        choices=SWITCH,
+        description="Configure and activate the node whenever its process starts; a later deactivate stays",
+    ),
+    DeclareLaunchArgument(
+        "bundle",
+        default_value="",
+        description="Model: name of a shipped bundle or path of a folder; empty = params_file",
+    ),
+    DeclareLaunchArgument(
+        "engine",
+        default_value="",
+        choices=["", "auto", "torch", "openvino"],
+        description="Inference engine; empty = params_file",
+    ),
+    DeclareLaunchArgument(
+        "cameras", default_value="", description="Names of the cameras, e.g. front,rear; empty = params_file"
+    ),
+    DeclareLaunchArgument(
+        "image_topic",
+        default_value="",
+        description="Image topic of every camera, in the order of cameras, with camera_info beside it; one that ends in "
+        "/compressed is taken compressed; empty = <camera>/image_raw",
+    ),
+    DeclareLaunchArgument(
+        "rviz", default_value="false", choices=SWITCH, description="Start RViz with config/oodseg.rviz"
+    ),
+    DeclareLaunchArgument(
+        "log_level",
+        default_value="info",
+        choices=["debug", "info", "warn", "error", "fatal"],
+        description="Least severity that the node logs",
+    ),
+    DeclareLaunchArgument(
+        "use_respawn",
+        default_value="false",
+        choices=SWITCH,
+        description="Start the node again 2 s after it ended by itself",
+    ),
+    DeclareLaunchArgument(
+        "build_only",
+        default_value="false",
+        choices=SWITCH,
+        description="Build and check the bundle's engine, then end; nothing is subscribed",
+    ),
+]
+
+
+def generate_launch_description():
+    """Called by launch."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=compose)])
+
+
+def compose(context):
+    """Actions for the values that the arguments have."""
+
+    def value(name):
+        return LaunchConfiguration(name).perform(context).strip()
+
+    def is_on(name):
+        return value(name) == "true"
+
+    asked = launching.parse_cameras(value("cameras"))
+    params_file = value("params_file")
+    cameras = asked or launching.cameras_in(params_file) or ["camera"]
+    remappings, overrides = launching.image_inputs(cameras, value("image_topic"))
+    overrides.update({name: value(name) for name in ("bundle", "engine") if value(name)})
+    # launch guesses types from the text otherwise: a bundle named 1e3 would arrive as a number.
+    overrides = {name: ParameterValue(text, value_type=str) for name, text in overrides.items()}
+    if asked:
+        overrides["cameras"] = ParameterValue(asked, value_type=List[str])
+    build_only = is_on("build_only")
+    overrides.update(use_sim_time=is_on("use_sim_time"), build_only=build_only)
+    executable, arguments = launching.node_command(_prefix())
+    node = LifecycleNode(
+        name=launching.NODE,
+        namespace=value("namespace"),
+        executable=executable,
+        arguments=arguments,
+        exec_name=launching.NODE,
+        parameters=[*([params_file] if params_file else []), overrides],
+        remappings=remappings,
+        ros_arguments=["--log-level", f"{launching.logger_name(value('namespace'))}:={value('log_level')}"],
+        output="screen",
+        emulate_tty=True,
+        respawn=is_on("use_respawn") and not build_only,
+        respawn_delay=2.0,
+    )
+    profile = launching.dds_profile(context.environment, SHARE)
+    actions = [SetEnvironmentVariable(name, path) for name, path in profile.items()]
+    if profile:
+        path = next(iter(profile.values()))
+        actions.append(
+            LogInfo(msg=f"Fast DDS profile {path}; processes that publish images on this machine need it too")
+        )
+    if build_only:
+        return [*actions, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_end_build)), node]
+    if is_on("autostart"):
+        actions += _autostart(node)
+    actions.append(node)
+    if is_on("rviz"):
+        actions.append(_rviz(value("namespace"), cameras[0], is_on("use_sim_time")))
+    return actions
+
+
+def _autostart(node):
+    """Configure when the process starts, activate after configuring only: a node that the user deactivates stays so."""
+
+    def change(transition):
+        return EmitEvent(
+            event=ChangeState(lifecycle_node_matcher=lambda action: action is node, transition_id=transition)
+        )
+
+    return [
+        RegisterEventHandler(OnProcessStart(target_action=node, on_start=[change(Transition.TRANSITION_CONFIGURE)])),
+        RegisterEventHandler(
+            OnStateTransition(
+                target_lifecycle_node=node,
+                start_state="configuring",
+                goal_state="inactive",
+                entities=[change(Transition.TRANSITION_ACTIVATE)],
+            )
+        ),
+    ]
+
+
+def _end_build(event, context):
+    """End the launch with the node; a failed build makes `ros2 launch` exit with a status other than 0."""
+    if event.returncode:
+        raise RuntimeError(f"build_only: the node ended with status {event.returncode}; its log says why")
+    return Shutdown(reason="the engine is built")
+
+
+def _rviz(namespace, camera, sim_time):
+    config = SHARE / "config" / "oodseg.rviz"
+    text = launching.rviz_config(config.read_text(), namespace, camera)
+    if text != config.read_text():
+        with tempfile.NamedTemporaryFile("w", suffix=".rviz", prefix="oodseg_", delete=False) as file:
+            file.write(text)
+        config = Path(file.name)
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", str(config)],
+        parameters=[{"use_sim_time": sim_time}],
+        output="screen",
+    )
+
+
+def _prefix():
+    try:
+        return Path(get_package_prefix("oodseg_ros"))
+    except (PackageNotFoundError, LookupError):
+        return None
