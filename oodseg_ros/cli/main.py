@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from collections.abc import Callable
 from importlib import import_module
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
+from .. import __version__
 from ..errors import UserError
+
+HELP = "Train, inspect and run unknown-object segmentors."
 
 # name: (module of this package, its function)
 COMMANDS = {
@@ -21,16 +27,53 @@ COMMANDS = {
 
 def main() -> None:
     """Entry point: run the command; a `UserError` becomes one readable line and exit code 2."""
-    app = typer.Typer(no_args_is_help=True, add_completion=False, help="Train, inspect and run unknown-object segmentors.")
-    asked = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
+    # torch's exporter stumbles over its own deprecation; nobody who reads this command's output can act on it.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
+    try:
+        build_app(sys.argv[1:])()
+    except UserError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+def build_app(arguments: list[str]) -> typer.Typer:
+    """The command line with the command that `arguments` ask for, or with all of them where they ask for none."""
+    app = typer.Typer(
+        no_args_is_help=True, add_completion=False, help="Train, inspect and run unknown-object segmentors."
+    )
+    app.callback(help=HELP)(_options)
+    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
     # Only the asked command is imported: torch and transformers take seconds, and `oodseg --help` needs neither.
     for name in [asked] if asked in COMMANDS else COMMANDS:
-        module = import_module(f".{COMMANDS[name]}", __package__)
-        app.command(name)(module.command)
-    if asked in COMMANDS:
-        app.callback()(lambda: None)
-    try:
-        app()
-    except UserError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False)
-        sys.exit(2)
+        try:
+            command = import_module(f".{COMMANDS[name]}", __package__).command
+        except ModuleNotFoundError as error:
+            command = _unavailable(name, error)
+        lenient = {"allow_extra_args": True, "ignore_unknown_options": True}
+        app.command(name, context_settings=lenient if command.__name__ == "unavailable" else None)(command)
+    return app
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"oodseg_ros {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: bool = typer.Option(
+        False, "--version", help="Show the version and end.", callback=_show_version, is_eager=True
+    ),
+) -> None:
+    """Options before the command."""
+
+
+def _unavailable(name: str, error: ModuleNotFoundError) -> Callable[[], None]:
+    def unavailable() -> None:
+        raise UserError(
+            f"`oodseg {name}` needs the Python package {error.name!r}, which is not installed; "
+            f"see requirements/*.txt, or run `make setup`"
+        )
+
+    unavailable.__doc__ = f"Not available: the Python package {error.name} is not installed."
+    return unavailable

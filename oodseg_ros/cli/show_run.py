@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -52,7 +53,7 @@ def run_and_show(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     total = source.count if limit is None else min(limit, source.count or limit)
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(source.name, total=total)
+        task = bar.add_task(escape(source.name), total=total)
         summary = run_source(
             runner,
             source,
@@ -66,13 +67,15 @@ def run_and_show(
 
 def print_summary(console: Console, runner: Runner, source: Source, summary: RunSummary, out: Path) -> None:
     """States per camera, changes, timing, and what could not be read."""
-    console.print(f"{runner.bundle.id} on {runner.engine_identity}: {summary.frames} frames of {source.name}")
+    console.print(f"{runner.bundle.id} on {runner.engine_identity}: {summary.frames} frames of {escape(source.name)}")
     table = Table("camera", *(state.value for state in AlertState), title="frames per state")
     for camera, states in summary.states.items():
-        table.add_row(camera, *(f"[{STYLES[state]}]{states[state]}[/]" for state in AlertState))
+        table.add_row(escape(camera), *(f"[{STYLES[state]}]{states[state]}[/]" for state in AlertState))
     console.print(table)
     for camera, stamp, state, reason in summary.changes[:20]:
-        console.print(f"  {stamp / 1e9:.2f} s  {camera}  [{STYLES[state]}]{state.value}[/] ({reason})", highlight=False)
+        console.print(
+            f"  {stamp / 1e9:.2f} s  {escape(camera)}  [{STYLES[state]}]{state.value}[/] ({reason})", highlight=False
+        )
     if len(summary.changes) > 20:
         console.print(f"  … {len(summary.changes) - 20} more changes in alerts.csv")
     timing = Table("stage", "p50 ms", "p95 ms", "max ms", title=f"{summary.wall_s:.1f} s in all")
@@ -83,7 +86,7 @@ def print_summary(console: Console, runner: Runner, source: Source, summary: Run
             timing.add_row(stage, *(f"{value:.1f}" for value in figures))
     console.print(timing)
     for reason, count in summary.skipped.most_common(5):
-        console.print(f"[yellow]{count} frames skipped:[/] {reason}", highlight=False)
+        console.print(f"[yellow]{count} frames skipped:[/] {escape(reason)}", highlight=False)
     if summary.damage:
-        console.print(f"[yellow]damage:[/] {summary.damage}", highlight=False)
-    console.print(f"overlays and alerts.csv are in {out}")
+        console.print(f"[yellow]damage:[/] {escape(summary.damage)}", highlight=False)
+    console.print(f"overlays and alerts.csv are in {escape(str(out))}")
