@@ -5,7 +5,6 @@ ros2 launch oodseg_ros perception.launch.py --show-args
 
 import tempfile
 from pathlib import Path
-from typing import List
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchDescription
@@ -25,9 +24,10 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
+
 from oodseg_ros.ros import launching
 
-# launch/ and config/ lie side by side in a checkout, in share/ and behind the links of `colcon build --symlink-install`.
+# launch/ and config/ lie side by side: in a checkout, in share/, and behind the links of `--symlink-install`.
 SHARE = Path(__file__).resolve().parent.parent
 SWITCH = ["true", "false"]
 ARGUMENTS = [
@@ -41,8 +41,8 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "params_file",
         default_value="",
-        description="Parameters of the node; a copy of config/perception.yaml, whose values are the defaults. The arguments "
-        "of this launch file win over it",
+        description="Parameters of the node, a copy of config/perception.yaml, whose values are the defaults; the "
+        "arguments of this launch file win over it",
     ),
     DeclareLaunchArgument(
         "autostart",
@@ -67,8 +67,8 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "image_topic",
         default_value="",
-        description="Image topic of every camera, in the order of cameras, with camera_info beside it; one that ends in "
-        "/compressed is taken compressed; empty = <camera>/image_raw",
+        description="Image topic of every camera, in the order of cameras, with camera_info beside it; a topic that "
+        "ends in /compressed is taken compressed; empty = <camera>/image_raw",
     ),
     DeclareLaunchArgument(
         "rviz", default_value="false", choices=SWITCH, description="Start RViz with config/oodseg.rviz"
@@ -116,7 +116,7 @@ def compose(context):
     # launch guesses types from the text otherwise: a bundle named 1e3 would arrive as a number.
     overrides = {name: ParameterValue(text, value_type=str) for name, text in overrides.items()}
     if asked:
-        overrides["cameras"] = ParameterValue(asked, value_type=List[str])
+        overrides["cameras"] = ParameterValue(asked, value_type=list[str])
     build_only = is_on("build_only")
     overrides.update(use_sim_time=is_on("use_sim_time"), build_only=build_only)
     executable, arguments = launching.node_command(_prefix())

@@ -18,6 +18,7 @@ from launch.actions import (
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.event_handlers import OnStateTransition
+
 from oodseg_ros.ros import launching
 
 SHARE = Path(__file__).resolve().parent.parent
@@ -67,7 +68,7 @@ def compose(context):
             SetEnvironmentVariable(name, path)
             for name, path in launching.dds_profile(context.environment, SHARE).items()
         ),
-        # The first frames would be lost on a node that still loads its model. Once: the user may deactivate and activate.
+        # A node that still loads its model would miss the first frames. Once: the user may deactivate and activate.
         RegisterEventHandler(
             OnStateTransition(start_state="activating", goal_state="active", entities=[player], handle_once=True)
         ),
