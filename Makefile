@@ -11,7 +11,8 @@ export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 
 setup: $(STAMP)
 
-$(STAMP): $(wildcard requirements/*.txt) pyproject.toml setup.py setup.cfg tools/setup.sh
+INTERFACES := tools/build_interfaces.py $(wildcard test/interfaces/*/* test/interfaces/*/msg/*)
+$(STAMP): $(wildcard requirements/*.txt) pyproject.toml setup.py setup.cfg tools/setup.sh $(INTERFACES)
 	PYTHON="$(PYTHON)" VENV="$(VENV)" sh tools/setup.sh
 	@touch $@
 

@@ -10,7 +10,7 @@ if [ -n "${ROS_DISTRO:-}" ] && "$PYTHON" -c 'import rclpy' 2>/dev/null; then
     ros=""
 else
     [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
-    ros="-r requirements/ros.txt"
+    ros="-r requirements/ros.txt -r requirements/interfaces.txt"
 fi
 
 # "+cpu" can never match a CUDA build. Where the configured index has no such build, PyTorch's own CPU index has.
@@ -23,4 +23,9 @@ echo "setup: installing requirements/"
 # shellcheck disable=SC2086
 $PIP install -r requirements/base.txt -r requirements/train.txt -r requirements/test.txt $ros
 $PIP install --no-deps -e .
+if [ -n "$ros" ]; then
+    # Message packages that PyPI lacks. Only tests need them, so a machine without a C++ compiler goes on without.
+    echo "setup: generating messages (once, under a minute)"
+    "$VENV/bin/python" tools/build_interfaces.py || echo "setup: tests of vision_msgs and TF will skip themselves"
+fi
 echo "setup: done"
