@@ -50,7 +50,7 @@ def test_a_missing_file_is_named(copy: Path) -> None:
 
 
 def test_a_missing_bundle_names_what_ships(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="no bundle at .*; shipped bundles: "):
+    with pytest.raises(BundleError, match=r"no bundle at .*; shipped bundles: "):
         load_bundle(tmp_path / "nothing")
 
 

@@ -25,7 +25,7 @@ def test_cityscapes_ids_follow_the_official_table() -> None:
 
 
 def test_an_unknown_mapping_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="no mapping from moon .known: camvid11, cityscapes19"):
+    with pytest.raises(ConfigError, match=r"no mapping from moon .known: camvid11, cityscapes19"):
         load_labels("driving11").map_from("moon")
 
 

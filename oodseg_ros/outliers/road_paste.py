@@ -1,7 +1,8 @@
 """Paste objects where and as large as a driver would meet them, and hide the seam.
 
-Extends AnomalyMix (hard paste of one object at a uniform place): several objects, most of them standing on the ground with a
-size that follows the distance to the horizon, colours drawn towards the surroundings, soft edges, contact shadow.
+Extends AnomalyMix (hard paste of one object at a uniform place): several objects, most of them standing on the ground
+with a size that follows the distance to the horizon, colours drawn towards the surroundings, soft edges,
+contact shadow.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def paste(
     ground: np.ndarray | None,
     sizes: tuple[float, float] = (0.02, 0.45),
 ) -> bool:
-    """Paste one object into `image` RGB uint8 `[H, W, 3]` and write `target` into `label` uint8 `[H, W]`, both in place.
+    """Paste one object into `image` RGB uint8 `[H, W, 3]`, write `target` into `label` uint8 `[H, W]`; both in place.
 
     Args:
         rgba: the object, uint8 `[h, w, 4]`.
@@ -89,7 +90,7 @@ def _transform(rng: np.random.Generator, rgba: np.ndarray, side: float, upright:
 
 
 def _harmonize(rng: np.random.Generator, color: np.ndarray, solid: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Pull mean and spread of the object's Lab colours towards its surroundings by a random amount (Reinhard et al. 2001)."""
+    """Pull mean and spread of the object's Lab colours towards its surroundings, by a random amount (Reinhard 2001)."""
     amount = rng.uniform(0, 0.7) if rng.random() < 0.6 else 0.0
     if amount == 0.0:
         return color.astype(np.float32)

@@ -40,7 +40,7 @@ def random_shape(rng: np.random.Generator, texture: np.ndarray) -> np.ndarray:
 
 
 def random_texture(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """RGB uint8 texture: a patch of `image` with shifted colours, or smooth noise between two colours, or a plain colour."""
+    """RGB uint8 texture: a patch of `image` with shifted colours, noise between two colours, or a plain colour."""
     kind = rng.random()
     if kind < 0.5:
         side = int(rng.integers(32, max(33, min(256, *image.shape[:2]))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from scipy.optimize import isotonic_regression
@@ -17,7 +17,7 @@ HISTOGRAM_BINS = 64
 
 def calibrate(
     score: Callable[[np.ndarray], np.ndarray],
-    frames: list[tuple[np.ndarray, np.ndarray]],
+    frames: Iterable[tuple[np.ndarray, np.ndarray]],
     false_positive_rate: float,
     source: str,
     seed: int = 0,

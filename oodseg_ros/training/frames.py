@@ -11,7 +11,7 @@ from ..datasets.registry import open_dataset
 from ..datasets.scenes import scene
 from ..errors import ConfigError
 from ..frame import UNLABELED
-from ..labels import LabelSet, load_labels
+from ..labels import LabelSet
 from .recipe import DataSpec, expand
 
 KNOWN = 253

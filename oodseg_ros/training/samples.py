@@ -20,7 +20,7 @@ OUTLIER = 254
 
 
 class Samples(Dataset):
-    """`[i]` → (image uint8 `[3, H, W]`, target uint8 `[H, W]`: class id, 253 inlier of no class, 254 outlier, 255 ignored).
+    """`[i]` → (image uint8 `[3, H, W]`, target uint8 `[H, W]`: class id, 253 some inlier, 254 outlier, 255 ignored).
 
     The same index gives the same sample in any process, with any number of workers, and after a resume.
     """

@@ -1,4 +1,4 @@
-"""Lightning modules, one per stage: what is trained, with which objective. Everything else is frozen and in eval mode."""
+"""Lightning modules, one per stage: what is trained, with which objective. All else is frozen and in eval mode."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Stage(lightning.LightningModule):
     """What all stages share: normalisation, AdamW with linear warm-up and decay, frozen parts kept in eval mode."""
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, trained: dict[str, float]) -> None:
-        """`trained`: part of the segmentor (`backbone`, `decoder`, `classifier`, `head`) → factor on the learning rate."""
+        """`trained`: part of the segmentor (`backbone`, `decoder`, `classifier`, `head`) → factor on its rate."""
         super().__init__()
         self.segmentor = segmentor
         self.stage = stage
@@ -39,7 +39,7 @@ class Stage(lightning.LightningModule):
         super().train(mode)
         for name, part in self.segmentor.named_children():
             part.train(mode and name in self.trained)
-        # A pretrained backbone keeps its batch statistics even while its weights move: crops of few images are no estimate.
+        # A pretrained backbone keeps its batch statistics even while its weights move: few crops are no estimate.
         self.segmentor.backbone.eval()
         return self
 
@@ -79,7 +79,7 @@ class InlierStage(Stage):
 
 
 class UemStage(Stage):
-    """Likelihood ratio of the unknown estimation module; the segmentor is frozen, so inlier logits stay bit-identical."""
+    """Likelihood ratio of the unknown estimation module; segmentor frozen, so inlier logits stay bit-identical."""
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec) -> None:
         super().__init__(segmentor, spec, stage, {"head": 1.0})

@@ -1,0 +1,44 @@
+"""`oodseg train RECIPE --out DIR`: from a recipe to a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def command(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, e.g. config/train/road_lite.yaml.")],
+    out: Annotated[Path, typer.Option(help="Folder for the bundle, logs, curves and checkpoints.")] = Path("out/train"),
+    resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint in OUT.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Show data, parameters and steps, train nothing.")] = False,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")] = 0,
+) -> None:
+    """Train every stage of a recipe and write the bundle. Ctrl-C leaves a checkpoint that --resume goes on from."""
+    from ..training.recipe import load_recipe
+    from ..training.train import plan, train
+
+    console = Console()
+    loaded = load_recipe(recipe)
+    if dry_run:
+        planned = plan(loaded)
+        table = Table(title=f"recipe {loaded.name}: {planned.frames} frames, crop {loaded.crop[1]}x{loaded.crop[0]}")
+        table.add_column("stage")
+        table.add_column("steps", justify="right")
+        table.add_column("images", justify="right")
+        table.add_column("trained parameters", justify="right")
+        for stage in planned.stages:
+            table.add_row(
+                stage.method, f"{stage.steps:,}", f"{stage.images:,}", f"{stage.trained:,} of {planned.parameters:,}"
+            )
+        console.print(table)
+        return
+    try:
+        bundle = train(loaded, out, resume=resume, threads=threads)
+    except KeyboardInterrupt:
+        console.print(f"interrupted; `oodseg train {recipe} --out {out} --resume` goes on from the last checkpoint")
+        raise typer.Exit(130) from None
+    console.print(f"bundle {bundle.id} in {bundle.path}; curves in {out / 'run' / 'curves.png'}")

@@ -1,0 +1,82 @@
+"""The end of a training run: calibrate on held-out frames, make the golden frame, write the bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..bundle import Bundle, ModelCard, save_bundle
+from ..datasets.scenes import scene
+from ..inference.graph import DeployGraph
+from ..labels import LabelSet
+from ..networks.segmentor import Segmentor
+from .calibration import calibrate
+from .frames import load_frames
+from .recipe import Recipe
+from .samples import Samples
+
+GOLDEN_SIZE = (192, 320)
+GOLDEN_SEED = 4
+CALIBRATION_SEED = 10_000
+
+
+def write_bundle(
+    recipe: Recipe, segmentor: Segmentor, labels: LabelSet, path: Path, seconds: list[float], frames: int
+) -> Bundle:
+    """Calibrate `segmentor` and write it as a bundle to `path`.
+
+    Args:
+        seconds: training time per stage, for the model card.
+        frames: number of training frames, for the model card.
+    """
+    segmentor = segmentor.cpu().float().eval().to(memory_format=torch.contiguous_format)
+
+    def predict(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        graph = DeployGraph(segmentor, recipe.input, *image.shape[:2]).eval()
+        with torch.inference_mode():
+            label, score = graph(torch.from_numpy(image)[None])
+        return label[0].numpy(), score[0].numpy()
+
+    spec = recipe.calibration
+    samples = Samples(
+        load_frames(spec.data, labels),
+        recipe.outliers,
+        labels,
+        recipe.crop,
+        recipe.widths,
+        seed=recipe.seed + CALIBRATION_SEED,
+        start=0,
+        stop=spec.frames,
+    )
+    pairs = (
+        (image.permute(1, 2, 0).contiguous().numpy(), target.numpy())
+        for image, target in map(samples.__getitem__, range(spec.frames))
+    )
+    calibration = calibrate(
+        lambda image: predict(image)[1],
+        pairs,
+        spec.false_positive_rate,
+        f"{spec.frames} crops of held-out frames ({', '.join(data.dataset for data in spec.data)}) with pasted "
+        f"unknowns; {spec.false_positive_rate:.2%} of the known pixels are above the threshold",
+    )
+    # A procedural scene: the golden frame ships with the bundle, and training frames may not be passed on.
+    golden = scene(GOLDEN_SEED, GOLDEN_SIZE).image
+    label, score = predict(golden)
+    card = ModelCard(
+        name=recipe.name,
+        description=recipe.description,
+        label_set=recipe.label_set,
+        network=recipe.network,
+        input=recipe.input,
+        calibration=calibration,
+        training={
+            "recipe": recipe.model_dump(mode="json", exclude={"network", "input", "licence"}),
+            "frames": frames,
+            "seconds_per_stage": [round(value) for value in seconds],
+            "torch": torch.__version__,
+        },
+        licence=recipe.licence,
+    )
+    return save_bundle(path, card, segmentor.state_dict(), {"image": golden, "labels": label, "score": score})
