@@ -1,7 +1,7 @@
 """What is known about every camera right now, and since when: the source of the alert heartbeat.
 
-The inference thread posts what it judged, the executor thread reads. Time without news is measured by the monotonic clock, so
-that a standing simulation clock, a dead camera and a hanging engine all end in UNKNOWN.
+The inference thread posts what it judged, the executor thread reads. Time without news is measured by the monotonic clock,
+so that a standing simulation clock, a dead camera and a hanging engine all end in UNKNOWN.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class AlertBoard:
         self._cameras[camera].failure = reason
 
     def post(self, camera: str, alert: Alert) -> bool:
-        """A new answer; True if a consumer should hear it at once: the state or reason changed, or obstacles are listed."""
+        """A new answer; True if a consumer should hear it at once: another state or reason, or obstacles."""
         with self._lock:
             entry = self._cameras[camera]
             before = None if entry.interrupted else entry.alert

@@ -99,7 +99,7 @@ class FrameCounter:
         self._periods: deque[int] = deque(maxlen=PERIODS)
 
     def receive(self, stamp_ns: int) -> str | None:
-        """Count a frame that arrived; returns the reason for which it must be dropped at once (and counts that), or None."""
+        """Count a frame that arrived; returns the reason for which it is dropped at once (and counted so), or None."""
         with self._lock:
             self._received += 1
             reason = None

@@ -28,7 +28,7 @@ class Mailbox:
 
     Args:
         cameras: slots in the order in which `take` returns them (most important first).
-        dropped: called with each item that is never going to be taken, outside the lock, by the thread that replaced it.
+        dropped: called with each item that was replaced, outside the lock, by the thread that replaced it.
     """
 
     def __init__(self, cameras: Sequence[str], dropped: Callable[[Item], None]) -> None:
@@ -53,7 +53,7 @@ class Mailbox:
         return True
 
     def take(self, timeout: float) -> list[Item]:
-        """The newest item of every camera that has one; waits up to `timeout` seconds for the first. Empty: nothing came."""
+        """The newest item of every camera that has one; waits up to `timeout` seconds for the first, then empty."""
         with self._condition:
             if not self._condition.wait_for(lambda: self._closed or any(self._slots.values()), timeout):
                 return []

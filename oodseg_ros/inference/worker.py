@@ -60,8 +60,8 @@ class InferenceWorker:
         handlers: see `Handlers`.
         now_ns: clock of the header stamps, nanoseconds.
         max_age: seconds after its stamp at which a frame is not worth answering; 0 = never. Read each time.
-        batch: images of equal size that run as one batch; 1 = none. Only the batch sizes 1 and `batch` are compiled, so a
-            camera that dies or comes back never makes the others wait for a compiler.
+        batch: images of equal size that run as one batch; 1 = none. Only the batch sizes 1 and `batch` are compiled,
+            so a camera that dies or comes back never makes the others wait for a compiler.
         retries: failing frames in a row after which the engine is given up.
     """
 
@@ -90,7 +90,7 @@ class InferenceWorker:
         self._thread.start()
 
     def stop(self, timeout: float = 60.0) -> bool:
-        """Close the mailbox, count what still waits as `inactive`, and join. False: the thread is still inside the engine."""
+        """Close the mailbox, count what waits as `inactive`, and join. False: the thread is still inside the engine."""
         self._stop.set()
         for item in self._mailbox.close():
             self._handlers.dropped(item, timing.INACTIVE, None)

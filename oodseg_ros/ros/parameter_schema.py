@@ -1,4 +1,4 @@
-"""The node's parameters as `config/parameters.yaml` states them: read, check values, find typos, write the example file.
+"""The node's parameters as `config/parameters.yaml` states them: read, check values, find typos, write an example.
 
 Run as a module it prints `config/perception.yaml`.
 """
@@ -120,7 +120,8 @@ def _check_cameras(cameras: list[str]) -> None:
     for camera in cameras:
         if not CAMERA_NAME.fullmatch(camera):
             raise ConfigError(
-                f"parameter cameras: {_shown(camera)} cannot be a camera name; use letters, digits and underscores, letter first"
+                f"parameter cameras: {_shown(camera)} cannot be a camera name; "
+                "use letters, digits and underscores, letter first"
             )
     if len(set(cameras)) != len(cameras):
         raise ConfigError(f"parameter cameras names a camera twice: {', '.join(cameras)}")
@@ -145,9 +146,9 @@ def _shown(value: Any) -> str:
 def render(schema: Schema) -> str:
     """`config/perception.yaml`: every parameter at its default, with its description as comment."""
     lines = [
-        "# Parameters of the node `perception`; every one is here at its default. Copy, change, and give the copy to the node:",
+        "# Parameters of the node `perception`, every one at its default. Copy, change, and give the copy to the node:",
         "#   ros2 launch oodseg_ros perception.launch.py params_file:=<copy>",
-        "# Wrong names, types and values are refused at configure with a sentence. (runtime) = may be changed at any time.",
+        "# Wrong names, types and values are refused at configure with a sentence. (runtime) = may be changed any time.",
         "# Made by `python -m oodseg_ros.ros.parameter_schema` from config/parameters.yaml; a test holds them equal.",
         "/**:",
         "  ros__parameters:",

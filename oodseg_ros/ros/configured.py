@@ -1,0 +1,205 @@
+"""All that the node holds between configure and cleanup, and the part of it that lives while it is active."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from ..frame import Alert
+from ..health import alert_board
+from ..health.alert_board import AlertBoard
+from ..health.timing import DISABLED, FrameCounter
+from ..inference.mailbox import Mailbox
+from ..inference.runner import Runner
+from ..inference.worker import Handlers, InferenceWorker
+from ..labels import LabelSet
+from ..obstacles.ego_mask import load_ego_mask
+from . import qos
+from .alert_messages import to_alert
+from .camera_input import CameraInput
+from .detection_messages import VISION_MSGS
+from .diagnostics import CameraReport, NodeReport, Rates, to_diagnostics
+from .outputs import Answer, CameraOutputs
+from .reports import Reports
+from .road import CameraRoad, Road
+from .settings import Settings
+
+
+class Configured:
+    """Built on configure: a runner, the outputs, the heartbeat. `activate` adds subscriptions and the inference thread.
+
+    Args:
+        node: owner of topics and timers.
+        settings: the present settings; read anew wherever a runtime parameter counts.
+        runner: verified, owned by the inference thread from `activate` to `deactivate`.
+        warnings: permanent ones, repeated in every diagnostic message.
+        engine_failed: called once, in the inference thread, when the engine was given up.
+
+    Raises:
+        ConfigError: an ego mask cannot be read.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        settings: Callable[[], Settings],
+        runner: Runner,
+        warnings: tuple[str, ...],
+        engine_failed: Callable[[], None],
+    ) -> None:
+        self._node = node
+        self._settings = settings
+        self._runner = runner
+        self._engine_failed = engine_failed
+        self._enabled = True
+        self._lock = threading.Lock()
+        self._sequence = 0
+        self._rates = Rates()
+        self._inputs: dict[str, CameraInput] = {}
+        self._worker: InferenceWorker | None = None
+        now = settings()
+        ego_masks = {camera.name: load_ego_mask(camera.ego_mask) if camera.ego_mask else None for camera in now.cameras}
+        if not VISION_MSGS and "obstacles" in now.publish:
+            warnings += ("vision_msgs is not installed: no <camera>/obstacles and <camera>/semantic/label_info",)
+        self._warnings = warnings
+        self.board = AlertBoard(now.names, lambda: settings().image_timeout)
+        self.cameras = {
+            camera.name: CameraRoad(
+                outputs=CameraOutputs(node, camera.name, now.publish, self.labels, now.base_frame),
+                ego_mask=ego_masks[camera.name],
+                counter=FrameCounter(),
+                geometry=lambda frame: None,
+            )
+            for camera in now.cameras
+        }
+        self._reports = Reports(node.get_logger())
+        calibration = runner.bundle.card.calibration
+        self._road = Road(node, settings, self.cameras, calibration, self.board, self.publish_alert, self._reports)
+        options = {"qos_overriding_options": qos.overridable()}
+        self._alert = node.create_publisher(DiagnosticArray, "alert", qos.ALERT_OUT, **options)
+        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS_OUT)
+        # A clock of their own: heartbeats must not stop when simulation time does.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timers = [
+            node.create_timer(1.0 / now.alert_rate, self.publish_alert, clock=steady),
+            node.create_timer(1.0 / now.diagnostics_rate, self._publish_diagnostics, clock=steady),
+        ]
+
+    def activate(self) -> None:
+        settings = self._settings()
+        handlers = Handlers(
+            decode=self._road.decode,
+            answer=self._road.answer,
+            answered=self._road.answered,
+            dropped=self._road.dropped,
+            warming=self._warming,
+            fatal=self._fatal,
+        )
+        mailbox = Mailbox(settings.by_priority, lambda item: self._road.dropped(item, "overwritten", None))
+        self._worker = InferenceWorker(
+            self._runner,
+            mailbox,
+            handlers,
+            self._road.now_ns,
+            lambda: self._settings().max_age,
+            settings.batch,
+            settings.engine_retries,
+        )
+        self.board.set_mode(None if self._enabled else alert_board.DISABLED)
+        self._worker.start()
+        for camera in settings.cameras:
+            counter = self.cameras[camera.name].counter
+            self._inputs[camera.name] = CameraInput(
+                self._node, camera, mailbox, counter, self.board.received, self._refusal, self.board.failed
+            )
+
+    def deactivate(self, timeout: float = 60.0) -> bool:
+        """Stop answering; False: the inference thread is still inside the engine after `timeout` seconds."""
+        for camera in self._inputs.values():
+            camera.destroy()
+        self._inputs.clear()
+        stopped = self._worker is None or self._worker.stop(timeout)
+        self._worker = None
+        if self.board.mode != alert_board.ENGINE_FAILED:
+            self.board.set_mode(alert_board.INACTIVE)
+        # After SIGINT the context is gone before the node is.
+        if self._node.context.ok():
+            self.publish_alert()
+        return stopped
+
+    def destroy(self) -> None:
+        for timer in self._timers:
+            self._node.destroy_timer(timer)
+        for camera in self.cameras.values():
+            camera.outputs.destroy()
+        self._node.destroy_publisher(self._alert)
+        self._node.destroy_publisher(self._diagnostics)
+
+    def enable(self, enabled: bool) -> None:
+        """Switched off, every frame is dropped as `disabled` and the state is UNKNOWN."""
+        self._enabled = enabled
+        if self._worker is not None and self.board.mode != alert_board.ENGINE_FAILED:
+            self.board.set_mode(None if enabled else alert_board.DISABLED)
+        self.publish_alert()
+
+    @property
+    def labels(self) -> LabelSet:
+        """The bundle's."""
+        return self._runner.bundle.labels
+
+    def newest(self) -> list[Answer]:
+        """The last answer of every camera that has one."""
+        return [camera.newest for camera in self.cameras.values() if camera.newest is not None]
+
+    def publish_alert(self) -> None:
+        """The board as it is now; from the heartbeat, and from the inference thread when something changed."""
+        now = self._node.get_clock().now()
+        with self._lock:
+            alerts = self.board.alerts(now.nanoseconds)
+            self._alert.publish(
+                to_alert(
+                    alerts, now.to_msg(), self._sequence, self._runner.bundle.id, self._node.get_fully_qualified_name()
+                )
+            )
+            self._sequence += 1
+
+    def _refusal(self) -> str | None:
+        return None if self._enabled else DISABLED
+
+    def _warming(self, warming: bool) -> None:
+        self.board.set_warming(warming)
+        self.publish_alert()
+
+    def _fatal(self, error: Exception) -> None:
+        self._node.get_logger().fatal(f"the engine failed again and again, giving up: {type(error).__name__}: {error}")
+        self.board.set_mode(alert_board.ENGINE_FAILED)
+        self.publish_alert()
+        self._engine_failed()
+
+    def _publish_diagnostics(self) -> None:
+        now, monotonic = self._node.get_clock().now(), time.monotonic()
+        alerts = self.board.alerts(now.nanoseconds)
+        reports = {name: self._report(name, alerts[name], monotonic) for name in self.cameras}
+        runner = self._runner
+        node = NodeReport(
+            self.board.mode or "", runner.engine_identity, runner.bundle.id, runner.golden_error, self._warnings
+        )
+        name = self._node.get_fully_qualified_name()
+        self._diagnostics.publish(to_diagnostics(name, now.to_msg(), node, reports))
+
+    def _report(self, name: str, alert: Alert, now: float) -> CameraReport:
+        camera = self.cameras[name]
+        counts = camera.counter.counts()
+        return CameraReport(
+            counts,
+            camera.ages.summary(),
+            self._rates.rate(name + "/received", counts.received, now),
+            self._rates.rate(name + "/answered", counts.answered, now),
+            f"{alert.state.value} ({alert.reason})",
+            overlays_skipped=camera.overlays_skipped,
+        )

@@ -1,0 +1,232 @@
+"""The lifecycle node `perception`: camera messages in; labels, scores, obstacles and the alert out.
+
+Two threads: the executor's stores messages, sends heartbeats and answers services; the inference thread does the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+from std_srvs.srv import SetBool, Trigger
+
+from ..errors import UserError
+from ..inference.runner import Runner
+from .configured import Configured
+from .loading import load_runner
+from .parameters import NodeParameters
+from .settings import Settings
+from .snapshot import write_snapshot
+
+EXIT_REFUSED = 1
+EXIT_ENGINE_FAILED = 70
+"""Exit status for a respawn: the engine failed again and again."""
+
+SUCCESS, FAILURE, ERROR = (
+    TransitionCallbackReturn.SUCCESS,
+    TransitionCallbackReturn.FAILURE,
+    TransitionCallbackReturn.ERROR,
+)
+
+
+class Perception(LifecycleNode):
+    """See config/parameters.yaml for its parameters and docs for its topics.
+
+    Attributes:
+        exit_code: None while the node should live; else the process ends with it.
+
+    Args:
+        load: settings, logger → runner and permanent warnings; benchmarks measure the node with another runner.
+    """
+
+    def __init__(
+        self, load: Callable[[Settings, Any], tuple[Runner, tuple[str, ...]]] = load_runner, **options: Any
+    ) -> None:
+        super().__init__("perception", **options)
+        self.exit_code: int | None = None
+        self._load = load
+        self._configured: Configured | None = None
+        self._enabled = True
+        self._stuck = False
+        self._node_parameters = NodeParameters(self, changed=self._on_parameters)
+        self._settings: Settings | None = None
+        self.create_service(SetBool, "~/enable", self._on_enable)
+        self.create_service(Trigger, "~/snapshot", self._on_snapshot)
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and verify bundle and engine; a refusal leaves the node unconfigured and says one sentence."""
+        return self._guarded("configure", self._configure)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._guarded("activate", lambda: self._configured.activate())
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._guarded("deactivate", self._deactivate)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._guarded("clean up", self._clean_up)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._guarded("shut down", self._clean_up)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Back to unconfigured with nothing left over."""
+        return self._guarded("recover", self._clean_up)
+
+    def build_only(self) -> None:
+        """Load the bundle, build and warm the engine, which stays in the cache.
+
+        Raises:
+            UserError: it cannot.
+        """
+        self._load(self._node_parameters.settings(), self.get_logger())
+
+    def asks_for(self, name: str) -> bool:
+        """Value of a bool parameter."""
+        return self.get_parameter(name).value
+
+    def close(self) -> bool:
+        """Free everything, in whatever state; False: the inference thread hangs in the engine."""
+        try:
+            self._clean_up(timeout=3.0)
+        except Exception as error:  # nothing may keep the process from ending
+            self.get_logger().error(f"while closing: {error}")
+        self.destroy_node()
+        return not self._stuck
+
+    def _guarded(self, what: str, act: Callable[[], None]) -> TransitionCallbackReturn:
+        # rclpy swallows what a transition raises without a word, so it is said here.
+        try:
+            act()
+        except UserError as error:
+            self.get_logger().error(f"cannot {what}: {error}")
+            return FAILURE
+        except Exception as error:
+            self.get_logger().error(f"cannot {what}: {type(error).__name__}: {error}")
+            return FAILURE if what == "configure" else ERROR
+        return SUCCESS
+
+    def _configure(self) -> None:
+        self._settings = self._node_parameters.settings()
+        if unused := self._node_parameters.unused():
+            self.get_logger().warning(
+                f"parameters of cameras that are not in `cameras` are not used: {', '.join(unused)}"
+            )
+        runner, warnings = self._load(self._settings, self.get_logger())
+        self._configured = Configured(self, lambda: self._settings, runner, warnings, self._on_engine_failed)
+        self._configured.enable(self._enabled)
+        self._node_parameters.locked = True
+
+    def _deactivate(self, timeout: float = 60.0) -> None:
+        if not self._configured.deactivate(timeout):
+            self._stuck = True
+            raise TimeoutError(f"the engine did not return within {timeout:g} s")
+
+    def _clean_up(self, timeout: float = 60.0) -> None:
+        configured, self._configured = self._configured, None
+        # Unlocked first: on shutdown nothing after this may fail half-way.
+        self._node_parameters.locked = False
+        if configured is not None:
+            self._stuck = not configured.deactivate(timeout)
+            configured.destroy()
+
+    def _on_parameters(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def _on_engine_failed(self) -> None:
+        self.exit_code = EXIT_ENGINE_FAILED
+
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._enabled = request.data
+        if self._configured is not None:
+            self._configured.enable(request.data)
+        response.success, response.message = True, "enabled" if request.data else "disabled: every camera is UNKNOWN"
+        return response
+
+    async def _on_snapshot(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        answers = self._configured.newest() if self._configured is not None else []
+        if not answers:
+            response.message = "no image has been answered yet"
+            return response
+        # In a thread of its own: encoding two PNGs would hold up the heartbeat.
+        done = Future(executor=self.executor)
+        labels, settings = self._configured.labels, self._settings
+
+        def write() -> None:
+            try:
+                paths = write_snapshot(settings.snapshot_dir, answers, labels, settings.overlay_alpha)
+                done.set_result((True, " ".join(map(str, paths))))
+            except Exception as error:
+                done.set_result((False, str(error)))
+
+        threading.Thread(target=write, name="snapshot", daemon=True).start()
+        response.success, response.message = await done
+        return response
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Entry point of the executable; ends with status 0 on SIGINT and SIGTERM."""
+    sys.exit(run(Perception, args))
+
+
+def run(make_node: Callable[[], Perception], args: Sequence[str] | None = None) -> int:
+    """Run a node until it is told to stop; returns the exit status. For the main thread of a process."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: _interrupt(stop))
+    # rclpy's own handlers invalidate the context at once; ours leave time for a last alert that says `inactive`.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    node = None
+    code, clean = 0, True
+    try:
+        node = make_node()
+        code = _live(node, stop)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except UserError as error:
+        node.get_logger().error(str(error))
+        code = EXIT_REFUSED
+    finally:
+        stop.set()
+        if node is not None:
+            clean = node.close()
+        rclpy.try_shutdown()
+    if not clean:
+        # A thread that hangs in an engine would crash the interpreter on its way out.
+        sys.stdout.flush()
+        os._exit(code)
+    return code
+
+
+def _interrupt(stop: threading.Event) -> None:
+    # Under launch Ctrl-C arrives twice; only the first one may interrupt, and nothing may interrupt the clean-up.
+    if not stop.is_set():
+        stop.set()
+        raise KeyboardInterrupt
+
+
+def _live(node: Perception, stop: threading.Event) -> int:
+    if node.asks_for("build_only"):
+        node.build_only()
+        return 0
+    if node.asks_for("autostart") and node.trigger_configure() == SUCCESS:
+        node.trigger_activate()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while rclpy.ok() and node.exit_code is None and not stop.is_set():
+        # Waits for half a second at most, so that signals and exit_code are seen.
+        executor.spin_once(timeout_sec=0.5)
+    return node.exit_code or 0
+
+
+if __name__ == "__main__":
+    main()

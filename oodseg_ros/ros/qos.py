@@ -1,0 +1,47 @@
+"""The QoS of every topic, by name; any of them can be changed with `qos_overrides` parameters."""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+
+def _profile(
+    depth: int, reliability: ReliabilityPolicy, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE
+) -> QoSProfile:
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability, durability=durability)
+
+
+IMAGE_IN = _profile(1, ReliabilityPolicy.BEST_EFFORT)
+"""Matches every camera driver. Depth 1: a queue in front of a slow consumer is nothing but delay."""
+
+CAMERA_INFO_IN = _profile(1, ReliabilityPolicy.BEST_EFFORT)
+
+IMAGE_OUT = _profile(1, ReliabilityPolicy.RELIABLE)
+"""Reliable, so that subscribers of both kinds match (RViz asks for reliable)."""
+
+OBSTACLES_OUT = _profile(5, ReliabilityPolicy.RELIABLE)
+
+ALERT_OUT = _profile(10, ReliabilityPolicy.RELIABLE)
+
+LATCHED_OUT = _profile(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+"""For what is said once, and must reach those who come later."""
+
+DIAGNOSTICS_OUT = _profile(10, ReliabilityPolicy.RELIABLE)
+
+TOPICS = {
+    "semantic/image": IMAGE_OUT,
+    "anomaly/score": IMAGE_OUT,
+    "anomaly/mask": IMAGE_OUT,
+    "overlay": IMAGE_OUT,
+    "obstacles": OBSTACLES_OUT,
+    "obstacles/markers": OBSTACLES_OUT,
+    "obstacles/points": OBSTACLES_OUT,
+    "semantic/label_info": LATCHED_OUT,
+}
+"""Outputs under a camera's name."""
+
+
+def overridable() -> QoSOverridingOptions:
+    """Declares `qos_overrides.<topic>.<publisher|subscription>.{history,depth,reliability}`."""
+    return QoSOverridingOptions.with_default_policies()

@@ -1,0 +1,136 @@
+"""What happens to a frame between mailbox and topics, for all cameras: the handlers of the inference thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from rclpy.node import Node
+
+from ..bundle import Calibration
+from ..frame import Frame, Prediction
+from ..health import timing
+from ..health.alert_board import AlertBoard
+from ..health.timing import AgeWindow, FrameCounter
+from ..inference.mailbox import Item
+from ..obstacles.camera_pipeline import CameraPipeline
+from ..obstacles.ground import CameraGeometry
+from .image_messages import to_frame
+from .outputs import Answer, CameraOutputs
+from .reports import Reports
+from .settings import Settings
+
+
+@dataclass
+class CameraRoad:
+    """State of one camera's road.
+
+    Attributes:
+        outputs: its publishers.
+        ego_mask: uint8, or None.
+        counter, ages: its account; ages are stamp → published, seconds.
+        geometry: frame → geometry, or None where nothing is known.
+        pipeline: judges its frames; made anew when the thresholds change.
+        newest: last answer, for snapshots.
+    """
+
+    outputs: CameraOutputs
+    ego_mask: np.ndarray | None
+    counter: FrameCounter
+    geometry: Callable[[Frame], CameraGeometry | None]
+    ages: AgeWindow = field(default_factory=AgeWindow)
+    pipeline: CameraPipeline | None = None
+    newest: Answer | None = None
+    overlays_skipped: int = 0
+
+
+class Road:
+    """Handlers for `InferenceWorker`; all run in its thread, except `dropped` for overwritten and inactive frames.
+
+    Args:
+        node: for clock and log.
+        settings: read anew for each frame, so that runtime parameters take effect.
+        cameras: name → state.
+        calibration: of the bundle.
+        board: where alerts are posted.
+        publish_alert: sends the board's alerts at once.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        settings: Callable[[], Settings],
+        cameras: Mapping[str, CameraRoad],
+        calibration: Calibration,
+        board: AlertBoard,
+        publish_alert: Callable[[], None],
+        reports: Reports,
+    ) -> None:
+        self._clock = node.get_clock()
+        self._settings = settings
+        self._cameras = cameras
+        self._calibration = calibration
+        self._board = board
+        self._publish_alert = publish_alert
+        self._reports = reports
+        self._judged_by = settings().obstacles
+
+    def now_ns(self) -> int:
+        return self._clock.now().nanoseconds
+
+    def decode(self, item: Item) -> Frame:
+        return to_frame(item.payload, item.camera)
+
+    def answer(self, item: Item, frame: Frame, prediction: Prediction) -> None:
+        camera, settings = self._cameras[item.camera], self._settings()
+        if settings.obstacles is not self._judged_by:
+            # New thresholds, new evidence.
+            self._judged_by = settings.obstacles
+            for other in self._cameras.values():
+                other.pipeline = None
+        if camera.pipeline is None:
+            camera.pipeline = CameraPipeline(self._calibration, settings.obstacles, camera.ego_mask)
+        if reason := self._board.interruption(item.camera):
+            # The heartbeat said UNKNOWN meanwhile; evidence from before does not count as if nothing had been.
+            camera.pipeline.unknown(reason, self.now_ns())
+        geometry = camera.geometry(frame)
+        judgement = camera.pipeline.judge(frame, prediction, self.now_ns(), geometry)
+        if self._board.post(item.camera, judgement.alert):
+            self._publish_alert()
+        answer = Answer(frame, judgement, item.payload.header, geometry)
+        age = (self.now_ns() - frame.stamp_ns) * 1e-9
+        late = settings.max_age > 0 and age > settings.max_age / 2
+        camera.overlays_skipped += late
+        camera.outputs.publish(answer, settings.overlay_rate, settings.overlay_alpha, late)
+        camera.newest = answer
+        camera.ages.add((self.now_ns() - frame.stamp_ns) * 1e-9)
+
+    def answered(self, item: Item) -> None:
+        self._cameras[item.camera].counter.answer()
+
+    def dropped(self, item: Item, reason: str, error: Exception | None) -> None:
+        camera = self._cameras[item.camera]
+        camera.counter.drop(reason)
+        if error is not None:
+            self._reports.once(item.camera, reason, error)
+        if reason in (timing.OVERWRITTEN, timing.INACTIVE):
+            return
+        if reason == timing.TOO_OLD:
+            self._too_old(item)
+        self._board.failed(item.camera, reason)
+        if error is not None:
+            if camera.pipeline is None:
+                camera.pipeline = CameraPipeline(self._calibration, self._settings().obstacles, camera.ego_mask)
+            if self._board.post(item.camera, camera.pipeline.unknown(reason, self.now_ns())):
+                self._publish_alert()
+
+    def _too_old(self, item: Item) -> None:
+        age = (self.now_ns() - item.stamp_ns) * 1e-9
+        if age > 3600:
+            self._reports.text_once(
+                item.camera,
+                "clock",
+                f"camera {item.camera}: images are stamped {age:.0f} s ago; when a bag is played, use its clock "
+                "(--clock and use_sim_time:=true) or set max_age to 0",
+            )
