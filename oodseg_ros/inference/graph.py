@@ -23,6 +23,7 @@ class DeployGraph(nn.Module):
         self.segmentor = segmentor
         self.image_size = (height, width)
         self.network_size = network_size(height, width, spec)
+        segmentor.prepare(*self.network_size)
         # Folded into one multiply-add on 0..255 values.
         mean, std = torch.tensor(spec.mean), torch.tensor(spec.std)
         self.register_buffer("scale", (1.0 / (255.0 * std))[:, None, None], persistent=False)

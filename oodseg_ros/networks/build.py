@@ -1,46 +1,98 @@
 """`build_segmentor(spec)`: a bundle's network spec (plain dicts) → a `Segmentor` with random weights.
 
 A spec has `backbone`, `decoder`, `classifier`, `head` (or null) and `score`; each part is a dict with `name` and the
-keyword arguments of the class registered under that name here.
+keyword arguments of the class registered under that name here. What follows from another part (its number of
+channels) is filled in. Modules are imported when they are built: a bundle without transformers in it does not wait
+for its import.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
+from .. import scores
 from ..errors import BundleError
-from .backbones.efficientnet_lite import EfficientNetLite
-from .classifiers.linear import LinearClassifier
-from .decoders.fpn import Fpn
-from .heads.uem import UemHead
 from .segmentor import Segmentor
 
-BACKBONES = {"efficientnet_lite": EfficientNetLite}
-DECODERS = {"fpn": Fpn}
-CLASSIFIERS = {"linear": LinearClassifier}
-HEADS = {"uem": UemHead}
+# name: "module:class" in the room of that part
+BACKBONES = {
+    "clip": "vit_clip:ClipViT",
+    "densenet": "densenet:DenseNet",
+    "dinov2": "dinov2:DinoV2",
+    "efficientnet_lite": "efficientnet_lite:EfficientNetLite",
+    "espnetv2": "espnetv2:EspNetV2",
+    "hf": "hf:HfSegmenter",
+    "mask2former": "mask2former:Mask2Former",
+    "mit": "mit:MixTransformer",
+    "resnet": "resnet:ResNet",
+    "swin": "swin:Swin",
+    "wide_resnet38": "wide_resnet:WideResNet38",
+}
+DECODERS = {
+    "all_mlp": "all_mlp:AllMlp",
+    "deeplab": "deeplab:DeepLab",
+    "dino_fpn": "dino_fpn:DinoFpn",
+    "espnetv2": "espnetv2:EspNetV2Decoder",
+    "fpn": "fpn:Fpn",
+    "ladder": "ladder:Ladder",
+    "none": "none:NoDecoder",
+}
+CLASSIFIERS = {
+    "gmm": "gmm:GmmClassifier",
+    "linear": "linear:LinearClassifier",
+    "none": "none:NoClassifier",
+    "queries": "queries:QueryClassifier",
+}
+HEADS = {
+    "drl_reconstruction": "drl:DrlReconstruction",
+    "learnable_uncertainty": "learnable_uncertainty:LearnableUncertainty",
+    "mahalanobis": "mahalanobis:Mahalanobis",
+    "query_uncertainty": "query_uncertainty:QueryUncertainty",
+    "residual_pattern": "residual_pattern:ResidualPattern",
+    "standardized_max_logit": "standardized_max_logit:StandardizedMaxLogit",
+    "uem": "uem:UemHead",
+    "void_channel": "void_channel:VoidChannel",
+}
 
 
 def build_segmentor(spec: Mapping[str, Any]) -> Segmentor:
     """Build the network that `spec` describes.
 
     Raises:
-        BundleError: an unknown part or a wrong argument; the text names it.
+        BundleError: a missing or unknown part, a wrong argument, or a score that the head does not give; the text
+        names it.
     """
-    backbone = _build("backbone", BACKBONES, spec["backbone"])
-    decoder = _build("decoder", DECODERS, spec["decoder"], inputs=backbone.channels)
-    classifier = _build("classifier", CLASSIFIERS, spec["classifier"], inputs=decoder.channels)
-    head = _build("head", HEADS, spec["head"], inputs=backbone.channels) if spec.get("head") else None
+    for part in ("backbone", "decoder", "classifier", "score"):
+        if part not in spec:
+            raise BundleError(f"network spec: {part} is missing")
+    backbone = _build("backbone", "backbones", BACKBONES, spec["backbone"])
+    given: dict[str, Any] = {"inputs": backbone.channels, "strides": backbone.strides}
+    decoder = _build("decoder", "decoders", DECODERS, spec["decoder"], **given)
+    classifier = _build("classifier", "classifiers", CLASSIFIERS, spec["classifier"], inputs=decoder.channels)
+    given |= {
+        "decoded": decoder.channels,
+        "merged": getattr(decoder, "merged_channels", None),
+        "inlier_classes": classifier.classes,
+    }
+    head = _build("head", "heads", HEADS, spec["head"], **given) if spec.get("head") else None
+    known = head.SCORES if head is not None else (*scores.POST_HOC, *scores.PERTURBING)
+    if spec["score"] not in known:
+        raise BundleError(f"network spec: score {spec['score']!r} is not one of {', '.join(sorted(known))}")
     return Segmentor(backbone, decoder, classifier, head, spec["score"])
 
 
-def _build(part: str, registry: Mapping[str, Any], spec: Mapping[str, Any], **given: Any) -> Any:
+def _build(part: str, room: str, registry: Mapping[str, str], spec: Mapping[str, Any], **given: Any) -> Any:
     arguments = dict(spec)
     name = arguments.pop("name", None)
     if name not in registry:
         raise BundleError(f"network spec: unknown {part} {name!r}; this version knows {', '.join(sorted(registry))}")
+    module, class_name = registry[name].split(":")
+    build = getattr(import_module(f"{__package__}.{room}.{module}"), class_name)
+    wanted = inspect.signature(build).parameters
     try:
-        return registry[name](**given, **arguments)
-    except TypeError as error:
+        return build(**{key: value for key, value in given.items() if key in wanted}, **arguments)
+    except (TypeError, ValueError, KeyError) as error:
         raise BundleError(f"network spec: {part} {name!r}: {error}") from error

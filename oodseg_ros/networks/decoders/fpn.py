@@ -1,4 +1,6 @@
-"""Feature pyramid decoder (Lin et al. 2017, arXiv 1612.03144) with summed levels (Kirillov et al. 2019, arXiv 1901.02446)."""
+"""Feature pyramid decoder (Lin et al. 2017, arXiv 1612.03144) with summed levels (Kirillov et al. 2019, arXiv
+1901.02446).
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,91 @@
+"""DeepLabV3+ decoder (Chen et al., arXiv 1802.02611) as in NVIDIA's Cityscapes networks; all resizing is
+align_corners=True.
+
+Module names follow the released state dicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..segmentor import resize
+from .resized_conv import conv3x3_of_resized
+
+
+def _block(inputs: int, outputs: int, kernel: int = 1, dilation: int = 1) -> nn.Sequential:
+    padding = dilation if kernel == 3 else 0
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+class Aspp(nn.Module):
+    """Atrous spatial pyramid pooling: `[B, C, h, w]` → `[B, 5*channels, h, w]`, in the order pooled image, 1x1,
+    rates.
+    """
+
+    def __init__(self, inputs: int, channels: int = 256, rates: Sequence[int] = (12, 24, 36)) -> None:
+        super().__init__()
+        self.features = nn.ModuleList(
+            [_block(inputs, channels), *(_block(inputs, channels, 3, rate) for rate in rates)]
+        )
+        self.img_conv = _block(inputs, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The pooled image is one pixel, so resizing it is repeating it.
+        pooled = self.img_conv(x.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *x.shape[-2:])
+        return torch.cat([pooled, *(branch(x) for branch in self.features)], dim=1)
+
+
+class DeepLab(nn.Module):
+    """[map at stride 2 or 4, map at stride 8] → the 256-channel map that the classifier reads, at the finer stride.
+
+    `merge` ends behind the first 3x3 convolution of the last block, before its batch norm: what a head adds to the
+    input of that block can then be added there, because a convolution is linear. `refine` is the rest.
+
+    Args:
+        channels: width of the ASPP branches and of the output.
+        fine: width of the projected fine map.
+        rates: dilations of the ASPP.
+    """
+
+    align_corners = True
+
+    def __init__(
+        self, inputs: Sequence[int], channels: int = 256, fine: int = 48, rates: Sequence[int] = (12, 24, 36)
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.merged_channels = fine + channels
+        self.aspp = Aspp(inputs[1], channels, rates)
+        self.bot_fine = nn.Conv2d(inputs[0], fine, 1, bias=False)
+        self.bot_aspp = nn.Conv2d((2 + len(rates)) * channels, channels, 1, bias=False)
+        self.final = nn.Sequential(_block(fine + channels, channels, 3), _block(channels, channels, 3))
+
+    def merge(self, features: list[Tensor]) -> Tensor:
+        """`[B, channels, h, w]`: the first convolution of the last block on [fine, resized ASPP]."""
+        fine, coarse = features
+        weight = self.final[0][0].weight
+        split = self.bot_fine.out_channels
+        context = self.bot_aspp(self.aspp(coarse))
+        near = F.conv2d(self.bot_fine(fine), weight[:, :split], padding=1)
+        return near + self.convolved(context, weight[:, split:], fine.shape[-2:])
+
+    def convolved(self, coarse: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:
+        """3x3 convolution with `weight` of `coarse` resized to `size`; before or after the resize, whichever is
+        cheaper.
+        """
+        if size[0] >= 3 * coarse.shape[-2] - 2:
+            return conv3x3_of_resized(coarse, weight, size)
+        return F.conv2d(resize(coarse, size, True), weight, padding=1)
+
+    def refine(self, merged: Tensor) -> Tensor:
+        """The rest of the last block: batch norm, ReLU, 3x3, batch norm, ReLU."""
+        first = self.final[0]
+        return self.final[1](first[2](first[1](merged)))
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        return self.refine(self.merge(features))

@@ -1,0 +1,95 @@
+"""RPL: residual pattern learning (Liu et al., arXiv 2211.14512), on a frozen DeepLabV3+.
+
+A second ASPP makes a residual that is added to the input of the decoder's last block; the energy of the logits that
+come out is the score. The reference computes it at half resolution through two 1x1 convolutions and runs the last
+block twice. Here the 1x1 convolutions are one with the block's first 3x3, the residual stays at 1/8, and the frozen
+part of that 3x3 is shared between both passes: the same up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ... import scores
+from ..decoders.deeplab import Aspp, DeepLab
+from ..segmentor import HeadInput, resize
+
+BLUR_SIZE, BLUR_SIGMA = 7, 1.0
+
+
+class ResidualPattern(nn.Module):
+    """Evidence: second logits `[B, K, H, W]`. Score: their energy, smoothed by a 7x7 Gaussian of σ = 1.
+
+    Args:
+        inputs: channels of the backbone's maps; the last is read.
+        decoded: width of the decoder.
+        merged: channels at the input of the decoder's last block.
+        rates: dilations of the ASPP.
+        projector: with the projector of CoroCL, which training needs and inference does not.
+    """
+
+    SCORES = ("residual_energy",)
+
+    def __init__(
+        self,
+        inputs: Sequence[int],
+        decoded: int,
+        merged: int | None,
+        rates: Sequence[int] = (12, 24, 36),
+        projector: bool = False,
+    ) -> None:
+        super().__init__()
+        if merged is None:
+            raise ValueError("the residual pattern needs the decoder deeplab")
+        self.aspp = Aspp(inputs[-1], decoded, rates)
+        self.bottleneck = nn.Conv2d((2 + len(rates)) * decoded, decoded, 1, bias=False)
+        self.final = nn.Conv2d(decoded, merged, 1, bias=False)
+        self.projector = nn.Conv2d(decoded, merged, 1) if projector else None
+        nn.init.kaiming_normal_(self.final.weight)
+        if self.projector is not None:
+            nn.init.kaiming_normal_(self.projector.weight)
+            nn.init.zeros_(self.projector.bias)
+
+    @torch.no_grad()
+    def initialize_from(self, decoder: DeepLab) -> None:
+        """Start from the trained ASPP, batch-norm statistics included, as the paper's code does."""
+        self.aspp.load_state_dict(decoder.aspp.state_dict())
+        self.bottleneck.load_state_dict(decoder.bot_aspp.state_dict())
+
+    def context(self, features: list[Tensor]) -> Tensor:
+        """`[B, decoded, h/8, w/8]`, what residual and projector are linear in."""
+        return self.bottleneck(self.aspp(features[-1]))
+
+    def second_logits(self, given: HeadInput) -> Tensor:
+        """Logits `[B, K, h, w]` of the block with the residual added, at the decoder's resolution."""
+        weight = given.decoder.final[0][0].weight
+        joined = torch.einsum("omyx,mc->ocyx", weight, self.final.weight[:, :, 0, 0])
+        residual = given.decoder.convolved(self.context(given.features), joined, given.merged.shape[-2:])
+        return given.classifier(given.decoder.refine(given.merged + residual))
+
+    def project(self, features: list[Tensor]) -> Tensor:
+        """Embeddings `[B, merged, h, w]` for the contrastive loss, at the resolution of the fine map."""
+        return resize(self.projector(self.context(features)), features[0].shape[-2:], True)
+
+    def evidence(self, given: HeadInput) -> Tensor:
+        """Second logits at input size, float32."""
+        return resize(self.second_logits(given).float(), given.size, True)
+
+    def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
+        """Smoothed energy of the second logits, `[B, H, W]`."""
+        return blurred(scores.energy(evidence))
+
+
+def blurred(score: Tensor) -> Tensor:
+    """7x7 Gaussian of σ = 1, reflected at the borders, on `[B, H, W]`; separable."""
+    steps = torch.arange(BLUR_SIZE, dtype=score.dtype, device=score.device) - BLUR_SIZE // 2
+    kernel = torch.exp(-0.5 * (steps / BLUR_SIGMA).pow(2))
+    kernel = kernel / kernel.sum()
+    margin = BLUR_SIZE // 2
+    x = F.pad(score[:, None], (margin, margin, margin, margin), mode="reflect")
+    x = F.conv2d(x, kernel.reshape(1, 1, 1, -1))
+    return F.conv2d(x, kernel.reshape(1, 1, -1, 1))[:, 0]
