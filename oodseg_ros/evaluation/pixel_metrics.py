@@ -121,10 +121,11 @@ class PixelMetrics:
             return cls.from_state({key: data[key] for key in data.files})
 
 
-def summarize(metrics: PixelMetrics, figures: CurveFigures) -> dict[str, Any]:
+def summarize(metrics: Any, figures: CurveFigures) -> dict[str, Any]:
     """The dictionary of `PixelMetrics.compute` from figures that are already there."""
     negatives, positives = metrics.totals
-    fpr, fpr_threshold = figures.fpr.get("first" if metrics.rule == "exact" else metrics.rule, (np.nan, np.nan))
+    fpr_rule = "nearest_recall" if metrics.rule == "nearest_recall" else "first"
+    fpr, fpr_threshold = figures.fpr.get(fpr_rule, (np.nan, np.nan))
     f1, precision, recall, threshold = figures.best_f1
     exact = metrics.shift == 0
     low, high = figures.ap_bounds

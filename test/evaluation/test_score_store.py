@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from oodseg_ros.evaluation.score_store import ScoreStore
+
+
+def test_scores_come_back_to_the_bit(tmp_path):
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 1 << 32, (37, 53), dtype=np.uint64).astype(np.uint32)
+    score, label = bits.view(np.float32), rng.integers(0, 256, (37, 53)).astype(np.uint8)
+    store = ScoreStore(tmp_path)
+    store.put("a.b", score, label, milliseconds=np.asarray(3.5))
+    back, back_label, extra = ScoreStore(tmp_path).get("a.b")
+    assert np.array_equal(back.view(np.uint32), bits)
+    assert np.array_equal(back_label, label)
+    assert extra["milliseconds"] == 3.5
+    assert "a.b" in store
+    assert "c" not in store
+
+
+def test_frames_come_in_the_order_of_their_names(tmp_path):
+    store = ScoreStore(tmp_path)
+    for name in ("2", "10", "1"):
+        store.put(name, np.full((4, 5), float(name), np.float32), np.zeros((4, 5), np.uint8))
+    assert [(name, float(score[0, 0])) for name, score, _ in store] == [("1", 1.0), ("10", 10.0), ("2", 2.0)]
+    assert len(store) == 3
+
+
+def test_unfinished_and_damaged_frames(tmp_path):
+    store = ScoreStore(tmp_path)
+    store.put("x", np.ones((9, 9), np.float32), np.zeros((9, 9), np.uint8))
+    file = next(tmp_path.glob("*.npz"))
+    (tmp_path / f".{file.name}.part").write_bytes(b"half")
+    assert store.names() == ["x"]
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(KeyError, match="'x'"):
+        store.get("x")
+    with pytest.raises(ValueError, match="plain file name"):
+        store.put("../x", np.ones((2, 2), np.float32), np.zeros((2, 2), np.uint8))
