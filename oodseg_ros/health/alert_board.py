@@ -1,7 +1,7 @@
 """What is known about every camera right now, and since when: the source of the alert heartbeat.
 
-The inference thread posts what it judged, the executor thread reads. Time without news is measured by the monotonic clock,
-so that a standing simulation clock, a dead camera and a hanging engine all end in UNKNOWN.
+The inference thread posts what it judged, the executor thread reads. Time without news is measured on the monotonic
+clock, so that a standing simulation clock, a dead camera and a hanging engine all end in UNKNOWN.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ def render(schema: Schema) -> str:
     lines = [
         "# Parameters of the node `perception`, every one at its default. Copy, change, and give the copy to the node:",
         "#   ros2 launch oodseg_ros perception.launch.py params_file:=<copy>",
-        "# Wrong names, types and values are refused at configure with a sentence. (runtime) = may be changed any time.",
+        "# Wrong names, types and values are refused at configure with a sentence. (runtime) = may change at any time.",
         "# Made by `python -m oodseg_ros.ros.parameter_schema` from config/parameters.yaml; a test holds them equal.",
         "/**:",
         "  ros__parameters:",

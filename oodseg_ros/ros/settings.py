@@ -58,7 +58,7 @@ class CameraSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """All parameters of the node; see config/parameters.yaml. `warm_size` is (height, width); `engine` None = `auto`."""
+    """All parameters of the node, see config/parameters.yaml; `warm_size` is (height, width), `engine` None = auto."""
 
     cameras: tuple[CameraSettings, ...]
     bundle: str

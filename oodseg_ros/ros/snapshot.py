@@ -14,7 +14,7 @@ from .outputs import Answer
 
 
 def write_snapshot(folder: Path, answers: list[Answer], labels: LabelSet, alpha: float) -> list[Path]:
-    """Make `<folder>/<camera>_<stamp ns>/` with image.png, overlay.png, answer.npz (score, labels, mask) for each answer.
+    """Make `<folder>/<camera>_<stamp ns>/` with image.png, overlay.png and answer.npz for each answer.
 
     Raises:
         ConfigError: the folder cannot be written.
