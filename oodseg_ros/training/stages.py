@@ -66,11 +66,11 @@ class InlierStage(Stage):
         super().__init__(segmentor, spec, stage, {"backbone": stage.backbone_lr, "decoder": 1.0, "classifier": 1.0})
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        """CE at crop size, scalar."""
+        """CE over the counted pixels, scalar."""
         images, target = batch
+        target = subsample(target, self.stage.loss_stride)
         segmentor = self.segmentor
-        logits = segmentor.classifier(segmentor.decoder(segmentor.backbone(self.normalize(images))))
-        logits = F.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
+        logits = resize(segmentor.classifier(segmentor.decoder(segmentor.backbone(self.normalize(images)))), target)
         target = torch.where(target < segmentor.classes, target, IGNORE).long()
         counted = (target != IGNORE).sum().clamp(min=1)
         loss = F.cross_entropy(logits, target, ignore_index=IGNORE, reduction="sum") / counted
@@ -85,20 +85,28 @@ class UemStage(Stage):
         super().__init__(segmentor, spec, stage, {"head": 1.0})
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        """LLR loss at crop size, scalar."""
+        """LLR loss over the counted pixels, scalar."""
         images, target = batch
+        target = subsample(target, self.stage.loss_stride)
         segmentor = self.segmentor
         with torch.no_grad():
             features = segmentor.backbone(self.normalize(images))
-            inlier = segmentor.classifier(segmentor.decoder(features)).float()
-        unknown = segmentor.head(features).float()
-        inlier, unknown = (
-            F.interpolate(logits, size=target.shape[-2:], mode="bilinear", align_corners=False)
-            for logits in (inlier, unknown)
-        )
-        loss = llr_loss(inlier, unknown, target)
+            inlier = resize(segmentor.classifier(segmentor.decoder(features)), target)
+        loss = llr_loss(inlier, resize(segmentor.head(features), target), target)
         self.log("loss", loss, prog_bar=True)
         return loss
+
+
+def subsample(target: Tensor, stride: int) -> Tensor:
+    """Every `stride`-th row and column of `[B, H, W]`, from the middle of each cell."""
+    return target[:, stride // 2 :: stride, stride // 2 :: stride]
+
+
+def resize(logits: Tensor, target: Tensor) -> Tensor:
+    """Logits `[B, C, h, w]` in float32 at the size of `target` `[B, H, W]`."""
+    if logits.shape[-2:] == target.shape[-2:]:
+        return logits.float()
+    return F.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
 
 
 STAGES: dict[str, type[nn.Module]] = {"inlier": InlierStage, "uem": UemStage}
