@@ -1,12 +1,17 @@
 """Evidence of single frames → one state that a consumer may act on.
 
-| state | next frame has an obstacle | next frame is clear | frame cannot be judged |
-|---|---|---|---|
-| UNKNOWN | OBSTACLE if N of the last M frames had one, else UNKNOWN | CLEAR after M judged frames, else UNKNOWN | UNKNOWN |
-| CLEAR | OBSTACLE if N of the last M frames had one, else CLEAR (`confirming`) | CLEAR | UNKNOWN |
-| OBSTACLE | OBSTACLE | CLEAR after `release_frames` clear ones in a row, else OBSTACLE (`releasing`) | UNKNOWN, and OBSTACLE again with the next judged frame |
+With N = `trigger_hits`, M = `trigger_window`, R = `release_frames`:
 
-So a fault never shortens the way to CLEAR.
+| condition | leaves for | when |
+|---|---|---|
+| UNKNOWN | OBSTACLE | a frame has an obstacle, the N-th one of the last M judged frames |
+| UNKNOWN | CLEAR | M frames in a row were judged without that (until then `starting`, after a fault `recovering`) |
+| CLEAR | OBSTACLE | as above (with fewer hits it stays CLEAR, `confirming`) |
+| CLEAR | UNKNOWN | a frame cannot be judged, or none comes |
+| OBSTACLE | CLEAR | R frames in a row were judged clear (until then it stays OBSTACLE, `releasing`) |
+
+A fault during OBSTACLE is answered UNKNOWN, but the condition stays: the next judged frame answers OBSTACLE again, and
+the R clear frames are counted from the fault on. So no fault shortens the way to CLEAR.
 """
 
 from __future__ import annotations
@@ -18,61 +23,59 @@ from .settings import ObstacleSettings
 
 
 class AlertMachine:
-    """State of one camera; not thread-safe. `state` and `reason` are what was answered last."""
+    """Condition of one camera; not thread-safe."""
 
     def __init__(self, settings: ObstacleSettings) -> None:
         self._settings = settings
-        self._window: deque[bool] = deque(maxlen=settings.trigger_window)
         self.reset()
 
     def reset(self) -> None:
-        """Forget all evidence: UNKNOWN, `starting`."""
-        self.state, self.reason = AlertState.UNKNOWN, "starting"
-        self._window.clear()
+        """Forget all evidence, as after a jump in time."""
+        self._condition = AlertState.UNKNOWN
+        self._hits: deque[bool] = deque(maxlen=self._settings.trigger_window)
+        self._judged = 0
         self._clear_run = 0
-        self._latched = False
-        self._known = False
+        self._was_known = False
 
     def judged(self, present: bool) -> tuple[AlertState, str]:
-        """A frame was judged; `present` = it holds an obstacle."""
+        """State and reason after a judged frame; `present` = it holds an obstacle."""
         settings = self._settings
-        self._window.append(present)
+        self._hits.append(present)
+        self._judged += 1
         self._clear_run = 0 if present else self._clear_run + 1
-        if present and sum(self._window) >= settings.trigger_hits:
-            self._latched = self._known = True
-        elif self._latched and self._clear_run >= settings.release_frames:
-            self._latched = False
-            # Old hits are spent; a release shorter than the window must not trigger again from them.
-            self._window.extend([False] * settings.trigger_window)
-        elif not present and len(self._window) == settings.trigger_window:
-            self._known = True
-        if self._latched:
-            return self._answer(AlertState.OBSTACLE, "obstacle" if present else "releasing")
-        if not self._known:
-            return self._answer(AlertState.UNKNOWN, "starting")
-        return self._answer(AlertState.CLEAR, "confirming" if present else "ok")
+        if present and sum(self._hits) >= settings.trigger_hits:
+            self._condition = AlertState.OBSTACLE
+        elif self._condition is AlertState.OBSTACLE and self._clear_run >= settings.release_frames:
+            self._condition = AlertState.CLEAR
+            # These hits are spent: where R is shorter than M they must not count for the next alert.
+            self._hits.clear()
+        elif self._condition is AlertState.UNKNOWN and self._judged >= settings.trigger_window:
+            self._condition = AlertState.CLEAR
+        if self._condition is AlertState.UNKNOWN:
+            return AlertState.UNKNOWN, "recovering" if self._was_known else "starting"
+        self._was_known = True
+        if self._condition is AlertState.OBSTACLE:
+            return AlertState.OBSTACLE, "obstacle" if present else "releasing"
+        return AlertState.CLEAR, "confirming" if present else "ok"
 
     def unknown(self, reason: str) -> tuple[AlertState, str]:
-        """A frame could not be judged, or none came."""
-        self._clear_run = 0
-        if not self._latched:
-            self._known = False
-            # Hits stay, clear frames before the fault do not count as evidence after it.
-            hits = sum(self._window)
-            self._window.clear()
-            self._window.extend([True] * min(hits, self._settings.trigger_hits - 1))
-        return self._answer(AlertState.UNKNOWN, reason)
-
-    def _answer(self, state: AlertState, reason: str) -> tuple[AlertState, str]:
-        self.state, self.reason = state, reason
-        return state, reason
+        """State and reason where a frame could not be judged, or none came. Hits stay: evidence of danger keeps."""
+        self._judged = self._clear_run = 0
+        if self._condition is AlertState.CLEAR:
+            self._condition = AlertState.UNKNOWN
+        return AlertState.UNKNOWN, reason
 
 
 def worst_case_reaction(settings: ObstacleSettings, frame_period: float, latency: float) -> float:
-    """Seconds from an object becoming visible to OBSTACLE being published, at worst.
+    """Seconds from an object coming into view to OBSTACLE being published, at worst.
 
-    Holds for an object that is found in at least `trigger_hits` of any `trigger_window` frames, at one judged frame per
-    `frame_period` seconds and at most `latency` seconds from a frame's stamp to its alert: the object appears just after
-    a frame was taken, and its hits are the last ones of the window.
+    Holds for an object that is found in at least `trigger_hits` of any `trigger_window` frames in a row, at one judged
+    frame per `frame_period` seconds and at most `latency` seconds from a frame's stamp to its alert. The worst is an
+    object that comes into view just after a frame was taken, and whose hits are the last ones of the window.
     """
     return settings.trigger_window * frame_period + latency
+
+
+def worst_case_release(settings: ObstacleSettings, frame_period: float, latency: float) -> float:
+    """Seconds from an object leaving the view to CLEAR being published, without false alarms in between."""
+    return settings.release_frames * frame_period + latency

@@ -11,11 +11,14 @@ import numpy as np
 from ..bundle import Calibration
 from ..frame import Alert, AlertState, Frame, Obstacle, Prediction
 from .alert import AlertMachine
-from .components import anomaly_mask, find_components
+from .components import Component, anomaly_mask, find_components
 from .ego_mask import check_ego_mask, fit_ego_mask
 from .ground import CameraGeometry, ground_position
 from .settings import ObstacleSettings
 from .tracks import Tracker
+
+_TRACK_MARGIN = 0.01
+"""Of the image width: how far a small box may jump between two frames."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Judgement:
         mask: uint8 `[H, W]`, 255 = anomalous, else 0.
         obstacles: largest first.
         alert: the camera's alert after this frame.
-        unlisted: obstacles beyond `max_obstacles`.
+        unlisted: number of obstacles beyond `max_obstacles`.
     """
 
     prediction: Prediction
@@ -42,8 +45,11 @@ class CameraPipeline:
 
     Args:
         calibration: the bundle's threshold and score table.
-        settings: thresholds of this camera.
+        settings: of this camera.
         ego_mask: uint8 `[H, W]` of any size, non-zero = own vehicle; None = everything is judged.
+
+    Raises:
+        ConfigError: the ego mask is no gray image or masks everything.
     """
 
     def __init__(
@@ -57,12 +63,13 @@ class CameraPipeline:
         self._tracker = Tracker()
         self._machine = AlertMachine(settings)
         self._last_stamp: int | None = None
+        self._evidence_stamp: int | None = None
 
     def reset(self) -> None:
         """Forget tracks and evidence, as after a jump in time."""
         self._tracker.reset()
         self._machine.reset()
-        self._last_stamp = None
+        self._last_stamp = self._evidence_stamp = None
 
     def judge(
         self, frame: Frame, prediction: Prediction, now_ns: int, geometry: CameraGeometry | None = None
@@ -73,7 +80,8 @@ class CameraPipeline:
             frame: the image; a stamp before the last one resets tracks and evidence.
             prediction: for this frame, at its size.
             now_ns: the clock that the stamps belong to.
-            geometry: of this camera; without it, or when it is for another image size, obstacles have no ground position.
+            geometry: of this camera; without it, or when it is for another image size, obstacles have no ground
+                position: an obstacle without a distance is better than none.
         """
         if self._last_stamp is not None and frame.stamp_ns < self._last_stamp:
             self.reset()
@@ -84,14 +92,10 @@ class CameraPipeline:
         if not finite:
             return Judgement(prediction, mask, (), self._alert(*self._machine.unknown("score_not_finite"), now_ns))
         components, unlisted = find_components(score, mask, self._settings.min_area, self._settings.max_obstacles)
-        tracks = self._tracker.update([component.box for component in components])
-        scores = self._calibration.calibrate(np.array([component.strength for component in components]))
         if geometry is not None and (geometry.height, geometry.width) != score.shape:
             geometry = None
-        obstacles = tuple(
-            Obstacle(c.box, c.area, float(value), c.foot, track_id, age, geometry and ground_position(geometry, c.foot))
-            for c, value, (track_id, age) in zip(components, scores, tracks, strict=True)
-        )
+        obstacles = self._obstacles(score, components, geometry)
+        self._evidence_stamp = frame.stamp_ns
         state, reason = self._machine.judged(bool(obstacles))
         return Judgement(prediction, mask, obstacles, self._alert(state, reason, now_ns, obstacles), unlisted)
 
@@ -99,10 +103,24 @@ class CameraPipeline:
         """No frame, or one that could not be judged: UNKNOWN with the reason and the age of the last evidence."""
         return self._alert(*self._machine.unknown(reason), now_ns)
 
+    def _obstacles(
+        self, score: np.ndarray, components: tuple[Component, ...], geometry: CameraGeometry | None
+    ) -> tuple[Obstacle, ...]:
+        tracks = self._tracker.update([component.box for component in components], _TRACK_MARGIN * score.shape[1])
+        scores = self._calibration.calibrate(np.array([component.strength for component in components]))
+        obstacles = []
+        for component, calibrated, (track_id, age) in zip(components, scores, tracks, strict=True):
+            ground = None if geometry is None else ground_position(geometry, component.foot)
+            if ground is not None and _foot_is_hidden(score, component):
+                ground = replace(ground, range_min=0.0)
+            obstacle = Obstacle(component.box, component.area, float(calibrated), component.foot, track_id, age, ground)
+            obstacles.append(obstacle)
+        return tuple(obstacles)
+
     def _alert(self, state: AlertState, reason: str, now_ns: int, obstacles: tuple[Obstacle, ...] = ()) -> Alert:
-        stamp = self._last_stamp or 0
-        age = (now_ns - stamp) / 1e9 if self._last_stamp is not None else math.inf
-        return Alert(state, reason, stamp, age, obstacles)
+        if self._evidence_stamp is None:
+            return Alert(state, reason, obstacles=obstacles)
+        return Alert(state, reason, self._evidence_stamp, (now_ns - self._evidence_stamp) / 1e9, obstacles)
 
     def _masked(self, score: np.ndarray) -> tuple[np.ndarray, bool]:
         """The score with NaN under the ego mask, and whether all the rest is finite."""
@@ -116,3 +134,9 @@ class CameraPipeline:
         if not finite:
             finite = bool(np.isfinite(score[self._ego_nan == 0]).all())
         return cv2.add(score, self._ego_nan), finite
+
+
+def _foot_is_hidden(score: np.ndarray, component: Component) -> bool:
+    """Whether it ends at the image's lower edge or at pixels that are not judged: it may reach nearer than is seen."""
+    below = component.box[3]
+    return below >= score.shape[0] or bool(np.isnan(score[below, round(component.foot[0])]))

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-STRENGTH_PERCENTILE = 90
-"""A component's score is this percentile of its pixels: its strong part decides, a single hot pixel does not."""
+STRENGTH_QUANTILE = 0.9
+"""A component's score is this quantile of its pixels: its strong part decides, a single hot pixel does not."""
 
 _SAMPLE = 16384
+# One algorithm of OpenCV's, by name: its own choice is 2.5 times slower on masks like ours.
+_ALGORITHM = cv2.CCL_GRANA
+_BUSY = 20_000
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Component:
         box: (x0, y0, x1, y1), half open.
         area: number of its pixels.
         foot: (u, v) of the middle of its lowest row.
-        strength: raw score, 90th percentile of its pixels.
+        strength: raw score, `STRENGTH_QUANTILE` of its pixels (of every n-th where they are many).
     """
 
     box: tuple[int, int, int, int]
@@ -38,22 +41,69 @@ def anomaly_mask(score: np.ndarray, threshold: float) -> np.ndarray:
 def find_components(
     score: np.ndarray, mask: np.ndarray, min_area: int, max_count: int
 ) -> tuple[tuple[Component, ...], int]:
-    """The `max_count` largest components of at least `min_area` pixels, largest first, and the number of further ones."""
-    count, ids, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    wanted = np.flatnonzero(areas >= min_area)
-    wanted = wanted[np.argsort(-areas[wanted], kind="stable")]
-    listed = tuple(_component(score, ids, stats[index + 1], index + 1) for index in wanted[:max_count])
-    return listed, len(wanted) - len(listed)
+    """Components of a mask, largest first (equal ones by row, then column).
+
+    Args:
+        score: float32 `[H, W]`.
+        mask: uint8 `[H, W]`, 0 or 255, of the same size.
+        min_area: least number of pixels.
+        max_count: the largest ones are listed.
+
+    Returns:
+        The listed components, and the number of those that were large enough but not listed.
+    """
+    groups = _by_labels(mask, min_area) if _is_busy(mask) else _by_contours(mask, min_area)
+    groups.sort(key=lambda group: (-group[1], group[0][1], group[0][0], group[0][3], group[0][2]))
+    listed = tuple(_component(score, box, area, members) for box, area, members in groups[:max_count])
+    return listed, len(groups) - len(listed)
 
 
-def _component(score: np.ndarray, ids: np.ndarray, stats: np.ndarray, index: int) -> Component:
-    x0, y0, width, height, area = (int(value) for value in stats)
-    region = (slice(y0, y0 + height), slice(x0, x0 + width))
-    values = score[region][ids[region] == index]
+# box, area, members: bool [h, w] of the box, or a pair (label image of the whole mask, label) to make it from.
+_Group = tuple[tuple[int, int, int, int], int, "np.ndarray | tuple[np.ndarray, int]"]
+
+
+def _is_busy(mask: np.ndarray) -> bool:
+    """Whether every fourth row has so many edges that following contours would cost more than labeling everything."""
+    rows = mask[::4]
+    return mask.shape[1] > 1 and cv2.countNonZero(cv2.absdiff(rows[:, 1:], rows[:, :-1])) > _BUSY
+
+
+def _by_contours(mask: np.ndarray, min_area: int) -> list[_Group]:
+    """Label only inside the boxes of outer contours: most of a road is clear, and one pass over 2 MP costs 5 ms."""
+    contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    outer = [contours[index] for index in np.flatnonzero(hierarchy[0, :, 3] < 0)] if contours else []
+    rects = [(cv2.boundingRect(contour), contour[0, 0]) for contour in outer]
+    rects = [(rect, point) for rect, point in rects if rect[2] * rect[3] >= min_area]
+    if sum(rect[2] * rect[3] for rect, _ in rects) > mask.size:
+        return _by_labels(mask, min_area)
+    groups: list[_Group] = []
+    for (x, y, width, height), point in rects:
+        _, labels = cv2.connectedComponentsWithAlgorithm(mask[y : y + height, x : x + width], 8, cv2.CV_32S, _ALGORITHM)
+        members = labels == labels[point[1] - y, point[0] - x]
+        area = int(np.count_nonzero(members))
+        if area >= min_area:
+            groups.append(((x, y, x + width, y + height), area, members))
+    return groups
+
+
+def _by_labels(mask: np.ndarray, min_area: int) -> list[_Group]:
+    _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_32S, _ALGORITHM)
+    groups: list[_Group] = []
+    for index in np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= min_area) + 1:
+        x, y, width, height, area = (int(value) for value in stats[index])
+        groups.append(((x, y, x + width, y + height), area, (labels, int(index))))
+    return groups
+
+
+def _component(
+    score: np.ndarray, box: tuple[int, int, int, int], area: int, members: np.ndarray | tuple[np.ndarray, int]
+) -> Component:
+    x0, y0, x1, y1 = box
+    if isinstance(members, tuple):
+        labels, index = members
+        members = labels[y0:y1, x0:x1] == index
+    values = score[y0:y1, x0:x1][members]
     values = values[:: max(1, len(values) // _SAMPLE)]
-    lowest = np.flatnonzero(ids[y0 + height - 1, x0 : x0 + width] == index)
-    foot = (x0 + float(lowest.mean()), float(y0 + height - 1))
-    rank = min(len(values) - 1, len(values) * STRENGTH_PERCENTILE // 100)
-    strength = float(np.partition(values, rank)[rank])
-    return Component((x0, y0, x0 + width, y0 + height), area, foot, strength)
+    rank = min(len(values) - 1, int(len(values) * STRENGTH_QUANTILE))
+    foot = (x0 + float(np.flatnonzero(members[-1]).mean()), float(y1 - 1))
+    return Component(box, area, foot, float(np.partition(values, rank)[rank]))

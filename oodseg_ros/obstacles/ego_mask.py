@@ -44,7 +44,12 @@ def check_ego_mask(mask: np.ndarray, where: str = "ego mask") -> np.ndarray:
 
 
 def fit_ego_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The mask at another size, nearest neighbor."""
+    """The mask at the size of an image, nearest neighbor.
+
+    Raises:
+        ConfigError: at that size it masks everything.
+    """
     if mask.shape == (height, width):
         return mask
-    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+    fitted = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+    return check_ego_mask(fitted, f"ego mask resized from {mask.shape[1]}x{mask.shape[0]} to {width}x{height}")

@@ -113,10 +113,10 @@ def mounted(
 def ground_position(
     geometry: CameraGeometry, foot: tuple[float, float], max_range: float = MAX_RANGE
 ) -> GroundPosition | None:
-    """Ground point seen at the pixel `foot` (u, v), and the interval of its horizontal distance from `base_link`'s origin.
+    """Ground point seen at the pixel `foot` (u, v), and its interval of horizontal distance from `base_link`'s origin.
 
-    None where the ray does not meet the ground in front of the camera: above or at the horizon, farther than `max_range`
-    metres from the camera, camera at or below the ground, or a pixel that the distortion model cannot reach.
+    None where the ray does not meet the ground: at or above the horizon, farther than `max_range` metres from the
+    camera, camera at or below the ground, or a pixel that the distortion model cannot reach.
     """
     ray = _ray(geometry, foot)
     height = float(geometry.translation[2])
@@ -128,7 +128,7 @@ def ground_position(
     if below <= 0 or height / math.tan(below) > max_range:
         return None
     heading = direction[:2] / flat if flat > 1e-12 else np.zeros(2)
-    # The uncertain pitch turns the ray in its own vertical plane, which is the worst case for cameras that look sideways.
+    # The uncertain pitch turns the ray in its own vertical plane: the worst case for cameras that look sideways.
     near = height / math.tan(min(below + geometry.pitch_sigma, math.pi / 2))
     far = height / math.tan(below - geometry.pitch_sigma) if below > geometry.pitch_sigma else math.inf
     origin = geometry.translation[:2]

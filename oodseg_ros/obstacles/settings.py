@@ -40,7 +40,7 @@ class ObstacleSettings:
         _check_integer("trigger_window", self.trigger_window, 1, MAX_WINDOW)
         _check_integer("trigger_hits", self.trigger_hits, 1, MAX_WINDOW)
         _check_integer("release_frames", self.release_frames, 1, MAX_WINDOW)
-        _check_integer("max_obstacles", self.max_obstacles, 1, 1000)
+        _check_integer("max_obstacles", self.max_obstacles, 1, 200)
         if self.trigger_hits > self.trigger_window:
             raise ConfigError(
                 f"trigger_hits ({self.trigger_hits}) must not exceed trigger_window ({self.trigger_window}): "
