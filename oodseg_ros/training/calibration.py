@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from ..bundle import Calibration, Histogram
-from .samples import OUTLIER
+from .frames import OUTLIER
 
 PER_FRAME = 20000
 TABLE_POINTS = 64

@@ -14,13 +14,15 @@ from ..frame import UNLABELED
 from ..labels import LabelSet
 from .recipe import DataSpec, expand
 
+OUTLIER = 254
+"""Target of an unknown."""
 KNOWN = 253
 """Target of a pixel that is known to be an inlier, but not of which class."""
 
 
 @dataclass(frozen=True)
 class TrainingFrame:
-    """RGB uint8 `[H, W, 3]`; target uint8 `[H, W]`: class id, 253 = some inlier, 255 = not counted."""
+    """RGB uint8 `[H, W, 3]`; target uint8 `[H, W]`: class id, 253 = some inlier, 254 = outlier, 255 = not counted."""
 
     image: np.ndarray
     target: np.ndarray
@@ -44,9 +46,9 @@ def _scenes(spec: DataSpec, labels: LabelSet) -> list[TrainingFrame]:
     frames = []
     for index in range(spec.count):
         made = scene(spec.seed + index)
-        frames.append(
-            TrainingFrame(made.image, np.where(made.anomaly == 0, table[made.labels], UNLABELED), spec.weight)
-        )
+        target = np.where(made.anomaly == 0, table[made.labels], UNLABELED)
+        target[made.anomaly == 1] = OUTLIER
+        frames.append(TrainingFrame(made.image, target, spec.weight))
     return frames
 
 

@@ -13,10 +13,8 @@ from ..outliers.objects import cut_components, load_cutouts
 from ..outliers.road_paste import paste
 from ..outliers.shapes import random_shape, random_texture
 from .augment import photometric, scale_crop_flip
-from .frames import TrainingFrame
+from .frames import OUTLIER, TrainingFrame
 from .recipe import OutlierSpec, expand
-
-OUTLIER = 254
 
 
 class Samples(Dataset):
