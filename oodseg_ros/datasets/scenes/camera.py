@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Camera:
     y: float = 0.0
     yaw: float = 0.0
 
-    @property
+    @cached_property
     def rotation(self) -> np.ndarray:
         """float64 `[3, 3]`, world to optical frame (x right, y down, z forward)."""
         sin, cos = np.sin(self.mount_pitch), np.cos(self.mount_pitch)
@@ -38,10 +39,14 @@ class Camera:
         s, c = np.sin(self.yaw), np.cos(self.yaw)
         return tilt @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
 
-    @property
+    @cached_property
     def origin(self) -> np.ndarray:
         """Position of the camera in the world, `[3]`."""
         return np.array([self.x, self.y, self.mount_height])
+
+    @cached_property
+    def _lens(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.matrix[[0, 1], [0, 1]], self.matrix[:2, 2]
 
     @property
     def horizon(self) -> float:
@@ -54,7 +59,8 @@ class Camera:
 
     def pixels(self, optical: np.ndarray) -> np.ndarray:
         """Optical points `[N, 3]` with z > 0 as pixel coordinates `[N, 2]`."""
-        return optical[:, :2] / optical[:, 2:] * self.matrix[[0, 1], [0, 1]] + self.matrix[:2, 2]
+        focal, center = self._lens
+        return optical[:, :2] / optical[:, 2:] * focal + center
 
     def outline(self, points: np.ndarray) -> np.ndarray | None:
         """Planar world polygon `[N, 3]` as pixel polygon `[M, 2]`, cut at the near plane; None if nothing is left."""

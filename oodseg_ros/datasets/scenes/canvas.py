@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from .camera import NEAR, Camera
+from .values import FENCE
 
 _SHIFT = 4  # fillPoly takes fixed-point coordinates; four fractional bits give smooth motion
 _LIMIT = 16000.0
@@ -68,14 +69,18 @@ class Canvas:
         share = self.haze.share(distance)
         mixed = [c * (1 - share) + h * share for c, h in zip(color, self.haze.color, strict=True)]
         fixed = fixed_point(outline)
-        cv2.fillPoly(self.image, [fixed], mixed, cv2.LINE_AA, _SHIFT)
+        self.fill(fixed, mixed, ident)
+
+    def fill(self, fixed: np.ndarray, color: list[float], ident: int | None) -> None:
+        """Fill a polygon given by `fixed_point` pixels with an RGB color; `ident` None leaves the ids alone."""
+        cv2.fillPoly(self.image, [fixed], color, cv2.LINE_AA, _SHIFT)
         if ident is not None:
             cv2.fillPoly(self.ids, [fixed], ident, cv2.LINE_8, _SHIFT)
 
     def sprite(
         self, picture: Texture, base: np.ndarray, width: float, height: float, ident: int, alpha: float = 1.0
     ) -> None:
-        """Paint an upright picture that faces the camera; `base` `[3]` is the middle of its lower edge, sizes in metres."""
+        """Paint an upright picture that faces the camera; `base` `[3]` = middle of its lower edge; sizes in metres."""
         optical = self.camera.optical(base[None])[0]
         if optical[2] < NEAR:
             return
@@ -94,7 +99,7 @@ class Canvas:
         self._blend(patch, (slice(y0, y1), slice(x0, x1)), ident, optical[2], alpha)
 
     def plane(self, picture: Texture, corner: np.ndarray, along: np.ndarray, down: np.ndarray, ident: int) -> None:
-        """Paint a picture on a world parallelogram: upper left `corner`, edge vectors `along` (its x) and `down` (its y)."""
+        """Paint a picture on a parallelogram: upper left `corner`, edge vectors `along` (its x) and `down` (its y)."""
         quad = np.array([corner, corner + along, corner + along + down, corner + down])
         optical = self.camera.optical(quad)
         outline = self.camera.outline(quad)
@@ -117,6 +122,9 @@ class Canvas:
             cv2.fillPoly(inside, [fixed_point(outline - [x0, y0])], 255, cv2.LINE_8, _SHIFT)
             patch = cv2.bitwise_and(patch, patch, mask=inside)
         self._blend(patch, (slice(y0, y1), slice(x0, x1)), ident, max(float(optical[:, 2].mean()), 0.0))
+        if ident == FENCE:
+            # Annotators outline a fence; they do not cut out what is seen through it.
+            cv2.fillPoly(self.ids, [fixed_point(outline)], ident, cv2.LINE_8, _SHIFT)
 
     def _blend(
         self, patch: np.ndarray, where: tuple[slice, slice], ident: int, distance: float, alpha: float = 1.0
@@ -124,15 +132,15 @@ class Canvas:
         """Lay a premultiplied RGBA patch over the image; its solid pixels take the id."""
         if alpha < 1.0:
             patch = cv2.convertScaleAbs(patch, alpha=alpha)
-        opacity = patch[..., 3]
-        rgb = np.ascontiguousarray(patch[..., :3])
+        opacity = cv2.extractChannel(patch, 3)
+        rgb = cv2.cvtColor(patch, cv2.COLOR_BGRA2BGR)  # drops the alpha; the channel order stays
         share = float(self.haze.share(distance))
         if share > 0.01:
             veil = cv2.merge([cv2.convertScaleAbs(opacity, alpha=share * c / 255) for c in self.haze.color])
             rgb = cv2.addWeighted(rgb, 1 - share, veil, 1.0, 0.0)
         rest = cv2.bitwise_not(opacity)
-        below = np.ascontiguousarray(self.image[where])
-        self.image[where] = cv2.add(cv2.multiply(below, cv2.merge([rest, rest, rest]), scale=1 / 255), rgb)
+        dimmed = cv2.multiply(self.image[where], cv2.merge([rest, rest, rest]), scale=1 / 255)
+        self.image[where] = cv2.add(dimmed, rgb)
         self.ids[where][opacity > 127 * min(alpha, 1.0)] = ident
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from .camera import Camera
 from .render import render, stage
+from .things import Solid
 from .values import Scene
-from .world import world
+from .world import World, world
 
 EPOCH_NS = 1_700_000_000_000_000_000
 """Stamp of a drive's first frame."""
 
 
 def camera(rng: np.random.Generator, size: tuple[int, int]) -> Camera:
-    """A forward camera as cars carry it, for images of `size` (H, W): horizontal view 45..80 degrees, 1.1..2.1 m high."""
+    """A forward camera as cars carry it, for images of `size` (H, W): view 45..80 degrees wide, 1.1..2.1 m high."""
     rows, columns = size
     focal = columns / 2 / np.tan(np.radians(rng.uniform(45, 80)) / 2)
     matrix = np.array([[focal, 0, (columns - 1) / 2], [0, focal, (rows - 1) / 2], [0, 0, 1]])
@@ -49,6 +51,19 @@ def scene(seed: int, size: tuple[int, int] = (540, 960), cutouts: Sequence[np.nd
     return render(set_up, pose, 0.0, rng)
 
 
+def _passable(place: World, speed: float, seconds: float) -> World:
+    """The world without known things that the own car, or an unknown, would be in the way of."""
+    kept = []
+    for thing in place.things:
+        half = thing.size[1] / 2 if isinstance(thing, Solid) else 0.4
+        mine = thing.layer == 2 and abs(thing.y) < 1.3 + half
+        caught = thing.x + (thing.speed - speed) * seconds < 12
+        moves_into = thing.speed != 0 and any(abs(thing.y - u.y) < half + u.width / 2 + 0.2 for u in place.unknowns)
+        if not (mine and caught) and not moves_into:
+            kept.append(thing)
+    return replace(place, things=tuple(kept))
+
+
 def drive(
     seed: int,
     frames: int,
@@ -79,7 +94,7 @@ def drive(
             spots.append((x + rng.uniform(0, 0.08 * reach), float(rng.choice([-1, 1]) * rng.uniform(0.35, 1.0))))
         x += reach + rng.uniform(25, 60)
     view = camera(rng, size)
-    set_up = stage(rng, world(rng, length, spots, cutouts, busy=0.7), view)
+    set_up = stage(rng, _passable(world(rng, length, spots, cutouts, busy=0.7), speed, frames / rate), view)
     for index in range(frames):
         time = index / rate
         pose = (speed * time, 0.15 * np.sin(0.5 * time), 0.0)

@@ -93,24 +93,21 @@ def roof(rng: np.random.Generator, width: float, height: float) -> np.ndarray:
 
 def greenery(rng: np.random.Generator, width: float, height: float, ragged: float) -> np.ndarray:
     """A hedge (`ragged` 0.1) or the edge of a wood (0.5)."""
-    density = 20 if height < 4 else 11
+    density = 24 if height < 4 else 20
     w, h = int(width * density), int(height * density)
     color = np.clip(np.array([58, 86, 36]) + rng.normal(0, 12, 3), 10, 200)
-    picture = foliage(rng, h, w, color)
-    size = 256
-    bulge = cv2.resize(noise(rng, size, 8, 4), (w, h))
-    y = np.linspace(0, 1, h, dtype=np.float32)[:, None]
-    alpha = np.where(y - ragged * (0.45 + 0.35 * bulge) > 0, 255, 0).astype(np.uint8)
+    picture = foliage(rng, h, w, color, 4 if height < 4 else 7)
+    # The outline is bumpy at the scale of crowns, in step with its width so that neighbors join.
+    bumps = cv2.resize(noise(rng, 256, 4 if height > 4 else 8, 6, 0.6), (w, w))[: max(int(h * 2 * ragged), 1)]
+    line = ragged * (0.45 + 0.35 * bumps)
+    y = (np.arange(h, dtype=np.float32) / h)[: len(bumps), None]
+    alpha = np.full((h, w), 255, np.uint8)
+    alpha[: len(bumps)] = np.where(y > line[: len(y)], 255, 0)
     if ragged > 0.3:
-        for _ in range(int(width / 3)):
+        for _ in range(int(width / 2)):
             x = int(rng.uniform(0, w))
-            cv2.line(
-                picture,
-                (x, h),
-                (x + int(rng.normal(0, 4)), int(h * 0.4)),
-                tuple(float(c) for c in color * rng.uniform(0.4, 1.1)),
-                2,
-            )
+            tone = tuple(float(c) for c in color * rng.uniform(0.4, 1.1))
+            cv2.line(picture, (x, h), (x + int(rng.normal(0, 8)), int(h * rng.uniform(0.4, 0.8))), tone, 3)
     return np.dstack([picture, alpha])
 
 
@@ -141,6 +138,17 @@ def fence(rng: np.random.Generator, width: float, height: float) -> np.ndarray:
         cv2.rectangle(picture, (0, int(h * y)), (w, int(h * y) + 3), solid, -1)
     for x in range(0, w, 80):
         cv2.rectangle(picture, (x, 0), (x + 4, h), (*(c * 0.8 for c in color), 255.0), -1)
+    return picture
+
+
+def gable(rng: np.random.Generator, width: float, height: float) -> np.ndarray:
+    """The triangle of wall under the end of a roof."""
+    picture = wall(rng, width, height)
+    h, w = picture.shape[:2]
+    picture[..., 3] = 0
+    alpha = np.zeros((h, w), np.uint8)
+    cv2.fillPoly(alpha, [np.array([[w / 2, 0], [w, h], [0, h]]).astype(np.int32)], 255)
+    picture[..., 3] = alpha
     return picture
 
 

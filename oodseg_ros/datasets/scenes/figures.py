@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .textures import foliage, noise
+from .textures import foliage, mottle, noise
 
 Color = tuple[int, int, int]
 
@@ -41,15 +41,16 @@ class Sheet:
 
     def shaded(self, rng: np.random.Generator, contrast: float = 14.0, side: float = 0.0) -> np.ndarray:
         """The picture with texture and light from one side (`side` -1..1) and above, so that no surface is flat."""
-        size = 1 << max(self.height, self.width, 16).bit_length()
-        field = cv2.resize(noise(rng, size // 2, 6, 4), (self.width, self.height))
+        field = mottle(rng, self.height, self.width)
         slope = (
             side * np.linspace(-1, 1, self.width, dtype=np.float32)[None] + np.linspace(0.8, -0.8, self.height)[:, None]
         )
-        gain = 1 + (contrast / 100) * field + 0.16 * slope.astype(np.float32)
+        gain = (1 + (contrast / 100) * field + 0.16 * slope).astype(np.float32)
         grain = rng.standard_normal((self.height, self.width), np.float32) * 3
-        self.rgba[..., :3] = np.clip(self.rgba[..., :3] * gain[..., None] + grain[..., None], 0, 255).astype(np.uint8)
-        return self.rgba
+        alpha = cv2.extractChannel(self.rgba, 3)
+        lit = cv2.multiply(cv2.cvtColor(self.rgba, cv2.COLOR_RGBA2RGB), cv2.merge([gain] * 3), dtype=cv2.CV_32F)
+        lit = cv2.add(lit, cv2.merge([grain] * 3), dtype=cv2.CV_8U)
+        return cv2.merge([*cv2.split(lit), alpha])
 
 
 def cloth(rng: np.random.Generator) -> np.ndarray:

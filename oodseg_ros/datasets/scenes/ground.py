@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -36,20 +37,25 @@ class Mark:
 
 @dataclass(frozen=True)
 class Ground:
-    """Everything flat; later areas and marks lie over earlier ones."""
+    """Everything flat; later areas and marks lie over earlier ones.
+
+    `tiles` holds a color pyramid per class id; `broad` a pyramid of two channels: brightness (128 = as is) and how much
+    paint is left (255 = all).
+    """
 
     areas: tuple[Area, ...]
     marks: tuple[Mark, ...]
     tiles: dict[int, tuple[np.ndarray, ...]]
-    wear: np.ndarray
+    broad: tuple[np.ndarray, ...]
 
 
 def pyramid(tile: np.ndarray) -> tuple[np.ndarray, ...]:
-    """A seamless tile and its halved copies down to 8 pixels; last the mean color, so that the distance is calm."""
+    """A seamless tile and its halved copies down to 8 pixels, for calm distances."""
     levels = [tile]
     while levels[-1].shape[0] > 8:
         levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
-    return tuple(levels)
+    # One more row and column, so that sampling between the last and the first pixel needs no border rule.
+    return tuple(cv2.copyMakeBorder(level, 0, 1, 0, 1, cv2.BORDER_WRAP) for level in levels)
 
 
 class GroundView:
@@ -65,20 +71,29 @@ class GroundView:
         levels = np.log2(np.maximum(np.sqrt(np.maximum(step, 1e-6) * np.maximum(across, 1e-6)), 1e-6) / grain)
         self.levels = np.clip(np.ceil(levels), 0, 6).astype(int)
 
-    def sample(self, tiles: tuple[np.ndarray, ...], camera: Camera, metres: float) -> np.ndarray:
-        """The tile, repeated every `metres` over the ground, as seen: uint8 `[rows, W, C]`."""
-        scale = np.float32(TILE / metres)
+    def maps(self, camera: Camera, metres: float) -> tuple[np.ndarray, np.ndarray]:
+        """Where each ground pixel looks into a tile that repeats every `metres`: float32 `[rows, W]` in 0..TILE."""
         s, c = np.float32(np.sin(camera.yaw)), np.float32(np.cos(camera.yaw))
-        x = (self.forward * c - self.left * s + np.float32(camera.x % metres)) * scale
-        y = (self.forward * s + self.left * c + np.float32(camera.y % metres)) * scale
-        out = np.empty((*x.shape, *tiles[0].shape[2:]), np.uint8)
+        scale = np.float32(1 / metres)
+        found = []
+        for field in (
+            (self.forward * c - self.left * s) * scale + np.float32(camera.x / metres % 1.0),
+            (self.forward * s + self.left * c) * scale + np.float32(camera.y / metres % 1.0),
+        ):
+            # Wrapped here, because remap's own wrapping border is several times slower.
+            field -= np.floor(field)
+            found.append(field * np.float32(TILE))
+        return found[0], found[1]
+
+    def sample(self, tiles: tuple[np.ndarray, ...], maps: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """The tile (a `pyramid`) as seen, uint8 `[rows, W, C]`."""
+        out = np.empty((*maps[0].shape, *tiles[0].shape[2:]), np.uint8)
         edges = [0, *(np.flatnonzero(np.diff(self.levels)) + 1), len(self.levels)]
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
-            if a == b:
-                continue
-            level = min(self.levels[a], len(tiles) - 1)
+        for a, b in pairwise(edges):
+            level = min(self.levels[a], len(tiles) - 1) if b > a else 0
             k = np.float32(0.5**level)
-            out[a:b] = cv2.remap(tiles[level], x[a:b] * k, y[a:b] * k, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+            if b > a:
+                cv2.remap(tiles[level], maps[0][a:b] * k, maps[1][a:b] * k, cv2.INTER_LINEAR, dst=out[a:b])
         return out
 
 
@@ -98,20 +113,20 @@ def paint_ground(canvas: Canvas, ground: Ground, view: GroundView) -> None:
         cv2.fillPoly(canvas.ids, [fixed_point(outline)], area.ident, cv2.LINE_8, 4)
         cv2.fillPoly(tone, [fixed_point(outline)], min(128 * area.tone, 255), cv2.LINE_8, 4)
     ids = canvas.ids[rows]
-    picture = view.sample(ground.tiles[VEGETATION], camera, TILE_METRES * 1.7)
+    maps = view.maps(camera, TILE_METRES)
+    picture = view.sample(ground.tiles[VEGETATION], maps)
     for ident in (SIDEWALK, ROAD):
         where = ids == ident
         if where.any():
-            np.copyto(picture, view.sample(ground.tiles[ident], camera, TILE_METRES), where=where[..., None])
-    broad = view.sample(ground.tiles[-1], camera, 37.0)
-    gain = cv2.multiply(tone[rows], broad, scale=1 / 128)
+            np.copyto(picture, view.sample(ground.tiles[ident], maps), where=where[..., None])
+    broad = view.sample(ground.broad, view.maps(camera, 4 * TILE_METRES))
+    gain = cv2.multiply(tone[rows], np.ascontiguousarray(broad[..., 0]), scale=1 / 128)
     canvas.image[rows] = cv2.multiply(picture, cv2.merge([gain] * 3), scale=1 / 128)
-    _paint_marks(canvas, ground, view)
+    _paint_marks(canvas, ground, rows, np.ascontiguousarray(broad[..., 1]))
 
 
-def _paint_marks(canvas: Canvas, ground: Ground, view: GroundView) -> None:
-    """Marks by color, each color one mask, worn by the wear tile."""
-    rows = slice(view.top, None)
+def _paint_marks(canvas: Canvas, ground: Ground, rows: slice, wear: np.ndarray) -> None:
+    """Marks by color, each color one mask, worn by `wear` (uint8, 255 = unworn)."""
     colors: dict[tuple[float, float, float], np.ndarray] = {}
     for mark in ground.marks:
         if mark.points[:, 0].max() < canvas.camera.x - 5 or mark.points[:, 0].min() > canvas.camera.x + 160:
@@ -123,7 +138,6 @@ def _paint_marks(canvas: Canvas, ground: Ground, view: GroundView) -> None:
         cv2.fillPoly(mask, [fixed_point(outline)], 255 * mark.strength, cv2.LINE_AA, 4)
     if not colors:
         return
-    wear = view.sample((ground.wear,), canvas.camera, 9.0)
     for color, mask in colors.items():
         share = cv2.multiply(mask[rows], wear, scale=1 / 255)
         rest = cv2.bitwise_not(share)

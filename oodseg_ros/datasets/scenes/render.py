@@ -88,7 +88,7 @@ def render(
         alpha = float(np.clip((reach - forward(thing, camera.x, time)) / (0.15 * reach), 0, 1))
         if forward(thing, camera.x, time) > 0 and alpha > 0:
             visible.append((thing if alpha >= 1 else replace(thing, ident=FADING), alpha))
-    # Behind the street's edge first, then the edge, then what is on the street; each far to near. Stable, so deterministic.
+    # Behind the street's edge first, then the edge, then what is on the street; each far to near.
     visible.sort(key=lambda pair: (pair[0].layer, -forward(pair[0], camera.x, time)))
     paint_ground(canvas, world.ground, stage.view)
     _shade(canvas, stage, visible, time)

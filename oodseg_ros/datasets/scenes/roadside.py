@@ -1,4 +1,4 @@
-"""What stands along a street: its edge (houses, hedges, fences, woods) and what is on it (vehicles, persons, posts, trees)."""
+"""What stands along a street: its edge (houses, hedges, fences, woods) and what is on it (vehicles, persons, posts)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _houses(rng: np.random.Generator, road: Street, side: int, y: float, gap: fl
                 texture(facades.roof(rng, width, max(top, 1))),
             )
         )
-    ends = texture(facades.wall(rng, 8, 8))
+    ends, gable = texture(facades.wall(rng, 9, 8)), texture(facades.gable(rng, 9, 3))
     found: list[Thing] = []
     x = rng.uniform(-12, -2)
     previous = 0.0
@@ -83,9 +83,11 @@ def _houses(rng: np.random.Generator, road: Street, side: int, y: float, gap: fl
             found.append(Panel(ends, (x, set_back + side * 9, height), (0, -side * 9.0, 0), (0, 0, -height), BUILDING))
         found.append(Panel(front, (x, set_back, height), (width, 0, 0), (0, 0, -height), BUILDING))
         if top:
+            slope = (0, -side * 4.5, -top)
             found.append(
-                Panel(tiles, (x, set_back + side * 4, height + top), (width, 0, 0), (0, -side * 4.0, -top), BUILDING)
+                Panel(gable, (x, set_back + side * 9, height + top), (0, -side * 9.0, 0), (0, 0, -top), BUILDING)
             )
+            found.append(Panel(tiles, (x, set_back + side * 4.5, height + top), (width, 0, 0), slope, BUILDING))
         previous = height
         x += width + (rng.uniform(1.5, 12) if rng.random() < gap else 0.0)
     return found
@@ -135,7 +137,8 @@ def furniture(rng: np.random.Generator, road: Street, kind: str, busy: float) ->
     found: list[Thing] = []
     reach = road.length + 110
     for side, edge, walk in ((1, road.left, road.walk[0]), (-1, road.right, road.walk[1])):
-        if kind in ("city", "residential", "works") and rng.random() < 0.6:
+        # Parked cars need their own room beside the own lane.
+        if kind in ("city", "residential", "works") and abs(edge) > 3.4 and rng.random() < 0.7:
             found += _parked(rng, road, edge - side * 1.05, reach, busy, turned=side > 0 and rng.random() < 0.6)
         if walk > 2 and rng.random() < 0.4:
             found += _trees(rng, road, side, edge + side * 0.6, rng.uniform(10, 25), layer=2)
@@ -146,6 +149,7 @@ def furniture(rng: np.random.Generator, road: Street, kind: str, busy: float) ->
             if rng.random() < 0.4:
                 found.append(_bike(rng, rng.uniform(6, 60), edge + side * 0.4, 0.0))
     lanes = [y for y in np.arange(-3, 4) * road.lane if road.right + 1.2 < y < road.left - 1.2]
+    pace = {y: rng.uniform(7, 12.5) for y in lanes}  # one per lane, so that nobody drives through anybody
     for _ in range(rng.poisson(busy * reach / 50)):
         y = float(lanes[rng.integers(len(lanes))])
         x = rng.uniform(12, reach)
@@ -156,7 +160,7 @@ def furniture(rng: np.random.Generator, road: Street, kind: str, busy: float) ->
                 x,
                 y + rng.normal(0, 0.15),
                 np.pi if oncoming else 0.0,
-                -rng.uniform(6, 12) if oncoming else rng.uniform(7, 11),
+                -pace[y] if oncoming else pace[y],
             )
         )
     for _ in range(rng.poisson(0.8 * busy)):
@@ -178,8 +182,8 @@ def furniture(rng: np.random.Generator, road: Street, kind: str, busy: float) ->
 
 
 def _solid(rng: np.random.Generator, x: float, y: float, yaw: float, speed: float) -> Solid:
-    faces, size = vehicle(rng)
-    return Solid(tuple(faces), x, y, yaw, size, VEHICLE, speed)
+    body, size = vehicle(rng)
+    return Solid(body, x, y, yaw, size, VEHICLE, speed)
 
 
 def _person(rng: np.random.Generator, x: float, y: float) -> Upright:
@@ -196,9 +200,9 @@ def _parked(rng: np.random.Generator, road: Street, y: float, reach: float, busy
     found: list[Thing] = []
     x = rng.uniform(4, 25)
     while x < reach:
-        faces, size = vehicle(rng, str(rng.choice(["car", "saloon", "van"], p=[0.5, 0.35, 0.15])))
+        body, size = vehicle(rng, str(rng.choice(["car", "saloon", "van"], p=[0.5, 0.35, 0.15])))
         if rng.random() < 0.65 and road.free(x, 6):
-            found.append(Solid(tuple(faces), x, y, (np.pi if turned else 0.0) + rng.normal(0, 0.02), size, VEHICLE))
+            found.append(Solid(body, x, y, (np.pi if turned else 0.0) + rng.normal(0, 0.02), size, VEHICLE))
         x += size[0] + rng.uniform(0.6, 2.5) + (rng.uniform(5, 30) if rng.random() < 0.2 else 0)
     return found
 

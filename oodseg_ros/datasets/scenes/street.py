@@ -142,7 +142,7 @@ def marks(rng: np.random.Generator, road: Street, kind: str) -> list[Mark]:
         found.append(
             Mark(
                 np.array([[0, -0.08], [2.4, -0.08], [2.4, -0.35], [4, 0], [2.4, 0.35], [2.4, 0.08], [0, 0.08]])
-                + [x, 0],
+                + np.array([x, 0]),
                 white,
                 strength,
             )
@@ -169,8 +169,8 @@ def _damage(rng: np.random.Generator, road: Street) -> list[Mark]:
         x, y = rng.uniform(4, span), rng.uniform(road.right + 0.5, road.left - 0.5)
         angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
         circle = np.column_stack([np.cos(angle), np.sin(angle)])
-        found.append(Mark(circle * 0.36 + [x, y], (60.0, 58.0, 56.0), 0.8))
-        found.append(Mark(circle * 0.3 + [x, y], (105.0, 100.0, 95.0), 0.7))
+        found.append(Mark(circle * 0.36 + np.array([x, y]), (60.0, 58.0, 56.0), 0.8))
+        found.append(Mark(circle * 0.3 + np.array([x, y]), (105.0, 100.0, 95.0), 0.7))
     for _ in range(rng.poisson(1.0)):
         x, y, r = rng.uniform(5, span), rng.uniform(road.right + 0.5, road.left - 0.5), rng.uniform(0.3, 1.6)
         angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
@@ -180,7 +180,7 @@ def _damage(rng: np.random.Generator, road: Street) -> list[Mark]:
             )
             * r
         )
-        found.append(Mark(blob + [x, y], (45.0, 45.0, 48.0), rng.uniform(0.2, 0.5)))
+        found.append(Mark(blob + np.array([x, y]), (45.0, 45.0, 48.0), rng.uniform(0.2, 0.5)))
     for offset in (-0.75, 0.75) if rng.random() < 0.6 else ():
         found.append(Mark(_bar(-6, span + 150, offset, rng.uniform(0.35, 0.6)), dark, rng.uniform(0.04, 0.14)))
     return found

@@ -10,36 +10,55 @@ TILE_METRES = 5.12
 
 
 def noise(rng: np.random.Generator, size: int, cells: int, octaves: int = 4, decay: float = 0.55) -> np.ndarray:
-    """Seamless fractal noise, float32 `[size, size]`, mean 0, standard deviation 1; `cells` = grains per side."""
-    total = np.zeros((size, size), np.float32)
-    weight = 1.0
-    for octave in range(octaves):
-        count = min(cells << octave, size)
-        grain = rng.standard_normal((count, count), np.float32)
-        pad = 2
-        wrapped = np.pad(grain, pad, mode="wrap")
-        step = size / count
-        large = cv2.resize(wrapped, None, fx=step, fy=step, interpolation=cv2.INTER_CUBIC)
-        start = round(pad * step)
-        total += weight * large[start : start + size, start : start + size]
-        weight *= decay
-        if count == size:
-            break
-    return (total - total.mean()) / max(float(total.std()), 1e-6)
+    """Seamless fractal noise, float32 `[size, size]`, mean 0, deviation 1; `cells` = coarsest grains per side."""
+    count = min(cells, size)
+    field = rng.standard_normal((count, count), np.float32)
+    weight = decay
+    # From coarse to fine, adding grain at each doubling: the cost is that of the last step alone.
+    while count < size:
+        count = min(2 * count, size)
+        field = _enlarged(field, count)
+        octaves -= 1
+        if octaves > 0:
+            field += weight * rng.standard_normal((count, count), np.float32)
+            weight *= decay
+    return (field - field.mean()) / max(float(field.std()), 1e-6)
 
 
-def colored(field: np.ndarray, color: np.ndarray, contrast: float, tint: np.ndarray | None = None) -> np.ndarray:
-    """RGB uint8 picture: `color` plus `contrast` times the field (and `tint` times it per channel)."""
-    rgb = np.asarray(color, np.float32) + contrast * field[..., None] * (
-        1.0 if tint is None else np.asarray(tint, np.float32)
-    )
-    return np.clip(rgb, 0, 255).astype(np.uint8)
+def _enlarged(field: np.ndarray, size: int) -> np.ndarray:
+    """A seamless field enlarged to `size` x `size`, seamless again."""
+    pad = 2
+    wrapped = cv2.copyMakeBorder(field, pad, pad, pad, pad, cv2.BORDER_WRAP)
+    factor = size / field.shape[0]
+    total = round((field.shape[0] + 2 * pad) * factor)
+    large = cv2.resize(wrapped, (total, total), interpolation=cv2.INTER_CUBIC if size <= 64 else cv2.INTER_LINEAR)
+    start = round(pad * factor)
+    return np.ascontiguousarray(large[start : start + size, start : start + size])
+
+
+def mottle(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Cheap soft noise, float32 `[height, width]`, mean about 0, standard deviation about 1."""
+    coarse = cv2.resize(rng.standard_normal((6, 6), np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    fine = rng.standard_normal((max(height // 4, 4), max(width // 4, 4)), np.float32)
+    return coarse + 0.6 * cv2.resize(fine, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def colored(
+    field: np.ndarray, color: np.ndarray, contrast: float, tint: tuple[float, float, float] = (1, 1, 1)
+) -> np.ndarray:
+    """RGB uint8 picture: `color` plus `contrast` times the float32 field, times `tint` per channel; saturated."""
+    field = np.ascontiguousarray(field, np.float32)
+    channels = [
+        cv2.addWeighted(field, contrast * t, field, 0, float(c), dtype=cv2.CV_8U)
+        for c, t in zip(color, tint, strict=True)
+    ]
+    return cv2.merge(channels)
 
 
 def asphalt(rng: np.random.Generator) -> np.ndarray:
     """Road surface tile, RGB uint8 `[512, 512, 3]`: asphalt or concrete, sometimes setts."""
     gray = rng.uniform(75, 150)
-    color = gray + rng.normal(0, 4, 3)
+    color = gray + rng.normal(0, 2.5, 3)
     fine = rng.standard_normal((TILE, TILE), np.float32)
     field = 0.8 * fine + rng.uniform(0.2, 0.8) * noise(rng, TILE, 4, 5)
     tile = colored(field, color, rng.uniform(4, 12))
@@ -50,7 +69,7 @@ def asphalt(rng: np.random.Generator) -> np.ndarray:
 
 def paving(rng: np.random.Generator) -> np.ndarray:
     """Sidewalk tile, RGB uint8 `[512, 512, 3]`: slabs or small stones."""
-    color = rng.uniform(95, 185) + rng.normal(0, 7, 3) + np.array([4, 0, -4])
+    color = rng.uniform(95, 185) + rng.normal(0, 4, 3) + np.array([4, 0, -5])
     field = 0.7 * rng.standard_normal((TILE, TILE), np.float32) + 0.6 * noise(rng, TILE, 5, 4)
     tile = colored(field, color, rng.uniform(4, 10))
     if rng.random() < 0.85:
@@ -63,7 +82,7 @@ def grass(rng: np.random.Generator) -> np.ndarray:
     dry = rng.random() ** 2
     color = np.array([70, 105, 45]) * (1 - dry) + np.array([140, 125, 80]) * dry + rng.normal(0, 10, 3)
     field = 0.8 * noise(rng, TILE, 64, 3) + 0.6 * noise(rng, TILE, 4, 3)
-    return colored(field, color, rng.uniform(12, 22), np.array([1.0, 1.05, 0.6]))
+    return colored(field, color, rng.uniform(12, 22), (1.0, 1.05, 0.6))
 
 
 def _setts(rng: np.random.Generator, tile: np.ndarray, count: int, spread: float) -> np.ndarray:
@@ -81,11 +100,12 @@ def _setts(rng: np.random.Generator, tile: np.ndarray, count: int, spread: float
     return np.clip((tile + rows[..., None]) * joint[..., None], 0, 255).astype(np.uint8)
 
 
-def foliage(rng: np.random.Generator, height: int, width: int, color: np.ndarray) -> np.ndarray:
-    """Leaves, RGB uint8 `[height, width, 3]`: clumps lit from above, dark gaps."""
-    size = 1 << max(height, width, 32).bit_length() - 1
-    clumps = noise(rng, size, 6, 3)
-    leaves = noise(rng, size, max(size // 5, 8), 2)
-    field = cv2.resize(0.8 * clumps + 0.9 * leaves, (width, height))
+def foliage(rng: np.random.Generator, height: int, width: int, color: np.ndarray, leaf: int = 5) -> np.ndarray:
+    """Leaves about `leaf` pixels large, RGB uint8 `[height, width, 3]`: clumps lit from above, dark gaps."""
+    size = 256
+    cells = max(size // (leaf * 8), 3)
+    field = noise(rng, size, cells, 6, 0.75)
+    rows, columns = np.arange(height) % size, np.arange(width) % size
+    field = np.ascontiguousarray(field[rows][:, columns])
     shade = np.linspace(0.35, -0.35, height, dtype=np.float32)[:, None]
-    return colored(field + shade, color, float(rng.uniform(16, 30)), np.array([0.9, 1.0, 0.6]))
+    return colored(field + shade, color, float(rng.uniform(18, 32)), (0.9, 1.0, 0.6))

@@ -10,7 +10,7 @@ import numpy as np
 from .camera import NEAR
 from .canvas import Canvas, Texture, fixed_point
 from .values import POLE
-from .vehicles import Face
+from .vehicles import Mesh
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Upright:
 
 @dataclass(frozen=True)
 class Solid:
-    """A body of plane faces that stands at (x, y), turned by `yaw`; `size` = length, width, height."""
+    """A body that stands at (x, y), turned by `yaw`; `size` = length, width, height."""
 
-    faces: tuple[Face, ...]
+    mesh: Mesh
     x: float
     y: float
     yaw: float
@@ -107,24 +107,19 @@ def paint(canvas: Canvas, thing: Thing, time: float, light: tuple[float, float, 
 
 
 def _post(canvas: Canvas, post: Post) -> None:
+    foot = np.array([post.x, post.y, 0.0])
     distance = max(post.x - canvas.camera.x, 0.0)
     r = max(post.radius, 0.25 * distance / canvas.camera.matrix[0, 0])
-    outline = np.array([[0, -r, 0], [0, r, 0], [0, r * 0.7, post.height], [0, -r * 0.7, post.height]]) + [
-        post.x,
-        post.y,
-        0,
-    ]
+    outline = np.array([[0, -r, 0], [0, r, 0], [0, r * 0.7, post.height], [0, -r * 0.7, post.height]]) + foot
     canvas.polygon(outline, post.color, POLE, distance)
     lit = outline.copy()
     lit[[1, 2], 1] = post.y - 0.3 * r
     canvas.polygon(lit, tuple(min(c * 1.25, 255.0) for c in post.color), None, distance)
     if post.arm:
         z, t = post.height, r * 0.8
-        boom = np.array([[0, 0, z], [0, post.arm, z + 0.35], [0, post.arm, z + 0.35 - 2 * t], [0, 0, z - 2.5 * t]]) + [
-            post.x,
-            post.y,
-            0,
-        ]
+        boom = (
+            np.array([[0, 0, z], [0, post.arm, z + 0.35], [0, post.arm, z + 0.35 - 2 * t], [0, 0, z - 2.5 * t]]) + foot
+        )
         canvas.polygon(boom, post.color, POLE, distance)
 
 
@@ -132,27 +127,27 @@ def _solid(canvas: Canvas, solid: Solid, x: float, light: tuple[float, float, fl
     sin, cos = np.sin(solid.yaw), np.cos(solid.yaw)
     turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
     place = np.array([x, solid.y, 0.0])
-    corners = (
-        np.array([[a, b, c] for a in (-0.5, 0.5) for b in (-0.5, 0.5) for c in (0, 1)]) * solid.size @ turn + place
-    )
-    optical = canvas.camera.optical(corners)
+    camera = canvas.camera
+    mesh = solid.mesh
+    points = mesh.points @ turn + place
+    optical = camera.optical(points)
     if (optical[:, 2] < NEAR * 3).any():
         return
-    pixels = canvas.camera.pixels(optical)
+    pixels = camera.pixels(optical)
     rows, columns = canvas.ids.shape
     x0, y0 = np.floor(pixels.min(0) - 2).astype(int).clip(0)
     x1, y1 = np.minimum(np.ceil(pixels.max(0) + 3).astype(int), [columns, rows])
     if x0 >= x1 or y0 >= y1:
         return
-    distance = float(optical[:, 2].mean())
-    eye = canvas.camera.origin
-    for face in solid.faces:
-        points = face.points @ turn + place
-        normal = np.array(face.normal) @ turn
-        if normal @ (eye - points[0]) <= 0:
-            continue
-        shade = 0.62 + 0.38 * max(float(normal @ light), 0.0) + 0.12 * normal[2]
-        canvas.polygon(points, tuple(min(c * shade, 255.0) for c in face.color), solid.ident, distance)
+    normals = mesh.normals @ turn
+    seen = ((camera.origin - points[mesh.first]) * normals).sum(1) > 0
+    shade = 0.62 + 0.38 * np.maximum(normals @ light, 0.0) + 0.12 * normals[:, 2]
+    share = float(canvas.haze.share(float(optical[:, 2].mean())))
+    colors = np.minimum(mesh.colors * shade[:, None], 255.0) * (1 - share) + np.array(canvas.haze.color) * share
+    fixed = fixed_point(pixels)
+    for index in np.flatnonzero(seen):
+        polygon = fixed[mesh.first[index] : mesh.first[index] + mesh.counts[index]]
+        canvas.fill(polygon, colors[index].tolist(), solid.ident)
     _gloss(canvas, solid.ident, (x0, y0, x1, y1), int(abs(solid.y * 131 + solid.size[0] * 977)))
 
 
@@ -166,8 +161,8 @@ def _gloss(canvas: Canvas, ident: int, box: tuple[int, int, int, int], key: int)
     field += cv2.resize(fine, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) * 0.035
     patch = canvas.image[y0:y1, x0:x1]
     gain = np.clip(128 * (1 + field), 0, 255).astype(np.uint8)
-    glossy = cv2.multiply(np.ascontiguousarray(patch), cv2.merge([gain] * 3), scale=1 / 128)
-    np.copyto(patch, glossy, where=(canvas.ids[y0:y1, x0:x1] == ident)[..., None])
+    gain[canvas.ids[y0:y1, x0:x1] != ident] = 128
+    patch[...] = cv2.multiply(patch, cv2.merge([gain] * 3), scale=1 / 128)
 
 
 def shadow(
@@ -180,7 +175,7 @@ def shadow(
     shade: float,
     alpha: float,
 ) -> None:
-    """Darken the masks `contact` and `cast` (uint8, 255 = full light) under a thing; `shade` = light that the sun's shadow takes."""
+    """Darken `contact` and `cast` (uint8, 255 = full light) under a thing; `shade` = light that a cast shadow takes."""
     x = thing.x + thing.speed * time
     if isinstance(thing, Panel) or (isinstance(thing, Upright) and thing.z > 0):
         return
@@ -234,7 +229,7 @@ def _cast(mask: np.ndarray, canvas: Canvas, thing: Thing, x: float, sun: tuple[f
         turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
         corners = np.array([[a, b, c] for a in (-0.5, 0.5) for b in (-0.5, 0.5) for c in (0, 0.9)]) * thing.size @ turn
         corners[corners[:, 2] > 0.1, :2] *= 0.85
-        points = corners + [x, thing.y, 0]
+        points = corners + np.array([x, thing.y, 0.0])
     else:
         r = thing.radius
         points = np.array(

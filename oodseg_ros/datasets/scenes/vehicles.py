@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -54,7 +55,7 @@ _VAN = [
     (1.0, 0.36),
     (1.0, 0.14),
 ]
-_BUS = [(0.0, 0.1), (0.0, 0.45), (0.0, 0.95), (0.02, 1.0), (0.98, 1.0), (1.0, 0.95), (1.0, 0.4), (1.0, 0.1)]
+_BUS = [(0.0, 0.1), (0.0, 0.45), (0.0, 0.95), (0.02, 1.0), (0.98, 1.0), (1.0, 0.95), (1.0, 0.45), (1.0, 0.1)]
 _TRUCK = [
     (0.0, 0.28),
     (0.0, 0.6),
@@ -77,11 +78,34 @@ _KINDS = {
 }
 
 
-def vehicle(rng: np.random.Generator, kind: str | None = None) -> tuple[list[Face], tuple[float, float, float]]:
+@dataclass(frozen=True)
+class Mesh:
+    """Faces in arrays: face i has `counts[i]` of `points` from `first[i]` on. Later faces lie over earlier ones."""
+
+    points: np.ndarray
+    first: np.ndarray
+    counts: np.ndarray
+    normals: np.ndarray
+    colors: np.ndarray
+
+
+def mesh(faces: list[Face]) -> Mesh:
+    """The same faces, ready to be turned and projected together."""
+    counts = np.array([len(face.points) for face in faces])
+    return Mesh(
+        np.vstack([face.points for face in faces]),
+        np.cumsum(counts) - counts,
+        counts,
+        np.array([face.normal for face in faces]),
+        np.array([face.color for face in faces]),
+    )
+
+
+def vehicle(rng: np.random.Generator, kind: str | None = None) -> tuple[Mesh, tuple[float, float, float]]:
     """A random vehicle standing on z = 0 with its middle at the origin.
 
     Returns:
-        its faces and (length, width, height) in metres.
+        its surface and (length, width, height) in metres.
     """
     kind = kind or str(rng.choice(list(_KINDS), p=[0.42, 0.26, 0.18, 0.05, 0.09]))
     profile, *ranges, belt = _KINDS[kind]
@@ -94,7 +118,7 @@ def vehicle(rng: np.random.Generator, kind: str | None = None) -> tuple[list[Fac
     faces += _sides(shape, length, width, height, belt, box, glass, kind)
     faces += _ends(rng, length, width, height)
     faces += _wheels(rng, length, width, height, kind)
-    return faces, (length, width, height)
+    return mesh(faces), (length, width, height)
 
 
 def _paint(rng: np.random.Generator) -> np.ndarray:
@@ -113,7 +137,7 @@ def _skin(
     """The swept faces: rear, tailgate glass, roof, windscreen, bonnet, front."""
     faces = []
     half = width / 2
-    for (x0, z0), (x1, z1) in zip(shape[:-1], shape[1:], strict=True):
+    for (x0, z0), (x1, z1) in pairwise(shape):
         normal = np.array([-(z1 - z0), 0.0, x1 - x0])
         normal /= max(float(np.linalg.norm(normal)), 1e-9)
         back = x1 <= shape[:, 0].min() + 0.2 * np.ptp(shape[:, 0])

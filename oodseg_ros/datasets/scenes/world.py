@@ -48,7 +48,7 @@ def world(
     pictures: Sequence[np.ndarray] | None,
     busy: float = 1.0,
 ) -> World:
-    """A random world of `length` metres with one unknown at each of `spots` (x, y); y is a share -1..1 of the road's width.
+    """A random world of `length` metres with one unknown at each of `spots` (x, share of the road's half width).
 
     Args:
         rng: the only source of chance.
@@ -60,15 +60,10 @@ def world(
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     light = weather(rng)
     road = street(rng, kind, length)
-    wear = np.clip(205 + 70 * noise(rng, 512, 24, 4), 20, 255).astype(np.uint8)
-    broad = np.clip(128 + rng.uniform(3, 10) * noise(rng, 512, 6, 4), 60, 200).astype(np.uint8)
-    tiles = {
-        ROAD: pyramid(asphalt(rng)),
-        SIDEWALK: pyramid(paving(rng)),
-        VEGETATION: pyramid(grass(rng)),
-        -1: pyramid(broad),
-    }
-    ground = Ground(tuple(areas(rng, road)), tuple(marks(rng, road, kind)), tiles, wear)
+    wear = np.clip(205 + 70 * noise(rng, 512, 48, 4), 20, 255).astype(np.uint8)
+    tone = np.clip(128 + rng.uniform(3, 10) * noise(rng, 512, 4, 4), 60, 200).astype(np.uint8)
+    tiles = {ROAD: pyramid(asphalt(rng)), SIDEWALK: pyramid(paving(rng)), VEGETATION: pyramid(grass(rng))}
+    ground = Ground(tuple(areas(rng, road)), tuple(marks(rng, road, kind)), tiles, pyramid(np.dstack([tone, wear])))
     things = boundary(rng, road, kind) + furniture(rng, road, kind, busy)
     unknowns = tuple(_unknown(rng, road, spot, index, pictures) for index, spot in enumerate(spots[:MAX_UNKNOWNS]))
     return World(kind, light, road, ground, tuple(_clear(things, unknowns)), unknowns)
