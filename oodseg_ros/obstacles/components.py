@@ -35,7 +35,7 @@ class Component:
 
 def anomaly_mask(score: np.ndarray, threshold: float) -> np.ndarray:
     """uint8 `[H, W]`: 255 where the float32 score is strictly above the threshold, else 0; NaN is never above."""
-    return cv2.compare(score, float(threshold), cv2.CMP_GT)
+    return (score > np.float32(threshold)).view(np.uint8) * np.uint8(255)
 
 
 def find_components(
