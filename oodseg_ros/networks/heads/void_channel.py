@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ... import scores
 from ..segmentor import HeadInput, align_corners, resize
 
 
 class VoidChannel(nn.Module):
-    """Evidence: the void logit. Score: it minus the largest inlier logit, the log-odds of void against the best class.
+    """Evidence: the void logit. Score: the log-odds of void, log p / (1 - p) of the softmax over all outputs.
+
+    The same ranking as the probability, which saturates in float32.
 
     Args:
         channel: index of the void output in the decoder's output.
@@ -26,5 +29,5 @@ class VoidChannel(nn.Module):
         return resize(void, given.size, align_corners(given.decoder))
 
     def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
-        """`[B, H, W]`, unbounded; above 0 = void is the likeliest output."""
-        return evidence[:, 0] - logits.amax(dim=1)
+        """`[B, H, W]`, unbounded; above 0 = void is likelier than all classes together."""
+        return evidence[:, 0] + scores.energy(logits)

@@ -49,8 +49,9 @@ def test_deviations_of_the_papers_size_fall_into_the_published_range():
     torch.manual_seed(0)
     classifier = GmmClassifier(256, 2)
     update(classifier, FeatureMemory(classifier, size=500))
-    assert classifier.diagonal.min() > 0.1
-    assert classifier.diagonal.max() < 0.25
+    # 0.117 to 0.245 in the reference; the upper end is chance, the lower sqrt(1/256 + 0.01).
+    assert 0.115 < classifier.diagonal.min() < 0.120
+    assert 0.2 < classifier.diagonal.max() < 0.3
 
 
 def test_only_right_pixels_enter_the_memory_and_unlabeled_ones_get_no_target():
@@ -83,5 +84,4 @@ def test_the_memory_forgets_the_oldest():
     memory = FeatureMemory(classifier, size=5, per_step=3)
     for value in (1.0, 2.0, 3.0):
         memory.push(0, 0, torch.full((3, 4), value))
-    assert memory.features[0, 0, :, 0].tolist() == [3.0, 3.0, 3.0, 3.0, 2.0] or memory.next[0, 0] == 4
     assert sorted(memory.features[0, 0, :, 0].tolist()) == [2.0, 2.0, 3.0, 3.0, 3.0]
