@@ -22,7 +22,9 @@ def project(geometry: CameraGeometry, point: np.ndarray) -> tuple[float, float] 
         return None
     coefficients = np.array(geometry.distortion) if geometry.distortion else np.zeros(4)
     if geometry.fisheye:
-        pixel = cv2.fisheye.projectPoints(optical[None, None], np.zeros(3), np.zeros(3), geometry.matrix, coefficients)[0]
+        pixel = cv2.fisheye.projectPoints(optical[None, None], np.zeros(3), np.zeros(3), geometry.matrix, coefficients)[
+            0
+        ]
     else:
         pixel = cv2.projectPoints(optical[None], np.zeros(3), np.zeros(3), geometry.matrix, coefficients)[0]
     return tuple(pixel.reshape(2))
@@ -30,7 +32,9 @@ def project(geometry: CameraGeometry, point: np.ndarray) -> tuple[float, float] 
 
 finite = {"allow_nan": False, "allow_infinity": False}
 geometries = st.builds(
-    lambda distortion, height, pitch, sigma, x, y, yaw: mounted(K, distortion, 1920, 1080, height, pitch, sigma, x, y, yaw),
+    lambda distortion, height, pitch, sigma, x, y, yaw: mounted(
+        K, distortion, 1920, 1080, height, pitch, sigma, x, y, yaw
+    ),
     distortion=st.sampled_from([(), (0.0,) * 5, MILD, (-0.2, 0.05, 0.0, 0.0)]),
     height=st.floats(0.3, 4.0, **finite),
     pitch=st.floats(-0.2, 0.8, **finite),
@@ -77,7 +81,8 @@ def test_axes_follow_rep_103():
     assert ground_position(geometry, (1200.0, 800.0)).position[1] < 0  # right in the image is -y
     left_camera = mounted(K, (), 1920, 1080, 1.5, 0.2, 0.0, x=1.0, y=0.5, yaw=math.pi / 2)
     x, y, _ = ground_position(left_camera, (960.0, 540.0)).position
-    assert x == pytest.approx(1.0) and y > 0.5
+    assert x == pytest.approx(1.0)
+    assert y > 0.5
 
 
 def test_nothing_at_or_above_the_horizon():
