@@ -1,6 +1,6 @@
 """Generates the message packages under test/interfaces into this Python environment. Called by tools/setup.sh.
 
-vision_msgs and tf2_msgs are not on PyPI, and tests shall exercise the real thing. The environment's prefix is the ament
+vision_msgs is not on PyPI, and tests shall exercise the real thing. The environment's prefix is the ament
 prefix, so the packages are installed into it and need no sourcing. A second call ends at once if nothing changed.
 """
 

@@ -26,6 +26,6 @@ $PIP install --no-deps -e .
 if [ -n "$ros" ]; then
     # Message packages that PyPI lacks. Only tests need them, so a machine without a C++ compiler goes on without.
     echo "setup: generating messages (once, under a minute)"
-    "$VENV/bin/python" tools/build_interfaces.py || echo "setup: tests of vision_msgs and TF will skip themselves"
+    "$VENV/bin/python" tools/build_interfaces.py || echo "setup: tests of vision_msgs will skip themselves"
 fi
 echo "setup: done"
