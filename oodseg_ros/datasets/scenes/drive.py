@@ -94,7 +94,11 @@ def drive(
             spots.append((x + rng.uniform(0, 0.08 * reach), float(rng.choice([-1, 1]) * rng.uniform(0.35, 1.0))))
         x += reach + rng.uniform(25, 60)
     view = camera(rng, size)
-    set_up = stage(rng, _passable(world(rng, length, spots, cutouts, busy=0.7), speed, frames / rate), view)
+    set_up = stage(
+        rng,
+        _passable(world(rng, length, spots, cutouts, busy=0.7, smallest=0.12, aside=1.1), speed, frames / rate),
+        view,
+    )
     for index in range(frames):
         time = index / rate
         pose = (speed * time, 0.15 * np.sin(0.5 * time), 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import cv2
@@ -33,6 +34,11 @@ class Mark:
     points: np.ndarray
     color: tuple[float, float, float]
     strength: float
+
+    @cached_property
+    def reach(self) -> tuple[float, float]:
+        """Smallest and largest x."""
+        return float(self.points[:, 0].min()), float(self.points[:, 0].max())
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,8 @@ def paint_ground(canvas: Canvas, ground: Ground, view: GroundView) -> None:
     canvas.ids[rows] = VEGETATION
     tone = np.full(canvas.ids.shape, 128, np.uint8)
     for area in ground.areas:
+        if area.x1 < camera.x - 5 or area.x0 > camera.x + 300:
+            continue
         corners = np.array([[area.x0, area.y0, 0], [area.x1, area.y0, 0], [area.x1, area.y1, 0], [area.x0, area.y1, 0]])
         outline = camera.outline(corners)
         if outline is None:
@@ -129,7 +137,7 @@ def _paint_marks(canvas: Canvas, ground: Ground, rows: slice, wear: np.ndarray) 
     """Marks by color, each color one mask, worn by `wear` (uint8, 255 = unworn)."""
     colors: dict[tuple[float, float, float], np.ndarray] = {}
     for mark in ground.marks:
-        if mark.points[:, 0].max() < canvas.camera.x - 5 or mark.points[:, 0].min() > canvas.camera.x + 160:
+        if mark.reach[1] < canvas.camera.x - 5 or mark.reach[0] > canvas.camera.x + 120:
             continue
         outline = canvas.camera.outline(np.column_stack([mark.points, np.zeros(len(mark.points))]))
         if outline is None:

@@ -11,7 +11,7 @@ from .camera import Camera
 from .canvas import Canvas
 from .ground import GroundView, paint_ground
 from .things import Upright, forward, paint, shadow
-from .values import BUILDING, FADING, FIRST_UNKNOWN, MAX_UNKNOWNS, MIN_AREA, SKY, VEGETATION, VOID, Scene, SceneObstacle
+from .values import BUILDING, FADING, FIRST_UNKNOWN, MIN_AREA, SKY, VEGETATION, VOID, Scene, SceneObstacle
 from .weather import Sensor, sensor, sky
 from .world import World
 
@@ -76,7 +76,7 @@ def render(
     pose: tuple[float, float, float],
     time: float,
     rng: np.random.Generator,
-    reach: float = 1e9,
+    reach: float = 200.0,
     stamp_ns: int = 0,
 ) -> Scene:
     """One frame from `pose` (x, y, yaw) at `time` seconds; unknowns further ahead than `reach` metres fade out."""
@@ -84,10 +84,10 @@ def render(
     camera = replace(stage.camera, x=pose[0], y=pose[1], yaw=pose[2])
     canvas = Canvas(stage.background.copy(), stage.background_ids.copy(), camera, world.light.haze)
     visible = [(thing, 1.0) for thing in world.things if -4 < forward(thing, camera.x, time) < SIGHT]
-    for thing in world.unknowns:
+    unknowns = [thing for thing in world.unknowns if 0 < forward(thing, camera.x, time) < reach]
+    for thing in unknowns:
         alpha = float(np.clip((reach - forward(thing, camera.x, time)) / (0.15 * reach), 0, 1))
-        if forward(thing, camera.x, time) > 0 and alpha > 0:
-            visible.append((thing if alpha >= 1 else replace(thing, ident=FADING), alpha))
+        visible.append((thing if alpha >= 1 else replace(thing, ident=FADING), alpha))
     # Behind the street's edge first, then the edge, then what is on the street; each far to near.
     visible.sort(key=lambda pair: (pair[0].layer, -forward(pair[0], camera.x, time)))
     paint_ground(canvas, world.ground, stage.view)
@@ -100,7 +100,7 @@ def render(
         cv2.fillPoly(canvas.image, [outline], (32.0, 33.0, 36.0), cv2.LINE_AA, 4)
         cv2.fillPoly(canvas.ids, [outline], VOID, cv2.LINE_8, 4)
     image = stage.sensor.develop(canvas.image, rng)
-    return _scene(image, canvas.ids, world.unknowns, camera, stamp_ns)
+    return _scene(image, canvas.ids, unknowns, camera, stamp_ns)
 
 
 def _light(world: World) -> tuple[float, float, float]:
@@ -133,7 +133,7 @@ def _shade(canvas: Canvas, stage: Stage, visible: list, time: float) -> None:
     canvas.image[rows] = ground
 
 
-def _scene(image: np.ndarray, ids: np.ndarray, unknowns: tuple[Upright, ...], camera: Camera, stamp_ns: int) -> Scene:
+def _scene(image: np.ndarray, ids: np.ndarray, unknowns: list[Upright], camera: Camera, stamp_ns: int) -> Scene:
     """Split the id map into labels, anomaly and the list of obstacles."""
     areas = np.bincount(ids.ravel(), minlength=256)
     table = np.zeros(256, np.uint8)
@@ -150,7 +150,6 @@ def _scene(image: np.ndarray, ids: np.ndarray, unknowns: tuple[Upright, ...], ca
         distance = float(np.hypot(thing.x - camera.x, thing.y - camera.y))
         found.append(SceneObstacle((x, y, x + w, y + h), distance, area, thing.kind, (float(foot[0]), float(foot[1]))))
     labels = np.where((ids >= FIRST_UNKNOWN) | (ids == FADING), np.uint8(255), ids).astype(np.uint8)
-    assert FIRST_UNKNOWN + MAX_UNKNOWNS <= FADING
     found.sort(key=lambda obstacle: obstacle.distance_m)
     return Scene(
         image,

@@ -9,7 +9,8 @@ import numpy as np
 from .ground import Area, Mark
 from .values import ROAD, SIDEWALK, VEGETATION
 
-FAR = 420.0
+BEYOND = 420.0
+"""Metres of road beyond the furnished length, so that it runs to the horizon."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,20 @@ def street(rng: np.random.Generator, kind: str, length: float) -> Street:
 
 def areas(rng: np.random.Generator, road: Street) -> list[Area]:
     """Ground areas, lower ones first."""
+    far = road.length + BEYOND
     curb = rng.uniform(1.1, 1.3) if rng.random() < 0.7 else rng.uniform(0.7, 0.9)
     found = []
     for sign, edge, walk in ((1, road.left, road.walk[0]), (-1, road.right, road.walk[1])):
         if walk:
             lo, hi = sorted((edge, edge + sign * walk))
-            found.append(Area(-8, FAR, lo, hi, SIDEWALK))
+            found.append(Area(-8, far, lo, hi, SIDEWALK))
             lo, hi = sorted((edge, edge + sign * 0.16))
-            found.append(Area(-8, FAR, lo, hi, SIDEWALK, curb))
+            found.append(Area(-8, far, lo, hi, SIDEWALK, curb))
             lo, hi = sorted((edge, edge - sign * 0.3))
-    found.append(Area(-8, FAR, road.right, road.left, ROAD))
+    found.append(Area(-8, far, road.right, road.left, ROAD))
     for edge in (road.left, road.right):
         inner = edge - np.sign(edge) * rng.uniform(0.2, 0.4)
-        found.append(Area(-8, FAR, min(edge, inner), max(edge, inner), ROAD, rng.uniform(0.75, 0.95)))
+        found.append(Area(-8, far, min(edge, inner), max(edge, inner), ROAD, rng.uniform(0.75, 0.95)))
     for x0, x1 in road.crossings:
         found.append(Area(x0, x1, -120, 120, ROAD, rng.uniform(0.9, 1.08)))
     if rng.random() < 0.5:
@@ -92,7 +94,7 @@ def areas(rng: np.random.Generator, road: Street) -> list[Area]:
             )
     if rng.random() < 0.15:
         found.append(
-            Area(-8, FAR, road.left + road.walk[0], road.left + road.walk[0] + rng.uniform(1, 3), VEGETATION, 0.9)
+            Area(-8, far, road.left + road.walk[0], road.left + road.walk[0] + rng.uniform(1, 3), VEGETATION, 0.9)
         )
     return found
 
@@ -110,7 +112,7 @@ def marks(rng: np.random.Generator, road: Street, kind: str) -> list[Mark]:
 
     def line(y: float, dash: float, gap: float, width: float) -> None:
         x = -6.0
-        while x < min(road.length + 60, 200):
+        while x < road.length + 130:
             stop = x + dash
             if all(stop < a or x > b for a, b in ends):
                 found.append(Mark(_bar(x, stop, y, width), white, strength))

@@ -13,6 +13,7 @@ LABEL_SET = "driving11"
 FIRST_UNKNOWN = 100
 """Unknown number k is painted with id 100 + k, so that later, nearer things take its pixels away from it."""
 MAX_UNKNOWNS = 100
+"""Ids are used again after this many unknowns; never are so many in sight."""
 FADING = 254
 """Pixels of an unknown that is too far or too small to be judged: neither anomaly nor inlier."""
 VOID = 255

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .canvas import Texture, texture
+from ...errors import DatasetError
+from .canvas import texture
 from .ground import Ground, pyramid
 from .roadside import boundary, furniture
 from .street import Street, areas, marks, street
@@ -30,7 +31,7 @@ class World:
         road: the street's cross section.
         ground: everything flat.
         things: everything that stands and is known.
-        unknowns: the unknown objects, ids `FIRST_UNKNOWN` and up in this order.
+        unknowns: the unknown objects, in order of x; ids go round from `FIRST_UNKNOWN`.
     """
 
     kind: str
@@ -47,6 +48,8 @@ def world(
     spots: Sequence[tuple[float, float]],
     pictures: Sequence[np.ndarray] | None,
     busy: float = 1.0,
+    smallest: float = 0.0,
+    aside: float = 0.0,
 ) -> World:
     """A random world of `length` metres with one unknown at each of `spots` (x, share of the road's half width).
 
@@ -56,6 +59,11 @@ def world(
         spots: where unknowns stand; |share| > 1 means the sidewalk.
         pictures: straight-alpha RGBA uint8 cut-outs to use as unknowns; None = procedural ones.
         busy: factor on the number of road users.
+        smallest: no unknown's picture is smaller than this many square metres.
+        aside: no unknown stands closer than this to y = 0, metres.
+
+    Raises:
+        DatasetError: a cut-out has no opaque pixel, or is no RGBA picture.
     """
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     light = weather(rng)
@@ -65,33 +73,48 @@ def world(
     tiles = {ROAD: pyramid(asphalt(rng)), SIDEWALK: pyramid(paving(rng)), VEGETATION: pyramid(grass(rng))}
     ground = Ground(tuple(areas(rng, road)), tuple(marks(rng, road, kind)), tiles, pyramid(np.dstack([tone, wear])))
     things = boundary(rng, road, kind) + furniture(rng, road, kind, busy)
-    unknowns = tuple(_unknown(rng, road, spot, index, pictures) for index, spot in enumerate(spots[:MAX_UNKNOWNS]))
+    for index, picture in enumerate(pictures or ()):
+        if picture.ndim != 3 or picture.shape[2] != 4 or not (picture[..., 3] > 127).any():
+            raise DatasetError(f"cut-out {index} of shape {picture.shape}: RGBA pictures with opaque pixels are needed")
+    unknowns = tuple(_unknown(rng, road, spot, k, pictures, smallest, aside) for k, spot in enumerate(spots))
     return World(kind, light, road, ground, tuple(_clear(things, unknowns)), unknowns)
 
 
 def _unknown(
-    rng: np.random.Generator, road: Street, spot: tuple[float, float], index: int, pictures: Sequence[np.ndarray] | None
+    rng: np.random.Generator,
+    road: Street,
+    spot: tuple[float, float],
+    index: int,
+    pictures: Sequence[np.ndarray] | None,
+    smallest: float,
+    aside: float,
 ) -> Upright:
-    if pictures:
-        kind, picture = "cutout", trimmed(pictures[int(rng.integers(len(pictures)))])
-        if rng.random() < 0.5:
-            picture = np.ascontiguousarray(picture[:, ::-1])
-        # Of unknown kind, so of unknown size: the larger side is what a thing on a road may plausibly measure.
-        side = float(np.exp(rng.uniform(np.log(0.3), np.log(1.5))))
-        height = side * min(1.0, picture.shape[0] / picture.shape[1])
-    else:
-        kind, picture, height = unknown(rng)
+    for _ in range(50):
+        kind, picture, height = _picture(rng, pictures)
+        width = height * picture.shape[1] / picture.shape[0]
+        if width * height >= smallest:
+            break
     middle, half = (road.left + road.right) / 2, (road.left - road.right) / 2
     share = spot[1]
     y = middle + share * half * 0.92
     if abs(share) > 1:
-        walk = road.walk[0 if share > 0 else 1]
-        y = (road.left + 0.5 * max(walk, 1.0)) if share > 0 else (road.right - 0.5 * max(walk, 1.0))
-    return Upright(_cached(picture), spot[0], float(y), height, FIRST_UNKNOWN + index, kind=kind)
+        walk = max(road.walk[0 if share > 0 else 1], 1.0)
+        y = road.left + 0.5 * walk if share > 0 else road.right - 0.5 * walk
+    if abs(y) < aside + width / 2:
+        y = (aside + width / 2) * (1 if share > 0 else -1)
+    return Upright(texture(picture), spot[0], float(y), height, FIRST_UNKNOWN + index % MAX_UNKNOWNS, kind=kind)
 
 
-def _cached(picture: np.ndarray) -> Texture:
-    return texture(picture)
+def _picture(rng: np.random.Generator, pictures: Sequence[np.ndarray] | None) -> tuple[str, np.ndarray, float]:
+    """Kind, RGBA picture and height in metres of a random unknown."""
+    if pictures:
+        picture = trimmed(pictures[int(rng.integers(len(pictures)))])
+        if rng.random() < 0.5:
+            picture = np.ascontiguousarray(picture[:, ::-1])
+        # Of unknown kind, so of unknown size: the larger side is what a thing on a road may plausibly measure.
+        side = float(np.exp(rng.uniform(np.log(0.3), np.log(1.5))))
+        return "cutout", picture, side * min(1.0, picture.shape[0] / picture.shape[1])
+    return unknown(rng)
 
 
 def _clear(things: list[Thing], unknowns: tuple[Upright, ...]) -> list[Thing]:

@@ -1,10 +1,13 @@
 """Scenes hold what they claim: exact labels, honest distances, the same bytes for the same seed."""
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
 
 from oodseg_ros.datasets.scenes import EPOCH_NS, drive, scene
+from oodseg_ros.errors import DatasetError
 from oodseg_ros.labels import load_labels
 from oodseg_ros.obstacles.ground import ground_position, mounted
 
@@ -13,7 +16,7 @@ SIZE = (180, 320)
 
 @pytest.fixture(scope="module")
 def scenes():
-    return [scene(seed, SIZE) for seed in range(24)]
+    return [scene(seed, SIZE) for seed in range(20)]
 
 
 def test_ground_truth_is_consistent(scenes):
@@ -55,18 +58,18 @@ def test_all_classes_and_kinds_of_scene_occur(scenes):
 
 def test_distance_agrees_with_ground_projection():
     checked = 0
-    for seed in range(30):
-        one = scene(seed, (360, 640))
+    for seed in range(16):
+        one = scene(seed, (270, 480))
         # The vehicle's own yaw in the scene turns its axes, not the distance.
-        geometry = mounted(one.matrix, (), 640, 360, one.mount_height, one.mount_pitch, 0.0)
+        geometry = mounted(one.matrix, (), 480, 270, one.mount_height, one.mount_pitch, 0.0)
         for obstacle in one.obstacles:
             position = ground_position(geometry, obstacle.foot)
             assert np.hypot(*position.position[:2]) == pytest.approx(obstacle.distance_m, rel=1e-6)
             x0, y0, x1, y1 = obstacle.box
             solid = obstacle.area > 0.4 * (x1 - x0) * (y1 - y0)
-            if not solid or x0 == 0 or x1 == 640 or y1 == 360:
+            if not solid or x0 == 0 or x1 == 480 or y1 == 270:
                 continue  # cut by the image's edge or seen through: its lowest pixel need not be its foot
-            below = one.labels[min(y1, 359), (x0 + x1) // 2]
+            below = one.labels[min(y1, 269), (x0 + x1) // 2]
             if below not in (3, 4):
                 continue  # something stands in front of it
             near, far = (ground_position(geometry, ((x0 + x1 - 1) / 2, y1 - 1 + d)) for d in (1.5, -1.5))
@@ -74,7 +77,7 @@ def test_distance_agrees_with_ground_projection():
             high = np.hypot(*far.position[:2]) if far else np.inf
             assert low <= obstacle.distance_m <= high, (seed, obstacle)
             checked += 1
-    assert checked > 20
+    assert checked > 10
 
 
 def test_same_seed_same_bytes():
@@ -85,29 +88,29 @@ def test_same_seed_same_bytes():
     assert scene(7, SIZE).image.tobytes() != scene(8, SIZE).image.tobytes()
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_drive_goes_from_clear_over_obstacle_to_clear(seed):
-    frames = list(drive(seed, 120, (96, 160)))
-    present = np.array([bool((frame.anomaly == 1).any()) for frame in frames])
-    assert not present[:15].any()
-    assert present.sum() >= 15
-    last = np.flatnonzero(present)[-1]
-    first_gap = np.flatnonzero(~present[np.flatnonzero(present)[0] :])
-    assert len(first_gap) >= 5, f"no free stretch after the first group (last sighting {last})"
+@pytest.fixture(scope="module")
+def frames():
+    return list(drive(1, 120, SIZE))
+
+
+def test_drive_goes_from_clear_over_obstacle_to_clear(frames):
+    present = np.array([bool(frame.obstacles) for frame in frames])
+    first, last = np.flatnonzero(present)[[0, -1]]
+    assert first >= 15
+    assert present[first : last + 1].mean() > 0.8
+    assert last - first >= 20
+    assert last < 115
+    assert not (frames[-1].anomaly == 1).any()
     assert [frame.stamp_ns for frame in frames[:3]] == [EPOCH_NS, EPOCH_NS + 100_000_000, EPOCH_NS + 200_000_000]
 
 
-def test_drive_is_coherent():
-    frames = list(drive(5, 80, SIZE))
+def test_drive_is_coherent(frames):
     nearest = [frame.obstacles[0].distance_m for frame in frames if frame.obstacles]
-    steps = -np.diff(nearest)
-    assert np.median(steps) == pytest.approx(1.2, abs=0.1)  # 12 m/s at 10 Hz
-    for first, second in zip(frames[:-1], frames[1:], strict=True):
-        stays = (first.labels == second.labels).mean()
-        assert stays > 0.85
-    for frame in frames:
-        assert frame.mount_height == frames[0].mount_height
-        assert (frame.matrix == frames[0].matrix).all()
+    assert np.median(-np.diff(nearest)) == pytest.approx(1.2, abs=0.1)  # 12 m/s at 10 Hz
+    for first, second in pairwise(frames):
+        assert (first.labels == second.labels).mean() > 0.85
+        assert first.mount_height == second.mount_height
+        assert (first.matrix == second.matrix).all()
 
 
 def test_short_drive_still_meets_something():
@@ -126,3 +129,9 @@ def test_cutouts_are_used_as_given():
         pixels = one.image[one.anomaly == 1].mean(0)
         assert pixels[1] > pixels[0] + 15
         assert pixels[1] > pixels[2] + 15
+
+
+def test_bad_cutouts_are_refused():
+    for picture in (np.zeros((20, 20, 4), np.uint8), np.full((20, 20, 3), 255, np.uint8)):
+        with pytest.raises(DatasetError, match="cut-out 0"):
+            scene(0, SIZE, [picture])
