@@ -1,7 +1,7 @@
 """A bundle: a model on disk, the one thing that passes between the offline and the online side.
 
-`models/<name>/` holds `model.yaml` (this file's `ModelCard`), `weights.safetensors` and `golden.npz` (a small input and its
-expected output). Whoever loads a bundle gets verified hashes; the golden frame is checked by `inference.Runner`.
+`models/<name>/` holds `model.yaml` (`model_card.ModelCard`), `weights.safetensors` and `golden.npz` (a small input and
+its expected output). Whoever loads a bundle gets verified hashes; the golden frame is checked by `inference.Runner`.
 """
 
 from __future__ import annotations
@@ -10,119 +10,20 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError
 
 from .errors import BundleError, ConfigError
 from .labels import LabelSet, load_labels
+from .model_card import SCHEMA, ModelCard, readable
 from .paths import models_dir
 
-SCHEMA = 1
 MODEL_FILE = "model.yaml"
 WEIGHTS_FILE = "weights.safetensors"
 GOLDEN_FILE = "golden.npz"
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class InputSpec(_Strict):
-    """How an image becomes the network's input.
-
-    The network size follows from the image size: aspect kept, sides rounded to `multiple`, at most `pixels` pixels and never
-    enlarged (`inference.sizes.network_size`). Mean and std are of RGB in [0, 1].
-    """
-
-    channels: Literal[3] = 3
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    pixels: int = Field(gt=0, le=1 << 26)
-    multiple: int = Field(gt=0, le=1024)
-
-
-class Histogram(_Strict):
-    """Counts of inlier scores in equal bins between `low` and `high`; what "normal" looks like to this bundle."""
-
-    low: float
-    high: float
-    counts: list[int] = Field(min_length=2, max_length=4096)
-
-
-class Calibration(_Strict):
-    """What turns raw scores into decisions; travels with the weights.
-
-    Attributes:
-        threshold: raw score above which a pixel is anomalous (strict).
-        table: pairs (raw score, calibrated score in [0, 1]), both non-decreasing; linear between, constant outside.
-        inlier_histogram: scores of inlier pixels on the calibration set.
-        source: the data and the rule that gave these numbers.
-    """
-
-    threshold: float
-    table: list[tuple[float, float]] = Field(min_length=2, max_length=4096)
-    inlier_histogram: Histogram | None = None
-    source: str
-
-    @field_validator("table")
-    @classmethod
-    def _monotone(cls, table: list[tuple[float, float]]) -> list[tuple[float, float]]:
-        array = np.asarray(table)
-        if (
-            not np.isfinite(array).all()
-            or (np.diff(array, axis=0) < 0).any()
-            or (array[:, 1] < 0).any()
-            or (array[:, 1] > 1).any()
-        ):
-            raise ValueError("the score table must be finite, non-decreasing, and end in [0, 1]")
-        return table
-
-    def calibrate(self, score: np.ndarray | float) -> np.ndarray:
-        """Raw scores → [0, 1], float64, same shape; NaN stays NaN."""
-        raw, calibrated = np.asarray(self.table).T
-        return np.interp(score, raw, calibrated)
-
-
-class Metric(_Strict):
-    """One figure with the command that made it."""
-
-    name: str
-    value: float
-    data: str
-    command: str
-
-
-class Licence(_Strict):
-    """Licence of the weights and the terms of the data they were trained on."""
-
-    weights: str
-    data: str = ""
-
-
-class ModelCard(_Strict):
-    """Content of `model.yaml`. Unknown keys are refused."""
-
-    schema_version: Literal[1] = SCHEMA
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    description: str = ""
-    label_set: str
-    network: dict[str, Any]
-    input: InputSpec
-    calibration: Calibration
-    training: dict[str, Any] = Field(default_factory=dict)
-    metrics: list[Metric] = Field(default_factory=list)
-    licence: Licence
-    files: dict[str, str] = Field(default_factory=dict, description="file name → sha256")
-
-    @model_validator(mode="after")
-    def _files_are_plain_names(self) -> ModelCard:
-        for file in self.files:
-            if Path(file).name != file or file in ("", ".", ".."):
-                raise ValueError(f"files: {file!r} is not a plain file name inside the bundle")
-        return self
 
 
 @dataclass(frozen=True)
@@ -215,7 +116,7 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
         card = ModelCard.model_validate(data)
         labels = load_labels(card.label_set)
     except ValidationError as error:
-        raise BundleError(f"{file}: {_readable(error)}") from error
+        raise BundleError(f"{file}: {readable(error)}") from error
     except ConfigError as error:
         raise BundleError(f"{file}: {error}") from error
     _verify_files(path, card)
@@ -239,7 +140,9 @@ def save_bundle(path: str | Path, card: ModelCard, state: dict[str, Any], golden
     save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, str(weights))
     with golden_file.open("wb") as stream:
         np.savez_compressed(stream, **golden)
-    weights.chmod(golden_file.stat().st_mode)  # safetensors writes 0600; an installed bundle must be readable by the node's user
+    weights.chmod(
+        golden_file.stat().st_mode
+    )  # safetensors writes 0600; an installed bundle must be readable by the node's user
     card = card.model_copy(update={"files": {WEIGHTS_FILE: sha256(weights), GOLDEN_FILE: sha256(golden_file)}})
     model.write_text(dump_card(card))
     # model.yaml last: until it is there, the folder is no bundle, and an older one fails its hashes loudly.
@@ -278,7 +181,3 @@ def _verify_files(path: Path, card: ModelCard) -> None:
                 f"bundle {path}: {name} was changed or damaged: sha256 is {actual[:12]}…, {MODEL_FILE} says {expected[:12]}…; "
                 "fetch the bundle again, never edit its files by hand"
             )
-
-
-def _readable(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'model'}: {item['msg']}" for item in error.errors()[:5])

@@ -30,8 +30,9 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import numpy as np
     import torch
 
-    from oodseg_ros.bundle import Calibration, InputSpec, Licence, ModelCard, save_bundle
+    from oodseg_ros.bundle import save_bundle
     from oodseg_ros.inference.graph import DeployGraph
+    from oodseg_ros.model_card import Calibration, InputSpec, Licence, ModelCard
     from oodseg_ros.networks.build import build_segmentor
 
     torch.manual_seed(0)

@@ -11,8 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oodseg_ros.bundle import Calibration, load_bundle, resolve_bundle
+from oodseg_ros.bundle import load_bundle, resolve_bundle
 from oodseg_ros.errors import BundleError, UserError
+from oodseg_ros.model_card import Calibration
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
-"""The graph that engines compile: uint8 images in, uint8 labels and float32 score out, so that only bytes cross the bus."""
+"""The graph that engines compile: uint8 images in, uint8 labels and float32 score out, so that only bytes cross the
+bus.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +8,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..bundle import InputSpec
+from ..model_card import InputSpec
 from ..networks.segmentor import Segmentor
 from .sizes import network_size
+from .windows import Windowed
 
 
 class DeployGraph(nn.Module):
     """uint8 RGB `[B, H, W, 3]` → (labels uint8 `[B, H, W]`, score float32 `[B, H, W]`), for one fixed H and W.
 
-    Resize to the network size (bilinear, align_corners=False), normalise, network, argmax; labels go back to the image
+    Resize to the network size (bilinear, align_corners=False), normalise, network (window by window if the bundle
+    says so), argmax; labels go back to the image
     size by nearest, the score by bilinear.
     """
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, height: int, width: int) -> None:
         super().__init__()
-        self.segmentor = segmentor
         self.image_size = (height, width)
         self.network_size = network_size(height, width, spec)
-        segmentor.prepare(*self.network_size)
+        if spec.windows is None:
+            segmentor.prepare(*self.network_size)
+            self.segmentor: nn.Module = segmentor
+        else:
+            window = spec.windows
+            self.segmentor = Windowed(segmentor, (window.height, window.width), (window.stride_y, window.stride_x))
         # Folded into one multiply-add on 0..255 values.
         mean, std = torch.tensor(spec.mean), torch.tensor(spec.std)
         self.register_buffer("scale", (1.0 / (255.0 * std))[:, None, None], persistent=False)

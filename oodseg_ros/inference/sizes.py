@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..bundle import InputSpec
+from ..model_card import InputSpec
 
 
 def network_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:

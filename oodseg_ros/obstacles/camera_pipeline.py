@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from ..bundle import Calibration
 from ..frame import Alert, AlertState, Frame, Obstacle, Prediction
+from ..model_card import Calibration
 from .alert import AlertMachine
 from .components import Component, anomaly_mask, find_components
 from .ego_mask import check_ego_mask, fit_ego_mask
@@ -31,6 +31,7 @@ class Judgement:
         obstacles: largest first.
         alert: the camera's alert after this frame.
         unlisted: number of obstacles beyond `max_obstacles`.
+        calibration: what makes raw scores comparable, for whoever shows them.
     """
 
     prediction: Prediction
@@ -38,6 +39,7 @@ class Judgement:
     obstacles: tuple[Obstacle, ...]
     alert: Alert
     unlisted: int = 0
+    calibration: Calibration | None = None
 
 
 class CameraPipeline:
@@ -90,14 +92,16 @@ class CameraPipeline:
         prediction = replace(prediction, score=score)
         mask = anomaly_mask(score, self._threshold)
         if not finite:
-            return Judgement(prediction, mask, (), self._alert(*self._machine.unknown("score_not_finite"), now_ns))
+            alert = self._alert(*self._machine.unknown("score_not_finite"), now_ns)
+            return Judgement(prediction, mask, (), alert, calibration=self._calibration)
         components, unlisted = find_components(score, mask, self._settings.min_area, self._settings.max_obstacles)
         if geometry is not None and (geometry.height, geometry.width) != score.shape:
             geometry = None
         obstacles = self._obstacles(score, components, geometry)
         self._evidence_stamp = frame.stamp_ns
         state, reason = self._machine.judged(bool(obstacles))
-        return Judgement(prediction, mask, obstacles, self._alert(state, reason, now_ns, obstacles), unlisted)
+        alert = self._alert(state, reason, now_ns, obstacles)
+        return Judgement(prediction, mask, obstacles, alert, unlisted, self._calibration)
 
     def unknown(self, reason: str, now_ns: int) -> Alert:
         """No frame, or one that could not be judged: UNKNOWN with the reason and the age of the last evidence."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from rclpy.node import Node
 
-from ..bundle import Calibration
 from ..frame import Frame, Prediction
 from ..health import timing
 from ..health.alert_board import AlertBoard
 from ..health.timing import AgeWindow, FrameCounter
 from ..inference.mailbox import Item
+from ..model_card import Calibration
 from ..obstacles.camera_pipeline import CameraPipeline
 from ..obstacles.ground import CameraGeometry
 from .image_messages import to_frame

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from ..bundle import Calibration, Histogram
+from ..model_card import Calibration, Histogram
 from .frames import OUTLIER
 
 PER_FRAME = 20000

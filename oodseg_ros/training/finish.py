@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..bundle import Bundle, ModelCard, save_bundle
+from ..bundle import Bundle, save_bundle
 from ..datasets.scenes import scene
 from ..inference.graph import DeployGraph
 from ..labels import LabelSet
+from ..model_card import ModelCard
 from ..networks.segmentor import Segmentor
 from .calibration import calibrate
 from .frames import load_frames

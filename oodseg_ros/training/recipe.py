@@ -10,8 +10,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..bundle import InputSpec, Licence
 from ..errors import ConfigError
+from ..model_card import InputSpec, Licence
 
 
 class _Strict(BaseModel):

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..bundle import InputSpec
 from ..losses.llr import llr_loss
+from ..model_card import InputSpec
 from ..networks.segmentor import Segmentor
 from .recipe import StageSpec
 

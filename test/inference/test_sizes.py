@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oodseg_ros.bundle import InputSpec
 from oodseg_ros.inference.sizes import network_size
+from oodseg_ros.model_card import InputSpec
 
 SPEC = InputSpec(mean=(0, 0, 0), std=(1, 1, 1), pixels=1 << 19, multiple=32)
 

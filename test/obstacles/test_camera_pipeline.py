@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from oodseg_ros.bundle import Calibration
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.frame import AlertState, Frame, Prediction
+from oodseg_ros.model_card import Calibration
 from oodseg_ros.obstacles.camera_pipeline import CameraPipeline
 from oodseg_ros.obstacles.ground import mounted
 from oodseg_ros.obstacles.settings import ObstacleSettings

@@ -1,0 +1,132 @@
+"""Content of a bundle's `model.yaml`: all that is true of a model apart from its weights. Unknown keys are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+SCHEMA = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Windows(_Strict):
+    """Sliding windows over the network input, in pixels; overlaps are averaged and the edges are always covered."""
+
+    height: int = Field(gt=0, le=8192)
+    width: int = Field(gt=0, le=8192)
+    stride_y: int = Field(gt=0)
+    stride_x: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _no_holes(self) -> Windows:
+        if self.stride_y > self.height or self.stride_x > self.width:
+            raise ValueError("a stride larger than the window would leave pixels out")
+        return self
+
+
+class InputSpec(_Strict):
+    """How an image becomes the network's input.
+
+    The network size follows from the image size: aspect kept, sides rounded to `multiple`, at most `pixels` pixels and never
+    enlarged (`inference.sizes.network_size`). Mean and std are of RGB in [0, 1]. With `windows` the network runs on windows
+    of that size instead of on the whole.
+    """
+
+    channels: Literal[3] = 3
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    pixels: int = Field(gt=0, le=1 << 26)
+    multiple: int = Field(gt=0, le=1024)
+    windows: Windows | None = None
+
+
+class Histogram(_Strict):
+    """Counts of inlier scores in equal bins between `low` and `high`; what "normal" looks like to this bundle."""
+
+    low: float
+    high: float
+    counts: list[int] = Field(min_length=2, max_length=4096)
+
+
+class Calibration(_Strict):
+    """What turns raw scores into decisions; travels with the weights.
+
+    Attributes:
+        threshold: raw score above which a pixel is anomalous (strict).
+        table: pairs (raw score, calibrated score in [0, 1]), both non-decreasing; linear between, constant outside.
+        inlier_histogram: scores of inlier pixels on the calibration set.
+        source: the data and the rule that gave these numbers.
+    """
+
+    threshold: float
+    table: list[tuple[float, float]] = Field(min_length=2, max_length=4096)
+    inlier_histogram: Histogram | None = None
+    source: str
+
+    @field_validator("table")
+    @classmethod
+    def _monotone(cls, table: list[tuple[float, float]]) -> list[tuple[float, float]]:
+        array = np.asarray(table)
+        if (
+            not np.isfinite(array).all()
+            or (np.diff(array, axis=0) < 0).any()
+            or (array[:, 1] < 0).any()
+            or (array[:, 1] > 1).any()
+        ):
+            raise ValueError("the score table must be finite, non-decreasing, and end in [0, 1]")
+        return table
+
+    def calibrate(self, score: np.ndarray | float) -> np.ndarray:
+        """Raw scores → [0, 1], float64, same shape; NaN stays NaN."""
+        raw, calibrated = np.asarray(self.table).T
+        return np.interp(score, raw, calibrated)
+
+
+class Metric(_Strict):
+    """One figure with the command that made it."""
+
+    name: str
+    value: float
+    data: str
+    command: str
+
+
+class Licence(_Strict):
+    """Licence of the weights and the terms of the data they were trained on."""
+
+    weights: str
+    data: str = ""
+
+
+class ModelCard(_Strict):
+    """Content of `model.yaml`. Unknown keys are refused."""
+
+    schema_version: Literal[1] = SCHEMA
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    description: str = ""
+    label_set: str
+    network: dict[str, Any]
+    input: InputSpec
+    calibration: Calibration
+    training: dict[str, Any] = Field(default_factory=dict)
+    metrics: list[Metric] = Field(default_factory=list)
+    licence: Licence
+    files: dict[str, str] = Field(default_factory=dict, description="file name → sha256")
+
+    @model_validator(mode="after")
+    def _files_are_plain_names(self) -> ModelCard:
+        for file in self.files:
+            if Path(file).name != file or file in ("", ".", ".."):
+                raise ValueError(f"files: {file!r} is not a plain file name inside the bundle")
+        return self
+
+
+def readable(error: ValidationError) -> str:
+    """A validation error in one line: the key and what is wrong with it, at most five of them."""
+    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'model'}: {item['msg']}" for item in error.errors()[:5])
