@@ -72,12 +72,13 @@ class Bundle:
             raise BundleError(f"bundle {self.path}: weights do not fit the network spec: {error}") from error
         if segmentor.classes != len(self.labels):
             raise BundleError(
-                f"bundle {self.path}: the network has {segmentor.classes} classes, label set {self.labels.name} has {len(self.labels)}"
+                f"bundle {self.path}: the network has {segmentor.classes} classes, "
+                f"label set {self.labels.name} has {len(self.labels)}"
             )
         return segmentor.eval()
 
     def golden(self) -> dict[str, np.ndarray]:
-        """`image` uint8 `[H, W, 3]`, `labels` uint8 `[H, W]`, `score` float32 `[H, W]`, made in FP32 by the torch engine."""
+        """`image` uint8 `[H, W, 3]`, `labels` uint8 `[H, W]`, `score` float32 `[H, W]`, of torch in FP32."""
         with np.load(self.path / GOLDEN_FILE, allow_pickle=False) as data:
             return {key: data[key] for key in ("image", "labels", "score")}
 
@@ -110,7 +111,8 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
         raise BundleError(f"{file} is not a model card")
     if data.get("schema_version") != SCHEMA:
         raise BundleError(
-            f"{file} has schema {data.get('schema_version')!r}, this version reads {SCHEMA}; import or train the model again"
+            f"{file} has schema {data.get('schema_version')!r}, this version reads {SCHEMA}; "
+            "import or train the model again"
         )
     try:
         card = ModelCard.model_validate(data)
@@ -178,6 +180,7 @@ def _verify_files(path: Path, card: ModelCard) -> None:
         actual = sha256(file)
         if actual != expected:
             raise BundleError(
-                f"bundle {path}: {name} was changed or damaged: sha256 is {actual[:12]}…, {MODEL_FILE} says {expected[:12]}…; "
+                f"bundle {path}: {name} was changed or damaged: sha256 is {actual[:12]}…, "
+                f"{MODEL_FILE} says {expected[:12]}…; "
                 "fetch the bundle again, never edit its files by hand"
             )

@@ -33,9 +33,9 @@ class Windows(_Strict):
 class InputSpec(_Strict):
     """How an image becomes the network's input.
 
-    The network size follows from the image size: aspect kept, sides rounded to `multiple`, at most `pixels` pixels and never
-    enlarged (`inference.sizes.network_size`). Mean and std are of RGB in [0, 1]. With `windows` the network runs on windows
-    of that size instead of on the whole.
+    The network size follows from the image size: aspect kept, sides rounded to `multiple`, at most `pixels` pixels and
+    never enlarged (`inference.sizes.network_size`). Mean and std are of RGB in [0, 1]. With `windows` the network runs
+    on windows of that size instead of on the whole.
     """
 
     channels: Literal[3] = 3
