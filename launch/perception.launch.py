@@ -10,20 +10,16 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
-    EmitEvent,
     LogInfo,
     OpaqueFunction,
     RegisterEventHandler,
     SetEnvironmentVariable,
     Shutdown,
 )
-from launch.event_handlers import OnProcessExit, OnProcessStart
+from launch.event_handlers import OnProcessExit
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
-from launch_ros.event_handlers import OnStateTransition
-from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
-from lifecycle_msgs.msg import Transition
 
 from oodseg_ros.ros import launching
 
@@ -118,7 +114,9 @@ def compose(context):
     if asked:
         overrides["cameras"] = ParameterValue(asked, value_type=list[str])
     build_only = is_on("build_only")
-    overrides.update(use_sim_time=is_on("use_sim_time"), build_only=build_only)
+    # The node brings itself up. Asking it by service from here has two traps: the request to a respawned process goes to
+    # the dead one's service and is never answered, and a node that the user deactivates is easily activated again.
+    overrides.update(autostart=is_on("autostart"), use_sim_time=is_on("use_sim_time"), build_only=build_only)
     executable, arguments = launching.node_command(_prefix())
     node = LifecycleNode(
         name=launching.NODE,
@@ -143,33 +141,10 @@ def compose(context):
         )
     if build_only:
         return [*actions, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_end_build)), node]
-    if is_on("autostart"):
-        actions += _autostart(node)
     actions.append(node)
     if is_on("rviz"):
         actions.append(_rviz(value("namespace"), cameras[0], is_on("use_sim_time")))
     return actions
-
-
-def _autostart(node):
-    """Configure when the process starts, activate after configuring only: a node that the user deactivates stays so."""
-
-    def change(transition):
-        return EmitEvent(
-            event=ChangeState(lifecycle_node_matcher=lambda action: action is node, transition_id=transition)
-        )
-
-    return [
-        RegisterEventHandler(OnProcessStart(target_action=node, on_start=[change(Transition.TRANSITION_CONFIGURE)])),
-        RegisterEventHandler(
-            OnStateTransition(
-                target_lifecycle_node=node,
-                start_state="configuring",
-                goal_state="inactive",
-                entities=[change(Transition.TRANSITION_ACTIVATE)],
-            )
-        ),
-    ]
 
 
 def _end_build(event, context):

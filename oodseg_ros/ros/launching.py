@@ -15,16 +15,23 @@ NODE = "perception"
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 """Fast DDS 3.x (Kilted) reads the first, 2.x (Humble, Jazzy) the second."""
 
+_FASTDDS_2 = ("humble", "iron", "jazzy")
 _CAMERA = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _RVIZ_CAMERA = "/camera/"
 _COMPRESSED = "/compressed"
 
 
 def dds_profile(environment: Mapping[str, str], share: Path) -> dict[str, str]:
-    """Variables that select the shipped Fast DDS profile; empty where the user has chosen a profile."""
+    """Variables that select the shipped Fast DDS profile; empty where the user has chosen a profile.
+
+    Where `ROS_DISTRO` is not set both names are used: Kilted reads the older one too, but warns.
+    """
     if any(environment.get(name) for name in PROFILE_VARIABLES):
         return {}
-    return {name: str(share / "config" / "fastdds_shm.xml") for name in PROFILE_VARIABLES}
+    newer, older = PROFILE_VARIABLES
+    distro = environment.get("ROS_DISTRO", "")
+    names = PROFILE_VARIABLES if not distro else (older,) if distro in _FASTDDS_2 else (newer,)
+    return {name: str(share / "config" / "fastdds_shm.xml") for name in names}
 
 
 def parse_list(text: str) -> list[str]:
