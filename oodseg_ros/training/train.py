@@ -26,6 +26,7 @@ from .samples import Samples
 from .stages import STAGES
 
 SAVE_EVERY = 100
+"""Steps between checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,9 @@ def _run_stage(
         precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
         logger=[CSVLogger(folder, name=name, version=""), TensorBoardLogger(folder, name=name, version="")],
         callbacks=[
-            ModelCheckpoint(folder / name, filename="step", every_n_train_steps=SAVE_EVERY, save_last=True),
+            ModelCheckpoint(
+                folder / name, filename="step", every_n_train_steps=min(SAVE_EVERY, stage.steps), save_last=True
+            ),
             RichProgressBar(),
         ],
         log_every_n_steps=min(20, stage.steps),

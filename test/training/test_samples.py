@@ -1,0 +1,71 @@
+"""Samples: a pure function of seed and index, with every target meaning what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from oodseg_ros.labels import load_labels
+from oodseg_ros.training.frames import KNOWN, OUTLIER, load_frames
+from oodseg_ros.training.recipe import DataSpec, OutlierSpec, load_recipe
+from oodseg_ros.training.samples import Samples
+
+LABELS = load_labels("driving11")
+
+
+@pytest.fixture
+def make(small_recipe: Path):
+    recipe = load_recipe(small_recipe)
+    frames = load_frames(recipe.data, LABELS)
+
+    def samples(start: int = 0, stop: int = 12, **outliers: object) -> Samples:
+        spec = OutlierSpec(**{**recipe.outliers.model_dump(), **outliers})
+        return Samples(frames, spec, LABELS, recipe.crop, recipe.widths, seed=7, start=start, stop=stop)
+
+    return samples
+
+
+def test_workers_and_offsets_do_not_change_a_sample(make) -> None:
+    alone = [make()[index] for index in range(12)]
+    for workers, start in ((2, 0), (0, 5)):
+        loader = DataLoader(make(start=start), 1, num_workers=workers)
+        for (image, target), (expected_image, expected_target) in zip(loader, alone[start:], strict=True):
+            assert torch.equal(image[0], expected_image)
+            assert torch.equal(target[0], expected_target)
+
+
+def test_unknowns_and_clean_images_come_in_the_asked_share(make) -> None:
+    def share(**outliers: object) -> float:
+        samples = make(stop=40, **outliers)
+        return np.mean([bool((samples[index][1] == OUTLIER).any()) for index in range(40)])
+
+    assert share(clean=1.0) == 0
+    assert share(clean=0.0) > 0.8
+
+
+def test_targets_are_classes_outliers_or_ignored(make) -> None:
+    values = torch.cat([make()[index][1].unique() for index in range(12)]).unique().tolist()
+    assert set(values) <= {0, 3, 8, OUTLIER, 255}
+    assert OUTLIER in values
+
+
+def test_frames_without_labels_are_known_but_of_no_class(road_folder: Path) -> None:
+    (frame, *_) = load_frames(
+        [DataSpec(dataset="folder", root=str(road_folder), labels="driving11", known=False)], LABELS
+    )
+    assert set(np.unique(frame.target)) == {KNOWN}
+
+
+def test_frames_can_be_kept_out_by_name(road_folder: Path) -> None:
+    spec = DataSpec(dataset="folder", root=str(road_folder), labels="driving11", match="[0-2]*")
+    assert len(load_frames([spec], LABELS)) == 3
+
+
+def test_procedural_scenes_bring_their_own_unknowns() -> None:
+    frames = load_frames([DataSpec(dataset="scenes", count=3, seed=1)], LABELS)
+    assert any((frame.target == OUTLIER).any() for frame in frames)
+    assert all((frame.target == LABELS.names.index("road")).any() for frame in frames)

