@@ -9,8 +9,9 @@ from collections.abc import Callable
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo
 
-from ..frame import Alert
+from ..frame import Alert, Frame
 from ..health import alert_board
 from ..health.alert_board import AlertBoard
 from ..health.timing import DISABLED, FrameCounter
@@ -19,15 +20,18 @@ from ..inference.runner import Runner
 from ..inference.worker import Handlers, InferenceWorker
 from ..labels import LabelSet
 from ..obstacles.ego_mask import load_ego_mask
+from ..obstacles.ground import CameraGeometry
 from . import qos
 from .alert_messages import to_alert
 from .camera_input import CameraInput
 from .detection_messages import VISION_MSGS
 from .diagnostics import CameraReport, NodeReport, Rates, to_diagnostics
+from .geometry_source import GeometrySource
 from .outputs import Answer, CameraOutputs
 from .reports import Reports
 from .road import CameraRoad, Road
-from .settings import Settings
+from .settings import CameraSettings, Settings
+from .transforms import TF2_ROS, Transforms
 
 
 class Configured:
@@ -68,16 +72,19 @@ class Configured:
             warnings += ("vision_msgs is not installed: no <camera>/obstacles and <camera>/semantic/label_info",)
         self._warnings = warnings
         self.board = AlertBoard(now.names, lambda: settings().image_timeout)
+        self._reports = Reports(node.get_logger())
+        self._unplaced: dict[str, str] = {}
+        wants_tf = any(camera.geometry in ("auto", "tf") for camera in now.cameras)
+        self._transforms = Transforms(node, now.base_frame) if TF2_ROS and wants_tf else None
         self.cameras = {
             camera.name: CameraRoad(
                 outputs=CameraOutputs(node, camera.name, now.publish, self.labels, now.base_frame),
                 ego_mask=ego_masks[camera.name],
                 counter=FrameCounter(),
-                geometry=lambda frame: None,
+                geometry=self._geometry(camera),
             )
             for camera in now.cameras
         }
-        self._reports = Reports(node.get_logger())
         calibration = runner.bundle.card.calibration
         self._road = Road(node, settings, self.cameras, calibration, self.board, self.publish_alert, self._reports)
         options = {"qos_overriding_options": qos.overridable()}
@@ -139,6 +146,8 @@ class Configured:
             camera.outputs.destroy()
         self._node.destroy_publisher(self._alert)
         self._node.destroy_publisher(self._diagnostics)
+        if self._transforms is not None:
+            self._transforms.destroy()
 
     def enable(self, enabled: bool) -> None:
         """Switched off, every frame is dropped as `disabled` and the state is UNKNOWN."""
@@ -167,6 +176,25 @@ class Configured:
                 )
             )
             self._sequence += 1
+
+    def _geometry(self, camera: CameraSettings) -> Callable[[Frame], CameraGeometry | None]:
+        name = camera.name
+
+        def report(kind: str, text: str) -> None:
+            self._unplaced[name] = text
+            self._reports.text_once(name, f"geometry/{kind}", text, severe=False)
+
+        def info() -> CameraInfo | None:
+            camera_input = self._inputs.get(name)
+            return camera_input.info if camera_input is not None else None
+
+        source = GeometrySource(camera, info, self._transforms, report)
+
+        def locate(frame: Frame) -> CameraGeometry | None:
+            self._unplaced.pop(name, None)
+            return source(frame)
+
+        return locate
 
     def _refusal(self) -> str | None:
         return None if self._enabled else DISABLED
@@ -201,5 +229,6 @@ class Configured:
             self._rates.rate(name + "/received", counts.received, now),
             self._rates.rate(name + "/answered", counts.answered, now),
             f"{alert.state.value} ({alert.reason})",
+            geometry=self._unplaced.get(name, ""),
             overlays_skipped=camera.overlays_skipped,
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
 from ..errors import UserError
 
 MOST_KINDS = 200
+_FIGURES = re.compile(r"-?\d[\d.]*")
 
 
 class Reports:
@@ -20,7 +22,7 @@ class Reports:
     def __init__(self, logger: Any) -> None:
         self._logger = logger
         self._lock = threading.Lock()
-        self._seen: set[tuple[str, str]] = set()
+        self._seen: set[tuple[str, str, str]] = set()
 
     def once(self, camera: str, reason: str, error: Exception) -> None:
         """Log an error, the first of its reason and type for this camera."""
@@ -29,20 +31,20 @@ class Reports:
         prefix = "" if camera in text else f"camera {camera}: "
         self.text_once(
             camera,
-            f"{reason}/{type(error).__name__}/{_shape(text)}",
+            f"{reason}/{type(error).__name__}",
             f"{prefix}frame dropped ({reason}): {text[:600]} (said once; further ones are counted in /diagnostics)",
         )
 
-    def text_once(self, camera: str, kind: str, text: str) -> None:
-        """Log a sentence, the first of its kind for this camera."""
+    def text_once(self, camera: str, kind: str, text: str, severe: bool = True) -> None:
+        """Log a sentence, the first of its kind for this camera; other figures in it make no other kind."""
+        key = (camera, kind, _FIGURES.sub("#", text)[:300])
         with self._lock:
             # Bounded: adversarial input must not fill memory or disk through the log.
-            if (camera, kind) in self._seen or len(self._seen) >= MOST_KINDS:
+            if key in self._seen or len(self._seen) >= MOST_KINDS:
                 return
-            self._seen.add((camera, kind))
-        self._logger.error(text)
-
-
-def _shape(text: str) -> str:
-    """The sentence without its figures, so that the same trouble with other numbers is the same kind."""
-    return "".join(" " if character.isdigit() else character for character in text)[:200]
+            self._seen.add(key)
+        # Two places: rclpy allows a line of code to log at one level only.
+        if severe:
+            self._logger.error(text)
+        else:
+            self._logger.warning(text)

@@ -1,0 +1,190 @@
+"""The real node in a process of its own, and a peer that talks to it over DDS."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+PROFILE = Path(__file__).parents[3] / "config" / "fastdds_shm.xml"
+for variable in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+    os.environ.setdefault(variable, str(PROFILE))
+
+LIMIT = 90.0
+"""Seconds after which a wait has failed; the machine may be busy."""
+
+
+class Peer:
+    """A plain node in the test's process."""
+
+    def __init__(self, namespace: str) -> None:
+        import rclpy
+        from rclpy.executors import SingleThreadedExecutor
+
+        self.node = rclpy.create_node("peer", namespace=namespace)
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.node)
+        self._publishers: dict[str, Any] = {}
+        self._clients: dict[str, Any] = {}
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        self.node.destroy_node()
+
+    def until(self, condition: Callable[[], Any], what: str, limit: float = LIMIT) -> Any:
+        """Spin until `condition()` is true and return it."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            if result := condition():
+                return result
+            self.executor.spin_once(timeout_sec=0.05)
+        raise AssertionError(f"not within {limit:g} s: {what}")
+
+    def spin(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def listen(self, kind: type, topic: str, depth: int = 50, latched: bool = False) -> list[Any]:
+        """A list that fills with the topic's messages; waits until the publisher is matched."""
+        from rclpy.qos import DurabilityPolicy, QoSProfile
+
+        durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+        heard: list[Any] = []
+        self.node.create_subscription(kind, topic, heard.append, QoSProfile(depth=depth, durability=durability))
+        self.until(lambda: self.node.count_publishers(topic), f"somebody publishes {topic}")
+        return heard
+
+    def publish(self, topic: str, message: Any) -> None:
+        """Publish; the first time waits until the node listens."""
+        publisher = self._publishers.get(topic)
+        if publisher is None:
+            publisher = self._publishers[topic] = self.node.create_publisher(type(message), topic, 10)
+        self.until(publisher.get_subscription_count, f"somebody subscribes to {topic}")
+        publisher.publish(message)
+
+    def call(self, kind: type, service: str, request: Any) -> Any:
+        client = self._clients.get(service)
+        if client is None:
+            client = self._clients[service] = self.node.create_client(kind, service)
+        self.until(client.service_is_ready, f"service {service}")
+        future = client.call_async(request)
+        self.until(future.done, f"answer of {service}")
+        return future.result()
+
+    def now(self, shift: float = 0.0) -> Any:
+        """Stamp of this moment, `shift` seconds later."""
+        from rclpy.duration import Duration
+
+        return (self.node.get_clock().now() + Duration(seconds=shift)).to_msg()
+
+    def image(self, pixels: np.ndarray, encoding: str = "bgr8", stamp: Any = None, frame_id: str = "lens") -> Any:
+        """sensor_msgs/Image."""
+        from sensor_msgs.msg import Image
+        from std_msgs.msg import Header
+
+        message = Image(header=Header(stamp=stamp or self.now(), frame_id=frame_id))
+        message.height, message.width = pixels.shape[:2]
+        message.encoding, message.step = encoding, pixels.strides[0]
+        message.data.frombytes(np.ascontiguousarray(pixels).tobytes())
+        return message
+
+    def jpeg(self, pixels: np.ndarray, stamp: Any = None, frame_id: str = "lens") -> Any:
+        """sensor_msgs/CompressedImage."""
+        import cv2
+        from sensor_msgs.msg import CompressedImage
+        from std_msgs.msg import Header
+
+        message = CompressedImage(header=Header(stamp=stamp or self.now(), frame_id=frame_id), format="jpeg")
+        message.data.frombytes(cv2.imencode(".jpg", pixels)[1].tobytes())
+        return message
+
+
+class PerceptionProcess:
+    """The executable, with a params file of its own."""
+
+    def __init__(self, peer: Peer, folder: Path, parameters: dict[str, Any]) -> None:
+        self.peer = peer
+        self._log = folder / "log.txt"
+        params = folder / "params.yaml"
+        params.write_text(yaml.safe_dump({"/**": {"ros__parameters": parameters}}))
+        namespace = peer.node.get_namespace()
+        command = [sys.executable, "-m", "oodseg_ros.ros.perception", "--ros-args", "--params-file", str(params)]
+        with self._log.open("w") as stream:
+            self.process = subprocess.Popen(
+                [*command, "-r", f"__ns:={namespace}"], stdout=stream, stderr=subprocess.STDOUT
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def said(self, text: str) -> str:
+        """Wait until the log holds `text`; returns the log."""
+        self.peer.until(lambda: text in self.log or self.process.poll() is not None, f"the log says {text!r}")
+        assert text in self.log, self.log
+        return self.log
+
+    def state(self) -> str:
+        from lifecycle_msgs.srv import GetState
+
+        return self.peer.call(GetState, "perception/get_state", GetState.Request()).current_state.label
+
+    def change(self, transition: str) -> bool:
+        """configure, activate, deactivate, cleanup; True if the node did it."""
+        from lifecycle_msgs.msg import Transition
+        from lifecycle_msgs.srv import ChangeState
+
+        number = getattr(Transition, f"TRANSITION_{transition.upper()}")
+        request = ChangeState.Request(transition=Transition(id=number))
+        return self.peer.call(ChangeState, "perception/change_state", request).success
+
+    def end(self, number: int = signal.SIGINT, times: int = 1) -> int:
+        """Send a signal and return the exit status."""
+        for _ in range(times):
+            self.process.send_signal(number)
+        return self.process.wait(LIMIT)
+
+
+@pytest.fixture(scope="session")
+def _rclpy() -> Iterator[None]:
+    rclpy = pytest.importorskip("rclpy")
+    rclpy.init()
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.fixture(scope="module")
+def peer(_rclpy: None, request: pytest.FixtureRequest) -> Iterator[Peer]:
+    """One per test module, in a namespace of the module's name."""
+    peer = Peer(f"/{request.module.__name__.rpartition('.')[2]}")
+    yield peer
+    peer.close()
+
+
+@pytest.fixture(scope="module")
+def perception(
+    peer: Peer, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., PerceptionProcess]]:
+    """Starts the node with parameters (default: the tiny bundle on the torch engine); killed after the module."""
+    running: list[PerceptionProcess] = []
+
+    def start(**parameters: Any) -> PerceptionProcess:
+        given = {"bundle": str(tiny_bundle), "engine": "torch", "threads": 1, **parameters}
+        running.append(PerceptionProcess(peer, tmp_path_factory.mktemp("perception"), given))
+        return running[-1]
+
+    yield start
+    for each in running:
+        if each.process.poll() is None:
+            each.process.kill()
+            each.process.wait()
