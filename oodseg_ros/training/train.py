@@ -117,6 +117,7 @@ def _run_stage(
         return 0.0
     checkpoint = folder / name / "last.ckpt"
     finished = _finished_steps(checkpoint) if resume and checkpoint.is_file() else 0
+    every = min(SAVE_EVERY, stage.steps)
     # Samples are functions of their index: a resumed run goes on with the very samples it would have seen.
     samples = Samples(
         frames,
@@ -137,9 +138,7 @@ def _run_stage(
         precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
         logger=[CSVLogger(folder, name=name, version=""), TensorBoardLogger(folder, name=name, version="")],
         callbacks=[
-            ModelCheckpoint(
-                folder / name, filename="step", every_n_train_steps=min(SAVE_EVERY, stage.steps), save_last=True
-            ),
+            ModelCheckpoint(folder / name, filename="step", every_n_train_steps=every, save_last=True),
             RichProgressBar(),
         ],
         log_every_n_steps=min(20, stage.steps),
