@@ -18,8 +18,7 @@ class DeployGraph(nn.Module):
     """uint8 RGB `[B, H, W, 3]` → (labels uint8 `[B, H, W]`, score float32 `[B, H, W]`), for one fixed H and W.
 
     Resize to the network size (bilinear, align_corners=False), normalise, network (window by window if the bundle
-    says so), argmax; labels go back to the image
-    size by nearest, the score by bilinear.
+    says so), argmax; labels go back to the image size by nearest, the score by bilinear.
     """
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, height: int, width: int) -> None:
