@@ -21,6 +21,7 @@ COMMANDS = {
     "run": "run",
     "demo": "demo",
     "train": "train",
+    "evaluate": "evaluate",
     "info": "info",
 }
 

@@ -51,12 +51,14 @@ class FrameComponents:
     Attributes:
         siou: float64, one per ground-truth component, in [0, 1].
         truth_area: their pixels, int64.
+        covered: share of their pixels that predicted components cover, in [0, 1].
         truth_box: int64 `[n, 4]` x0, y0, x1, y1, half open.
         ppv: float64, one per predicted component, in [0, 1].
     """
 
     siou: np.ndarray
     truth_area: np.ndarray
+    covered: np.ndarray
     truth_box: np.ndarray
     ppv: np.ndarray
 
@@ -140,6 +142,7 @@ def frame_components(score: np.ndarray, label: np.ndarray, threshold: float, tra
     return FrameComponents(
         siou=hit / (union - others),
         truth_area=truth_area[kept],
+        covered=hit / truth_area[kept],
         truth_box=truth_box[kept],
         ppv=on_truth / predicted_area,
     )

@@ -39,7 +39,7 @@ class PixelMetrics:
         self.ignore = ignore
         self.rule = rule
         self.frames = self.void = self.unjudged = 0
-        self._histogram = PairedHistogram()
+        self.histogram = PairedHistogram()
 
     def update(self, score: np.ndarray, label: np.ndarray) -> None:
         """Add one frame.
@@ -53,7 +53,7 @@ class PixelMetrics:
             DatasetError: shapes differ, or other label values occur.
         """
         negative, positive, void, unjudged = split(score, label, self.ignore)
-        self._histogram.add(to_keys(negative), to_keys(positive))
+        self.histogram.add(to_keys(negative), to_keys(positive))
         self.frames += 1
         self.void += void
         self.unjudged += unjudged
@@ -62,7 +62,7 @@ class PixelMetrics:
         """Add what another process saw; returns self. Order and grouping do not change any figure."""
         if other.ignore != self.ignore:
             raise ValueError(f"void labels differ: {self.ignore} and {other.ignore}")
-        self._histogram.merge(other._histogram)
+        self.histogram.merge(other.histogram)
         self.frames += other.frames
         self.void += other.void
         self.unjudged += other.unjudged
@@ -70,8 +70,8 @@ class PixelMetrics:
 
     def figures(self, points: int = 1024) -> CurveFigures:
         """All figures with the curve, for reports."""
-        negatives, positives = self._histogram.totals
-        return of_chunks(self._histogram.descending(), negatives, positives, points=points)
+        negatives, positives = self.histogram.totals
+        return of_chunks(self.histogram.descending(), negatives, positives, points=points)
 
     def compute(self) -> dict[str, Any]:
         """Pooled figures as fractions; nan where undefined (no positives: all; no negatives: AUROC, FPR95).
@@ -83,19 +83,19 @@ class PixelMetrics:
     @property
     def totals(self) -> tuple[int, int]:
         """Judged (negative, positive) pixels."""
-        return tuple(self._histogram.totals)
+        return tuple(self.histogram.totals)
 
     @property
     def shift(self) -> int:
         """Low bits of the float32 that share a bin; 0 = exact."""
-        return self._histogram.shift
+        return self.histogram.shift
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything as plain arrays, for `from_state`."""
         counters = np.asarray(
             [-1 if self.ignore is None else self.ignore, self.frames, self.void, self.unjudged], np.int64
         )
-        return {"rule": np.asarray(self.rule), "counters": counters, **self._histogram.state()}
+        return {"rule": np.asarray(self.rule), "counters": counters, **self.histogram.state()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray]) -> PixelMetrics:
@@ -103,7 +103,7 @@ class PixelMetrics:
         ignore, *counters = map(int, state["counters"])
         metrics = cls(None if ignore < 0 else ignore, str(state["rule"]))
         metrics.frames, metrics.void, metrics.unjudged = counters
-        metrics._histogram = PairedHistogram.from_state(state)
+        metrics.histogram = PairedHistogram.from_state(state)
         return metrics
 
     def save(self, path: str | Path) -> None:

@@ -7,6 +7,7 @@ frames' curves are merged, equal thresholds collapse. Differences to `PixelMetri
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,23 @@ class SmiycPixelMetrics:
         self.unjudged += other.unjudged
         return self
 
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything as plain arrays, for `from_state`."""
+        counters = [-1 if self.ignore is None else self.ignore, self.frames, self.void, self.unjudged]
+        return {"counters": np.asarray(counters, np.int64), "bins": self._merged()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, np.ndarray]) -> SmiycPixelMetrics:
+        """Rebuild from `state()`."""
+        ignore, *counters = map(int, state["counters"])
+        metrics = cls(None if ignore < 0 else ignore)
+        metrics.frames, metrics.void, metrics.unjudged = counters
+        metrics._bins = [state["bins"]]
+        return metrics
+
+    def _merged(self) -> np.ndarray:
+        return np.concatenate(self._bins or [np.zeros((3, 0), np.int64)], axis=1)
+
     @property
     def totals(self) -> tuple[int, int]:
         """Judged (negative, positive) pixels."""
@@ -58,7 +76,7 @@ class SmiycPixelMetrics:
 
     def figures(self, points: int = 1024) -> CurveFigures:
         """All figures with the curve."""
-        bins = np.concatenate(self._bins or [np.zeros((3, 0), np.int64)], axis=1)
+        bins = self._merged()
         keys, place = np.unique(bins[0], return_inverse=True)
         planes = np.zeros((2, keys.size), np.int64)
         for plane in (0, 1):

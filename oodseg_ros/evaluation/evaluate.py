@@ -1,0 +1,197 @@
+"""`evaluate`: one bundle (or one of its scores) on one dataset, from frames to `metrics.json`.
+
+Leaves in the output folder `metrics.json`, `frames.csv` and, while it works, `state/` with the score maps. The folder
+belongs to one run: the same command started again resumes it, another one is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError, DatasetError
+from ..inference.runner import Runner
+from .component_metrics import TRACKS, FrameComponents
+from .curve_figures import CurveFigures
+from .frame_pass import Work, plan, run_frames
+from .metric_pass import Figures, measure
+from .metric_summary import anomaly_metrics, notes
+from .provenance import provenance
+from .results import latency, per_image_averages, write_frames, write_json
+from .score_store import ScoreStore
+from .shards import Shard
+
+OBSTACLE_TRACK = {"road_obstacle_21", "fishyscapes_laf", "lost_and_found"}
+"""Datasets of small objects on the road; the others are measured by the rule for large ones."""
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What the user may choose.
+
+    Attributes:
+        limit: evaluate only the first frames.
+        workers: threads for reading and measuring.
+        track: component rule, `anomaly` or `obstacle`; None = by dataset.
+        keep_scores: leave `state/` with the lossless score maps.
+        shard: this process's part.
+    """
+
+    limit: int | None = None
+    workers: int = 2
+    track: str | None = None
+    keep_scores: bool = False
+    shard: Shard = field(default_factory=Shard)
+
+    def __post_init__(self) -> None:
+        if self.track not in (None, *TRACKS):
+            raise ConfigError(f"track {self.track!r} is not one of {', '.join(TRACKS)}")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a report is made of.
+
+    Attributes:
+        metrics: the content of `metrics.json`.
+        figures: pooled metrics, with one row per frame in `figures.rows`.
+        curves: pooled curves, or None for a dataset of class labels.
+        components: one entry per row, at the threshold of the best pixel F1; empty without one.
+        work: frame name → dataset item.
+        store: score maps; gone from disk once the evaluation is finished, unless kept.
+        semantic_table: uint8 `[256]`, the dataset's class ids to the bundle's; None for anomaly labels.
+    """
+
+    metrics: dict[str, Any]
+    figures: Figures
+    curves: CurveFigures | None
+    components: list[FrameComponents]
+    work: dict[str, Work]
+    store: ScoreStore
+    semantic_table: np.ndarray | None = None
+
+
+def evaluate(
+    runner: Runner,
+    dataset: Any,
+    out: Path,
+    options: EvaluationOptions,
+    progress: Progress = lambda stage, done, total: None,
+    then: Callable[[Evaluation], None] = lambda evaluation: None,
+) -> Evaluation | None:
+    """Run, measure, write.
+
+    Args:
+        runner: a loaded bundle.
+        dataset: with `name`, `kind`, `label_set`, `items`, `load(item) -> (image, label)`.
+        out: its folder, made if absent.
+        options: see there.
+        progress: called with (stage, done, total).
+        then: called while the score maps are still on disk: reports and exports.
+
+    Returns:
+        The evaluation, or None in a process of rank above 0, whose results rank 0 puts together.
+
+    Raises:
+        DatasetError: there is no frame to evaluate, or `out` belongs to another run.
+    """
+    started = time.monotonic()
+    work = plan(list(dataset.items)[: options.limit])
+    if not work:
+        raise DatasetError(f"dataset {dataset.name} has no frames; see the layout that `--root` must have")
+    state = claim(out, runner, dataset, options)
+    store = ScoreStore(state / "scores")
+    mine = options.shard.part(work)
+    total = len(mine)
+    skipped = run_frames(runner, dataset, mine, store, options.workers, lambda done: progress("network", done, total))
+    semantic = None
+    if dataset.kind == "semantic":
+        semantic = (len(runner.bundle.labels), runner.bundle.labels.map_from(dataset.label_set))
+    figures = measure(mine, store, semantic, options.workers, lambda done: progress("metrics", done, total))
+    figures.skipped |= skipped
+    if options.shard.world > 1:
+        figures.save(options.shard.file(state))
+        if options.shard.rank:
+            return None
+        files = options.shard.wait(state)
+        figures = Figures.load(files[0])
+        for file in files[1:]:
+            figures.merge(Figures.load(file))
+    place = {entry.name: index for index, entry in enumerate(work)}
+    figures.rows.sort(key=lambda row: place[row["frame"]])
+    if not figures.rows:
+        reasons = "; ".join(f"{name}: {why}" for name, why in list(figures.skipped.items())[:3])
+        raise DatasetError(f"no frame of {dataset.name} could be evaluated ({reasons})")
+
+    metrics = {
+        "frames": len(figures.rows),
+        "frames_in_dataset": len(work),
+        "bundle": runner.bundle.id,
+        "engine": runner.engine_identity,
+        "score": getattr(runner.bundle, "score", "") or runner.bundle.card.network.get("score"),
+        "dataset": {"name": dataset.name, "kind": dataset.kind, "label_set": dataset.label_set},
+    }
+    curves, components = None, []
+    if semantic is None:
+        curves, components = anomaly_metrics(
+            metrics, figures, runner.bundle, store, _track(dataset, options), options.workers
+        )
+    else:
+        metrics["semantic"] = figures.semantic.compute(runner.bundle.labels.names)
+    metrics["notes"] = notes(metrics, figures)
+    metrics["per_image_average"] = per_image_averages(figures.rows)
+    metrics["latency_ms"] = latency([row["milliseconds"] for row in figures.rows])
+    metrics["skipped"] = figures.skipped
+    metrics["seconds"] = time.monotonic() - started
+    metrics["provenance"] = provenance(
+        bundle=f"{runner.bundle.id} (weights sha256 {runner.bundle.weights_hash})", engine=runner.engine_identity
+    )
+    write_frames(out / "frames.csv", figures.rows)
+    write_json(out / "metrics.json", metrics)
+    table = None if semantic is None else semantic[1]
+    by_name = {entry.name: entry for entry in work}
+    evaluation = Evaluation(metrics, figures, curves, components, by_name, store, table)
+    then(evaluation)
+    if not options.keep_scores:
+        shutil.rmtree(state)
+    return evaluation
+
+
+def claim(out: Path, runner: Runner, dataset: Any, options: EvaluationOptions) -> Path:
+    """The folder for what must survive an interruption; refuses one that another run has left.
+
+    Raises:
+        DatasetError: `out/state` holds frames of another bundle, engine, dataset or limit.
+    """
+    state = out / "state"
+    state.mkdir(parents=True, exist_ok=True)
+    ours = {
+        "bundle": runner.bundle.id,
+        "engine": runner.engine_identity,
+        "dataset": dataset.name,
+        "items": [entry.name for entry in plan(list(dataset.items)[: options.limit])],
+        "world": options.shard.world,
+    }
+    file = state / "run.json"
+    if file.is_file():
+        theirs = json.loads(file.read_text())
+        differing = [key for key in ours if ours[key] != theirs.get(key)]
+        if differing:
+            raise DatasetError(
+                f"{state} holds an unfinished run that differs in {', '.join(differing)}; choose another --out, "
+                "or delete that folder to start anew"
+            )
+    write_json(file, ours)
+    return state
+
+
+def _track(dataset: Any, options: EvaluationOptions) -> str:
+    return options.track or ("obstacle" if dataset.name in OBSTACLE_TRACK else "anomaly")

@@ -1,0 +1,150 @@
+"""Second pass of an evaluation: from stored scores to figures, per frame and pooled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from .ahead import ahead
+from .component_metrics import FrameComponents, frame_components
+from .frame_pass import Work
+from .pixel_metrics import PixelMetrics
+from .score_store import ScoreStore
+from .semantic_metrics import SemanticMetrics
+from .smiyc_pixel_metrics import SmiycPixelMetrics
+
+PER_FRAME = ("AP", "AUROC", "FPR95", "best_F1", "positives", "negatives", "void", "unjudged")
+
+
+@dataclass
+class Figures:
+    """What one process measured; `merge` puts the shards together with figures equal to those of a single process.
+
+    Attributes:
+        pixel, smiyc: pooled anomaly metrics by two rules; empty for a dataset of class labels.
+        semantic: pooled confusion matrix, or None for a dataset of anomaly labels.
+        rows: one dictionary per measured frame.
+        skipped: frame → why it is not in the figures.
+    """
+
+    pixel: PixelMetrics = field(default_factory=PixelMetrics)
+    smiyc: SmiycPixelMetrics = field(default_factory=SmiycPixelMetrics)
+    semantic: SemanticMetrics | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def merge(self, other: Figures) -> Figures:
+        """Add another shard; returns self."""
+        self.pixel.merge(other.pixel)
+        self.smiyc.merge(other.smiyc)
+        if self.semantic is not None and other.semantic is not None:
+            self.semantic.merge(other.semantic)
+        self.rows += other.rows
+        self.skipped |= other.skipped
+        return self
+
+    def save(self, path: Path) -> None:
+        """Write as npz, complete or not at all."""
+        state = {f"pixel.{key}": value for key, value in self.pixel.state().items()}
+        state |= {f"smiyc.{key}": value for key, value in self.smiyc.state().items()}
+        if self.semantic is not None:
+            state["semantic"] = self.semantic.matrix
+        text = json.dumps({"rows": self.rows, "skipped": self.skipped})
+        part = path.with_name(f".{path.name}.part")
+        with part.open("wb") as stream:
+            np.savez(stream, text=np.frombuffer(text.encode(), np.uint8), **state)
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Figures:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as data:
+            state = {key: data[key] for key in data.files}
+        parts = [{k[len(p) :]: v for k, v in state.items() if k.startswith(p)} for p in ("pixel.", "smiyc.")]
+        semantic = None
+        if "semantic" in state:
+            semantic = SemanticMetrics(len(state["semantic"]))
+            semantic.matrix = state["semantic"]
+        pixel, smiyc = PixelMetrics.from_state(parts[0]), SmiycPixelMetrics.from_state(parts[1])
+        return cls(pixel, smiyc, semantic, **json.loads(state["text"].tobytes()))
+
+
+def measure(
+    work: Sequence[Work],
+    store: ScoreStore,
+    semantic: tuple[int, np.ndarray] | None = None,
+    workers: int = 2,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Figures:
+    """Figures of the stored frames among `work`, in its order.
+
+    Args:
+        work: the frames; those that are not stored are passed over.
+        store: as `run_frames` left it.
+        semantic: for a dataset of class labels: (number of classes, table uint8 `[256]` from its ids to the bundle's).
+        workers: threads that read and measure single frames.
+        progress: called with the number of frames done.
+    """
+    figures = Figures(semantic=None if semantic is None else SemanticMetrics(semantic[0]))
+
+    def read(entry: Work) -> tuple[str, tuple | UserError | None]:
+        if entry.name not in store:
+            return entry.name, None
+        score, label, extra = store.get(entry.name)
+        row = {"frame": entry.name, "width": score.shape[1], "height": score.shape[0]}
+        row["milliseconds"] = float(extra["milliseconds"])
+        try:
+            if not extra["has_truth"]:
+                return entry.name, UserError("no ground truth: not scored")
+            if semantic is None:
+                single = PixelMetrics()
+                single.update(score, label)
+                found = single.compute()
+                row |= {key: found[key] for key in PER_FRAME}
+            else:
+                label = semantic[1][label]
+        except UserError as error:
+            return entry.name, error
+        return entry.name, (row, score, label, extra["labels"])
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for done, (name, found) in enumerate(ahead(pool, read, work, 2 * workers), 1):
+            if isinstance(found, UserError):
+                figures.skipped[name] = str(found)
+            elif found is not None:
+                _add(figures, *found)
+            progress(done)
+    return figures
+
+
+def measure_components(
+    names: Sequence[str], store: ScoreStore, threshold: float, track: str, workers: int = 2
+) -> list[FrameComponents]:
+    """Components of stored frames at a threshold, in the order of `names`."""
+
+    def one(name: str) -> FrameComponents:
+        score, label, _ = store.get(name)
+        return frame_components(score, label, threshold, track)
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        return list(ahead(pool, one, names, 2 * workers))
+
+
+def _add(figures: Figures, row: dict[str, Any], score: np.ndarray, label: np.ndarray, labels: np.ndarray) -> None:
+    if figures.semantic is None:
+        figures.pixel.update(score, label)
+        figures.smiyc.update(score, label)
+    else:
+        before = figures.semantic.matrix.copy()
+        figures.semantic.update(labels, label)
+        added = figures.semantic.matrix - before
+        row["pixels"] = int(added.sum())
+        row["pixel_accuracy"] = float(np.trace(added) / max(1, added.sum()))
+    figures.rows.append(row)

@@ -1,0 +1,73 @@
+"""From pooled figures to the entries of `metrics.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..bundle import Bundle
+from .component_metrics import FrameComponents, summarize_components
+from .curve_figures import CurveFigures
+from .metric_pass import Figures, measure_components
+from .pixel_metrics import summarize
+from .score_store import ScoreStore
+from .score_variant import ScoreVariant
+
+
+def anomaly_metrics(
+    metrics: dict[str, Any], figures: Figures, bundle: Bundle, store: ScoreStore, track: str, workers: int
+) -> tuple[CurveFigures, list[FrameComponents]]:
+    """Fill in `pixel`, `pixel_rules`, `component` and `component_deployed`, and the rows' component figures.
+
+    `component` is at the threshold of the best pixel F1 on these very frames, as the benchmark wants it;
+    `component_deployed` is at the threshold that stands in the bundle, and missing for another score than the bundle's.
+
+    Returns:
+        The pooled curves, and the components of every row of `figures` at the first of these thresholds.
+    """
+    curves = figures.pixel.figures()
+    metrics["pixel"] = summarize(figures.pixel, curves)
+    nearest, nearest_threshold = curves.fpr.get("nearest_recall", (float("nan"),) * 2)
+    metrics["pixel_rules"] = {
+        "nearest_recall": {"FPR95": nearest, "FPR95_threshold": nearest_threshold},
+        "smiyc": figures.smiyc.compute(),
+    }
+    names = [row["frame"] for row in figures.rows]
+    components: list[FrameComponents] = []
+    thresholds = {"component": metrics["pixel"]["best_F1_threshold"]}
+    if not isinstance(bundle, ScoreVariant):  # the threshold in the bundle belongs to its own score
+        thresholds["component_deployed"] = bundle.card.calibration.threshold
+    for key, threshold in thresholds.items():
+        found = []
+        if threshold == threshold:
+            found = measure_components(names, store, threshold, track, workers)
+        metrics[key] = {"threshold": threshold, "track": track, **summarize_components(found)}
+        if key == "component":
+            components = found
+    for row, single in zip(figures.rows, components, strict=False):
+        row["truth_components"], row["predicted_components"] = int(single.siou.size), int(single.ppv.size)
+        row["sIoU"] = float(single.siou.mean()) if single.siou.size else float("nan")
+    return curves, components
+
+
+def notes(metrics: dict[str, Any], figures: Figures) -> list[str]:
+    """Sentences that a reader of the figures must know."""
+    lines = []
+    if figures.skipped:
+        lines.append(f"{len(figures.skipped)} of {metrics['frames_in_dataset']} frames are not in the figures.")
+    if figures.semantic is not None:
+        return lines
+    negatives, positives = figures.pixel.totals
+    if not positives:
+        lines.append("No evaluated pixel is an anomaly: AP, AUROC, FPR95 and F1 are not defined.")
+    if not negatives:
+        lines.append("No evaluated pixel is normal: AUROC and FPR95 are not defined.")
+    if figures.pixel.unjudged:
+        lines.append(
+            f"{figures.pixel.unjudged:,} labelled pixels have no score (NaN) and are not in the pixel metrics."
+        )
+    if figures.pixel.shift:
+        pixel = metrics["pixel"]
+        lines.append(
+            f"Scores were binned; AP is exact to {pixel['AP_error']:.1e}, AUROC to {pixel['AUROC_error']:.1e}."
+        )
+    return lines

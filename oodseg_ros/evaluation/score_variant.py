@@ -1,0 +1,58 @@
+"""A bundle with another anomaly score than its own: a post-hoc one of its inlier logits, without the head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import scores
+from ..bundle import Bundle
+from ..errors import BundleError
+
+
+@dataclass(frozen=True)
+class ScoreVariant(Bundle):
+    """A `Bundle` whose network gives the score `score`; weights and labels are the bundle's.
+
+    Its golden frame is made anew in FP32 by torch, so that every other engine is still held against a known answer.
+    """
+
+    score: str = ""
+
+    @property
+    def id(self) -> str:
+        """The bundle's id and the score."""
+        return f"{super().id}:{self.score}"
+
+    def segmentor(self) -> Any:
+        """As `Bundle.segmentor`, with the other score and without the head."""
+        segmentor = super().segmentor()
+        segmentor.head = None
+        segmentor.score_kind = self.score
+        return segmentor
+
+    def golden(self) -> dict[str, np.ndarray]:
+        """The bundle's golden image with this score's answer."""
+        from ..inference.engines.torch import TorchEngine
+
+        image = super().golden()["image"]
+        engine = TorchEngine(self)
+        labels, score = engine.run(engine.compile(1, *image.shape[:2]), image[None])
+        return {"image": image, "labels": labels[0], "score": score[0]}
+
+
+def with_score(bundle: Bundle, score: str | None) -> Bundle:
+    """The bundle itself for None or its own score, else its variant.
+
+    Raises:
+        BundleError: there is no such score.
+    """
+    own = bundle.card.network.get("score")
+    if score is None or score == own:
+        return bundle
+    known = sorted({*scores.POST_HOC, *scores.PERTURBING})
+    if score not in known:
+        raise BundleError(f"bundle {bundle.path} gives the score {own}, or one of {', '.join(known)}; not {score!r}")
+    return ScoreVariant(bundle.path, bundle.card, bundle.labels, score)
