@@ -114,8 +114,8 @@ def compose(context):
     if asked:
         overrides["cameras"] = ParameterValue(asked, value_type=list[str])
     build_only = is_on("build_only")
-    # The node brings itself up. Asking it by service from here has two traps: the request to a respawned process goes to
-    # the dead one's service and is never answered, and a node that the user deactivates is easily activated again.
+    # The node brings itself up. Asking it by service from here has two traps: the request to a respawned process
+    # goes to the dead one and is never answered, and a node that the user deactivates is easily activated again.
     overrides.update(autostart=is_on("autostart"), use_sim_time=is_on("use_sim_time"), build_only=build_only)
     executable, arguments = launching.node_command(_prefix())
     node = LifecycleNode(
