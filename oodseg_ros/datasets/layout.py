@@ -1,0 +1,122 @@
+"""Describing how a dataset may lie on disk, and finding image and label files that belong together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .dataset import Item
+from .encoding import Encoding
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which a dataset is published or repacked.
+
+    Attributes:
+        pattern: for people, e.g. `images/{id}.jpg + labels/{id}.png`.
+        find: (folder, split) → its frames; empty if the folder is laid out otherwise.
+        encoding: if its label files differ from the format's.
+        splits: False if it is one folder for any choice of frames, so that their number tells nothing.
+    """
+
+    pattern: str
+    find: Callable[[Path, str], list[Item]]
+    encoding: Encoding | None = None
+    splits: bool = True
+
+
+@dataclass(frozen=True)
+class Format:
+    """A dataset that can be opened by name.
+
+    Attributes:
+        name: as in `open_dataset`.
+        kind, label_set, encoding, classes: as in `Dataset`.
+        splits: the first is the default; `all` is every frame.
+        layouts: tried in this order.
+        folders: names of folders below the given root in which the layouts are looked for too.
+        hint: where it comes from and what to do when nothing is found.
+        published: split → number of frames as published.
+        hidden: splits whose ground truth is not public.
+        select: (items, split) → (items, notes): what the benchmark's rules leave.
+    """
+
+    name: str
+    kind: str
+    encoding: Encoding
+    splits: tuple[str, ...]
+    layouts: tuple[Layout, ...]
+    hint: str
+    label_set: str | None = None
+    classes: Encoding | None = None
+    folders: tuple[str, ...] = ()
+    published: Mapping[str, int] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
+    select: Callable[[list[Item], str], tuple[list[Item], list[str]]] | None = None
+
+
+def images_in(folder: Path, pattern: str = "*") -> list[Path]:
+    """Image files of a folder that match a glob pattern, in natural order; hidden files are not meant."""
+    if not folder.is_dir():
+        return []
+    found = [p for p in folder.glob(pattern) if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+    return sorted(found, key=lambda p: _natural(p.relative_to(folder).as_posix()))
+
+
+def _natural(name: str) -> list[tuple[bool, int | str]]:
+    """Sort key in which numbers count as numbers: 2 before 10."""
+    return [(not part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", name) if part]
+
+
+def key(path: Path, folder: Path, endings: Iterable[str]) -> str:
+    """A file's name below `folder` without its suffix and without the first of `endings` that fits."""
+    name = path.relative_to(folder).with_suffix("").as_posix()
+    for ending in endings:
+        if ending and name.endswith(ending):
+            return name[: -len(ending)]
+    return name
+
+
+def pair(
+    images: Path,
+    labels: Path,
+    pattern: str = "*",
+    image_endings: tuple[str, ...] = (),
+    label_endings: tuple[str, ...] = (),
+    needs_labels: bool = True,
+) -> list[Item]:
+    """Frames of an image folder with the labels of the same key in a label folder.
+
+    Args:
+        images, labels: the folders.
+        pattern: glob of the images below their folder.
+        image_endings, label_endings: ends of file names (before the suffix) that are not part of the key.
+        needs_labels: no label found at all means that this is another layout.
+
+    Returns:
+        one item per image; its label is None where the label folder has none.
+    """
+    found = images_in(images, pattern)
+    if image_endings:
+        found = [p for p in found if p.stem.endswith(image_endings)]
+    truth = {
+        key(p, labels, label_endings): p for p in images_in(labels, pattern) if p.stem.endswith(label_endings or "")
+    }
+    items = [Item(name := key(p, images, image_endings), p, truth.get(name)) for p in found]
+    if needs_labels and not any(item.label_path for item in items):
+        return []
+    return items
+
+
+def folders(images: str, labels: str, **options: object) -> Callable[[Path, str], list[Item]]:
+    """`find` of a layout with one image and one label folder; `{split}` in their names stands for the split."""
+
+    def find(root: Path, split: str) -> list[Item]:
+        return pair(root / images.format(split=split), root / labels.format(split=split), **options)
+
+    return find

@@ -1,0 +1,160 @@
+"""All datasets that can be opened by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import DatasetError
+from ..labels import load_labels
+from .dataset import Dataset, Item
+from .encoding import CITYSCAPES_TRAIN_IDS, class_ids
+from .layout import Format, Layout
+from .layouts import (
+    acdc_poc,
+    bdd,
+    camvid,
+    cityscapes,
+    fishyscapes,
+    folder,
+    kitti,
+    lost_and_found,
+    mapillary,
+    muad,
+    road_anomaly,
+    smiyc,
+    streethazards,
+)
+
+FORMATS: dict[str, Format] = {
+    entry.name: entry
+    for entry in (
+        road_anomaly.FORMAT,
+        smiyc.ANOMALY_TRACK,
+        smiyc.OBSTACLE_TRACK,
+        fishyscapes.LOST_AND_FOUND,
+        fishyscapes.STATIC,
+        lost_and_found.FORMAT,
+        streethazards.FORMAT,
+        acdc_poc.FORMAT,
+        muad.FORMAT,
+        cityscapes.FORMAT,
+        camvid.FORMAT,
+        bdd.FORMAT,
+        kitti.FORMAT,
+        mapillary.FORMAT,
+        folder.FORMAT,
+    )
+}
+
+
+def open_dataset(name: str, root: str | Path, split: str | None = None, labels: str | None = None) -> Dataset:
+    """Open a dataset by name; its layout on disk is recognized. Files are listed, not read.
+
+    Args:
+        name: a key of `FORMATS`.
+        root: the folder that holds it, or the folder above.
+        split: one of the format's splits; `all` joins them; None = the one that evaluations use.
+        labels: only for `folder`: name or path of the label set whose class ids the label files hold.
+
+    Raises:
+        DatasetError: unknown name or split, or no known layout fits: what was looked for, what is there, what to do.
+    """
+    root = Path(root).expanduser()
+    if name not in FORMATS:
+        raise DatasetError(f"no dataset is called {name!r}; known: {', '.join(FORMATS)}")
+    if not root.is_dir():
+        raise DatasetError(f"dataset {name}: the folder {root} does not exist; give the folder that holds the data")
+    form = _folder_format(split, labels) if name == "folder" else FORMATS[name]
+    if labels and name != "folder":
+        raise DatasetError(f"dataset {name} has its own labels; a label set can be given only for `folder`")
+    split = form.splits[0] if split is None else split
+    if split == "all" and "all" not in form.splits:
+        return _joined(form, root)
+    if split not in form.splits:
+        raise DatasetError(f"dataset {name} has no split {split!r}; it has {', '.join((*form.splits, 'all'))}")
+    for base in (root, *(root / place for place in form.folders if (root / place).is_dir())):
+        for layout in form.layouts:
+            items = layout.find(base, split)
+            if items:
+                return _opened(form, layout, base, split, items)
+    raise DatasetError(_not_found(form, root, split))
+
+
+def _folder_format(split: str | None, labels: str | None) -> Format:
+    """`folder` for this call: any split, and class ids where a label set is named."""
+    form = replace(folder.FORMAT, splits=(split or "",))
+    if labels:
+        chosen = load_labels(labels)
+        return replace(
+            form, kind="semantic", label_set=labels, encoding=class_ids(len(chosen)), layouts=(*form.layouts,)
+        )
+    return replace(form, layouts=(*form.layouts, replace(folder.TRAIN_IDS, encoding=CITYSCAPES_TRAIN_IDS)))
+
+
+def _opened(form: Format, layout: Layout, base: Path, split: str, items: list[Item]) -> Dataset:
+    notes: list[str] = []
+    if form.select:
+        items, notes = form.select(items, split)
+    if split in form.hidden:
+        items = [replace(item, label_path=None) for item in items]
+        notes = [note for note in notes if "ground truth" not in note]
+        notes.append("the ground truth of this split is not public: its frames are never scored")
+    missing = [item for item in items if item.label_path is None]
+    if missing and not any("ground truth" in note for note in notes):
+        notes.append(f"{len(missing)} frames have no label file and are never scored, e.g. {missing[0].id}")
+    _refuse_doubles(form, items)
+    encoding, kind, label_set = layout.encoding or form.encoding, form.kind, form.label_set
+    if encoding is CITYSCAPES_TRAIN_IDS and form.name == "folder":
+        kind, label_set = "semantic", "cityscapes19"
+    return Dataset(
+        name=form.name,
+        kind=kind,
+        label_set=label_set,
+        items=tuple(items),
+        root=base,
+        split=split,
+        layout=layout.pattern,
+        encoding=encoding,
+        classes=form.classes,
+        notes=tuple(notes),
+        published=form.published.get(split) if layout.splits else None,
+    )
+
+
+def _joined(form: Format, root: Path) -> Dataset:
+    """All splits that are there, ids with the split in front."""
+    parts = []
+    for split in form.splits:
+        try:
+            parts.append(open_dataset(form.name, root, split))
+        except DatasetError:
+            continue
+    if not parts:
+        raise DatasetError(_not_found(form, root, "all"))
+    items = tuple(replace(item, id=f"{part.split}/{item.id}") for part in parts for item in part.items)
+    notes = tuple(f"{part.split}: {note}" for part in parts for note in part.notes)
+    return replace(parts[0], items=items, split="all", notes=notes, published=None)
+
+
+def _refuse_doubles(form: Format, items: list[Item]) -> None:
+    seen: dict[str, Path] = {}
+    for item in items:
+        if item.id in seen:
+            raise DatasetError(
+                f"dataset {form.name}: frame {item.id} is there twice, as {seen[item.id]} and {item.image_path}; "
+                "remove one of them"
+            )
+        seen[item.id] = item.image_path
+
+
+def _not_found(form: Format, root: Path, split: str) -> str:
+    looked = "; ".join(layout.pattern.replace("{split}", split or "{split}") for layout in form.layouts)
+    below = f", also below {', '.join(form.folders)}" if form.folders else ""
+    entries = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in root.iterdir())
+    there = ", ".join(entries[:10]) + (f" and {len(entries) - 10} more" if len(entries) > 10 else "") or "nothing"
+    part = f" split {split}" if split else ""
+    return (
+        f"dataset {form.name}{part}: no frames found under {root}. Looked for: {looked}{below}. "
+        f"Found there: {there}. What is needed: {form.hint}"
+    )
