@@ -50,8 +50,9 @@ def main() -> int:
 def fingerprint() -> str:
     """Hash of everything that decides the result: definitions, generator versions, this file, the interpreter."""
     digest = hashlib.sha256(f"{sys.version} {numpy.__version__} {PREFIX}".encode())
+    versions = [ROOT / "requirements" / name for name in ("ros.txt", "interfaces.txt")]
     files = [file for file in DEFINITIONS.rglob("*") if file.is_file()]
-    for file in [*sorted(files), ROOT / "requirements" / "interfaces.txt", Path(__file__)]:
+    for file in [*sorted(files), *versions, Path(__file__)]:
         digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()
 
