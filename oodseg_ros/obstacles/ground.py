@@ -122,19 +122,19 @@ def ground_position(
     height = float(geometry.translation[2])
     if ray is None or height <= 0:
         return None
-    direction = geometry.rotation @ ray
+    direction = (geometry.rotation @ ray).tolist()
     flat = math.hypot(direction[0], direction[1])
     below = math.atan2(-direction[2], flat)
     if below <= 0 or height / math.tan(below) > max_range:
         return None
-    heading = direction[:2] / flat if flat > 1e-12 else np.zeros(2)
+    heading = (direction[0] / flat, direction[1] / flat) if flat > 1e-12 else (0.0, 0.0)
     # The uncertain pitch turns the ray in its own vertical plane: the worst case for cameras that look sideways.
     near = height / math.tan(min(below + geometry.pitch_sigma, math.pi / 2))
     far = height / math.tan(below - geometry.pitch_sigma) if below > geometry.pitch_sigma else math.inf
-    origin = geometry.translation[:2]
-    point = origin + heading * (height / math.tan(below))
-    low, high = _distances(origin, heading, near, far)
-    return GroundPosition((float(point[0]), float(point[1]), 0.0), low, high)
+    x, y = float(geometry.translation[0]), float(geometry.translation[1])
+    distance = height / math.tan(below)
+    low, high = _distances(x, y, heading, near, far)
+    return GroundPosition((x + heading[0] * distance, y + heading[1] * distance, 0.0), low, high)
 
 
 def _ray(geometry: CameraGeometry, foot: tuple[float, float]) -> np.ndarray | None:
@@ -159,13 +159,13 @@ def _ray(geometry: CameraGeometry, foot: tuple[float, float]) -> np.ndarray | No
     return np.array([*normal[0, 0], 1.0])
 
 
-def _distances(origin: np.ndarray, heading: np.ndarray, near: float, far: float) -> tuple[float, float]:
-    """Least and largest distance from (0, 0) of the points origin + t * heading, t in near..far."""
-    closest = min(max(-float(origin @ heading), near), far)
-    low = float(np.linalg.norm(origin + closest * heading))
+def _distances(x: float, y: float, heading: tuple[float, float], near: float, far: float) -> tuple[float, float]:
+    """Least and largest distance from (0, 0) of the points (x, y) + t * heading, t in near..far."""
+    closest = min(max(-(x * heading[0] + y * heading[1]), near), far)
+    low = math.hypot(x + closest * heading[0], y + closest * heading[1])
     if math.isinf(far):
         return low, math.inf
-    return low, max(float(np.linalg.norm(origin + t * heading)) for t in (near, far))
+    return low, max(math.hypot(x + t * heading[0], y + t * heading[1]) for t in (near, far))
 
 
 def pinhole(
