@@ -13,6 +13,10 @@ from .encoding import Encoding
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
+NO_SPLITS = "(no splits)"
+"""In a layout's pattern: one folder for any choice of frames; the split is ignored, their number tells nothing."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """One way in which a dataset is published or repacked.
@@ -21,13 +25,11 @@ class Layout:
         pattern: for people, e.g. `images/{id}.jpg + labels/{id}.png`.
         find: (folder, split) → its frames; empty if the folder is laid out otherwise.
         encoding: if its label files differ from the format's.
-        splits: False if it is one folder for any choice of frames, so that their number tells nothing.
     """
 
     pattern: str
     find: Callable[[Path, str], list[Item]]
     encoding: Encoding | None = None
-    splits: bool = True
 
 
 @dataclass(frozen=True)

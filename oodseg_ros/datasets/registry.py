@@ -9,7 +9,7 @@ from ..errors import DatasetError
 from ..labels import load_labels
 from .dataset import Dataset, Item
 from .encoding import CITYSCAPES_TRAIN_IDS, class_ids
-from .layout import Format, Layout
+from .layout import NO_SPLITS, Format, Layout
 from .layouts import (
     acdc_poc,
     bdd,
@@ -118,7 +118,7 @@ def _opened(form: Format, layout: Layout, base: Path, split: str, items: list[It
         encoding=encoding,
         classes=form.classes,
         notes=tuple(notes),
-        published=form.published.get(split) if layout.splits else None,
+        published=None if NO_SPLITS in layout.pattern else form.published.get(split),
     )
 
 
@@ -130,6 +130,8 @@ def _joined(form: Format, root: Path) -> Dataset:
             parts.append(open_dataset(form.name, root, split))
         except DatasetError:
             continue
+        if NO_SPLITS in parts[-1].layout:
+            return parts[-1]
     if not parts:
         raise DatasetError(_not_found(form, root, "all"))
     items = tuple(replace(item, id=f"{part.split}/{item.id}") for part in parts for item in part.items)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..encoding import CITYSCAPES_TRAIN_IDS
-from ..layout import Format, Layout, folders
+from ..layout import NO_SPLITS, Format, Layout, folders
 
 FORMAT = Format(
     name="bdd",
@@ -30,8 +30,6 @@ FORMAT = Format(
                 folders("images/10k/{split}", "none", needs_labels=False)(root, split) if split == "test" else []
             ),
         ),
-        Layout(
-            "images/{id}.jpg + labelTrainIds/{id}.png (no splits)", folders("images", "labelTrainIds"), splits=False
-        ),
+        Layout(f"images/{{id}}.jpg + labelTrainIds/{{id}}.png {NO_SPLITS}", folders("images", "labelTrainIds")),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..encoding import CITYSCAPES_IDS, CITYSCAPES_TRAIN_IDS
-from ..layout import Format, Layout, folders
+from ..layout import NO_SPLITS, Format, Layout, folders
 
 _IMAGE = ("_leftImg8bit",)
 _FINE = "leftImg8bit/{split}/{city}/{id}_leftImg8bit.png + gtFine/{split}/{city}/{id}_gtFine_%s.png"
@@ -52,14 +52,11 @@ FORMAT = Format(
                 label_endings=("_gtFine", "_leftImg8bit", ""),
             ),
         ),
+        Layout(f"images/{{id}}.jpg + labelTrainIds/{{id}}.png {NO_SPLITS}", folders("images", "labelTrainIds")),
         Layout(
-            "images/{id}.jpg + labelTrainIds/{id}.png (no splits)", folders("images", "labelTrainIds"), splits=False
-        ),
-        Layout(
-            "images/{id}.jpg + labelIds/{id}.png (no splits)",
+            f"images/{{id}}.jpg + labelIds/{{id}}.png {NO_SPLITS}",
             folders("images", "labelIds"),
             CITYSCAPES_IDS,
-            splits=False,
         ),
     ),
 )

@@ -47,12 +47,13 @@ def _search(root: Path, name: str) -> Path | None:
 
 
 def _static(root: Path, split: str) -> list[Item]:
-    """`{id}_labels.png` beside `{id}_rgb.png`."""
-    items = []
-    for folder in (root, *sorted(root.glob("fs_val_v*")), *sorted(root.glob("fs_static_images_v*"))):
+    """`{id}_labels.png` with `{id}_rgb.png` beside it or in the image folder; the newest version that is complete."""
+    items: list[Item] = []
+    for folder in (*sorted(root.glob("fs_val_v*"), reverse=True), *sorted(root.glob("fs_static_images_v*")), root):
+        version = folder.name.rsplit("_", 1)[-1]
+        places = [root / f"fs_static_images_{version}", folder]
         for path in images_in(folder, "*_labels.png"):
             name = path.stem.removesuffix("_labels")
-            places = [folder, *sorted(root.glob("fs_static_images_v*"))]
             image = next((p for place in places if (p := place / f"{name}_rgb.png").is_file()), None)
             if image:
                 items.append(Item(name, image, path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..encoding import CITYSCAPES_IDS
-from ..layout import Format, Layout, folders, pair
+from ..layout import NO_SPLITS, Format, Layout, folders, pair
 
 _PLACES = {"train": "training", "test": "testing"}
 
@@ -25,6 +25,6 @@ FORMAT = Format(
     hint="data_semantics.zip of the KITTI semantic segmentation benchmark",
     layouts=(
         Layout("training/image_2/{id}.png + training/semantic/{id}.png", _find),
-        Layout("images/{id}.png + labelIds/{id}.png (no splits)", folders("images", "labelIds"), splits=False),
+        Layout(f"images/{{id}}.png + labelIds/{{id}}.png {NO_SPLITS}", folders("images", "labelIds")),
     ),
 )

@@ -1,0 +1,165 @@
+"""Reading every frame of a dataset and saying what is in it and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import DatasetError
+from ..frame import UNLABELED
+from ..labels import load_labels
+from .dataset import Dataset, Item, read_rgb
+from .encoding import read_values
+
+ANOMALY_NAMES = {0: "normal", 1: "anomaly"}
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a dataset holds.
+
+    Attributes:
+        name, split, layout, kind, root: as opened.
+        frames, scored: number of frames, and of those with ground truth.
+        checked: number of frames that were read.
+        sizes: (width, height) → number of images.
+        values: value in the label files → number of pixels.
+        shares: class name → share of the labeled pixels, 0..1.
+        ignored: share of all label pixels that are ignored, 0..1.
+        without_anomaly: anomaly sets: frames with ground truth but without one anomalous pixel.
+        void: frames whose labels are ignored altogether.
+        problems: what must be put right, one sentence each.
+        notes: what is good to know.
+    """
+
+    name: str
+    split: str
+    layout: str
+    kind: str
+    root: str
+    frames: int
+    scored: int
+    checked: int
+    sizes: dict[tuple[int, int], int]
+    values: dict[int, int]
+    shares: dict[str, float]
+    ignored: float
+    without_anomaly: int
+    void: int
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """No problem was found."""
+        return not self.problems
+
+    def to_dict(self) -> dict:
+        """The same for JSON."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return fields | {"sizes": {f"{w}x{h}": n for (w, h), n in self.sizes.items()}, "ok": self.ok}
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """One frame: image size (width, height), pixels per label value and per label, or why it cannot be used."""
+
+    size: tuple[int, int] | None
+    values: np.ndarray
+    labels: np.ndarray
+    problem: str = ""
+
+
+def check_dataset(
+    dataset: Dataset, limit: int | None = None, workers: int = 2, progress: Callable[[int, int], None] | None = None
+) -> CheckReport:
+    """Read and verify every frame, or the first `limit`.
+
+    Args:
+        dataset: as from `open_dataset`.
+        limit: number of frames to read; None = all.
+        workers: threads.
+        progress: called with (done, total) after each frame.
+    """
+    items = dataset.items[:limit]
+    findings = []
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        for done, finding in enumerate(pool.map(lambda item: _look(dataset, item), items), 1):
+            findings.append(finding)
+            if progress:
+                progress(done, len(items))
+    values = sum((f.values for f in findings), np.zeros(256, np.int64))
+    labels = sum((f.labels for f in findings), np.zeros(256, np.int64))
+    total, counted = int(labels.sum()), int(labels[:UNLABELED].sum())
+    labeled = [f for f in findings if f.labels.any()]
+    problems = [f.problem for f in findings if f.problem]
+    problems += _problems(dataset, labels, limit is None)
+    anomalous = dataset.kind == "anomaly"
+    return CheckReport(
+        name=dataset.name,
+        split=dataset.split,
+        layout=dataset.layout,
+        kind=dataset.kind,
+        root=str(dataset.root),
+        frames=len(dataset),
+        scored=len(dataset.scored),
+        checked=len(items),
+        sizes=dict(Counter(f.size for f in findings if f.size).most_common()),
+        values={int(v): int(values[v]) for v in np.flatnonzero(values)},
+        shares={name: int(labels[k]) / counted for k, name in _names(dataset).items()} if counted else {},
+        ignored=1 - counted / total if total else 0.0,
+        without_anomaly=sum(f.labels[1] == 0 for f in labeled) if anomalous else 0,
+        void=sum(not f.labels[:UNLABELED].any() for f in labeled),
+        problems=tuple(problems),
+        notes=dataset.notes,
+    )
+
+
+def _look(dataset: Dataset, item: Item) -> _Finding:
+    """Everything that can be known of one frame."""
+    none = np.zeros(256, np.int64)
+    size = None
+    try:
+        image = read_rgb(item.image_path)
+        size = (image.shape[1], image.shape[0])
+        if item.label_path is None:
+            return _Finding(size, none, none)
+        values = read_values(item.label_path)
+        if values.shape != image.shape[:2]:
+            return _Finding(
+                size, none, none, f"{item.id}: image {size[0]}x{size[1]}, label {values.shape[1]}x{values.shape[0]}"
+            )
+        counts = np.bincount(values.ravel(), minlength=256)
+        labels = np.bincount(dataset.encoding.table, weights=counts, minlength=256).astype(np.int64)
+        strange = dataset.encoding.unexpected(np.flatnonzero(counts))
+        if strange:
+            where = item.label_path.name
+            return _Finding(size, counts, none, f"{item.id}: {where} holds {strange}, expected {dataset.encoding.what}")
+        return _Finding(size, counts, labels)
+    except DatasetError as error:
+        return _Finding(size, none, none, f"{item.id}: {error}")
+
+
+def _problems(dataset: Dataset, labels: np.ndarray, whole: bool) -> list[str]:
+    """What only shows over all frames."""
+    found = []
+    hidden = any("ground truth" in note for note in dataset.notes)
+    if len(dataset.scored) < len(dataset) and not hidden:
+        found.append(f"{len(dataset) - len(dataset.scored)} of {len(dataset)} frames have no label file")
+    if dataset.published is not None and len(dataset) != dataset.published:
+        found.append(
+            f"{len(dataset)} frames, but {dataset.published} are published for this split: files are missing or too many"
+        )
+    if whole and dataset.kind == "anomaly" and dataset.scored and labels[0] and not labels[1]:
+        found.append("no pixel of any frame is anomalous: average precision and recall have no meaning")
+    return found
+
+
+def _names(dataset: Dataset) -> dict[int, str]:
+    if dataset.kind == "anomaly":
+        return ANOMALY_NAMES
+    return dict(enumerate(load_labels(dataset.label_set).names))
