@@ -9,6 +9,7 @@ import numpy as np
 
 from ..datasets.registry import open_dataset
 from ..datasets.scenes import scene
+from ..datasets.sources import open_source
 from ..errors import ConfigError
 from ..frame import UNLABELED
 from ..labels import LabelSet
@@ -37,7 +38,7 @@ def load_frames(specs: list[DataSpec], labels: LabelSet) -> list[TrainingFrame]:
     """
     frames = []
     for spec in specs:
-        frames += _scenes(spec, labels) if spec.dataset == "scenes" else _stored(spec, labels)
+        frames += _READERS.get(spec.dataset, _stored)(spec, labels)
     return frames
 
 
@@ -52,19 +53,25 @@ def _scenes(spec: DataSpec, labels: LabelSet) -> list[TrainingFrame]:
     return frames
 
 
+def _unlabelled(spec: DataSpec, labels: LabelSet) -> list[TrainingFrame]:
+    source = open_source(expand(spec.root))
+    return [
+        TrainingFrame(frame.image, np.full(frame.image.shape[:2], KNOWN, np.uint8), spec.weight) for frame in source
+    ]
+
+
 def _stored(spec: DataSpec, labels: LabelSet) -> list[TrainingFrame]:
     dataset = open_dataset(spec.dataset, expand(spec.root), spec.split)
     source = spec.labels or dataset.label_set
-    if spec.known and source is None:
+    if source is None:
         raise ConfigError(f"dataset {spec.dataset} at {spec.root}: say which label set its ids are of (`labels:`)")
-    table = labels.map_from(source) if spec.known else None
+    table = labels.map_from(source)
     frames = []
     for item in dataset.items:
-        if not fnmatch(item.id, spec.match):
-            continue
-        image, label = dataset.load(item)
-        if table is not None and label is None:
-            continue
-        target = np.full(image.shape[:2], KNOWN, np.uint8) if table is None else table[label]
-        frames.append(TrainingFrame(image, target, spec.weight))
+        if item.label_path is not None and fnmatch(item.id, spec.match):
+            image, label = dataset.load(item)
+            frames.append(TrainingFrame(image, table[label], spec.weight))
     return frames
+
+
+_READERS = {"scenes": _scenes, "frames": _unlabelled}

@@ -22,11 +22,11 @@ class DataSpec(_Strict):
     """Frames of one dataset.
 
     Attributes:
-        dataset: a name of `datasets.registry`, or `scenes` for procedural ones.
-        root: its folder; `$NAME` is taken from the environment. Not used by `scenes`.
+        dataset: a name of `datasets.registry`; `scenes` for procedural ones; `frames` for a folder, video or bag of
+            driving without unknowns and without labels (only unknown-object objectives use them).
+        root: where it is; `$NAME` is taken from the environment. Not used by `scenes`.
         split: split of the dataset, where it has several.
         labels: label set of the stored ids, where the dataset does not know it itself (`folder`).
-        known: False = the frames hold only known things but have no labels (only unknown-object objectives use them).
         match: glob on the frame ids, e.g. `00*`, to keep some frames out of training.
         weight: how often its frames are drawn, relative to the number of frames.
         count, seed: number of procedural scenes and their first seed.
@@ -36,7 +36,6 @@ class DataSpec(_Strict):
     root: str = ""
     split: str | None = None
     labels: str | None = None
-    known: bool = True
     match: str = "*"
     weight: float = Field(1.0, gt=0)
     count: int = Field(0, ge=0)

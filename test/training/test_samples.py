@@ -54,9 +54,8 @@ def test_targets_are_classes_outliers_or_ignored(make) -> None:
 
 
 def test_frames_without_labels_are_known_but_of_no_class(road_folder: Path) -> None:
-    (frame, *_) = load_frames(
-        [DataSpec(dataset="folder", root=str(road_folder), labels="driving11", known=False)], LABELS
-    )
+    spec = DataSpec(dataset="frames", root=str(road_folder / "images"))
+    (frame, *_) = load_frames([spec], LABELS)
     assert set(np.unique(frame.target)) == {KNOWN}
 
 
