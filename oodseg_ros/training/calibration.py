@@ -50,12 +50,15 @@ def calibrate(
 
 
 def _table(inlier: np.ndarray, outlier: np.ndarray) -> list[tuple[float, float]]:
-    """P(unknown | score) at equal priors, by isotonic regression, at quantiles of both score distributions."""
+    """P(unknown | score) at equal priors, by isotonic regression, at quantiles of both score distributions.
+
+    Without any unknown it rises from 0 at the median to 1 at the highest inlier score.
+    """
+    if outlier.size == 0:
+        return [(float(np.median(inlier)), 0.0), (float(inlier.max()), 1.0)]
     scores = np.concatenate([inlier, outlier])
     truth = np.concatenate([np.zeros(inlier.size), np.ones(outlier.size)])
-    weights = np.concatenate(
-        [np.full(inlier.size, 0.5 / inlier.size), np.full(outlier.size, 0.5 / max(1, outlier.size))]
-    )
+    weights = np.concatenate([np.full(inlier.size, 0.5 / inlier.size), np.full(outlier.size, 0.5 / outlier.size)])
     order = np.argsort(scores, kind="stable")
     fitted = isotonic_regression(truth[order], weights=weights[order]).x
     quantiles = np.linspace(0, 1, TABLE_POINTS // 2)
