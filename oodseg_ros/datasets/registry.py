@@ -87,7 +87,11 @@ def _folder_format(split: str | None, labels: str | None) -> Format:
     if labels:
         chosen = load_labels(labels)
         return replace(
-            form, kind="semantic", label_set=labels, encoding=class_ids(len(chosen)), layouts=(*form.layouts,)
+            form,
+            kind="semantic",
+            label_set=labels,
+            encoding=class_ids(len(chosen)),
+            layouts=(*form.layouts, folder.TRAIN_IDS),
         )
     return replace(form, layouts=(*form.layouts, replace(folder.TRAIN_IDS, encoding=CITYSCAPES_TRAIN_IDS)))
 

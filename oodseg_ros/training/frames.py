@@ -61,11 +61,10 @@ def _unlabelled(spec: DataSpec, labels: LabelSet) -> list[TrainingFrame]:
 
 
 def _stored(spec: DataSpec, labels: LabelSet) -> list[TrainingFrame]:
-    dataset = open_dataset(spec.dataset, expand(spec.root), spec.split)
-    source = spec.labels or dataset.label_set
-    if source is None:
+    dataset = open_dataset(spec.dataset, expand(spec.root), spec.split, spec.labels)
+    if dataset.label_set is None:
         raise ConfigError(f"dataset {spec.dataset} at {spec.root}: say which label set its ids are of (`labels:`)")
-    table = labels.map_from(source)
+    table = labels.map_from(dataset.label_set)
     frames = []
     for item in dataset.items:
         if item.label_path is not None and fnmatch(item.id, spec.match):
