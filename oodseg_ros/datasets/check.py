@@ -112,7 +112,7 @@ def check_dataset(
         values={int(v): int(values[v]) for v in np.flatnonzero(values)},
         shares={name: int(labels[k]) / counted for k, name in _names(dataset).items()} if counted else {},
         ignored=1 - counted / total if total else 0.0,
-        without_anomaly=sum(f.labels[1] == 0 for f in labeled) if anomalous else 0,
+        without_anomaly=sum(int(f.labels[1] == 0) for f in labeled) if anomalous else 0,
         void=sum(not f.labels[:UNLABELED].any() for f in labeled),
         problems=tuple(problems),
         notes=dataset.notes,
@@ -152,7 +152,7 @@ def _problems(dataset: Dataset, labels: np.ndarray, whole: bool) -> list[str]:
         found.append(f"{len(dataset) - len(dataset.scored)} of {len(dataset)} frames have no label file")
     if dataset.published is not None and len(dataset) != dataset.published:
         found.append(
-            f"{len(dataset)} frames, but {dataset.published} are published for this split: files are missing or too many"
+            f"{len(dataset)} frames, but {dataset.published} are published for this split: some are missing or extra"
         )
     if whole and dataset.kind == "anomaly" and dataset.scored and labels[0] and not labels[1]:
         found.append("no pixel of any frame is anomalous: average precision and recall have no meaning")

@@ -108,6 +108,14 @@ def read_rgb(path: Path) -> np.ndarray:
         image = cv2.imdecode(data, flags) if data.size else None
     except (OSError, cv2.error) as error:
         raise DatasetError(f"image {path} cannot be read: {error}") from error
-    if image is None:
-        raise DatasetError(f"image {path} cannot be decoded; it is damaged or no image")
+    if image is None or _is_cut_off(data):
+        raise DatasetError(f"image {path} cannot be decoded; it is damaged, cut off or no image")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _is_cut_off(data: np.ndarray) -> bool:
+    """A JPEG or PNG without its end marker: OpenCV decodes such a file and fills the rest with gray, without a word."""
+    head, tail = data[:4].tobytes(), data[-65536:].tobytes()
+    if head.startswith(b"\xff\xd8"):
+        return b"\xff\xd9" not in tail
+    return head == b"\x89PNG" and b"IEND" not in tail

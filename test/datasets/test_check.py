@@ -1,0 +1,93 @@
+"""A check tells what is in a dataset and what is wrong with it."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from oodseg_ros.datasets.check import check_dataset
+from oodseg_ros.datasets.registry import open_dataset
+
+
+def test_good_dataset(tree):
+    for name in ("a", "b"):
+        tree.image(f"images/{name}.jpg")
+        tree.label(f"labels/{name}.png", 1, 1, 255, 0)
+    tree.image("images/c.jpg", size=(8, 8))
+    tree.label("labels/c.png", 255, size=(8, 8))
+    steps = []
+    report = check_dataset(open_dataset("folder", tree.root), progress=lambda done, total: steps.append((done, total)))
+    assert report.ok
+    assert (report.frames, report.scored, report.checked) == (3, 3, 3)
+    assert report.sizes == {(6, 4): 2, (8, 8): 1}
+    assert report.values == {0: 42, 1: 4, 255: 66}
+    assert report.shares == {"normal": pytest.approx(42 / 46), "anomaly": pytest.approx(4 / 46)}
+    assert report.ignored == pytest.approx(66 / 112)
+    assert (report.void, report.without_anomaly) == (1, 1)
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+    assert json.loads(json.dumps(report.to_dict()))["sizes"] == {"6x4": 2, "8x8": 1}
+
+
+def test_everything_that_can_be_wrong(tree):
+    names = ("good", "value", "size", "damaged", "empty", "cut", "unlabeled")
+    for name in names:
+        tree.image(f"images/{name}.jpg")
+        if name != "unlabeled":
+            tree.label(f"labels/{name}.png", *((0, 1) if name != "value" else (0, 7, 9)))
+    tree.label("labels/size.png", 0, 1, size=(2, 2))
+    (tree.root / "images/damaged.jpg").write_bytes(b"no jpeg at all")
+    (tree.root / "images/empty.jpg").write_bytes(b"")
+    noise = np.random.default_rng(0).integers(0, 255, (4, 6, 3), np.uint8)
+    encoded = cv2.imencode(".jpg", noise)[1].tobytes()
+    (tree.root / "images/cut.jpg").write_bytes(encoded[:-12])
+    report = check_dataset(open_dataset("folder", tree.root))
+    assert not report.ok
+    said = "\n".join(report.problems)
+    for text in (
+        "value: value.png holds [7, 9], expected 0 normal, 1 anomaly, 255 ignore",
+        "size: image 6x4, label 2x2",
+        "damaged.jpg cannot be decoded",
+        "empty.jpg cannot be decoded",
+        "cut.jpg cannot be decoded",
+        "1 of 7 frames have no label file",
+    ):
+        assert text in said
+    assert len(report.problems) == 6
+    # The frames that are right are still counted.
+    assert report.shares == {"normal": pytest.approx(1 / 24), "anomaly": pytest.approx(23 / 24)}
+
+
+def test_wrong_number_of_frames_and_no_anomaly(tree):
+    tree.image("images/validation0000.jpg")
+    tree.label("labels_masks/validation0000_labels_semantic.png", 0)
+    report = check_dataset(open_dataset("road_anomaly_21", tree.root))
+    assert any("1 frames, but 10 are published" in text for text in report.problems)
+    assert any("no pixel of any frame is anomalous" in text for text in report.problems)
+
+
+def test_hidden_test_labels_are_no_problem(tree):
+    tree.image("images/validation0000.jpg", *(f"images/t{k}.jpg" for k in range(100)))
+    tree.label("labels_masks/validation0000_labels_semantic.png", 0, 1)
+    report = check_dataset(open_dataset("road_anomaly_21", tree.root, "test"))
+    assert report.ok
+    assert (report.frames, report.scored) == (100, 0)
+    assert report.shares == {}
+
+
+def test_semantic_shares_and_limit(tree):
+    for name in ("a", "b"):
+        tree.image(f"test/images/{name}.png")
+        tree.label(f"test/labels/{name}.png", 3)
+    report = check_dataset(open_dataset("camvid", tree.root), limit=1)
+    assert report.checked == 1
+    assert report.shares["road"] == 1.0
+    assert report.shares["sky"] == 0.0
+
+
+@pytest.mark.data
+def test_real_lost_and_found(shared_data):
+    report = check_dataset(open_dataset("fishyscapes_laf", shared_data / "ood" / "FS_LostFound_val"))
+    assert report.ok
+    assert report.sizes == {(1024, 512): 100}
+    assert set(report.values) == {0, 1, 255}
