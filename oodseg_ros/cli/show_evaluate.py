@@ -33,7 +33,7 @@ def evaluate_and_show(
 ) -> None:
     """Evaluate every bundle with every score and print the comparison."""
     shard = this_shard()
-    opened = open_dataset(dataset, root, split=split, **({"labels": labels} if labels else {}))
+    opened = open_dataset(dataset, root, split, labels)
     console = Console(quiet=shard.rank > 0)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:

@@ -26,7 +26,7 @@ SEMANTIC = {name: ("semantic", name) for name in ("mIoU", "mAcc", "pixel_accurac
 
 def columns(metrics: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """Column title → where the figure stands in `metrics.json`."""
-    return SEMANTIC if "semantic" in metrics else ANOMALY
+    return ANOMALY if "pixel" in metrics else SEMANTIC
 
 
 def table_rows(runs: Sequence[dict[str, Any]]) -> list[list[str]]:

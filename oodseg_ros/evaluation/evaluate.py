@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ..datasets.dataset import Dataset
 from ..errors import ConfigError, DatasetError
 from ..inference.runner import Runner
+from ..labels import LabelSet
 from .component_metrics import TRACKS, FrameComponents
 from .curve_figures import CurveFigures
 from .frame_pass import Work, plan, run_frames
-from .metric_pass import Figures, measure
+from .metric_pass import Classes, Figures, measure
 from .metric_summary import anomaly_metrics, notes
 from .provenance import provenance
 from .results import latency, per_image_averages, write_frames, write_json
@@ -67,7 +67,7 @@ class Evaluation:
         components: one entry per row, at the threshold of the best pixel F1; empty without one.
         work: frame name → dataset item.
         store: score maps; gone from disk once the evaluation is finished, unless kept.
-        semantic_table: uint8 `[256]`, the dataset's class ids to the bundle's; None for anomaly labels.
+        classes: the dataset's class labels, if it has any.
     """
 
     metrics: dict[str, Any]
@@ -76,12 +76,12 @@ class Evaluation:
     components: list[FrameComponents]
     work: dict[str, Work]
     store: ScoreStore
-    semantic_table: np.ndarray | None = None
+    classes: Classes | None = None
 
 
 def evaluate(
     runner: Runner,
-    dataset: Any,
+    dataset: Dataset,
     out: Path,
     options: EvaluationOptions,
     progress: Progress = lambda stage, done, total: None,
@@ -91,7 +91,7 @@ def evaluate(
 
     Args:
         runner: a loaded bundle.
-        dataset: with `name`, `kind`, `label_set`, `items`, `load(item) -> (image, label)`.
+        dataset: as `datasets.registry.open_dataset` gives it.
         out: its folder, made if absent.
         options: see there.
         progress: called with (stage, done, total).
@@ -104,7 +104,7 @@ def evaluate(
         DatasetError: there is no frame to evaluate, or `out` belongs to another run.
     """
     started = time.monotonic()
-    work = plan(list(dataset.items)[: options.limit])
+    work = plan(dataset.items[: options.limit])
     if not work:
         raise DatasetError(f"dataset {dataset.name} has no frames; see the layout that `--root` must have")
     state = claim(out, runner, dataset, options)
@@ -112,10 +112,8 @@ def evaluate(
     mine = options.shard.part(work)
     total = len(mine)
     skipped = run_frames(runner, dataset, mine, store, options.workers, lambda done: progress("network", done, total))
-    semantic = None
-    if dataset.kind == "semantic":
-        semantic = (len(runner.bundle.labels), runner.bundle.labels.map_from(dataset.label_set))
-    figures = measure(mine, store, semantic, options.workers, lambda done: progress("metrics", done, total))
+    classes = class_labels(dataset, runner.bundle.labels)
+    figures = measure(mine, store, classes, options.workers, lambda done: progress("metrics", done, total))
     figures.skipped |= skipped
     if options.shard.world > 1:
         figures.save(options.shard.file(state))
@@ -137,16 +135,23 @@ def evaluate(
         "bundle": runner.bundle.id,
         "engine": runner.engine_identity,
         "score": getattr(runner.bundle, "score", "") or runner.bundle.card.network.get("score"),
-        "dataset": {"name": dataset.name, "kind": dataset.kind, "label_set": dataset.label_set},
+        "dataset": {
+            "name": dataset.name,
+            "split": dataset.split,
+            "kind": dataset.kind,
+            "label_set": dataset.label_set,
+            "layout": dataset.layout,
+            "published_frames": dataset.published,
+        },
     }
     curves, components = None, []
-    if semantic is None:
+    if dataset.kind == "anomaly":
         curves, components = anomaly_metrics(
             metrics, figures, runner.bundle, store, _track(dataset, options), options.workers
         )
-    else:
+    if figures.semantic is not None:
         metrics["semantic"] = figures.semantic.compute(runner.bundle.labels.names)
-    metrics["notes"] = notes(metrics, figures)
+    metrics["notes"] = [*dataset.notes, *notes(metrics, figures)]
     metrics["per_image_average"] = per_image_averages(figures.rows)
     metrics["latency_ms"] = latency([row["milliseconds"] for row in figures.rows])
     metrics["skipped"] = figures.skipped
@@ -156,16 +161,15 @@ def evaluate(
     )
     write_frames(out / "frames.csv", figures.rows)
     write_json(out / "metrics.json", metrics)
-    table = None if semantic is None else semantic[1]
     by_name = {entry.name: entry for entry in work}
-    evaluation = Evaluation(metrics, figures, curves, components, by_name, store, table)
+    evaluation = Evaluation(metrics, figures, curves, components, by_name, store, classes)
     then(evaluation)
     if not options.keep_scores:
         shutil.rmtree(state)
     return evaluation
 
 
-def claim(out: Path, runner: Runner, dataset: Any, options: EvaluationOptions) -> Path:
+def claim(out: Path, runner: Runner, dataset: Dataset, options: EvaluationOptions) -> Path:
     """The folder for what must survive an interruption; refuses one that another run has left.
 
     Raises:
@@ -177,7 +181,7 @@ def claim(out: Path, runner: Runner, dataset: Any, options: EvaluationOptions) -
         "bundle": runner.bundle.id,
         "engine": runner.engine_identity,
         "dataset": dataset.name,
-        "items": [entry.name for entry in plan(list(dataset.items)[: options.limit])],
+        "items": [entry.name for entry in plan(dataset.items[: options.limit])],
         "world": options.shard.world,
     }
     file = state / "run.json"
@@ -193,5 +197,21 @@ def claim(out: Path, runner: Runner, dataset: Any, options: EvaluationOptions) -
     return state
 
 
-def _track(dataset: Any, options: EvaluationOptions) -> str:
+def _track(dataset: Dataset, options: EvaluationOptions) -> str:
     return options.track or ("obstacle" if dataset.name in OBSTACLE_TRACK else "anomaly")
+
+
+def class_labels(dataset: Dataset, labels: LabelSet) -> Classes | None:
+    """The dataset's class labels in the bundle's ids; None where there are none or they cannot be translated.
+
+    Raises:
+        ConfigError: a dataset of class labels has a label set that the bundle's cannot be made of.
+    """
+    if dataset.label_set is None or (dataset.kind == "anomaly" and dataset.classes is None):
+        return None
+    try:
+        return Classes(labels.names, labels.map_from(dataset.label_set), dataset.kind == "semantic")
+    except ConfigError:
+        if dataset.kind == "semantic":
+            raise
+        return None

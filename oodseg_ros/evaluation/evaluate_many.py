@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bundle import load_bundle
+from ..datasets.dataset import Dataset
 from ..inference.runner import Runner
 from .compare import folder_name, write_comparison
 from .evaluate import Evaluation, EvaluationOptions, Progress, evaluate
@@ -14,13 +15,13 @@ from .report import write_report
 from .results import write_json
 from .score_variant import with_score
 from .sklearn_check import compare_with_sklearn
-from .submission import frame_id, write_submission
+from .submission import write_submission
 
 
 def evaluate_many(
     bundles: Sequence[str],
     scores: Sequence[str],
-    dataset: Any,
+    dataset: Dataset,
     out: Path,
     options: EvaluationOptions,
     *,
@@ -65,7 +66,7 @@ def evaluate_many(
                 write_json(folder / "metrics.json", evaluation.metrics)
             write_report(evaluation, dataset, palette, folder / "report.html")
             if submission:
-                ids = {key: frame_id(entry.item) for key, entry in evaluation.work.items()}
+                ids = {key: entry.item.id for key, entry in evaluation.work.items()}
                 write_submission(evaluation.store, ids, folder / "submission")
 
         prefix = "" if len(variants) == 1 else f"{name} "

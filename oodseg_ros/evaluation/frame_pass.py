@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ..errors import DatasetError, UserError
+from ..datasets.dataset import Dataset, Item
+from ..errors import UserError
 from ..frame import UNLABELED
 from ..inference.runner import Runner
 from .ahead import ahead
@@ -25,22 +25,22 @@ from .score_store import ScoreStore
 
 @dataclass(frozen=True)
 class Work:
-    """One item of a dataset and the file name of its results."""
+    """One item of a dataset and the plain file name of its results, made of its id."""
 
     name: str
-    item: Any
+    item: Item
 
 
-def plan(items: Sequence[Any]) -> list[Work]:
-    """Give every item a unique plain file name, made of its own name."""
+def plan(items: Sequence[Item]) -> list[Work]:
+    """Give every item a unique plain file name."""
     work, seen = [], set()
     for item in items:
-        full = str(getattr(item, "name", item))
+        full = item.id
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", full).strip("._")[-120:] or "frame"
         if name in seen or name != full:
             name = f"{name}-{hashlib.sha256(full.encode()).hexdigest()[:8]}"
         if name in seen:
-            raise ValueError(f"two items of the dataset have the name {full!r}")
+            raise ValueError(f"two items of the dataset have the id {full!r}")
         seen.add(name)
         work.append(Work(name, item))
     return work
@@ -48,13 +48,13 @@ def plan(items: Sequence[Any]) -> list[Work]:
 
 def run_frames(
     runner: Runner,
-    dataset: Any,
+    dataset: Dataset,
     work: Sequence[Work],
     store: ScoreStore,
     workers: int = 2,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, str]:
-    """Judge frames and put them into the store: score, label (or predicted classes too), and milliseconds.
+    """Judge frames and put them into the store: score, label, predicted and true classes, milliseconds.
 
     Reading and packing run in `workers` threads beside the network, a few frames ahead.
 
@@ -72,7 +72,7 @@ def run_frames(
             try:
                 if isinstance(loaded, UserError):
                     raise loaded
-                image, label = loaded
+                image, label, classes = loaded
                 if image.shape not in warm:  # what is built for a new size is no part of a frame's time
                     runner.warm(*image.shape[:2])
                     warm.add(image.shape)
@@ -88,6 +88,8 @@ def run_frames(
                     "labels": prediction.labels,
                     "has_truth": np.asarray(label is not None),
                 }
+                if classes is not None:
+                    extra["classes"] = classes
                 writing.append(writers.submit(store.put, entry.name, prediction.score, truth, **extra))
             if len(writing) > 2 * workers:
                 writing.popleft().result()
@@ -98,14 +100,14 @@ def run_frames(
     return skipped
 
 
-def _load(dataset: Any, item: Any) -> tuple[np.ndarray, np.ndarray | None] | UserError:
+def _load(dataset: Dataset, item: Item) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None] | UserError:
+    # An error is a result here: the frame is left out, the others are evaluated.
     try:
         image, label = dataset.load(item)
+        classes = dataset.load_classes(item) if dataset.kind == "anomaly" else None
     except UserError as error:
         return error
-    if label is not None and label.shape != image.shape[:2]:
-        return DatasetError(f"label is {_size(label)}, image is {_size(image)}")
-    return image, label
+    return image, label, classes
 
 
 def _is_done(store: ScoreStore, name: str) -> bool:
@@ -116,7 +118,3 @@ def _is_done(store: ScoreStore, name: str) -> bool:
     except KeyError:  # the disk was full, or the machine went down before the data reached it
         return False
     return True
-
-
-def _size(array: np.ndarray) -> str:
-    return f"{array.shape[1]}x{array.shape[0]}"

@@ -23,13 +23,28 @@ from .smiyc_pixel_metrics import SmiycPixelMetrics
 PER_FRAME = ("AP", "AUROC", "FPR95", "best_F1", "positives", "negatives", "void", "unjudged")
 
 
+@dataclass(frozen=True)
+class Classes:
+    """Class labels of a dataset, in the bundle's ids.
+
+    Attributes:
+        names: of the bundle's classes.
+        table: uint8 `[256]`, the dataset's ids to the bundle's; 255 = unlabeled.
+        instead: the dataset's labels are classes; False where it has anomaly labels and classes beside them.
+    """
+
+    names: tuple[str, ...]
+    table: np.ndarray
+    instead: bool
+
+
 @dataclass
 class Figures:
     """What one process measured; `merge` puts the shards together with figures equal to those of a single process.
 
     Attributes:
         pixel, smiyc: pooled anomaly metrics by two rules; empty for a dataset of class labels.
-        semantic: pooled confusion matrix, or None for a dataset of anomaly labels.
+        semantic: pooled confusion matrix, or None for a dataset without class labels.
         rows: one dictionary per measured frame.
         skipped: frame → why it is not in the figures.
     """
@@ -79,7 +94,7 @@ class Figures:
 def measure(
     work: Sequence[Work],
     store: ScoreStore,
-    semantic: tuple[int, np.ndarray] | None = None,
+    classes: Classes | None = None,
     workers: int = 2,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Figures:
@@ -88,11 +103,11 @@ def measure(
     Args:
         work: the frames; those that are not stored are passed over.
         store: as `run_frames` left it.
-        semantic: for a dataset of class labels: (number of classes, table uint8 `[256]` from its ids to the bundle's).
+        classes: for a dataset with class labels.
         workers: threads that read and measure single frames.
         progress: called with the number of frames done.
     """
-    figures = Figures(semantic=None if semantic is None else SemanticMetrics(semantic[0]))
+    figures = Figures(semantic=None if classes is None else SemanticMetrics(len(classes.names)))
 
     def read(entry: Work) -> tuple[str, tuple | UserError | None]:
         if entry.name not in store:
@@ -103,23 +118,25 @@ def measure(
         try:
             if not extra["has_truth"]:
                 return entry.name, UserError("no ground truth: not scored")
-            if semantic is None:
+            if classes is None or not classes.instead:
                 single = PixelMetrics()
                 single.update(score, label)
                 found = single.compute()
                 row |= {key: found[key] for key in PER_FRAME}
-            else:
-                label = semantic[1][label]
+            truth = None
+            if classes is not None:
+                truth = label if classes.instead else extra.get("classes")
+                truth = None if truth is None else classes.table[truth]
         except UserError as error:
             return entry.name, error
-        return entry.name, (row, score, label, extra["labels"])
+        return entry.name, (row, score, label, extra["labels"], truth)
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for done, (name, found) in enumerate(ahead(pool, read, work, 2 * workers), 1):
             if isinstance(found, UserError):
                 figures.skipped[name] = str(found)
             elif found is not None:
-                _add(figures, *found)
+                _add(figures, classes is not None and classes.instead, *found)
             progress(done)
     return figures
 
@@ -137,13 +154,21 @@ def measure_components(
         return list(ahead(pool, one, names, 2 * workers))
 
 
-def _add(figures: Figures, row: dict[str, Any], score: np.ndarray, label: np.ndarray, labels: np.ndarray) -> None:
-    if figures.semantic is None:
+def _add(
+    figures: Figures,
+    only_classes: bool,
+    row: dict[str, Any],
+    score: np.ndarray,
+    label: np.ndarray,
+    labels: np.ndarray,
+    truth: np.ndarray | None,
+) -> None:
+    if not only_classes:
         figures.pixel.update(score, label)
         figures.smiyc.update(score, label)
-    else:
+    if truth is not None:
         before = figures.semantic.matrix.copy()
-        figures.semantic.update(labels, label)
+        figures.semantic.update(labels, truth)
         added = figures.semantic.matrix - before
         row["pixels"] = int(added.sum())
         row["pixel_accuracy"] = float(np.trace(added) / max(1, added.sum()))

@@ -54,7 +54,7 @@ def notes(metrics: dict[str, Any], figures: Figures) -> list[str]:
     lines = []
     if figures.skipped:
         lines.append(f"{len(figures.skipped)} of {metrics['frames_in_dataset']} frames are not in the figures.")
-    if figures.semantic is not None:
+    if "pixel" not in metrics:
         return lines
     negatives, positives = figures.pixel.totals
     if not positives:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..datasets.dataset import Dataset
 from ..errors import UserError
 from . import html, report_plots
 from .evaluate import Evaluation
@@ -22,7 +23,7 @@ RULE_NOTES = {
 BEST, WORST = 4, 8
 
 
-def write_report(evaluation: Evaluation, dataset: Any, palette: np.ndarray, path: Path) -> None:
+def write_report(evaluation: Evaluation, dataset: Dataset, palette: np.ndarray, path: Path) -> None:
     """Write the page.
 
     Args:
@@ -35,7 +36,7 @@ def write_report(evaluation: Evaluation, dataset: Any, palette: np.ndarray, path
     parts = [_headline(metrics), _notes(metrics)]
     if evaluation.curves is not None:
         parts += _anomaly_sections(evaluation)
-    else:
+    if evaluation.figures.semantic is not None:
         parts += _semantic_sections(evaluation)
     parts += [_frames_section(evaluation, dataset, palette), _latency_section(evaluation), _provenance(metrics)]
     title = f"{metrics['bundle']} on {metrics['dataset']['name']}"
@@ -51,7 +52,7 @@ def percent(value: float | None, digits: int = 2) -> str:
 
 
 def _headline(metrics: dict[str, Any]) -> html.Html:
-    if "semantic" in metrics:
+    if "pixel" not in metrics:
         found = metrics["semantic"]
         items = [(name, percent(found[name]), "%") for name in ("mIoU", "mAcc", "pixel_accuracy")]
     else:
@@ -148,7 +149,7 @@ def _semantic_sections(evaluation: Evaluation) -> list[html.Html]:
     return [html.section("Classes", html.gallery([table, figure], 380))]
 
 
-def _frames_section(evaluation: Evaluation, dataset: Any, palette: np.ndarray) -> html.Html:
+def _frames_section(evaluation: Evaluation, dataset: Dataset, palette: np.ndarray) -> html.Html:
     rows, semantic = evaluation.figures.rows, evaluation.curves is None
     key = "pixel_accuracy" if semantic else "AP"
     best, worst = choose(rows, key, BEST, WORST)
@@ -165,16 +166,18 @@ def _frames_section(evaluation: Evaluation, dataset: Any, palette: np.ndarray) -
     return html.section("Frames", *parts, note=note)
 
 
-def _frame(evaluation: Evaluation, dataset: Any, palette: np.ndarray, row: dict, key: str, limits: tuple) -> html.Html:
+def _frame(
+    evaluation: Evaluation, dataset: Dataset, palette: np.ndarray, row: dict, key: str, limits: tuple
+) -> html.Html:
     name = row["frame"]
     caption = f"{name}: {key.replace('_', ' ')} {percent(row[key], 1)} %"
     try:
-        image, truth = dataset.load(evaluation.work[name].item)
+        image, _ = dataset.load(evaluation.work[name].item)
     except UserError as error:
         return html.Html(f"<p>{html.text(caption)}: {html.text(error)}</p>")
     score, label, extra = evaluation.store.get(name)
     if evaluation.curves is None:
-        truth = evaluation.semantic_table[label]
+        truth = evaluation.classes.table[label]
         drawn = draw_classes(image, extra["labels"], truth, palette)
     else:
         drawn = draw_frame(image, score, label, evaluation.metrics["pixel"]["best_F1_threshold"], limits)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.image_files import IMAGE_SUFFIXES
 from ..errors import ConfigError
 from .score_store import ScoreStore
 
@@ -50,9 +49,3 @@ def write_submission(store: ScoreStore, names: dict[str, str], folder: Path) -> 
         part.replace(file)
         count += 1
     return count
-
-
-def frame_id(item: object) -> str:
-    """The benchmark's id of a dataset item: its name without an image file's suffix."""
-    name = str(getattr(item, "name", item))
-    return name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in IMAGE_SUFFIXES else name

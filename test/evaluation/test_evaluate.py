@@ -1,0 +1,148 @@
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from oodseg_ros.datasets.registry import open_dataset
+from oodseg_ros.errors import ConfigError, DatasetError
+from oodseg_ros.evaluation.component_metrics import ComponentMetrics
+from oodseg_ros.evaluation.evaluate import EvaluationOptions, evaluate
+from oodseg_ros.evaluation.pixel_metrics import PixelMetrics
+from oodseg_ros.evaluation.shards import Shard
+
+SAME = ("frames", "pixel", "pixel_rules", "component", "component_deployed", "per_image_average", "skipped", "notes")
+
+
+def same_figures(a: dict, b: dict) -> bool:
+    return json.dumps([a[key] for key in SAME]) == json.dumps([b[key] for key in SAME])
+
+
+def test_figures_are_those_of_the_frames(runner, dataset, tmp_path):
+    evaluate(runner, dataset, tmp_path / "out", EvaluationOptions())
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    pixel, component = PixelMetrics(), ComponentMetrics("anomaly")
+    for item in dataset.items:
+        image, label = dataset.load(item)
+        score = runner([image])[0].score
+        pixel.update(score, label)
+        component.update(score, label)
+    expected = pixel.compute()
+    for key, value in expected.items():
+        assert metrics["pixel"][key] == pytest.approx(value), key
+    found = component.compute(expected["best_F1_threshold"])
+    for key in ("sIoU", "PPV", "F1"):
+        assert metrics["component"][key] == pytest.approx(found[key])
+    assert metrics["frames"] == 6
+    assert metrics["bundle"] == runner.bundle.id
+    assert metrics["engine"] == runner.engine_identity
+    assert metrics["seconds"] > 0
+    assert metrics["component_deployed"]["threshold"] == runner.bundle.card.calibration.threshold
+    assert metrics["per_image_average"]["frames"] == 4
+    assert metrics["provenance"]["bundle"].endswith(f"{runner.bundle.weights_hash})")
+    with (tmp_path / "out" / "frames.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["frame"] for row in rows] == [item.id for item in dataset.items]
+    assert rows[4]["AP"] == rows[5]["AP"] == "nan"
+    assert not (tmp_path / "out" / "state").exists()
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_run_resumes_with_equal_figures(runner, dataset, tmp_path):
+    whole = evaluate(runner, dataset, tmp_path / "whole", EvaluationOptions())
+    seen = []
+
+    def stop(stage: str, done: int, total: int) -> None:
+        seen.append((stage, done))
+        if (stage, done) == ("network", 4):
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        evaluate(runner, dataset, tmp_path / "out", EvaluationOptions(workers=1), stop)
+    stored = {file: file.stat().st_mtime_ns for file in (tmp_path / "out" / "state" / "scores").glob("*.npz")}
+    assert 2 <= len(stored) <= 4
+    seen.clear()
+    options = EvaluationOptions(keep_scores=True)
+    resumed = evaluate(runner, dataset, tmp_path / "out", options, lambda stage, done, _: seen.append((stage, done)))
+    assert seen[0] == ("network", len(stored))
+    assert all(file.stat().st_mtime_ns == time for file, time in stored.items())
+    assert same_figures(resumed.metrics, whole.metrics)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not all of it"])
+def test_a_damaged_score_map_is_made_again(runner, dataset, tmp_path, damage):
+    options = EvaluationOptions(keep_scores=True)
+    first = evaluate(runner, dataset, tmp_path, options)
+    file = sorted((tmp_path / "state" / "scores").glob("*.npz"))[2]
+    file.write_bytes(damage)
+    assert same_figures(evaluate(runner, dataset, tmp_path, options).metrics, first.metrics)
+
+
+def test_a_folder_of_another_run_is_refused(runner, dataset, tmp_path):
+    evaluate(runner, dataset, tmp_path, EvaluationOptions(keep_scores=True))
+    with pytest.raises(DatasetError, match="differs in items"):
+        evaluate(runner, dataset, tmp_path, EvaluationOptions(limit=2))
+
+
+def test_shards_in_any_order_give_equal_figures(runner, dataset, tmp_path):
+    single = evaluate(runner, dataset, tmp_path / "single", EvaluationOptions())
+    for rank in (2, 1):
+        assert evaluate(runner, dataset, tmp_path / "out", EvaluationOptions(shard=Shard(rank, 3))) is None
+        assert not (tmp_path / "out" / "metrics.json").exists()
+    merged = evaluate(runner, dataset, tmp_path / "out", EvaluationOptions(shard=Shard(0, 3)))
+    assert same_figures(merged.metrics, single.metrics)
+    strip = [{k: v for k, v in row.items() if k != "milliseconds"} for row in merged.figures.rows]
+    assert json.dumps(strip) == json.dumps(
+        [{k: v for k, v in row.items() if k != "milliseconds"} for row in single.figures.rows]
+    )
+
+
+def test_bad_frames_are_named_and_the_rest_is_evaluated(runner, folder, tmp_path):
+    (folder / "images" / "frame0.png").write_bytes(b"no image")
+    cv2.imwrite(str(folder / "labels" / "frame1.png"), np.zeros((10, 10), np.uint8))
+    cv2.imwrite(str(folder / "labels" / "frame2.png"), np.full((64, 128), 7, np.uint8))
+    found = evaluate(runner, open_dataset("folder", folder), tmp_path / "out", EvaluationOptions())
+    assert set(found.metrics["skipped"]) == {"frame0", "frame1", "frame2"}
+    assert "7" in found.metrics["skipped"]["frame2"]
+    assert found.metrics["frames"] == 3
+    assert "3 of 6 frames" in found.metrics["notes"][0]
+
+
+def test_frames_without_ground_truth_are_never_scored(runner, folder, tmp_path):
+    (folder / "labels" / "frame3.png").unlink()
+    found = evaluate(runner, open_dataset("folder", folder), tmp_path / "out", EvaluationOptions())
+    assert found.metrics["frames"] == 5
+    assert "no ground truth" in found.metrics["skipped"]["frame3"]
+
+
+def test_no_anomaly_and_nothing_readable(runner, folder, tmp_path):
+    for file in (folder / "labels").iterdir():
+        cv2.imwrite(str(file), np.zeros((64, 128), np.uint8))
+    found = evaluate(runner, open_dataset("folder", folder), tmp_path / "out", EvaluationOptions())
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["pixel"]["AP"] is None
+    assert any("not defined" in note for note in found.metrics["notes"])
+    for file in (folder / "images").iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(DatasetError, match="no frame of folder could be evaluated"):
+        evaluate(runner, open_dataset("folder", folder), tmp_path / "none", EvaluationOptions())
+
+
+def test_class_labels(runner, folder, tmp_path):
+    for index, file in enumerate(sorted((folder / "labels").iterdir())):
+        cv2.imwrite(str(file), np.random.default_rng(index).integers(0, 11, (64, 128), dtype=np.uint8))
+    dataset = open_dataset("folder", folder, labels="driving11")
+    found = evaluate(runner, dataset, tmp_path / "out", EvaluationOptions())
+    assert 0 <= found.metrics["semantic"]["mIoU"] < 0.3
+    assert list(found.metrics["semantic"]["IoU"]) == list(runner.bundle.labels.names)
+    assert "pixel" not in found.metrics
+
+
+def test_wrong_options():
+    with pytest.raises(ConfigError, match="track"):
+        EvaluationOptions(track="lane")
+    with pytest.raises(ConfigError, match="RANK"):
+        Shard(3, 3)
