@@ -35,7 +35,7 @@ def test_the_page_has_every_part_and_loads_nothing(report):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-@pytest.mark.parametrize("size", ["1280,2000", "390,3000"])
+@pytest.mark.parametrize("size", ["1280,2000", pytest.param("390,3000", marks=pytest.mark.slow)])
 def test_a_browser_shows_it_without_complaint(report, tmp_path, size):
     import cv2
 
@@ -52,6 +52,7 @@ def test_a_browser_shows_it_without_complaint(report, tmp_path, size):
         assert len(np.unique(shot[:, -6:].reshape(-1, 3), axis=0)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_it_can_be_printed(report, tmp_path):
     target = tmp_path / "page.pdf"
