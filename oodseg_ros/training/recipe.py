@@ -79,6 +79,7 @@ class StageSpec(_Strict):
         method: `inlier` (cross-entropy of the classes) or `uem` (likelihood ratio; everything but the head is frozen).
         steps, batch: optimiser steps and images per step.
         lr, weight_decay, warmup: AdamW; linear warm-up steps, then linear decay to zero.
+        adapt_norm: the backbone's batch-norm statistics follow the training frames (its weights may stay frozen).
         loss_stride: the loss is taken at 1/loss_stride of the crop size (labels by nearest); larger is cheaper.
         backbone_lr: factor on `lr` for the backbone in stage `inlier`; 0 = frozen.
     """
@@ -90,6 +91,7 @@ class StageSpec(_Strict):
     weight_decay: float = Field(0.0, ge=0)
     warmup: int = Field(0, ge=0)
     backbone_lr: float = Field(0.0, ge=0)
+    adapt_norm: bool = False
     loss_stride: int = Field(1, ge=1, le=8)
 
 

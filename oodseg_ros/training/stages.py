@@ -29,6 +29,7 @@ class Stage(lightning.LightningModule):
         segmentor.requires_grad_(False)
         for part in self.trained:
             getattr(segmentor, part).requires_grad_(True)
+        self.train()  # Lightning leaves the modes as it finds them
 
     def normalize(self, images: Tensor) -> Tensor:
         """uint8 `[B, 3, H, W]` → normalised float32, channels last."""
@@ -39,8 +40,8 @@ class Stage(lightning.LightningModule):
         super().train(mode)
         for name, part in self.segmentor.named_children():
             part.train(mode and name in self.trained)
-        # A pretrained backbone keeps its batch statistics even while its weights move: few crops are no estimate.
-        self.segmentor.backbone.eval()
+        # A pretrained backbone keeps its batch statistics even while its weights move, unless asked otherwise.
+        self.segmentor.backbone.train(mode and self.stage.adapt_norm)
         return self
 
     def configure_optimizers(self) -> dict[str, object]:
