@@ -13,6 +13,10 @@ class BundleError(UserError):
     """A bundle is missing, malformed, tampered with, or of another schema than this version reads."""
 
 
+class CheckpointError(UserError):
+    """A checkpoint cannot be read safely, or does not hold what its kind should hold."""
+
+
 class ImageError(UserError):
     """An image or image message cannot be turned into a frame."""
 

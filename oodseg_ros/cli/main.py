@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "train",
     "evaluate": "evaluate",
     "info": "info",
+    "import": "import_",
     "check-dataset": "check_dataset",
 }
 

@@ -57,6 +57,8 @@ HEADS = {
     "void_channel": "void_channel:VoidChannel",
 }
 
+SCORES_WITHOUT_HEAD = (*scores.POST_HOC, *scores.PERTURBING)
+
 
 def build_segmentor(spec: Mapping[str, Any]) -> Segmentor:
     """Build the network that `spec` describes.
@@ -78,7 +80,7 @@ def build_segmentor(spec: Mapping[str, Any]) -> Segmentor:
         "inlier_classes": classifier.classes,
     }
     head = _build("head", "heads", HEADS, spec["head"], **given) if spec.get("head") else None
-    known = head.SCORES if head is not None else (*scores.POST_HOC, *scores.PERTURBING)
+    known = head.SCORES if head is not None else SCORES_WITHOUT_HEAD
     if spec["score"] not in known:
         raise BundleError(f"network spec: score {spec['score']!r} is not one of {', '.join(sorted(known))}")
     return Segmentor(backbone, decoder, classifier, head, spec["score"])

@@ -1,0 +1,128 @@
+"""What an importer makes of a file, and how it becomes a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..bundle import Bundle, save_bundle
+from ..datasets.scenes import scene
+from ..errors import CheckpointError
+from ..inference.graph import DeployGraph
+from ..labels import load_labels
+from ..model_card import Calibration, InputSpec, Licence, ModelCard, Windows
+from ..networks.build import build_segmentor
+from ..training.calibration import calibrate
+from .mapping import check_fit
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+FULL_SIZE = 1024 * 2048
+"""Pixels of a Cityscapes frame: the released networks run at native resolution up to it."""
+GOLDEN_SIZE, GOLDEN_SEED = (192, 320), 4
+CALIBRATION_SIZE, CALIBRATION_SCENES = (512, 1024), 3
+FALSE_POSITIVE_RATE = 0.01
+CITYSCAPES_TERMS = "Cityscapes: non-commercial"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A released file in this project's terms.
+
+    Attributes:
+        network: the network spec.
+        state: tensors under the keys of that network.
+        input: size and normalisation.
+        source: what the file is, for the model card.
+        licence: of the weights and the data behind them, as far as known.
+        label_set: name or file of the label set.
+        unknown: keys of the file that no rule knows; they are an error.
+        ignored: keys that are known and not needed (training memory, unused layers).
+    """
+
+    network: dict[str, Any]
+    state: dict[str, Tensor]
+    input: InputSpec
+    source: str
+    licence: Licence
+    label_set: str = "cityscapes19"
+    unknown: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = field(default=())
+
+
+def imagenet_input(multiple: int, pixels: int = FULL_SIZE, windows: Windows | None = None) -> InputSpec:
+    """ImageNet normalisation at native resolution."""
+    return InputSpec(mean=IMAGENET_MEAN, std=IMAGENET_STD, pixels=pixels, multiple=multiple, windows=windows)
+
+
+def write_bundle(imported: Imported, path: str | Path, where: str = "the file") -> Bundle:
+    """Check the tensors against the network, make golden frame and first calibration, write the bundle and verify it.
+
+    Raises:
+        CheckpointError: the tensors do not fit (all differences are listed), or are not finite.
+        BundleError: the network spec is impossible.
+        ConfigError: there is no such label set.
+    """
+    path = Path(path)
+    labels = load_labels(imported.label_set)
+    with torch.device("meta"):
+        expected = build_segmentor(imported.network).state_dict()
+    check_fit(imported.state, expected, imported.unknown, where)
+    _check_values(imported.state, where)
+    segmentor = build_segmentor(imported.network)
+    if segmentor.classes != len(labels):
+        raise CheckpointError(
+            f"{where} has {segmentor.classes} classes, label set {labels.name} has {len(labels)}; name the right one"
+        )
+    state = {key: value.float() if value.is_floating_point() else value for key, value in imported.state.items()}
+    segmentor.load_state_dict(state)
+    segmentor.eval()
+
+    def predict(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        graph = DeployGraph(segmentor, imported.input, *image.shape[:2]).eval()
+        with torch.inference_mode():
+            label, score = graph(torch.from_numpy(image)[None])
+        return label[0].numpy(), score[0].numpy()
+
+    golden = scene(GOLDEN_SEED, GOLDEN_SIZE).image
+    label, score = predict(golden)
+    card = ModelCard(
+        name=path.name,
+        description=f"Imported: {imported.source}",
+        label_set=imported.label_set,
+        network=imported.network,
+        input=imported.input,
+        calibration=_first_calibration(lambda image: predict(image)[1]),
+        training={"imported": imported.source, "from": where, "tensors": len(imported.state)},
+        licence=imported.licence,
+    )
+    return save_bundle(path, card, segmentor.state_dict(), {"image": golden, "labels": label, "score": score})
+
+
+def _first_calibration(score: Any) -> Calibration:
+    """On procedural scenes: enough to have a threshold at all, not enough to drive with."""
+
+    def pairs():
+        for seed in range(CALIBRATION_SCENES):
+            frame = scene(1000 + seed, CALIBRATION_SIZE)
+            target = np.select([frame.anomaly == 1, frame.anomaly == 255], [254, 255], 0).astype(np.uint8)
+            yield frame.image, target
+
+    return calibrate(
+        score,
+        pairs(),
+        FALSE_POSITIVE_RATE,
+        f"{CALIBRATION_SCENES} procedural scenes, {FALSE_POSITIVE_RATE:.0%} of the known pixels above the threshold; "
+        "calibrate on your own frames before relying on it",
+    )
+
+
+def _check_values(state: Mapping[str, Tensor], where: str) -> None:
+    broken = [key for key, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    if broken:
+        raise CheckpointError(f"{where} holds NaN or infinity in {len(broken)} tensors: {', '.join(broken[:5])}")

@@ -1,0 +1,71 @@
+"""The kinds of files that can be imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+from ..bundle import Bundle
+from ..errors import ConfigError
+from ..networks.build import SCORES_WITHOUT_HEAD
+from .imported import Imported, write_bundle
+
+KINDS = {
+    "uem": "uem",
+    "rpl": "rpl",
+    "multishiftseg": "multishiftseg",
+    "segformer-mmseg": "segformer_mmseg",
+    "espnetv2": "espnetv2",
+    "hf": "hf",
+}
+
+
+def read_imported(kind: str, files: Sequence[str | Path]) -> Imported:
+    """Read a released file in this project's terms.
+
+    Raises:
+        ConfigError: unknown kind, or another number of files than it takes.
+        CheckpointError: the file cannot be read safely or is of another kind.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"unknown kind {kind!r}; this version imports {', '.join(KINDS)}")
+    if len(files) != 1:
+        raise ConfigError(f"kind {kind} takes one file or folder, got {len(files)}")
+    return import_module(f"{__package__}.{KINDS[kind]}").read([Path(file).expanduser() for file in files])
+
+
+def import_bundle(
+    kind: str, files: Sequence[str | Path], out: str | Path, score: str | None = None, labels: str | None = None
+) -> tuple[Bundle, Imported]:
+    """Turn a released file into a verified bundle at `out`.
+
+    Args:
+        kind: one of `KINDS`.
+        files: what to read.
+        out: folder of the bundle; its name becomes the bundle's.
+        score: a post-hoc score to use instead of the file's own; the head is then left out.
+        labels: name or file of the label set, where the file's own is not known.
+
+    Raises:
+        ConfigError, CheckpointError, BundleError: with what is wrong and what to do.
+    """
+    imported = read_imported(kind, files)
+    if score is not None and score != imported.network["score"]:
+        imported = _with_score(imported, score)
+    if labels is not None:
+        imported = replace(imported, label_set=labels)
+    return write_bundle(imported, out, str(files[0])), imported
+
+
+def _with_score(imported: Imported, score: str) -> Imported:
+    if score not in SCORES_WITHOUT_HEAD:
+        raise ConfigError(f"score {score!r} needs no head and must be one of {', '.join(SCORES_WITHOUT_HEAD)}")
+    dropped = tuple(key for key in imported.state if key.startswith("head."))
+    return replace(
+        imported,
+        network=imported.network | {"head": None, "score": score},
+        state={key: value for key, value in imported.state.items() if key not in dropped},
+        ignored=imported.ignored + dropped,
+    )

@@ -1,0 +1,85 @@
+"""From the keys of a released file to ours, with every difference said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from torch import Tensor
+
+from ..errors import CheckpointError
+
+Rule = tuple[str, str]
+"""(regular expression for the whole key, replacement as in `re.sub`)."""
+
+
+def renamed(state: Mapping[str, Tensor], rules: Sequence[Rule]) -> tuple[dict[str, Tensor], list[str]]:
+    """Apply the first rule that matches each key; keys that no rule matches come back as the second value.
+
+    Raises:
+        CheckpointError: two keys end up with the same name.
+    """
+    compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
+    mapped: dict[str, Tensor] = {}
+    unknown = []
+    for key, value in state.items():
+        for pattern, replacement in compiled:
+            if pattern.fullmatch(key):
+                name = pattern.sub(replacement, key)
+                if name in mapped:
+                    raise CheckpointError(f"the file has two tensors for {name}, the second is {key}")
+                mapped[name] = value
+                break
+        else:
+            unknown.append(key)
+    return mapped, unknown
+
+
+def changed(state: dict[str, Tensor], pattern: str, change: Callable[[Tensor], Tensor]) -> None:
+    """Replace the tensors whose whole key matches, in place of the dictionary."""
+    compiled = re.compile(pattern)
+    for key in [key for key in state if compiled.fullmatch(key)]:
+        state[key] = change(state[key])
+
+
+def split(state: dict[str, Tensor], pattern: str, into: Sequence[str]) -> None:
+    """Replace each tensor whose whole key matches by equal parts of its first axis.
+
+    `into` are replacements for the key, as in `re.sub`, one per part.
+    """
+    compiled = re.compile(pattern)
+    for key in [key for key in state if compiled.fullmatch(key)]:
+        for replacement, part in zip(into, state.pop(key).chunk(len(into)), strict=True):
+            state[compiled.sub(replacement, key)] = part
+
+
+def as_conv1x1(weight: Tensor) -> Tensor:
+    """A linear layer's weight `[O, I]` as that of a 1x1 convolution."""
+    return weight[:, :, None, None]
+
+
+def as_linear(weight: Tensor) -> Tensor:
+    """A 1x1 convolution's weight `[O, I, 1, 1]` as that of a linear layer."""
+    return weight[:, :, 0, 0]
+
+
+def check_fit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], unknown: Iterable[str], where: str) -> None:
+    """Compare with the state dict of the network that the file describes.
+
+    Raises:
+        CheckpointError: listing every missing, unexpected and misshapen key.
+    """
+    missing = sorted(expected.keys() - state.keys())
+    unexpected = sorted([*unknown, *(state.keys() - expected.keys())])
+    misshapen = [
+        f"{key}: file {list(state[key].shape)}, network {list(expected[key].shape)}"
+        for key in sorted(expected.keys() & state.keys())
+        if state[key].shape != expected[key].shape
+    ]
+    parts = [
+        f"{what} ({len(keys)}):\n  " + "\n  ".join(keys)
+        for what, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+        if keys
+    ]
+    if parts:
+        raise CheckpointError(f"{where} does not fit the network that it should hold\n" + "\n".join(parts))

@@ -1,0 +1,49 @@
+"""The two-stage method's DeepLabV3+ (github.com/gaozhitong/MultiShiftSeg), and the NVIDIA checkpoint that it starts
+from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import CheckpointError
+from ..model_card import Licence
+from .checkpoint import read_checkpoint, state_dict_of, without_prefix
+from .deeplab_keys import BASE_RULES, base_spec
+from .imported import CITYSCAPES_TERMS, Imported, imagenet_input
+from .mapping import Rule, renamed
+
+RULES: tuple[Rule, ...] = ((r"ood_head\.(.+)", r"head.ood_head.\1"), *BASE_RULES)
+IGNORED = re.compile(r"criterion\..+")
+
+
+def read(files: Sequence[Path]) -> Imported:
+    """One file; without `ood_head` (the NVIDIA checkpoint) the score is the energy of the inlier logits.
+
+    Raises:
+        CheckpointError: the file cannot be read safely, or is no DeepLabV3+ on WiderResNet38.
+    """
+    (path,) = files
+    state = state_dict_of(read_checkpoint(path), ("state_dict", "model", "model_state"), path)
+    state = without_prefix(state, "module.")
+    ignored = tuple(key for key in state if IGNORED.fullmatch(key))
+    mapped, unknown = renamed({key: value for key, value in state.items() if key not in ignored}, RULES)
+    try:
+        network = base_spec(mapped)
+    except KeyError as error:
+        raise CheckpointError(f"{path} is no DeepLabV3+ on WiderResNet38: nothing in it becomes {error}") from error
+    trained = "head.ood_head.weight" in mapped
+    head = {"head": {"name": "learnable_uncertainty"}, "score": "learnable_uncertainty"}
+    return Imported(
+        network=network | (head if trained else {"head": None, "score": "energy"}),
+        state=mapped,
+        input=imagenet_input(8),
+        source="two-stage (MultiShiftSeg) DeepLabV3+ checkpoint"
+        if trained
+        else "NVIDIA DeepLabV3+ WiderResNet38 checkpoint",
+        licence=Licence(weights="Apache-2.0 (repository); trunk NVIDIA, CC BY-NC-SA 4.0", data=CITYSCAPES_TERMS),
+        unknown=tuple(unknown),
+        ignored=ignored,
+    )
