@@ -91,15 +91,15 @@ def roof(rng: np.random.Generator, width: float, height: float) -> np.ndarray:
     return np.dstack([picture, alpha])
 
 
-def greenery(rng: np.random.Generator, width: float, height: float, ragged: float) -> np.ndarray:
-    """A hedge (`ragged` 0.1) or the edge of a wood (0.5)."""
+def greenery(rng: np.random.Generator, width: float, height: float, ragged: float, color: np.ndarray) -> np.ndarray:
+    """A piece of hedge (`ragged` 0.1) or of a wood's edge (0.5) whose ends fit any other piece of that color."""
     density = 24 if height < 4 else 20
     w, h = int(width * density), int(height * density)
-    color = np.clip(np.array([58, 86, 36]) + rng.normal(0, 12, 3), 10, 200)
+    color = np.clip(color + rng.normal(0, 3, 3), 10, 200)
     picture = foliage(rng, h, w, color, 4 if height < 4 else 7)
-    # The outline is bumpy at the scale of crowns, in step with its width so that neighbors join.
     bumps = cv2.resize(noise(rng, 256, 4 if height > 4 else 8, 6, 0.6), (w, w))[: max(int(h * 2 * ragged), 1)]
-    line = ragged * (0.45 + 0.35 * bumps)
+    ends = np.sqrt(np.sin(np.linspace(0, np.pi, w, dtype=np.float32)).clip(0))
+    line = ragged * (0.45 + 0.35 * bumps * ends)
     y = (np.arange(h, dtype=np.float32) / h)[: len(bumps), None]
     alpha = np.full((h, w), 255, np.uint8)
     alpha[: len(bumps)] = np.where(y > line[: len(y)], 255, 0)

@@ -48,6 +48,8 @@ class Sheet:
         gain = (1 + (contrast / 100) * field + 0.16 * slope).astype(np.float32)
         grain = rng.standard_normal((self.height, self.width), np.float32) * 3
         alpha = cv2.extractChannel(self.rgba, 3)
+        # Smooth edges were drawn onto transparent black: dividing by alpha gives them back the object's own color.
+        gain *= 255.0 / np.maximum(alpha, 1)
         lit = cv2.multiply(cv2.cvtColor(self.rgba, cv2.COLOR_RGBA2RGB), cv2.merge([gain] * 3), dtype=cv2.CV_32F)
         lit = cv2.add(lit, cv2.merge([grain] * 3), dtype=cv2.CV_8U)
         return cv2.merge([*cv2.split(lit), alpha])
@@ -56,7 +58,7 @@ class Sheet:
 def cloth(rng: np.random.Generator) -> np.ndarray:
     """A color of clothes or paint: mostly muted, now and then strong; RGB float `[3]`."""
     gray = rng.uniform(20, 220)
-    strength = rng.choice([6, 25, 70], p=[0.45, 0.35, 0.2])
+    strength = rng.choice([5, 20, 45], p=[0.45, 0.38, 0.17])
     return np.clip(gray + rng.normal(0, strength, 3), 8, 245)
 
 
@@ -153,14 +155,14 @@ def tree(rng: np.random.Generator) -> np.ndarray:
         _branch(sheet, rng, np.array([0, 0.62]), -np.pi / 2, 0.2, trunk * 1.2, bark)
         return sheet.shaded(rng, 10)
     crown_mask = np.zeros((288, 216), np.uint8)
-    bulge = 0.5 * noise(rng, 512, 10, 3)[:288, :216]
-    y, x = np.mgrid[:288, :216] / 288.0
-    x = x - 0.375
+    bulge = 0.5 * noise(rng, 288, 6, 3)[:, :216]
+    y, x = np.mgrid[:288, :216].astype(np.float32) / 288
+    x -= 0.375
     if kind == "conifer":
         shape = (y - 0.02) / 0.86 * 0.26 - np.abs(x) + 0.03 * bulge
         shape[y > 0.88] = -1
     else:
-        shape = np.full(y.shape, -1.0)
+        shape = np.full(y.shape, -1.0, np.float32)
         for _ in range(6):
             cx, cy = rng.uniform(-0.16, 0.16), rng.uniform(0.2, 0.48)
             rx, ry = rng.uniform(0.13, 0.2), rng.uniform(0.11, 0.18)

@@ -63,12 +63,17 @@ def _silhouette(
     share = float(world.light.haze.share(260.0))
     mixed = color * (1 - share) + np.array(world.light.haze.color) * share
     ridge = np.column_stack([x, camera.horizon - np.clip(heights, 1, 26) * scale])
-    outline = np.round(np.vstack([ridge, [[columns + 5, rows], [-5, rows]]]) * 16).astype(np.int32)
-    mask = np.zeros(ids.shape, np.uint8)
-    cv2.fillPoly(mask, [outline], 255, cv2.LINE_8, 4)
-    grain = cv2.resize(rng.standard_normal((rows // 3, columns // 3), np.float32), (columns, rows)) * 9 * (1 - share)
-    ids[mask > 0] = ident
-    background[mask > 0] = np.clip(mixed + grain[mask > 0][:, None], 0, 255).astype(np.uint8)
+    # Rows further down are ground, which is painted over it.
+    top, bottom = (int(np.clip(v, 0, rows)) for v in (ridge[:, 1].min() - 1, camera.horizon + 4))
+    if bottom <= top:
+        return
+    outline = np.vstack([ridge, [[columns + 5, rows], [-5, rows]]]) - [0, top]
+    mask = np.zeros((bottom - top, columns), np.uint8)
+    cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
+    grain = rng.standard_normal(((bottom - top) // 3 + 1, columns // 3), np.float32) * 9 * (1 - share)
+    grain = cv2.resize(grain, (columns, bottom - top))[mask > 0]
+    ids[top:bottom][mask > 0] = ident
+    background[top:bottom][mask > 0] = np.clip(mixed + grain[:, None], 0, 255).astype(np.uint8)
 
 
 def render(

@@ -104,10 +104,11 @@ def _row(
     layer: int = 1,
 ) -> list[Thing]:
     """A hedge, wood edge, fence or wall in pieces of 10 m."""
+    color = np.array([58, 86, 36]) + rng.normal(0, 12, 3)
     make = (
         (lambda: facades.fence(rng, 10, height))
         if ident == FENCE
-        else (lambda: facades.greenery(rng, 10, height, ragged))
+        else (lambda: facades.greenery(rng, 10, height, ragged, color))
     )
     pool = [texture(make())] if ident == FENCE else [texture(make()) for _ in range(3)]
     found: list[Thing] = []

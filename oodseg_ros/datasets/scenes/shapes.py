@@ -13,13 +13,14 @@ WOOD = np.array([170, 130, 85])
 def _box(sheet: Sheet, rng: np.random.Generator, color: np.ndarray, w: float) -> None:
     """A box seen over a corner or from the front: front, side and top."""
     turn = rng.uniform(-0.35, 0.35) * w
-    lid = rng.uniform(0.1, 0.28)
+    lid = rng.uniform(0.08, 0.2)
     left, right, edge = -w / 2, w / 2, turn
     skew = 0.06 * np.sign(turn)
     sheet.fill([[left, lid], [edge, lid + 0.06], [edge, 0.998], [left, 0.998 - 0.04 * (skew > 0)]], color)
     sheet.fill([[edge, lid + 0.06], [right, lid], [right, 0.998 - 0.04 * (skew < 0)], [edge, 0.998]], color * 0.72)
     sheet.fill(
-        [[left, lid], [edge - turn * 0.6, 0.01], [right, lid], [edge, lid + 0.06]], np.clip(color * 1.18, 0, 255)
+        [[left, lid], [left + right - edge, lid - 0.06], [right, lid], [edge, lid + 0.06]],
+        np.clip(color * 1.18, 0, 255),
     )
 
 
@@ -43,7 +44,7 @@ def crate(sheet: Sheet, rng: np.random.Generator) -> None:
 def pallet(sheet: Sheet, rng: np.random.Generator) -> None:
     """A wooden pallet, lying (wide sheet) or standing."""
     color = WOOD * rng.uniform(0.5, 1.1)
-    if rng.random() < 0.5:  # lying
+    if sheet.width > 2 * sheet.height:  # lying
         for y in (0.08, 0.9):
             sheet.fill([[-2.4, y], [2.4, y], [2.5, y + 0.098], [-2.5, y + 0.098]], color * (1.1 - 0.2 * y))
         for x in (-2.2, -0.2, 1.8):
@@ -235,7 +236,7 @@ def debris(sheet: Sheet, rng: np.random.Generator) -> None:
     """A heap of odds and ends."""
     half = sheet.width / sheet.height / 2 * 0.9
     for _ in range(rng.integers(4, 9)):
-        x, y = rng.uniform(-half, half), rng.uniform(0.35, 0.85)
+        x, y = rng.uniform(-half, half) * 0.8, rng.uniform(0.6, 0.9)
         shape = rng.uniform(-1, 1, (5, 2)) * [0.45, 0.3]
         outline = cv2.convexHull(shape.astype(np.float32))[:, 0] + [x, y]
         sheet.fill(np.clip(outline, [-half * 1.1, 0.0], [half * 1.1, 0.998]), cloth(rng))

@@ -63,7 +63,7 @@ def asphalt(rng: np.random.Generator) -> np.ndarray:
     field = 0.8 * fine + rng.uniform(0.2, 0.8) * noise(rng, TILE, 4, 5)
     tile = colored(field, color, rng.uniform(4, 12))
     if rng.random() < 0.12:
-        tile = _setts(rng, tile, int(rng.choice([8, 16, 32])), rng.uniform(4, 10))
+        tile = _setts(rng, tile, int(rng.choice([32, 64])), rng.uniform(4, 10))
     return tile
 
 
@@ -88,16 +88,17 @@ def grass(rng: np.random.Generator) -> np.ndarray:
 def _setts(rng: np.random.Generator, tile: np.ndarray, count: int, spread: float) -> np.ndarray:
     """Cut a tile into `count` x `count` stones of differing brightness with dark joints."""
     step = TILE // count
-    rows = np.repeat(rng.normal(0, spread, (count, count)), step, 0).repeat(step, 1)
-    joint = np.ones((TILE, TILE), np.float32)
+    tone = rng.normal(0, spread, (count, count)).astype(np.float32)
+    tone = cv2.resize(tone, (TILE, TILE), interpolation=cv2.INTER_NEAREST)
+    joint = np.full((TILE, TILE), 255, np.uint8)
     width = max(1, step // 24)
-    for line in range(0, TILE, step):
-        joint[line : line + width] = 0.72
     for row in range(count):
-        offset = (row % 2) * step // 2
-        for line in range(offset, TILE, step):
-            joint[row * step : (row + 1) * step, line : line + width] = 0.72
-    return np.clip((tile + rows[..., None]) * joint[..., None], 0, 255).astype(np.uint8)
+        joint[row * step : row * step + width] = 184
+        start = (row % 2) * step // 2
+        for shift in range(width):
+            joint[row * step : (row + 1) * step, start + shift :: step] = 184
+    stones = cv2.add(tile, cv2.merge([tone] * 3), dtype=cv2.CV_8U)
+    return cv2.multiply(stones, cv2.merge([joint] * 3), scale=1 / 255)
 
 
 def foliage(rng: np.random.Generator, height: int, width: int, color: np.ndarray, leaf: int = 5) -> np.ndarray:

@@ -85,7 +85,9 @@ def weather(rng: np.random.Generator, name: str | None = None) -> Weather:
 
 def sky(rng: np.random.Generator, light: Weather, size: tuple[int, int], horizon: float) -> np.ndarray:
     """RGB uint8 `[H, W, 3]`: gradient and clouds that flatten towards the horizon."""
-    rows, columns = size
+    # Clouds are soft: half the resolution is enough.
+    rows, columns = (size[0] + 1) // 2, (size[1] + 1) // 2
+    horizon = horizon / 2
     height = np.clip((horizon - np.arange(rows)) / max(rows * 0.7, 1), 0, 1).astype(np.float32) ** 0.6
     gradient = (
         np.asarray(light.rim, np.float32) * (1 - height[:, None])
@@ -103,7 +105,8 @@ def sky(rng: np.random.Generator, light: Weather, size: tuple[int, int], horizon
         share = np.clip((cover + 2.2 * light.clouds - 1.1) * 0.7, 0, 1)[..., None] * 0.85
         fair = np.array(light.rim, np.float32) * (1.06 + 0.12 * cover[..., None])
         picture[:top] = picture[:top] * (1 - share) + np.clip(fair, 0, 255) * share
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    picture = np.clip(picture, 0, 255).astype(np.uint8)
+    return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 @dataclass(frozen=True)
@@ -140,8 +143,8 @@ def sensor(rng: np.random.Generator, light: Weather, size: tuple[int, int]) -> S
         level > 0.8, 0.8 + 0.2 * np.tanh((level - 0.8) / 0.2), level
     )  # highlights roll off, as in a camera
     curve = np.clip(255 * shoulder**light.gamma, 0, 255).astype(np.uint8).reshape(256, 1, 3)
-    y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
-    corners = np.clip(255 * (1 - light.vignette * (x**2 + y**2) / 2), 0, 255).astype(np.uint8)
+    y, x = (np.linspace(-1, 1, count, dtype=np.float32) ** 2 for count in size)
+    corners = np.clip(255 * (1 - light.vignette / 2 * (y[:, None] + x[None])), 0, 255).astype(np.uint8)
     # One field, shifted, serves all channels: drawing normal numbers is what costs here.
     field = np.round(rng.standard_normal((rows + 64, columns + 64), np.float32) * light.noise * 0.7).astype(np.int16)
     grain = np.dstack([np.roll(field, shift, (0, 1)) for shift in ((17, 31), (41, 7), (5, 59))]) + field[..., None]
