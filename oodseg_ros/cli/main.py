@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": "demo",
     "train": "train",
     "evaluate": "evaluate",
+    "calibrate": "calibrate",
     "info": "info",
     "import": "import_",
     "check-dataset": "check_dataset",

@@ -114,8 +114,8 @@ def frame_components(score: np.ndarray, label: np.ndarray, threshold: float, tra
     """
     limits = TRACKS[track]
     void = label == VOID
-    truth, truth_box = _components(label == 1)
-    predicted, _ = _components((score > threshold) & ~void)
+    truth, truth_box = connected(label == 1)
+    predicted, _ = connected((score > threshold) & ~void)
     truth_area = np.bincount(truth.ravel())
     small = truth_area < limits.truth
     small[0] = False
@@ -173,7 +173,8 @@ def summarize_components(frames: Iterable[FrameComponents]) -> dict[str, float]:
     }
 
 
-def _components(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def connected(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """8-connected components of a bool mask: ids int32 `[H, W]` (0 = none), boxes int64 `[n + 1, 4]`, half open."""
     _, ids, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     box = stats[:, [cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].astype(np.int64)
     box[:, 2:] += box[:, :2]

@@ -133,8 +133,11 @@ def _prepare(options: RunOptions) -> None:
 def _judge(
     runner: Runner, pipeline: CameraPipeline, frame: Frame, options: RunOptions, summary: RunSummary
 ) -> Judgement | None:
-    begin = time.perf_counter()
     try:
+        # Compiling for a new size takes seconds and is no part of a frame's time.
+        if not runner.is_warm(*frame.image.shape[:2]):
+            runner.warm(*frame.image.shape[:2])
+        begin = time.perf_counter()
         prediction = runner([frame.image])[0]
     except ImageError as error:
         pipeline.unknown("bad_image", frame.stamp_ns)
