@@ -96,7 +96,9 @@ def drive(
     view = camera(rng, size)
     set_up = stage(
         rng,
-        _passable(world(rng, length, spots, cutouts, busy=0.7, smallest=0.12, aside=1.1), speed, frames / rate),
+        _passable(
+            world(rng, max(length, 70.0), spots, cutouts, busy=0.7, smallest=0.12, aside=1.1), speed, frames / rate
+        ),
         view,
     )
     for index in range(frames):
