@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -59,7 +60,7 @@ def _facts(bundle: Bundle, info: BundleInfo) -> Table:
         "score table": f"{len(calibration.table)} points, {calibration.table[0][0]:g} to {calibration.table[-1][0]:g}",
         "inlier histogram": bins,
         "calibrated on": calibration.source,
-        "training": "; ".join(f"{key}: {value}" for key, value in card.training.items()) or "not stated",
+        "training": _brief(card.training) or "not stated",
         "licence of weights": card.licence.weights,
         "terms of data": card.licence.data or "not stated",
     }
@@ -68,5 +69,19 @@ def _facts(bundle: Bundle, info: BundleInfo) -> Table:
     return table
 
 
-def _numbers(values: tuple[float, ...]) -> str:
+def _brief(values: dict[str, Any]) -> str:
+    """Scalars of a nested dict; lists by their length, since model.yaml has the whole."""
+    parts = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            parts.append(f"{key} ({_brief(value)})")
+        elif isinstance(value, list):
+            short = all(isinstance(entry, (int, float)) for entry in value) and len(value) <= 4
+            parts.append(f"{key}: {_numbers(value)}" if short else f"{key}: {len(value)} entries")
+        else:
+            parts.append(f"{key}: {value}")
+    return ", ".join(parts)
+
+
+def _numbers(values: Sequence[float]) -> str:
     return " ".join(f"{value:g}" for value in values)
