@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,9 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 
-
-class AttributeDict(dict):
-    """Stands in for `easydict.EasyDict`: a plain dictionary, whatever else the file says about it is dropped."""
-
-    def __setstate__(self, state: object) -> None:
-        """The attributes repeat the items."""
-
-
-EASY_DICT = (AttributeDict, "easydict.EasyDict")
-"""What `read_checkpoint` may be told to admit: (class that is made, name in the file)."""
+EASY_DICT = (OrderedDict, "easydict.EasyDict")
+"""What `read_checkpoint` may be told to admit: (class that is made instead, name in the file). The file's own class
+is never imported; an ordered dictionary takes its place (torch refuses to fill any other kind of dictionary)."""
 
 
 def read_checkpoint(path: str | Path, admitted: Sequence[tuple[type, str]] = ()) -> Any:

@@ -18,6 +18,7 @@ from ..inference.graph import DeployGraph
 from ..labels import load_labels
 from ..model_card import Calibration, InputSpec, Licence, ModelCard, Windows
 from ..networks.build import build_segmentor
+from ..networks.segmentor import Segmentor
 from ..training.calibration import calibrate
 from .mapping import check_fit
 
@@ -60,28 +61,38 @@ def imagenet_input(multiple: int, pixels: int = FULL_SIZE, windows: Windows | No
     return InputSpec(mean=IMAGENET_MEAN, std=IMAGENET_STD, pixels=pixels, multiple=multiple, windows=windows)
 
 
-def write_bundle(imported: Imported, path: str | Path, where: str = "the file") -> Bundle:
-    """Check the tensors against the network, make golden frame and first calibration, write the bundle and verify it.
+def build_checked(imported: Imported, where: str = "the file") -> Segmentor:
+    """The network with the imported tensors, float32, in eval mode.
 
     Raises:
         CheckpointError: the tensors do not fit (all differences are listed), or are not finite.
         BundleError: the network spec is impossible.
-        ConfigError: there is no such label set.
     """
-    path = Path(path)
-    labels = load_labels(imported.label_set)
     with torch.device("meta"):
         expected = build_segmentor(imported.network).state_dict()
     check_fit(imported.state, expected, imported.unknown, where)
     _check_values(imported.state, where)
     segmentor = build_segmentor(imported.network)
+    state = {key: value.float() if value.is_floating_point() else value for key, value in imported.state.items()}
+    segmentor.load_state_dict(state)
+    return segmentor.eval()
+
+
+def write_bundle(imported: Imported, path: str | Path, where: str = "the file") -> Bundle:
+    """Check the tensors against the network, make golden frame and first calibration, write the bundle and verify it.
+
+    Raises:
+        CheckpointError: as `build_checked`, or another number of classes than the label set has.
+        BundleError: the network spec is impossible.
+        ConfigError: there is no such label set.
+    """
+    path = Path(path)
+    labels = load_labels(imported.label_set)
+    segmentor = build_checked(imported, where)
     if segmentor.classes != len(labels):
         raise CheckpointError(
             f"{where} has {segmentor.classes} classes, label set {labels.name} has {len(labels)}; name the right one"
         )
-    state = {key: value.float() if value.is_floating_point() else value for key, value in imported.state.items()}
-    segmentor.load_state_dict(state)
-    segmentor.eval()
 
     def predict(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         graph = DeployGraph(segmentor, imported.input, *image.shape[:2]).eval()

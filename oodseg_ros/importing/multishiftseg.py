@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from torch import Tensor
+
 from ..errors import CheckpointError
 from ..model_card import Licence
 from .checkpoint import read_checkpoint, state_dict_of, without_prefix
@@ -26,7 +28,11 @@ def read(files: Sequence[Path]) -> Imported:
         CheckpointError: the file cannot be read safely, or is no DeepLabV3+ on WiderResNet38.
     """
     (path,) = files
-    state = state_dict_of(read_checkpoint(path), ("state_dict", "model", "model_state"), path)
+    return interpret(state_dict_of(read_checkpoint(path), ("state_dict", "model", "model_state"), path), path)
+
+
+def interpret(state: dict[str, Tensor], path: Path) -> Imported:
+    """The tensors of such a file in this project's terms; `path` is named in errors."""
     state = without_prefix(state, "module.")
     ignored = tuple(key for key in state if IGNORED.fullmatch(key))
     mapped, unknown = renamed({key: value for key, value in state.items() if key not in ignored}, RULES)

@@ -69,7 +69,12 @@ def read(files: Sequence[Path]) -> Imported:
         CheckpointError: the file cannot be read safely, or is neither form of SegFormer.
     """
     (path,) = files
-    state = without_prefix(state_dict_of(read_checkpoint(path), ("state_dict",), path), "module.")
+    return interpret(state_dict_of(read_checkpoint(path), ("state_dict",), path), path)
+
+
+def interpret(state: dict[str, Tensor], path: Path) -> Imported:
+    """The tensors of such a file in this project's terms; `path` is named in errors."""
+    state = without_prefix(state, "module.")
     original = any(key.startswith("decode_head.linear_fuse.") for key in state)
     ignored = tuple(key for key in state if original and UNUSED.fullmatch(key))
     state = {key: value for key, value in state.items() if key not in ignored}

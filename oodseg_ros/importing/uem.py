@@ -59,7 +59,11 @@ def read(files: Sequence[Path]) -> Imported:
         CheckpointError: the file cannot be read safely, or is no UEM checkpoint on DINOv2 with the FPN.
     """
     (path,) = files
-    state = state_dict_of(read_checkpoint(path, [EASY_DICT]), ("state_dict",), path)
+    return interpret(state_dict_of(read_checkpoint(path, [EASY_DICT]), ("state_dict",), path), path)
+
+
+def interpret(state: dict[str, Tensor], path: Path) -> Imported:
+    """The tensors of such a file in this project's terms; `path` is named in errors."""
     state = {re.sub(r"^segmentor\.", "", key): value for key, value in state.items()}
     if "backbone.dinov2.pos_embed" not in state or "backbone.learnable_layers.lateral_convs.0.weight" not in state:
         raise CheckpointError(
