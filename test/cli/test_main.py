@@ -1,0 +1,84 @@
+"""The command line as a person meets it: real processes for the start, the app itself for the rest."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from oodseg_ros.cli import main as cli
+from oodseg_ros.errors import UserError
+
+
+def call(*arguments: str) -> subprocess.CompletedProcess:
+    code = "from oodseg_ros.cli.main import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_help_lists_every_command_and_imports_no_network():
+    code = (
+        "import sys; from oodseg_ros.cli.main import main\n"
+        "try: main()\n"
+        "finally: print('HEAVY', [m for m in ('torch', 'transformers', 'cv2', 'rclpy') if m in sys.modules])"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, timeout=120, check=True
+    )
+    for name in cli.COMMANDS:
+        assert name in shown.stdout
+    assert "HEAVY []" in shown.stdout
+
+
+def test_user_errors_are_one_line_without_traceback(tmp_path):
+    result = call("info", str(tmp_path / "none"))
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: no bundle at")
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_unknown_command_is_named():
+    result = call("nonsense")
+    assert result.returncode == 2
+    assert "No such command 'nonsense'" in result.stderr
+
+
+def test_version():
+    result = CliRunner().invoke(cli.build_app(["--version"]), ["--version"])
+    assert result.exit_code == 0
+    assert result.output.startswith("oodseg_ros ")
+
+
+def test_only_the_asked_command_is_imported(monkeypatch):
+    imported = []
+    monkeypatch.setattr(cli, "import_module", lambda name, package: imported.append(name) or pytest.fail)
+    monkeypatch.setattr(cli, "COMMANDS", {"run": "run", "info": "info"})
+    monkeypatch.setattr(pytest.fail, "command", lambda: None, raising=False)
+    cli.build_app(["info", "run"])
+    assert imported == [".info"]
+
+
+def test_a_missing_package_makes_one_command_unavailable(monkeypatch):
+    def missing(name: str, package: str):
+        raise ModuleNotFoundError("No module named 'lightning'", name="lightning")
+
+    monkeypatch.setattr(cli, "import_module", missing)
+    app = cli.build_app(["train"])
+    with pytest.raises(UserError, match=r"`oodseg train` needs the Python package 'lightning'"):
+        CliRunner().invoke(app, ["train", "recipe.yaml", "--out", "x"], catch_exceptions=False)
+    everything = CliRunner().invoke(cli.build_app([]), ["--help"])
+    assert everything.exit_code == 0
+    assert "lightning" in everything.output
+
+
+def test_text_with_brackets_is_printed_as_it_is(monkeypatch, capsys):
+    def fail(_):
+        raise UserError("an image [/h, w, 3] is needed [red]")
+
+    monkeypatch.setattr(cli, "build_app", fail)
+    with pytest.raises(SystemExit) as exit_code:
+        cli.main()
+    assert exit_code.value.code == 2
+    assert capsys.readouterr().err == "error: an image [/h, w, 3] is needed [red]\n"

@@ -1,0 +1,86 @@
+"""`oodseg run` end to end, from the arguments to the files."""
+
+import csv
+import math
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from oodseg_ros.cli.main import build_app
+from oodseg_ros.cli.show_run import run_and_show
+from oodseg_ros.datasets.image_files import write_image
+from oodseg_ros.errors import UserError
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(3):
+        write_image(folder / f"{number}.png", np.random.default_rng(number).integers(0, 256, (64, 128, 3), np.uint8))
+    return folder
+
+
+def invoke(*arguments: str):
+    return CliRunner().invoke(build_app(["run"]), ["run", *arguments], catch_exceptions=False)
+
+
+def test_images_to_overlays_and_table(tiny_bundle, images, tmp_path):
+    out = tmp_path / "out"
+    result = invoke(str(tiny_bundle), str(images), "--out", str(out), "--engine", "torch", "--limit", "2", "--png")
+    assert result.exit_code == 0
+    assert "2 frames of images" in result.output
+    assert "inference" in result.output
+    with (out / "alerts.csv").open(newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == 2
+    assert len(list((out / "overlays" / "images").glob("*.png"))) == 2
+    assert not (out / "scores").exists()
+
+
+def test_options_reach_the_run(tiny_bundle, images, tmp_path):
+    out = tmp_path / "out"
+    mask = np.zeros((64, 128), np.uint8)
+    mask[32:] = 255
+    write_image(tmp_path / "ego.png", mask)
+    arguments = [str(tiny_bundle), str(images), "--out", str(out), "--engine", "torch", "--threshold", "-1e9"]
+    arguments += ["--save-scores", "--ego-mask", str(tmp_path / "ego.png"), "--sequence"]
+    arguments += ["--camera-height", "1.5", "--camera-pitch", "20", "--fov", "90"]
+    assert invoke(*arguments).exit_code == 0
+    with (out / "alerts.csv").open(newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    assert [line["state"] for line in lines] == ["UNKNOWN", "OBSTACLE", "OBSTACLE"]
+    assert {line["min_range_m"] for line in lines} == {"0.00"}
+    with np.load(out / "scores" / "images" / "000000.npz") as saved:
+        assert np.isnan(saved["score"][32:]).all()
+        assert np.isfinite(saved["score"][:32]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"path": "none"}, "does not exist"),
+        ({"bundle": "none"}, "no bundle"),
+        ({"engine": "abacus"}, "unknown engine"),
+        ({"topics": ["/camera/image_raw"]}, "no bag"),
+        ({"threshold": math.nan}, "threshold"),
+        ({"mount": (-1.0, 0.0, 60.0)}, "height"),
+    ],
+)
+def test_mistakes_are_sentences(tiny_bundle, images, tmp_path, change, word):
+    values = {
+        "bundle": str(tiny_bundle),
+        "path": str(images),
+        "out": tmp_path / "out",
+        "engine": "torch",
+        "device": "cpu",
+        "threads": 0,
+        "limit": None,
+        "topics": None,
+        "threshold": None,
+        "min_area": 100,
+        "ego_mask": None,
+        "mount": None,
+    }
+    with pytest.raises(UserError, match=word):
+        run_and_show(**(values | change))
