@@ -153,6 +153,14 @@ def save_bundle(path: str | Path, card: ModelCard, state: dict[str, Any], golden
     return load_bundle(path)
 
 
+def rewrite_card(path: Path, card: ModelCard) -> Bundle:
+    """Replace the model card of the bundle at `path`, atomically; weights and golden frame stay; verified again."""
+    part = path / f".{MODEL_FILE}.part"
+    part.write_text(dump_card(card))
+    os.replace(part, path / MODEL_FILE)
+    return load_bundle(path)
+
+
 def dump_card(card: ModelCard) -> str:
     """`model.yaml` as text, keys in the order of `ModelCard`."""
     return yaml.safe_dump(

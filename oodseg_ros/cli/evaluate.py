@@ -28,6 +28,7 @@ def command(
     track: Annotated[str | None, typer.Option(help="Component rule: anomaly or obstacle; default: by dataset.")] = None,
     submission: Annotated[bool, typer.Option("--submission", help="Write score maps as HDF5 for SMIYC.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare the figures with scikit-learn's (memory!).")] = False,
+    record: Annotated[bool, typer.Option("--record", help="Write the figures into the bundle's model card.")] = False,
     keep_scores: Annotated[bool, typer.Option("--keep-scores", help="Leave the lossless score maps in OUT.")] = False,
 ) -> None:
     """Evaluate bundles on a dataset; start the same command again to resume, under torchrun to share the frames."""
@@ -45,6 +46,7 @@ def command(
         runner={"engine": engine, "device": device, "threads": threads},
         submission=submission,
         check=check,
+        record=record,
         limit=limit,
         workers=workers,
         track=track,

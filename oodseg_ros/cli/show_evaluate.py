@@ -11,9 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from ..datasets.registry import open_dataset
+from ..errors import ConfigError
 from ..evaluation.compare import table_columns, table_rows
 from ..evaluation.evaluate import EvaluationOptions
 from ..evaluation.evaluate_many import evaluate_many
+from ..evaluation.record import record_metrics
 from ..evaluation.shards import this_shard
 
 
@@ -29,6 +31,7 @@ def evaluate_and_show(
     runner: dict[str, Any],
     submission: bool,
     check: bool,
+    record: bool,
     **options: Any,
 ) -> None:
     """Evaluate every bundle with every score and print the comparison."""
@@ -72,4 +75,8 @@ def evaluate_and_show(
         if run.get("check"):
             difference, pixels = run["check"]["largest_difference"], run["check"]["pixels"]
             console.print(f"scikit-learn on {pixels:,} of the pixels: largest difference {difference:.1e}")
+    if record:
+        if len(runs) > 1:
+            raise ConfigError("--record is for one bundle with its own score; leave out --also and --score")
+        console.print(f"figures recorded in the card of {record_metrics(bundles[0], opened.name, runs[0]).path}")
     console.print(f"metrics.json, frames.csv and report.html are in {escape(str(out))}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..bundle import MODEL_FILE, Bundle, dump_card, load_bundle
+from ..bundle import Bundle, rewrite_card
 from ..datasets.dataset import Dataset
 from ..errors import ConfigError, DatasetError
 from ..inference.runner import Runner
 from ..model_card import Calibration
-from ..training.calibration import calibrate as fit_calibration
 from ..training.frames import OUTLIER
 from .ahead import ahead
 from .calibration_losses import TARGETS, frame_loss, object_loss, pixel_loss, stack, threshold_grid
+from .fit_calibration import fit_calibration
 from .frame_pass import plan, run_frames
 from .pixel_metrics import PixelMetrics
 from .risk_control import Choice, choose_threshold, least_frames
@@ -146,11 +145,7 @@ def write_calibration(bundle: Bundle, calibration: Calibration, out: Path | None
             raise ConfigError(f"{out} exists; give another --out")
         shutil.copytree(bundle.path, out)
         path = out
-    card = bundle.card.model_copy(update={"calibration": calibration})
-    part = path / f".{MODEL_FILE}.part"
-    part.write_text(dump_card(card))
-    os.replace(part, path / MODEL_FILE)
-    return load_bundle(path)
+    return rewrite_card(path, bundle.card.model_copy(update={"calibration": calibration}))
 
 
 def _loss(target: Target, store: ScoreStore, name: str, grid: np.ndarray) -> np.ndarray | None:

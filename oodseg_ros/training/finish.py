@@ -9,11 +9,11 @@ import torch
 
 from ..bundle import Bundle, save_bundle
 from ..datasets.scenes import scene
+from ..evaluation.fit_calibration import fit_calibration
 from ..inference.graph import DeployGraph
 from ..labels import LabelSet
 from ..model_card import ModelCard
 from ..networks.segmentor import Segmentor
-from .calibration import calibrate
 from .frames import load_frames
 from .recipe import Recipe
 from .samples import Samples
@@ -55,7 +55,7 @@ def write_bundle(
         (image.permute(1, 2, 0).contiguous().numpy(), target.numpy())
         for image, target in map(samples.__getitem__, range(spec.frames))
     )
-    calibration = calibrate(
+    calibration = fit_calibration(
         lambda image: predict(image)[1],
         pairs,
         spec.false_positive_rate,

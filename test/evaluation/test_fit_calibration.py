@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from oodseg_ros.training.calibration import calibrate
+from oodseg_ros.evaluation.fit_calibration import fit_calibration
 
 
 def frames(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -22,7 +22,7 @@ def frames(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def test_threshold_and_table() -> None:
     pairs = frames(10)
-    calibration = calibrate(lambda image: image, pairs, 0.01, "a test")
+    calibration = fit_calibration(lambda image: image, pairs, 0.01, "a test")
     inlier = np.concatenate([score[target == 0] for score, target in pairs])
     assert (inlier > calibration.threshold).mean() == pytest.approx(0.01, abs=0.002)
     low, middle, high = calibration.calibrate(np.array([-1.0, 2.0, 5.0]))
@@ -34,5 +34,5 @@ def test_threshold_and_table() -> None:
 
 def test_a_set_without_unknowns_still_gives_a_threshold() -> None:
     pairs = [(score, np.where(target == 254, 255, target)) for score, target in frames(3)]
-    calibration = calibrate(lambda image: image, pairs, 0.05, "a test")
+    calibration = fit_calibration(lambda image: image, pairs, 0.05, "a test")
     assert calibration.threshold == pytest.approx(1.645, abs=0.1)

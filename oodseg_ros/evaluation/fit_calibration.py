@@ -1,4 +1,4 @@
-"""First calibration of a fresh bundle, on held-out frames: threshold, score → [0, 1] table, inlier histogram."""
+"""Fit a calibration on frames with known truth: threshold, score → [0, 1] table, inlier histogram."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from ..model_card import Calibration, Histogram
-from .frames import OUTLIER
 
+OUTLIER = 254
 PER_FRAME = 20000
 TABLE_POINTS = 64
 HISTOGRAM_BINS = 64
 
 
-def calibrate(
+def fit_calibration(
     score: Callable[[np.ndarray], np.ndarray],
     frames: Iterable[tuple[np.ndarray, np.ndarray]],
     false_positive_rate: float,

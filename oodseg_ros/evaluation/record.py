@@ -1,0 +1,43 @@
+"""Write measured figures into a bundle's card, each with the command that made it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ..bundle import Bundle, load_bundle, rewrite_card
+from ..model_card import Metric
+
+RECORDED = {
+    "pixel": ("AP", "AUROC", "FPR95", "best_F1"),
+    "component_deployed": ("sIoU", "PPV", "F1"),
+    "semantic": ("mIoU", "pixel_accuracy"),
+}
+"""Sections of `metrics.json` and their entries that belong into a card."""
+
+
+def record_metrics(bundle: str | Path, data: str, metrics: dict[str, Any]) -> Bundle:
+    """Put the headline figures of one evaluation into `model.yaml`; older figures on the same data are replaced.
+
+    Args:
+        bundle: path or name of the bundle that was evaluated with its own score.
+        data: name of the dataset.
+        metrics: content of `metrics.json`.
+    """
+    loaded = load_bundle(bundle)
+    command = _portable(metrics["provenance"]["command"])
+    new = [
+        Metric(name=name, value=round(float(metrics[section][name]), 5), data=data, command=command)
+        for section, names in RECORDED.items()
+        for name in names
+        if name in metrics.get(section, {}) and metrics[section][name] == metrics[section][name]
+    ]
+    kept = [metric for metric in loaded.card.metrics if metric.data != data]
+    return rewrite_card(loaded.path, loaded.card.model_copy(update={"metrics": kept + new}))
+
+
+def _portable(command: str) -> str:
+    """The command with the data folder of this machine written as `$OODSEG_DATA`, where that is set."""
+    root = os.environ.get("OODSEG_DATA")
+    return command.replace(root.rstrip("/"), "$OODSEG_DATA") if root else command

@@ -1,0 +1,28 @@
+"""Recording figures in a bundle's card."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from oodseg_ros.bundle import load_bundle
+from oodseg_ros.evaluation.record import record_metrics
+
+
+def metrics(value: float, command: str) -> dict:
+    return {"pixel": {"AP": value, "FPR95": float("nan")}, "provenance": {"command": command}}
+
+
+def test_figures_stand_beside_their_command(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
+    monkeypatch.setenv("OODSEG_DATA", "/some/where/")
+    record_metrics(copy, "one", metrics(0.5, "oodseg evaluate b d --root /some/where/set"))
+    record_metrics(copy, "two", metrics(0.7, "two"))
+    bundle = record_metrics(copy, "one", metrics(0.6, "oodseg evaluate b d --root /some/where/set"))
+    found = {(metric.data, metric.name): metric for metric in bundle.card.metrics}
+    assert set(found) == {("one", "AP"), ("two", "AP")}
+    assert found["one", "AP"].value == 0.6
+    assert found["one", "AP"].command.endswith("--root $OODSEG_DATA/set")
+    assert bundle.id == load_bundle(tiny_bundle).id
