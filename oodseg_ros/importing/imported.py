@@ -14,12 +14,12 @@ from torch import Tensor
 from ..bundle import Bundle, save_bundle
 from ..datasets.scenes import scene
 from ..errors import CheckpointError
+from ..evaluation.fit_calibration import fit_calibration
 from ..inference.graph import DeployGraph
 from ..labels import load_labels
 from ..model_card import Calibration, InputSpec, Licence, ModelCard, Windows
 from ..networks.build import build_segmentor
 from ..networks.segmentor import Segmentor
-from ..training.calibration import calibrate
 from .mapping import check_fit
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -124,12 +124,12 @@ def _first_calibration(score: Any) -> Calibration:
             target = np.select([frame.anomaly == 1, frame.anomaly == 255], [254, 255], 0).astype(np.uint8)
             yield frame.image, target
 
-    return calibrate(
+    return fit_calibration(
         score,
         pairs(),
         FALSE_POSITIVE_RATE,
         f"{CALIBRATION_SCENES} procedural scenes, {FALSE_POSITIVE_RATE:.0%} of the known pixels above the threshold; "
-        "calibrate on your own frames before relying on it",
+        "run oodseg calibrate on your own frames before relying on it",
     )
 
 
