@@ -113,7 +113,13 @@ def _load(folder: Path, loader: str) -> nn.Module:
 
     try:
         model, report = getattr(transformers, loader).from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False, output_loading_info=True, dtype=torch.float32
+            str(folder),
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            # Only so that all differences can be listed at once; any of them is refused below.
+            ignore_mismatched_sizes=True,
+            dtype=torch.float32,
         )
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise CheckpointError(f"{folder} cannot be loaded as a semantic segmentation model: {error}") from error

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import released_segformer as released
+import torch
+from released_tensors import random_state
+
+from oodseg_ros.bundle import load_bundle
+from oodseg_ros.cli import main as command_line
+from oodseg_ros.errors import CheckpointError, ConfigError
+from oodseg_ros.importing.kinds import import_bundle, read_imported
+from oodseg_ros.inference.runner import Runner
+
+WIDTHS, DEPTHS = (8, 16, 20, 24), (1, 1, 1, 1)
+
+
+@pytest.fixture
+def segformer(tmp_path, monkeypatch):
+    monkeypatch.setattr("oodseg_ros.importing.imported.CALIBRATION_SIZE", (96, 192))
+    file = tmp_path / "segformer.pth"
+    torch.save({"state_dict": random_state(released.segformer_layout("mmseg", WIDTHS, DEPTHS, channels=12))}, file)
+    return file
+
+
+def test_the_command_writes_a_bundle_that_runs(segformer, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "segformer_tiny"
+    monkeypatch.setattr(sys, "argv", ["oodseg", "import", "segformer-mmseg", str(segformer), "--out", str(out)])
+    with pytest.raises(SystemExit) as done:
+        command_line.main()
+    assert done.value.code in (0, None)
+    printed = capsys.readouterr().out
+    assert "tensors mapped" in printed
+    assert "oodseg calibrate" in " ".join(printed.split())
+    bundle = load_bundle(out)
+    assert bundle.card.licence.weights.startswith("Apache-2.0")
+    runner = Runner.load(bundle, engine="torch")
+    assert runner.golden_error <= 1e-4
+    prediction = runner([np.zeros((96, 128, 3), np.uint8)])[0]
+    assert np.isfinite(prediction.score).all()
+
+
+def test_another_score_can_be_chosen(segformer, tmp_path):
+    bundle, _ = import_bundle("segformer-mmseg", [segformer], tmp_path / "entropy", score="entropy")
+    assert bundle.card.network["score"] == "entropy"
+    score = bundle.golden()["score"]
+    assert score.min() >= 0
+    assert score.max() <= np.log(19)
+    with pytest.raises(ConfigError, match="needs no head and must be one of"):
+        import_bundle("segformer-mmseg", [segformer], tmp_path / "x", score="likelihood_ratio")
+
+
+def test_a_label_set_of_another_size_is_refused(segformer, tmp_path):
+    with pytest.raises(CheckpointError, match="has 19 classes, label set driving11 has 11"):
+        import_bundle("segformer-mmseg", [segformer], tmp_path / "x", labels="driving11")
+    assert not (tmp_path / "x" / "model.yaml").exists()
+
+
+def test_wrong_kinds_and_counts_are_refused(segformer):
+    with pytest.raises(ConfigError, match=r"unknown kind 'onnx'; this version imports uem"):
+        read_imported("onnx", [segformer])
+    with pytest.raises(ConfigError, match="takes one file or folder, got 2"):
+        read_imported("rpl", [segformer, segformer])
+    with pytest.raises(CheckpointError, match=r"no complete RPL|no residual block"):
+        read_imported("rpl", [segformer])
