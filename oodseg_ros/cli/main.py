@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "train",
     "evaluate": "evaluate",
     "calibrate": "calibrate",
+    "replay": "replay",
     "info": "info",
     "import": "import_",
     "check-dataset": "check_dataset",

@@ -1,7 +1,7 @@
 """A threshold with a finite-sample guarantee on a risk, from losses of exchangeable frames.
 
 Two guarantees, both for any distribution of scores and any number n of frames, as long as a new frame comes from the
-same distribution as the calibration frames (that is the assumption to doubt: another camera, town or weather breaks it):
+same distribution as the calibration frames (the assumption to doubt: another camera, town or weather breaks it):
 
 - in expectation, by conformal risk control (Angelopoulos et al., arXiv 2208.02814): the expected loss of the next
   frame is at most α; needs n ≥ 1/α - 1 frames;

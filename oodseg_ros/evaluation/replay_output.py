@@ -1,0 +1,111 @@
+"""A new bag with a replay's outputs beside its inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys.stores.ros2_humble import (
+    builtin_interfaces__msg__Time as Time,
+)
+from rosbags.typesys.stores.ros2_humble import (
+    diagnostic_msgs__msg__DiagnosticArray as DiagnosticArray,
+)
+from rosbags.typesys.stores.ros2_humble import (
+    diagnostic_msgs__msg__DiagnosticStatus as DiagnosticStatus,
+)
+from rosbags.typesys.stores.ros2_humble import (
+    diagnostic_msgs__msg__KeyValue as KeyValue,
+)
+from rosbags.typesys.stores.ros2_humble import (
+    sensor_msgs__msg__Image as Image,
+)
+from rosbags.typesys.stores.ros2_humble import (
+    std_msgs__msg__Header as Header,
+)
+
+from ..errors import ConfigError
+from ..frame import AlertState, Frame
+from ..obstacles.camera_pipeline import Judgement
+from .replay_bag import RawMessage, ReplayBag
+
+LEVELS = {AlertState.CLEAR: 0, AlertState.OBSTACLE: 1, AlertState.UNKNOWN: 2}
+
+
+class OutputBag:
+    """Context manager; writes version 8 with sqlite3, which Humble to Kilted can play.
+
+    Every message of the input is copied as it is; for a judged frame `<camera>/anomaly/score` (32FC1),
+    `<camera>/anomaly/mask` (mono8) and `alert` follow with the log time of the image.
+
+    Raises:
+        ConfigError: the folder exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if path.exists():
+            raise ConfigError(f"{path} exists; give another --out, or remove it")
+        self._writer = Writer(path, version=8, storage_plugin=StoragePlugin.SQLITE3)
+        self._store = get_typestore(Stores.ROS2_HUMBLE)
+        self._connections: dict[str, object] = {}
+        self.left_out: set[str] = set()
+
+    def __enter__(self) -> OutputBag:
+        self._writer.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+    def copy(self, bag: ReplayBag) -> None:
+        """All messages of the input; topics of types that neither the bag nor `rosbags` defines are `left_out`."""
+        for raw in bag.messages():
+            connection = self._connections.get(raw.topic) or self._connect(raw, bag)
+            if connection is not None:
+                self._writer.write(connection, raw.log_ns, raw.data)
+
+    def write(self, raw: RawMessage, frame: Frame, judgement: Judgement) -> None:
+        """What the node would publish for this frame."""
+        header = Header(Time(*divmod(frame.stamp_ns, 10**9)), frame.frame_id)
+        score, mask = judgement.prediction.score, judgement.mask
+        self._image(f"/{frame.camera}/anomaly/score", raw.log_ns, header, "32FC1", score)
+        self._image(f"/{frame.camera}/anomaly/mask", raw.log_ns, header, "mono8", mask)
+        alert = judgement.alert
+        values = [KeyValue("camera", frame.camera), KeyValue("reason", alert.reason)]
+        values += [
+            KeyValue(f"obstacle{i}", f"box {' '.join(map(str, obstacle.box))} score {obstacle.score:.4f}")
+            for i, obstacle in enumerate(alert.obstacles)
+        ]
+        status = DiagnosticStatus(LEVELS[alert.state], f"alert: {frame.camera}", alert.state.value, "replay", values)
+        array = DiagnosticArray(header, [status])
+        self._write("/alert", "diagnostic_msgs/msg/DiagnosticArray", raw.log_ns, array)
+
+    def _image(self, topic: str, log_ns: int, header: Header, encoding: str, array: np.ndarray) -> None:
+        height, width = array.shape
+        data = np.ascontiguousarray(array).view(np.uint8).ravel()
+        message = Image(header, height, width, encoding, 0, width * array.itemsize, data)
+        self._write(topic, "sensor_msgs/msg/Image", log_ns, message)
+
+    def _write(self, topic: str, kind: str, log_ns: int, message: object) -> None:
+        if topic not in self._connections:
+            self._connections[topic] = self._writer.add_connection(topic, kind, typestore=self._store)
+        self._writer.write(self._connections[topic], log_ns, self._store.serialize_cdr(message, kind))
+
+    def _connect(self, raw: RawMessage, bag: ReplayBag) -> object | None:
+        if raw.topic in self.left_out:
+            return None
+        if raw.topic in bag.definitions:
+            definition, digest = bag.definitions[raw.topic]
+            connection = self._writer.add_connection(raw.topic, raw.kind, msgdef=definition, rihs01=digest)
+        elif raw.kind in self._store.types:
+            connection = self._writer.add_connection(raw.topic, raw.kind, typestore=self._store)
+        else:
+            self.left_out.add(raw.topic)
+            return None
+        self._connections[raw.topic] = connection
+        return connection

@@ -1,0 +1,155 @@
+"""The report of a replayed drive: what was alerted when, what drifted, and the frames worth looking at."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from ..frame import AlertState, Frame
+from ..labels import LabelSet
+from ..obstacles.camera_pipeline import Judgement
+from ..overlay import draw_overlay
+from . import html
+from .replay import Drive
+from .replay_bag import RawMessage
+from .report import percent
+from .report_plots import STYLE
+
+SHOWN = 12
+COLORS = {"CLEAR": "#3a9d5d", "OBSTACLE": "#e0861a", "UNKNOWN": "#8c2f4a"}
+
+
+class Keepsake:
+    """Keeps the overlays of the frames worth looking at, at most `SHOWN` of them, while a drive goes by.
+
+    Worth looking at, in this order: an alert begins; cannot tell; the highest score.
+    """
+
+    def __init__(self, labels: LabelSet) -> None:
+        self._labels = labels
+        self._heap: list[tuple[tuple[int, float], int, str, str]] = []
+        self._count = 0
+        self._states: dict[str, AlertState] = {}
+
+    def watch(self, raw: RawMessage, frame: Frame, judgement: Judgement) -> None:
+        """To be given to `replay`."""
+        alert, last = judgement.alert, self._states.get(frame.camera)
+        self._states[frame.camera] = alert.state
+        self._count += 1
+        begins = alert.state is AlertState.OBSTACLE and last is not AlertState.OBSTACLE
+        score = max((obstacle.score for obstacle in judgement.obstacles), default=0.0)
+        kind = 2 if begins else int(alert.state is AlertState.UNKNOWN and last is not AlertState.UNKNOWN)
+        # Of equal ones the earlier: the number makes the choice the same in every run.
+        key = ((kind, score), -self._count)
+        if len(self._heap) >= SHOWN and key <= self._heap[0][:2]:
+            return
+        what = ("highest score", "cannot tell", "alert begins")[kind]
+        caption = f"{what}: {frame.camera}, {frame.stamp_ns / 1e9:.3f} s, score {score:.2f}"
+        picture = html.image_uri(draw_overlay(frame.image, judgement, self._labels), quality=80, max_width=960)
+        heapq.heappush(self._heap, (*key, caption, picture))
+        if len(self._heap) > SHOWN:
+            heapq.heappop(self._heap)
+
+    def figures(self) -> list[html.Html]:
+        """In order of time."""
+        return [html.figure(picture, caption) for _, _, caption, picture in sorted(self._heap, key=lambda e: -e[1])]
+
+
+def write_replay_report(path: Path, name: str, drive: Drive, metrics: dict[str, Any], kept: Keepsake) -> None:
+    """Write the page for the bag `name`."""
+    parts = [_headline(metrics)]
+    if drive.damage:
+        parts.append(html.Html(f'<p class="note">Damaged bag: {html.text(drive.damage)}</p>'))
+    if metrics["skipped"]:
+        parts.append(
+            html.details(
+                f"{sum(metrics['skipped'].values())} frames were skipped", html.pairs(metrics["skipped"].items())
+            )
+        )
+    if drive.rows:
+        figures = [
+            html.figure(_plot(drive, _states), "Alert state"),
+            html.figure(_plot(drive, _scores), "Highest calibrated score of an obstacle"),
+            html.figure(
+                _plot(drive, _drift), "Drift of the scores in bits: 0 = as in calibration, 1 = nothing in common"
+            ),
+        ]
+        parts.append(html.section("Over time", html.gallery(figures, 380)))
+    if "pixel" in metrics:
+        parts.append(_truth_section(metrics))
+    parts.append(html.section("Frames worth looking at", html.gallery(kept.figures(), 380)))
+    alerts = metrics["alerts"]
+    shares = [(name, percent(share) + " %") for name, share in alerts["share_of_frames"].items()]
+    reasons = [(f"reason {name}", count) for name, count in alerts["reasons"].items()]
+    ages = [(f"age of evidence {name}", f"{value:.3f} s") for name, value in metrics["evidence_age_s"].items()]
+    times = [(f"network {name}", f"{value:.1f} ms") for name, value in metrics["latency_ms"].items()]
+    parts.append(html.section("Figures", html.pairs([*shares, *reasons, *ages, *times])))
+    parts.append(html.section("Provenance", html.pairs(metrics["provenance"].items())))
+    title = f"{metrics['bundle']} on {name}"
+    path.write_text(html.page(title, parts, f"{metrics['frames']} frames, {metrics['duration_s']:.1f} s of driving"))
+
+
+def _headline(metrics: dict[str, Any]) -> html.Html:
+    alerts = metrics["alerts"]
+    items = [
+        ("alerts", alerts["onsets"], "times an alert began"),
+        ("per hour", _number(alerts["per_hour"]), "of the drive"),
+        ("per kilometre", _number(alerts["per_kilometre"]), "from odometry"),
+        ("cannot tell", percent(alerts["share_of_frames"]["UNKNOWN"]) + " %", "of frames"),
+        ("age of evidence", f"{metrics['evidence_age_s']['p95']:.3f} s", "95 %"),
+    ]
+    if "pixel" in metrics:
+        items += [(key, percent(metrics["pixel"][key]), "%, pooled pixels") for key in ("AP", "FPR95")]
+    return html.cards(items)
+
+
+def _truth_section(metrics: dict[str, Any]) -> html.Html:
+    pixel = metrics["pixel"]
+    rows = [["AP", percent(pixel["AP"])], ["AUROC", percent(pixel["AUROC"])], ["FPR95", percent(pixel["FPR95"])]]
+    for key, what in (("component", "best pixel F1"), ("component_deployed", "the bundle's threshold")):
+        if key in metrics:
+            rows += [[f"{name} at {what}", percent(metrics[key][name])] for name in ("sIoU", "PPV", "F1")]
+    return html.section(
+        "Against ground truth", html.table(["", "%"], rows), note=f"{pixel['frames']} frames with masks"
+    )
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3g}"
+
+
+def _plot(drive: Drive, draw: Any) -> str:
+    with rc_context(STYLE):
+        figure = Figure(figsize=(6, 2.6))
+        axes = figure.subplots()
+        for camera in sorted({row["camera"] for row in drive.rows}):
+            rows = [row for row in drive.rows if row["camera"] == camera]
+            seconds = np.asarray([(row["log_ns"] - drive.start_ns) / 1e9 for row in rows])
+            draw(axes, camera, seconds, rows)
+        axes.set_xlabel("seconds")
+        return html.plot_uri(figure)
+
+
+def _states(axes: Any, camera: str, seconds: np.ndarray, rows: list[dict[str, Any]]) -> None:
+    colors = [COLORS[row["state"]] for row in rows]
+    axes.scatter(seconds, [camera] * len(rows), c=colors, marker="s", s=22)
+    for place, (state, color) in enumerate(COLORS.items()):
+        axes.text(0.02 + 0.2 * place, 1.03, state, color=color, transform=axes.transAxes, fontsize=8)
+
+
+def _scores(axes: Any, camera: str, seconds: np.ndarray, rows: list[dict[str, Any]]) -> None:
+    axes.plot(seconds, [row["score"] for row in rows], lw=1, marker=".", ms=3, label=camera)
+    axes.set_ylim(-0.02, 1.02)
+    axes.legend(fontsize=8)
+
+
+def _drift(axes: Any, camera: str, seconds: np.ndarray, rows: list[dict[str, Any]]) -> None:
+    axes.plot(seconds, [row["drift"] for row in rows], lw=1, label=camera)
+    axes.set_ylim(0, 1)
+    axes.legend(fontsize=8)

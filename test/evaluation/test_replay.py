@@ -1,0 +1,217 @@
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+from mcap.writer import Writer as McapWriter
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from oodseg_ros.errors import BagError, ConfigError, DatasetError
+from oodseg_ros.evaluation.drift import ScoreDrift, jensen_shannon
+from oodseg_ros.evaluation.pixel_metrics import PixelMetrics
+from oodseg_ros.evaluation.replay_bag import ReplayBag
+from oodseg_ros.evaluation.replay_run import ReplayOptions, replay_bag, replay_bags
+from oodseg_ros.evaluation.replay_truth import truth_from_folder, truth_from_topic
+from oodseg_ros.evaluation.shards import Shard
+from oodseg_ros.model_card import Histogram
+from oodseg_ros.obstacles.settings import ObstacleSettings
+
+STORE = get_typestore(Stores.ROS2_HUMBLE)
+T = STORE.types
+FRAMES = 8
+START = 1_700_000_000 * 10**9
+STEP = 100_000_000
+DELAY = 30_000_000
+"""From a frame's header stamp to its log time."""
+
+
+def images():
+    for index in range(FRAMES):
+        rng = np.random.default_rng(index)
+        image = rng.integers(0, 120, (64, 128, 3), dtype=np.uint8)
+        mask = np.zeros((64, 128), np.uint8)
+        if index % 4:
+            x = 10 * index
+            image[20:44, x : x + 30] += 100
+            mask[20:44, x : x + 30] = 1
+        yield START + index * STEP, image, mask
+
+
+def header(stamp_ns: int):
+    return T["std_msgs/msg/Header"](T["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 10**9)), "camera")
+
+
+def write_bag(path, plugin=StoragePlugin.MCAP, compressed=False):
+    """Images of a camera, masks, odometry of one metre per frame, and one image that cannot be decoded."""
+    with Writer(path, version=9, storage_plugin=plugin) as writer:
+        kind = "sensor_msgs/msg/CompressedImage" if compressed else "sensor_msgs/msg/Image"
+        topic = "/front/image_raw/compressed" if compressed else "/front/image_raw"
+        camera = writer.add_connection(topic, kind, typestore=STORE)
+        masks = writer.add_connection("/front/truth", "sensor_msgs/msg/Image", typestore=STORE)
+        odometry = writer.add_connection("/odom", "nav_msgs/msg/Odometry", typestore=STORE)
+        for index, (stamp, image, mask) in enumerate(images()):
+            if compressed:
+                data = np.frombuffer(cv2.imencode(".png", image[..., ::-1])[1].tobytes(), np.uint8)
+                message = T[kind](header(stamp), "png", data)
+            else:
+                message = T[kind](header(stamp), 64, 128, "rgb8", 0, 384, image.ravel())
+            writer.write(camera, stamp + DELAY, STORE.serialize_cdr(message, kind))
+            truth = T["sensor_msgs/msg/Image"](header(stamp), 64, 128, "mono8", 0, 128, mask.ravel())
+            writer.write(masks, stamp + 2 * DELAY, STORE.serialize_cdr(truth, "sensor_msgs/msg/Image"))
+            writer.write(odometry, stamp, STORE.serialize_cdr(_odometry(stamp, float(index)), "nav_msgs/msg/Odometry"))
+        broken = T["sensor_msgs/msg/Image"](header(stamp + STEP), 64, 128, "secret", 0, 384, np.zeros(9, np.uint8))
+        if not compressed:
+            writer.write(camera, stamp + STEP + DELAY, STORE.serialize_cdr(broken, kind))
+    return path
+
+
+def _odometry(stamp: int, x: float):
+    zeros = np.zeros(36)
+    point, turn = T["geometry_msgs/msg/Point"](x, 0.0, 0.0), T["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0)
+    pose = T["geometry_msgs/msg/PoseWithCovariance"](T["geometry_msgs/msg/Pose"](point, turn), zeros)
+    still = T["geometry_msgs/msg/Vector3"](0.0, 0.0, 0.0)
+    twist = T["geometry_msgs/msg/TwistWithCovariance"](T["geometry_msgs/msg/Twist"](still, still), zeros)
+    return T["nav_msgs/msg/Odometry"](header(stamp), "base_link", pose, twist)
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory):
+    return write_bag(tmp_path_factory.mktemp("bags") / "drive")
+
+
+SETTINGS = ObstacleSettings(min_area=20, trigger_hits=1, trigger_window=1, release_frames=1)
+
+
+def test_same_bag_same_alerts_byte_for_byte(runner, bag, tmp_path):
+    first = replay_bag(runner, bag, tmp_path / "a", ReplayOptions(settings=SETTINGS))
+    second = replay_bag(runner, bag, tmp_path / "b", ReplayOptions(settings=SETTINGS))
+    table = (tmp_path / "a" / "alerts.csv").read_bytes()
+    assert table == (tmp_path / "b" / "alerts.csv").read_bytes()
+    assert table.count(b"\n") == FRAMES + 2
+    for key in ("alerts", "frames", "evidence_age_s", "kilometres", "drift", "skipped"):
+        assert first[key] == second[key]
+
+
+def test_figures_of_a_drive(runner, bag, tmp_path):
+    found = replay_bag(runner, bag, tmp_path, ReplayOptions(settings=SETTINGS))
+    assert found["frames"] == FRAMES + 1
+    assert found["duration_s"] == pytest.approx(FRAMES * 0.1)
+    assert found["kilometres"] == pytest.approx((FRAMES - 1) / 1000)
+    assert found["evidence_age_s"]["p50"] == pytest.approx(DELAY / 1e9)
+    assert list(found["skipped"].values()) == [1]
+    assert found["alerts"]["reasons"]["bad_image"] == 1
+    assert found["alerts"]["per_hour"] == pytest.approx(found["alerts"]["onsets"] / (FRAMES * 0.1) * 3600)
+    assert sum(found["alerts"]["share_of_frames"].values()) == pytest.approx(1)
+    page = (tmp_path / "report.html").read_text()
+    assert "Frames worth looking at" in page
+    assert json.loads((tmp_path / "metrics.json").read_text())["bundle"] == runner.bundle.id
+
+
+@pytest.mark.parametrize("source", ["topic", "folder"])
+def test_against_ground_truth(runner, bag, tmp_path, source):
+    if source == "topic":
+        options = ReplayOptions(truth_topic="/front/truth", settings=SETTINGS)
+    else:
+        (tmp_path / "masks").mkdir()
+        for stamp, _, mask in images():
+            cv2.imwrite(str(tmp_path / "masks" / f"front_{stamp + 400_000}.png"), mask)
+        options = ReplayOptions(truth=tmp_path / "masks", settings=SETTINGS)
+    found = replay_bag(runner, bag, tmp_path / "out", options)
+    expected = PixelMetrics()
+    for _, image, mask in images():
+        expected.update(runner([image])[0].score, mask)
+    for key, value in expected.compute().items():
+        assert found["pixel"][key] == pytest.approx(value), key
+    assert set(found["component"]) >= {"sIoU", "PPV", "F1"}
+
+
+def test_output_bag_holds_inputs_and_outputs(runner, bag, tmp_path):
+    replay_bag(runner, bag, tmp_path, ReplayOptions(write_bag=True, settings=SETTINGS))
+    before, after = ReplayBag(bag), ReplayBag(tmp_path / "bag")
+    inputs = [(m.topic, m.log_ns, m.data) for m in before.messages()]
+    assert inputs == [(m.topic, m.log_ns, m.data) for m in after.messages(set(before.topics))]
+    scores = [after.parse(message) for message in after.messages({"/front/anomaly/score"})]
+    assert len(scores) == FRAMES
+    for message, (stamp, image, _) in zip(scores, images(), strict=True):
+        assert message.header.stamp.sec * 10**9 + message.header.stamp.nanosec == stamp
+        score = message.data.view(np.float32).reshape(64, 128)
+        assert np.array_equal(score, runner([image])[0].score)
+    alerts = [after.parse(message) for message in after.messages({"/alert"})]
+    assert {alert.status[0].message for alert in alerts} <= {"CLEAR", "OBSTACLE", "UNKNOWN"}
+    with pytest.raises(ConfigError, match="exists"):
+        replay_bag(runner, bag, tmp_path, ReplayOptions(write_bag=True))
+
+
+def test_compressed_sqlite_gives_the_same_scores(runner, bag, tmp_path):
+    other = write_bag(tmp_path / "drive", StoragePlugin.SQLITE3, compressed=True)
+    options = ReplayOptions(truth_topic="/front/truth", settings=SETTINGS)
+    found = replay_bag(runner, other, tmp_path / "a", options)
+    assert found["pixel"] == replay_bag(runner, bag, tmp_path / "b", options)["pixel"]
+    assert found["skipped"] == {}
+
+
+def test_a_truncated_bag_is_evaluated_up_to_the_damage(runner, bag, tmp_path):
+    broken = tmp_path / "broken.mcap"
+    with broken.open("wb") as stream:  # in small chunks, as a recorder leaves them
+        writer, channels = McapWriter(stream, chunk_size=30_000), {}
+        writer.start("ros2")
+        for message in ReplayBag(bag).messages():
+            if message.topic not in channels:
+                schema = writer.register_schema(message.kind, "ros2msg", b"")
+                channels[message.topic] = writer.register_channel(message.topic, "cdr", schema)
+            writer.add_message(channels[message.topic], message.log_ns, message.data, message.log_ns)
+        writer.finish()
+    broken.write_bytes(broken.read_bytes()[: int(broken.stat().st_size * 0.6)])
+    found = replay_bag(runner, broken, tmp_path / "out", ReplayOptions(settings=SETTINGS))
+    assert 0 < found["frames"] < FRAMES
+    assert "broken.mcap is damaged" in found["damage"]
+    assert "Damaged bag" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_several_bags_and_shards_give_equal_sums(runner, bag, tmp_path):
+    other = write_bag(tmp_path / "other", StoragePlugin.SQLITE3)
+    options = {"truth_topic": "/front/truth", "settings": SETTINGS}
+    both = replay_bags(runner, [bag, other], tmp_path / "one", ReplayOptions(**options))
+    assert replay_bags(runner, [bag, other], tmp_path / "two", ReplayOptions(**options, shard=Shard(1, 2))) is None
+    shared = replay_bags(runner, [bag, other], tmp_path / "two", ReplayOptions(**options, shard=Shard(0, 2)))
+    for key in ("frames", "duration_s", "kilometres", "alerts", "pixel"):
+        assert shared[key] == both[key]
+    assert both["frames"] == 2 * (FRAMES + 1)
+    assert both["pixel"]["positives"] == 2 * both["bags"][0]["pixel"]["positives"]
+
+
+def test_what_cannot_be_replayed_is_said(runner, bag, tmp_path):
+    (tmp_path / "junk.mcap").write_bytes(b"no bag at all")
+    with pytest.raises(BagError, match="cannot be read"):
+        ReplayBag(tmp_path / "junk.mcap")
+    with pytest.raises(BagError, match="/front/truth"):
+        replay_bag(runner, bag, tmp_path / "out", ReplayOptions(truth_topic="/nothing"))
+    with pytest.raises(BagError, match="no image topic /rear"):
+        replay_bag(runner, bag, tmp_path / "out", ReplayOptions(topics=["/rear"]))
+    with pytest.raises(DatasetError, match="no mask named"):
+        truth_from_folder(tmp_path)
+    with pytest.raises(ConfigError, match="not from both"):
+        ReplayOptions(truth=tmp_path, truth_topic="/x")
+
+
+def test_masks_are_found_by_the_nearest_stamp(bag):
+    truth = truth_from_topic(ReplayBag(bag), "/front/truth", tolerance_ns=1000)
+    assert len(truth) == FRAMES
+    stamp, _, mask = list(images())[1]
+    assert np.array_equal(truth.find(stamp + 999), mask)
+    assert truth.find(stamp + 1001) is None
+
+
+def test_drift_is_zero_for_the_reference_and_one_for_another_world():
+    values = np.linspace(0, 1, 1000, dtype=np.float32)
+    counts, _ = np.histogram(values, bins=16, range=(0, 1))
+    drift = ScoreDrift(Histogram(low=0, high=1, counts=counts.tolist()))
+    assert drift.measure(values) == pytest.approx(0, abs=1e-6)
+    assert drift.measure(np.full(10, 50, np.float32)) > 0.8
+    assert math.isnan(drift.measure(np.full(3, np.nan, np.float32)))
+    since_start = ScoreDrift(None)
+    assert since_start.measure(values) == 0
+    assert since_start.measure(values**4) > 0.1
+    assert jensen_shannon([1, 0], [0, 5]) == 1
