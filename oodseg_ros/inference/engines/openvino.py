@@ -1,7 +1,7 @@
 """OpenVINO on the CPU: the default engine without a GPU.
 
-The FP32 hint is explicit: without it OpenVINO silently computes in BF16 on CPUs that can, and a score that is a difference
-of large logits is then off by 15 %.
+The FP32 hint is explicit: without it OpenVINO silently computes in BF16 on CPUs that can, and a score that is a
+difference of large logits is then off by 15 %.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import torch
 
 from ...bundle import Bundle
 from ...errors import EngineError
-from ...paths import cache_dir
+from ...networks.segmentor import Segmentor
 from ..graph import DeployGraph
+from .graph_cache import cached, graph_file
 
 PRECISIONS = ("fp32",)
 TOLERANCE = 1e-3
@@ -20,7 +21,7 @@ TOLERANCE = 1e-3
 
 
 class OpenVinoEngine:
-    """Compiles a bundle's graph once per input shape; compiled models are cached under `OODSEG_CACHE`."""
+    """Compiles a bundle's graph once per input shape; converted graphs are cached under `OODSEG_CACHE`."""
 
     name = "openvino"
 
@@ -33,28 +34,33 @@ class OpenVinoEngine:
             raise EngineError(f"engine openvino runs on device cpu here, not on {device!r}")
         self._openvino = openvino
         self._core = openvino.Core()
-        cache = cache_dir() / "openvino"
-        cache.mkdir(parents=True, exist_ok=True)
-        self._options = {
-            "INFERENCE_PRECISION_HINT": "f32",
-            "PERFORMANCE_HINT": "LATENCY",
-            "CACHE_DIR": str(cache),
-        }
+        self._options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         if threads:
             self._options["INFERENCE_NUM_THREADS"] = str(threads)
         self.identity = f"openvino-{openvino.__version__.split('-')[0]}-{precision}-cpu"
         self.tolerance = TOLERANCE
-        self._spec = bundle.card.input
-        self._segmentor = bundle.segmentor()
+        self._bundle = bundle
+        self._segmentor: Segmentor | None = None
 
     def compile(self, batch: int, height: int, width: int) -> object:
         """Compiled model for one input shape; seconds the first time."""
-        graph = DeployGraph(self._segmentor, self._spec, height, width).eval()
+        file = graph_file(self._bundle, f"openvino-{self._openvino.__version__}", (batch, height, width))
+        model = cached(
+            file,
+            self._core.read_model,
+            lambda: self._convert(batch, height, width),
+            lambda graph, path: self._openvino.save_model(graph, path, compress_to_fp16=False),
+        )
+        return self._core.compile_model(model, "CPU", self._options).create_infer_request()
+
+    def _convert(self, batch: int, height: int, width: int) -> object:
+        if self._segmentor is None:
+            self._segmentor = self._bundle.segmentor()
+        graph = DeployGraph(self._segmentor, self._bundle.card.input, height, width).eval()
         example = torch.zeros((batch, height, width, 3), dtype=torch.uint8)
         with torch.no_grad():
             exported = torch.export.export(graph, (example,))
-        model = self._openvino.convert_model(exported)
-        return self._core.compile_model(model, "CPU", self._options).create_infer_request()
+        return self._openvino.convert_model(exported)
 
     def run(self, compiled: object, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """uint8 `[B, H, W, 3]` → (uint8 `[B, H, W]`, float32 `[B, H, W]`); the GIL is free while it computes."""

@@ -1,0 +1,62 @@
+"""What `oodseg demo` shows: stages, progress, one line per alert change, and where the page is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from ..errors import UserError
+from .show_run import STYLES
+
+
+def demo_and_show(path: str | None, out: Path, bundle: str, engine: str, frames: int | None, started: float) -> None:
+    """Run the demo and write the page; exits with status 130 after Ctrl-C.
+
+    Raises:
+        UserError: no ROS, or the input, the bundle or the node failed.
+    """
+    try:
+        import rclpy  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"the demo needs ROS 2 ({error}); run it with `make demo`, or source a ROS 2 workspace"
+        ) from error
+    from ..ros.demo import Watch, run_demo
+    from ..ros.demo_input import open_input
+    from ..ros.demo_page import figures, line, write_page
+
+    console = Console(highlight=False)
+    given = open_input(path, frames)
+    out.mkdir(parents=True, exist_ok=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=given.count)
+        watch = Watch(
+            stage=lambda text: bar.update(task, description=escape(text)),
+            changed=lambda alert, since: bar.console.print(f"[{STYLES[alert.state]}]{escape(line(alert, since))}[/]"),
+            progress=lambda count: bar.update(task, completed=count),
+        )
+        result = run_demo(given, out, bundle, engine, watch, started)
+        page = out / "index.html"
+        bar.update(task, description="writing the page")
+        write_page(result, given, page)
+    numbers = figures(result)
+    (out / "demo.json").write_text(json.dumps(numbers, indent=2) + "\n")
+    ages = numbers["latency_s"]
+    if ages["p50"] is not None:
+        text = ", ".join(f"{key} {1e3 * value:.0f} ms" for key, value in ages.items())
+        console.print(f"{numbers['answered']} of {numbers['sent']} frames answered; latency {text}")
+    console.print(f"open {escape(str(page))}")
+    if result.interrupted:
+        sys.exit(130)
