@@ -16,6 +16,7 @@ from .frame import UNLABELED, Alert, AlertState, Obstacle
 from .labels import LabelSet
 from .model_card import Calibration
 from .obstacles.camera_pipeline import Judgement
+from .obstacles.ground import MAX_RANGE
 
 STATE_COLORS: dict[AlertState, tuple[Color, Color]] = {
     AlertState.CLEAR: ((30, 132, 73), WHITE),
@@ -53,7 +54,7 @@ def draw_overlay(image: np.ndarray, judgement: Judgement, labels: LabelSet, alph
     if unjudged is not None:
         _gray_out(canvas, image, unjudged)
     contours, _ = cv2.findContours(judgement.mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(canvas, contours, -1, _OUTLINE, style.line)
+    cv2.drawContours(canvas, contours, -1, _OUTLINE, max(1, style.line // 2))
     bar = text_size("X", style.text * _BANNER, style.stroke)[1] + 2 * style.pad
     _boxes(canvas, judgement.obstacles, bar, style)
     _banner(canvas, judgement, bar, style)
@@ -70,8 +71,8 @@ def caption(obstacle: Obstacle) -> str:
 
 
 def range_text(low: float, high: float) -> str:
-    """`12-15 m`, `<5 m` from zero on, `>12 m` without an end."""
-    if math.isinf(high):
+    """`12-15 m`, `<5 m` from zero on, `>12 m` without an end that means anything."""
+    if high > MAX_RANGE:
         return f">{low:.0f} m"
     if low < 0.5:
         return f"<{math.ceil(high)} m"

@@ -155,6 +155,7 @@ def test_full_hd_with_fifty_obstacles():
         (31.0, math.inf, ">31 m"),
         (20.1, 20.3, "20 m"),
         (0.0, math.inf, ">0 m"),
+        (54.2, 509.0, ">54 m"),
     ],
 )
 def test_ranges_in_words(low, high, text):
