@@ -168,6 +168,8 @@ def _parameters(given: DemoInput, player: Player, bundle: Bundle, engine: str) -
         "engine": engine,
         "autostart": True,
         "cameras": cameras,
+        # Otherwise the first frame waits for its compilation, and those after it are dropped meanwhile.
+        "warm_size": "{}x{}".format(*given.size),
         "overlay_rate": 10.0,
     }
     parameters |= {f"{camera}.{name}": value for camera in cameras for name, value in given.parameters.items()}

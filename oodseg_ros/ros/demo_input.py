@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from sensor_msgs.msg import CameraInfo
 
 from ..datasets.scenes import Scene, drive
@@ -36,6 +37,7 @@ class DemoInput:
     Attributes:
         name, kind, cameras: as of a `Source`.
         count: number of frames, None = unknown before the end.
+        size: (width, height) of the first frame in pixels.
         frames: to be iterated once.
         info: camera info for a frame, None where the geometry is unknown.
         parameters: for the node, per camera parameter, e.g. `mount.height`.
@@ -46,6 +48,7 @@ class DemoInput:
     kind: str
     cameras: tuple[str, ...]
     count: int | None
+    size: tuple[int, int]
     frames: Iterator[Frame]
     info: Callable[[Frame], CameraInfo | None] = lambda frame: None
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -74,9 +77,8 @@ def open_input(path: str | None, limit: int | None) -> DemoInput:
         first = next(frames)
     except StopIteration:
         raise ConfigError(f"{path} holds no frame that can be read") from None
-    return DemoInput(
-        source.name, source.kind, source.cameras, count, itertools.islice(itertools.chain([first], frames), limit)
-    )
+    everything = itertools.islice(itertools.chain([first], frames), limit)
+    return DemoInput(source.name, source.kind, source.cameras, count, _size(first.image), everything)
 
 
 def _scenes(seed: int, count: int) -> DemoInput:
@@ -88,6 +90,7 @@ def _scenes(seed: int, count: int) -> DemoInput:
         "scenes",
         (name,),
         count,
+        _size(first.image),
         iter(()),
         lambda frame: _camera_info(first),
         {"geometry": "mount", "mount.height": first.mount_height, "mount.pitch": first.mount_pitch},
@@ -101,6 +104,10 @@ def _frames(scenes: Iterator[Scene], camera: str, truth: dict[int, Truth]) -> It
         large = [obstacle.distance_m for obstacle in scene.obstacles if obstacle.area >= LEAST_AREA]
         truth[scene.stamp_ns] = Truth(len(large), min(large, default=None))
         yield Frame(scene.image, scene.stamp_ns, camera)
+
+
+def _size(image: np.ndarray) -> tuple[int, int]:
+    return image.shape[1], image.shape[0]
 
 
 def _camera_info(scene: Scene) -> CameraInfo:

@@ -134,7 +134,7 @@ def _gallery(result: DemoResult) -> html.Html:
         for picture in result.pictures.pictures()
     ]
     note = (
-        "As published on <camera>/overlay: class colors, heat where the image is unlike the training data, obstacles. "
+        "As published on <camera>/overlay: class colors, heat where the image is unlike the training data. "
     )
     return html.section("Overlays", html.gallery(figures, 300), note=note + "Click to enlarge.")
 
@@ -156,8 +156,8 @@ def _numbers(result: DemoResult) -> html.Html:
     columns = ["camera", "sent", "lost on the way", "received", "answered", "dropped by the node", "answers seen here"]
     columns += ["p50", "p95", "p99", "max"]
     note = (
-        "Latency: from the stamp that the image was sent with to the arrival of its anomaly mask in the demo's process, "
-        "transport both ways included. Received, answered and dropped: the node's own account on /diagnostics."
+        "Latency: from the stamp that the image was sent with to the arrival of its anomaly mask in the demo's "
+        "process, transport both ways included. Received, answered and dropped: the node's own account on /diagnostics."
     )
     return html.section("Frames and latency", html.table(columns, rows), note=note)
 

@@ -1,4 +1,4 @@
-"""Keeps a bounded choice of pictures out of a stream of unknown length: evenly spread ones, and those of marked stamps."""
+"""A bounded choice of pictures out of a stream of unknown length: evenly spread ones, and those of marked stamps."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ LONGEST_PAUSE = 1.0
 
 
 def camera_names(names: Sequence[str]) -> dict[str, str]:
-    """Names as a source gives them → different names that are valid parts of topics (`Front Left.mp4` → `front_left_mp4`)."""
+    """Names as a source gives them → different names that can be parts of topics: `Left 1.mp4` → `left_1_mp4`."""
     taken: dict[str, str] = {}
     for name in names:
         plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "camera"
