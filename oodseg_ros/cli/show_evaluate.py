@@ -61,9 +61,12 @@ def evaluate_and_show(
     runs = [evaluation.metrics for evaluation in evaluations]
     if not runs:
         return
-    table = Table(title=f"{escape(opened.name)}, {runs[0]['frames']} frames, in %")
+    table = Table(padding=(0, 0), title=f"{escape(opened.name)}, {runs[0]['frames']} frames, in %")
     for column in table_columns(runs):
-        table.add_column(column, justify="left" if column in ("bundle", "score") else "right")
+        if column in ("bundle", "score"):
+            table.add_column(column, overflow="fold")
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
     for row in table_rows(runs):
         table.add_row(*map(escape, row))
     console.print(table)

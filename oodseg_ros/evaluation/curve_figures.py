@@ -18,8 +18,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .score_keys import LOWEST, ZERO, to_scores
-
 Chunk = tuple[np.ndarray, np.ndarray, np.ndarray]
 Nearest = tuple[float, int, float, float]
 
@@ -32,8 +30,8 @@ class CurveFigures:
         ap, auroc: nan without positives (`auroc` also without negatives).
         ap_bounds: rigorous interval of AP over all orders that scores in one bin may have.
         auroc_error: how far AUROC may move likewise.
-        fpr: rule → (false-positive rate, raw score: predicted are scores strictly above it).
-        best_f1: (F1, precision, recall, raw score: predicted are scores strictly above it).
+        fpr: rule → (false-positive rate, threshold: the lowest score that is taken).
+        best_f1: (F1, precision, recall, threshold: the lowest score that is taken).
         curve: at most a few thousand points, rows (score, recall, precision, false-positive rate), falling score.
     """
 
@@ -52,7 +50,7 @@ def of_chunks(
     """Figures of a ranking.
 
     Args:
-        chunks: (keys, negatives, positives) of the bins, highest first, as `PairedHistogram.descending` yields.
+        chunks: (lowest score, negatives, positives) of the bins, highest first; see `PairedHistogram.descending`.
         negatives, positives: the totals.
         recall: where FPR is read.
         points: about how many points of the curve to keep.
@@ -66,7 +64,7 @@ def of_chunks(
     first: tuple[float, float] | None = None
     nearest = (math.inf, 0, 0.0, math.nan)
     samples: list[np.ndarray] = [np.asarray([[math.inf, 0.0, 1.0, 0.0]])]
-    for keys, n, p in chunks:
+    for scores, n, p in chunks:
         tp, fp = tp0 + np.cumsum(p), fp0 + np.cumsum(n)
         precision, tpr = tp / (tp + fp), tp / positives
         fpr = fp / negatives if negatives else np.full(tp.size, math.nan)
@@ -79,12 +77,12 @@ def of_chunks(
         f1 = 2 * tp / (tp + fp + positives)
         i = int(f1.argmax())
         if f1[i] > best[0]:
-            best = (float(f1[i]), float(precision[i]), float(tpr[i]), below(keys[i]))
+            best = (float(f1[i]), float(precision[i]), float(tpr[i]), float(scores[i]))
         if first is None and tpr[-1] >= recall:
             i = int(np.argmax(tpr >= recall))
-            first = (float(fpr[i]), below(keys[i]))
-        nearest = _nearest(nearest, tp, fp, keys, positives, recall)
-        samples.append(_thin(to_scores(keys), tpr, precision, fpr, points))
+            first = (float(fpr[i]), float(scores[i]))
+        nearest = _nearest(nearest, tp, fp, scores, positives, recall)
+        samples.append(_thin(scores, tpr, precision, fpr, points))
         tp0, fp0 = int(tp[-1]), int(fp[-1])
     figures.ap = ap / positives
     figures.ap_bounds = (ap_low / positives, ap_high / positives)
@@ -95,13 +93,6 @@ def of_chunks(
         figures.auroc_error = pairs / 2 / positives / negatives
         figures.fpr = {"first": first, "nearest_recall": (nearest[2] / negatives, nearest[3])}
     return figures
-
-
-def below(key: int) -> float:
-    """The largest float32 below a bin: `score > below(key)` takes the bin and all above it."""
-    lower = int(key) - 1
-    # The key below that of 0.0 is -0.0, which is not smaller.
-    return float(to_scores(np.asarray(max(lower - (lower == ZERO - 1), LOWEST)))[()])
 
 
 def _bounds(p: np.ndarray, tp_before: np.ndarray, fp_before: np.ndarray, fp_after: np.ndarray) -> tuple[float, float]:
@@ -115,7 +106,9 @@ def _bounds(p: np.ndarray, tp_before: np.ndarray, fp_before: np.ndarray, fp_afte
     return float(low.sum()), float(high.sum())
 
 
-def _nearest(best: Nearest, tp: np.ndarray, fp: np.ndarray, keys: np.ndarray, positives: int, recall: float) -> Nearest:
+def _nearest(
+    best: Nearest, tp: np.ndarray, fp: np.ndarray, scores: np.ndarray, positives: int, recall: float
+) -> Nearest:
     distance = np.abs(tp / positives - recall)
     least = float(distance.min())
     if least > best[0]:
@@ -129,7 +122,7 @@ def _nearest(best: Nearest, tp: np.ndarray, fp: np.ndarray, keys: np.ndarray, po
         i = int(candidates[np.argmax(tp[candidates] == top)])
     else:
         i = int(candidates[-1])
-    return (least, top, float(fp[i]), below(keys[i]))
+    return (least, top, float(fp[i]), float(scores[i]))
 
 
 def _thin(scores: np.ndarray, tpr: np.ndarray, precision: np.ndarray, fpr: np.ndarray, points: int) -> np.ndarray:

@@ -142,13 +142,13 @@ def measure(
 
 
 def measure_components(
-    names: Sequence[str], store: ScoreStore, threshold: float, track: str, workers: int = 2
+    names: Sequence[str], store: ScoreStore, threshold: float, track: str, workers: int = 2, half: bool = False
 ) -> list[FrameComponents]:
-    """Components of stored frames at a threshold, in the order of `names`."""
+    """Components of stored frames at a threshold, in the order of `names`; `half` as in `frame_components`."""
 
     def one(name: str) -> FrameComponents:
         score, label, _ = store.get(name)
-        return frame_components(score, label, threshold, track)
+        return frame_components(score, label, threshold, track, half)
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
         return list(ahead(pool, one, names, 2 * workers))

@@ -16,9 +16,10 @@ from .score_variant import ScoreVariant
 def anomaly_metrics(
     metrics: dict[str, Any], figures: Figures, bundle: Bundle, store: ScoreStore, track: str, workers: int
 ) -> tuple[CurveFigures, list[FrameComponents]]:
-    """Fill in `pixel`, `pixel_rules`, `component` and `component_deployed`, and the rows' component figures.
+    """Fill in `pixel`, `pixel_rules`, `component`, `component_smiyc`, `component_deployed`, and the rows' figures.
 
     `component` is at the threshold of the best pixel F1 on these very frames, as the benchmark wants it;
+    `component_smiyc` is the benchmark's to the last digit: threshold from its binned curve, float16 comparison;
     `component_deployed` is at the threshold that stands in the bundle, and missing for another score than the bundle's.
 
     Returns:
@@ -33,13 +34,16 @@ def anomaly_metrics(
     }
     names = [row["frame"] for row in figures.rows]
     components: list[FrameComponents] = []
-    thresholds = {"component": metrics["pixel"]["best_F1_threshold"]}
+    thresholds = {
+        "component": metrics["pixel"]["best_F1_threshold"],
+        "component_smiyc": metrics["pixel_rules"]["smiyc"]["best_F1_threshold"],
+    }
     if not isinstance(bundle, ScoreVariant):  # the threshold in the bundle belongs to its own score
         thresholds["component_deployed"] = bundle.card.calibration.threshold
     for key, threshold in thresholds.items():
         found = []
         if threshold == threshold:
-            found = measure_components(names, store, threshold, track, workers)
+            found = measure_components(names, store, threshold, track, workers, half=key == "component_smiyc")
         metrics[key] = {"threshold": threshold, "track": track, **summarize_components(found)}
         if key == "component":
             components = found

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from .score_keys import to_scores
+
 SPARSE_LIMIT = 1 << 22
 BINS = 1 << 25
 PAGES = 1 << 16
@@ -67,6 +69,11 @@ class PairedHistogram:
             self._reserve(keys)
             self._count(0, keys, negatives)
             self._count(1, keys, positives)
+
+    def descending_scores(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """As `descending`, with the lowest score of the bin, float64, instead of its key."""
+        for keys, negatives, positives in self.descending():
+            yield to_scores(keys).astype(np.float64), negatives, positives
 
     def descending(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Chunks of (lowest key of the bin uint32, negatives int64, positives int64), highest first, no empty bin."""

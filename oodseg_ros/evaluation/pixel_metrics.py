@@ -71,7 +71,7 @@ class PixelMetrics:
     def figures(self, points: int = 1024) -> CurveFigures:
         """All figures with the curve, for reports."""
         negatives, positives = self.histogram.totals
-        return of_chunks(self.histogram.descending(), negatives, positives, points=points)
+        return of_chunks(self.histogram.descending_scores(), negatives, positives, points=points)
 
     def compute(self) -> dict[str, Any]:
         """Pooled figures as fractions; nan where undefined (no positives: all; no negatives: AUROC, FPR95).
@@ -134,10 +134,10 @@ def summarize(metrics: Any, figures: CurveFigures) -> dict[str, Any]:
         "AUROC": figures.auroc,
         "FPR95": fpr,
         "best_F1": f1,
-        "best_F1_threshold": threshold,
+        "best_F1_threshold": just_below(threshold),
         "best_F1_precision": precision,
         "best_F1_recall": recall,
-        "FPR95_threshold": fpr_threshold,
+        "FPR95_threshold": just_below(fpr_threshold),
         "AP_error": 0.0 if exact else max(high - figures.ap, figures.ap - low),
         "AUROC_error": 0.0 if exact else figures.auroc_error,
         "rule": metrics.rule,
@@ -147,6 +147,11 @@ def summarize(metrics: Any, figures: CurveFigures) -> dict[str, Any]:
         "void": metrics.void,
         "unjudged": metrics.unjudged,
     }
+
+
+def just_below(threshold: float) -> float:
+    """The largest float32 below: a strict comparison with it takes the scores from `threshold` up."""
+    return float(np.nextafter(np.float32(threshold), np.float32(-np.inf)))
 
 
 def split(score: np.ndarray, label: np.ndarray, ignore: int | None) -> tuple[np.ndarray, np.ndarray, int, int]:

@@ -47,6 +47,8 @@ class Keepsake:
         kind = 2 if begins else int(alert.state is AlertState.UNKNOWN and last is not AlertState.UNKNOWN)
         # Of equal ones the earlier: the number makes the choice the same in every run.
         key = ((kind, score), -self._count)
+        if kind == 0 and score == 0.0:
+            return
         if len(self._heap) >= SHOWN and key <= self._heap[0][:2]:
             return
         what = ("highest score", "cannot tell", "alert begins")[kind]
@@ -83,7 +85,9 @@ def write_replay_report(path: Path, name: str, drive: Drive, metrics: dict[str, 
         parts.append(html.section("Over time", html.gallery(figures, 380)))
     if "pixel" in metrics:
         parts.append(_truth_section(metrics))
-    parts.append(html.section("Frames worth looking at", html.gallery(kept.figures(), 380)))
+    shown = html.gallery(kept.figures(), 380)
+    note = "" if kept.figures() else "No alert, no frame that could not be judged, no obstacle."
+    parts.append(html.section("Frames worth looking at", shown, note=note))
     alerts = metrics["alerts"]
     shares = [(name, percent(share) + " %") for name, share in alerts["share_of_frames"].items()]
     reasons = [(f"reason {name}", count) for name, count in alerts["reasons"].items()]

@@ -20,6 +20,11 @@ RULE_NOTES = {
     "nearest_recall": "as published by RPL, PEBAL, MultiShiftSeg, CAOS: FPR at the recall nearest to 0.95",
     "smiyc": "SegmentMeIfYouCan's binning of float16 scores",
 }
+THRESHOLDS = {
+    "component": "best pixel F1",
+    "component_smiyc": "best pixel F1 by SegmentMeIfYouCan's binning, float16",
+    "component_deployed": "the bundle's own",
+}
 BEST, WORST = 4, 8
 
 
@@ -119,10 +124,7 @@ def _anomaly_sections(evaluation: Evaluation) -> list[html.Html]:
 
 def _component_section(evaluation: Evaluation) -> html.Html:
     metrics, rows = evaluation.metrics, []
-    for key, what in (
-        ("component", "best pixel F1 (the benchmark's rule)"),
-        ("component_deployed", "the bundle's own"),
-    ):
+    for key, what in THRESHOLDS.items():
         if key in metrics:
             found = metrics[key]
             counts = [found["truth_components"], found["predicted_components"]]

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 SIGN = np.uint32(0x80000000)
-LOWEST, ZERO, HIGHEST = 0x007FFFFF, 0x80000000, 0xFF800000
-"""Keys of -inf, 0 and +inf."""
+LOWEST, HIGHEST = 0x007FFFFF, 0xFF800000
+"""Keys of -inf and +inf."""
 
 
 def to_keys(score: np.ndarray) -> np.ndarray:

@@ -14,7 +14,6 @@ import numpy as np
 
 from .curve_figures import CurveFigures, of_chunks
 from .pixel_metrics import PixelMetrics, split, summarize
-from .score_keys import to_keys
 
 QUANTILES = 384
 
@@ -41,7 +40,7 @@ class SmiycPixelMetrics:
         edges = _edges(planes)
         if edges.size:
             counts = [np.bincount(_bin(plane, edges), minlength=edges.size) for plane in planes]
-            bins = np.stack([to_keys(edges).astype(np.int64), *counts])
+            bins = np.stack([edges, *counts])
             self._bins.append(bins[:, bins[1:].any(axis=0)])
 
     def merge(self, other: SmiycPixelMetrics) -> SmiycPixelMetrics:
@@ -67,7 +66,7 @@ class SmiycPixelMetrics:
         return metrics
 
     def _merged(self) -> np.ndarray:
-        return np.concatenate(self._bins or [np.zeros((3, 0), np.int64)], axis=1)
+        return np.concatenate(self._bins or [np.zeros((3, 0))], axis=1)
 
     @property
     def totals(self) -> tuple[int, int]:
@@ -77,23 +76,24 @@ class SmiycPixelMetrics:
     def figures(self, points: int = 1024) -> CurveFigures:
         """All figures with the curve."""
         bins = self._merged()
-        keys, place = np.unique(bins[0], return_inverse=True)
-        planes = np.zeros((2, keys.size), np.int64)
-        for plane in (0, 1):
-            np.add.at(planes[plane], place, bins[1 + plane])
-        chunks = [(keys[::-1].astype(np.uint32), planes[0, ::-1], planes[1, ::-1])] if keys.size else []
+        scores, place = np.unique(bins[0], return_inverse=True)
+        planes = [np.bincount(place, weights=plane, minlength=scores.size).astype(np.int64) for plane in bins[1:]]
+        chunks = [(scores[::-1], planes[0][::-1], planes[1][::-1])] if scores.size else []
         return of_chunks(chunks, *self.totals, points=points)
 
     def compute(self) -> dict[str, Any]:
         """Keys as `PixelMetrics.compute`, but without the `_error` keys: the binning is the rule.
 
-        The thresholds are bin edges, as the benchmark uses them with a strict comparison, so scores that lie on the
-        edge itself are in the figures of this function and outside the benchmark's components.
+        The thresholds are bin edges. The benchmark compares strictly with them in float16 (`half` in
+        `component_metrics.frame_components`), although scores on the edge count in the curve.
         """
-        found = {key: value for key, value in summarize(self, self.figures()).items() if not key.endswith("_error")}
-        for key in ("best_F1_threshold", "FPR95_threshold"):
-            found[key] = float(np.nextafter(np.float32(found[key]), np.float32(np.inf)))
-        return found
+        figures = self.figures()
+        found = {key: value for key, value in summarize(self, figures).items() if not key.endswith("_error")}
+        return {
+            **found,
+            "best_F1_threshold": figures.best_f1[3],
+            "FPR95_threshold": figures.fpr["first"][1] if figures.fpr else float("nan"),
+        }
 
 
 def by_rule(rule: str, ignore: int | None = 255) -> PixelMetrics | SmiycPixelMetrics:
@@ -108,11 +108,10 @@ def _edges(planes: list[np.ndarray]) -> np.ndarray:
             with np.errstate(invalid="ignore"):
                 edges.append(np.quantile(plane, np.linspace(0, 1, min(QUANTILES, plane.size))))
             edges.append(np.asarray([plane.min(), plane.max()]))
-    edges = np.unique(np.concatenate(edges).astype(np.float32))
+    edges = np.unique(np.concatenate(edges).astype(np.float64))
     return edges[~np.isnan(edges)]  # beside an infinite score there is no quantile
 
 
 def _bin(scores: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    # The last bin has both its edges, so the highest scores fall to the edge before the last.
-    place = np.searchsorted(edges, scores.astype(np.float32), side="right") - 1
-    return np.clip(place, 0, max(edges.size - 2, 0))
+    # The benchmark's outermost edges lie beyond all scores, so the highest score is a bin of its own.
+    return np.searchsorted(edges, scores.astype(np.float64), side="right") - 1

@@ -26,9 +26,10 @@ def reference(data) -> dict[str, float]:
             chosen = score[label == value]
             totals[value] += chosen.size
             edges.append(np.quantile(chosen, np.linspace(0, 1, min(384, chosen.size))))
-        edges = np.unique(np.concatenate(edges).astype(np.float32))
+        top = max(edges[0].max(), edges[1].max())
+        edges = np.unique(np.concatenate([*edges, [top + 0.01]]).astype(np.float64))
         for value in (0, 1):
-            counts, _ = np.histogram(score[label == value].astype(np.float32), bins=edges)
+            counts, _ = np.histogram(score[label == value].astype(np.float64), bins=edges)
             for edge, count in zip(edges[:-1].tolist(), counts.tolist(), strict=True):
                 steps.setdefault(edge, [0, 0])[value] += count
     tp = fp = 0
