@@ -58,7 +58,7 @@ PLAIN = [name for name in ENCODINGS if not name.startswith(("bayer", "yu", "uy")
 def test_plain_encodings(encoding, padding, big):
     array, rgb = encode(encoding)
     found = message_to_rgb(raw(array, encoding, padding, big))
-    np.testing.assert_array_equal(found, rgb)
+    np.testing.assert_allclose(found, rgb, atol=1 if encoding.endswith("16") else 0)
     assert found.dtype == np.uint8
     assert found.flags.c_contiguous
 
@@ -73,7 +73,7 @@ def test_bayer_patterns_keep_their_colors(pattern, bits):
     if bits == "16":
         mosaic *= 256
     found = message_to_rgb(raw(mosaic, f"bayer_{pattern}{bits}"))
-    np.testing.assert_array_equal(found[4:-4, 4:-4], np.broadcast_to([200, 120, 30], (8, 8, 3)))
+    np.testing.assert_allclose(found[4:-4, 4:-4], np.broadcast_to([200, 120, 30], (8, 8, 3)), atol=1)
 
 
 @pytest.mark.parametrize(("encoding", "luma"), [("uyvy", 1), ("yuv422", 1), ("yuyv", 0), ("yuv422_yuy2", 0)])
@@ -95,7 +95,7 @@ def test_compressed(suffix):
     ("message", "word"),
     [
         (raw(COLOR, "rgb8", step=5), "step"),
-        (raw(COLOR, "rgb8", data=np.zeros(10, np.uint8)), "truncated"),
+        (raw(COLOR, "rgb8", data=np.zeros(10, np.uint8)), "cut short"),
         (raw(COLOR, "rgb8", height=0), "pixels"),
         (raw(COLOR, "rgb8", width=10**6), "pixels"),
         (raw(COLOR, "32FC1"), "32FC1"),
