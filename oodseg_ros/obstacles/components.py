@@ -35,7 +35,8 @@ class Component:
 
 def anomaly_mask(score: np.ndarray, threshold: float) -> np.ndarray:
     """uint8 `[H, W]`: 255 where the float32 score is strictly above the threshold, else 0; NaN is never above."""
-    return (score > np.float32(threshold)).view(np.uint8) * np.uint8(255)
+    mask = (score > np.float32(threshold)).view(np.uint8)
+    return np.negative(mask, out=mask)  # 1 → 255, in place
 
 
 def find_components(
@@ -52,6 +53,8 @@ def find_components(
     Returns:
         The listed components, and the number of those that were large enough but not listed.
     """
+    if not cv2.countNonZero(mask):  # the usual case on a road, and ten times cheaper than looking for contours
+        return (), 0
     groups = _by_labels(mask, min_area) if _is_busy(mask) else _by_contours(mask, min_area)
     groups.sort(key=lambda group: (-group[1], group[0][1], group[0][0], group[0][3], group[0][2]))
     listed = tuple(_component(score, box, area, members) for box, area, members in groups[:max_count])

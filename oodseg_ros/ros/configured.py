@@ -87,8 +87,9 @@ class Configured:
         }
         calibration = runner.bundle.card.calibration
         self._road = Road(node, settings, self.cameras, calibration, self.board, self.publish_alert, self._reports)
-        options = {"qos_overriding_options": qos.overridable()}
-        self._alert = node.create_publisher(DiagnosticArray, "alert", qos.ALERT_OUT, **options)
+        self._alert = node.create_publisher(
+            DiagnosticArray, "alert", qos.ALERT_OUT, **qos.options(listen_to_events=True)
+        )
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS_OUT)
         # A clock of their own: heartbeats must not stop when simulation time does.
         steady = Clock(clock_type=ClockType.STEADY_TIME)

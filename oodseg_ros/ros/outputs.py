@@ -76,7 +76,7 @@ class CameraOutputs:
         for output, topic, kind in kinds:
             if output in wanted:
                 self._publishers[topic] = node.create_publisher(
-                    kind, f"{camera}/{topic}", qos.TOPICS[topic], qos_overriding_options=qos.overridable()
+                    kind, f"{camera}/{topic}", qos.TOPICS[topic], **qos.options()
                 )
         if "semantic/label_info" in self._publishers:
             header = Header(stamp=node.get_clock().now().to_msg())

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
@@ -21,6 +22,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from ..errors import UserError
 from ..inference.runner import Runner
+from .allocator import keep_freed_memory
 from .configured import Configured
 from .loading import load_runner
 from .parameters import NodeParameters
@@ -59,6 +61,8 @@ class Perception(LifecycleNode):
         self._stuck = False
         self._node_parameters = NodeParameters(self, changed=self._on_parameters)
         self._settings: Settings | None = None
+        # Ends the executor's wait now and then, so that signals and `exit_code` are seen without any message.
+        self._tick = self.create_timer(0.5, lambda: None, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(Trigger, "~/snapshot", self._on_snapshot)
 
@@ -180,6 +184,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def run(make_node: Callable[[], Perception], args: Sequence[str] | None = None) -> int:
     """Run a node until it is told to stop; returns the exit status. For the main thread of a process."""
+    keep_freed_memory()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _interrupt(stop))
@@ -225,8 +230,8 @@ def _live(node: Perception, stop: threading.Event) -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     while rclpy.ok() and node.exit_code is None and not stop.is_set():
-        # Waits for half a second at most, so that signals and exit_code are seen.
-        executor.spin_once(timeout_sec=0.5)
+        # The node's tick ends each wait. A timeout here would cost a new timer at every call.
+        executor.spin_once()
     return node.exit_code or 0
 
 

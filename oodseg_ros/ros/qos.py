@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import PublisherEventCallbacks
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
@@ -40,6 +46,18 @@ TOPICS = {
     "semantic/label_info": LATCHED_OUT,
 }
 """Outputs under a camera's name."""
+
+
+def options(listen_to_events: bool = False) -> dict[str, Any]:
+    """Keyword arguments for publishers: QoS overrides, and no event handlers.
+
+    Each handler is one more entity in every wait of the executor; with several cameras they would cost more than the
+    images themselves.
+    """
+    return {
+        "qos_overriding_options": overridable(),
+        "event_callbacks": PublisherEventCallbacks(use_default_callbacks=listen_to_events),
+    }
 
 
 def overridable() -> QoSOverridingOptions:
