@@ -85,14 +85,8 @@ def _folder_format(split: str | None, labels: str | None) -> Format:
     """`folder` for this call: any split, and class ids where a label set is named."""
     form = replace(folder.FORMAT, splits=(split or "",))
     if labels:
-        chosen = load_labels(labels)
-        return replace(
-            form,
-            kind="semantic",
-            label_set=labels,
-            encoding=class_ids(len(chosen)),
-            layouts=(*form.layouts, folder.TRAIN_IDS),
-        )
+        encoding, layouts = class_ids(len(load_labels(labels))), (*form.layouts, folder.TRAIN_IDS)
+        return replace(form, kind="semantic", label_set=labels, encoding=encoding, layouts=layouts)
     return replace(form, layouts=(*form.layouts, replace(folder.TRAIN_IDS, encoding=CITYSCAPES_TRAIN_IDS)))
 
 

@@ -166,3 +166,11 @@ def test_real_sets_open(shared_data, name, place, frames):
     assert len(dataset.scored) == frames
     image, labels = dataset.load(dataset.items[-1])
     assert image.shape[:2] == labels.shape
+
+
+def test_a_named_label_set_also_reads_train_id_folders(tree):
+    tree.image("images/a.jpg")
+    tree.label("labelTrainIds/a.png", 0, 18, 255)
+    dataset = open_dataset("folder", tree.root, labels="cityscapes19")
+    assert (dataset.kind, dataset.label_set) == ("semantic", "cityscapes19")
+    assert dataset.load(dataset.items[0])[1].ravel()[:3].tolist() == [0, 18, 255]
