@@ -1,0 +1,75 @@
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from oodseg_ros.bundle import load_bundle
+from oodseg_ros.cli.main import build_app
+from oodseg_ros.errors import UserError
+
+ENGINE = ["--engine", "torch", "--threads", "1"]
+
+
+@pytest.fixture
+def data(tmp_path):
+    for part in ("images", "labels"):
+        (tmp_path / "data" / part).mkdir(parents=True)
+    for index in range(12):
+        rng = np.random.default_rng(index)
+        label = np.zeros((64, 96), np.uint8)
+        label[10:30, 5 * index : 5 * index + 20] = 1
+        cv2.imwrite(
+            str(tmp_path / "data" / "images" / f"{index}.png"), rng.integers(0, 255, (64, 96, 3), dtype=np.uint8)
+        )
+        cv2.imwrite(str(tmp_path / "data" / "labels" / f"{index}.png"), label)
+    return tmp_path / "data"
+
+
+def run(*arguments: object):
+    words = [str(argument) for argument in arguments]
+    return CliRunner(env={"COLUMNS": "160"}).invoke(build_app(words), words)
+
+
+def test_evaluate_prints_a_table_and_leaves_three_files(tiny_bundle, data, tmp_path):
+    out = tmp_path / "out"
+    done = run("evaluate", tiny_bundle, "folder", "--root", data, "--out", out, "--limit", 3, "--check", *ENGINE)
+    assert done.exit_code == 0, done.output
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert f"{100 * metrics['pixel']['AP']:.2f}" in done.output
+    assert "largest difference" in done.output
+    assert {file.name for file in out.iterdir()} == {"metrics.json", "frames.csv", "report.html"}
+
+
+def test_two_scores_in_one_call(tiny_bundle, data, tmp_path):
+    words = ["evaluate", tiny_bundle, "folder", "--root", data, "--out", tmp_path / "out", "--limit", 2, *ENGINE]
+    done = run(*words, "--score", "own", "--score", "entropy")
+    assert done.exit_code == 0, done.output
+    assert [run["score"] for run in json.loads((tmp_path / "out" / "metrics.json").read_text())["runs"]] == [
+        "likelihood_ratio",
+        "entropy",
+    ]
+
+
+def test_calibrate_writes_into_the_bundle(tiny_bundle, data, tmp_path):
+    copy = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, copy)
+    done = run("calibrate", copy, "folder", "--root", data, "--target", "pixels=0.2", *ENGINE)
+    assert done.exit_code == 0, done.output
+    calibration = load_bundle(copy).card.calibration
+    assert calibration.threshold != load_bundle(tiny_bundle).card.calibration.threshold
+    assert "at most 0.2 in expectation" in calibration.source
+
+
+def test_what_is_wrong_is_said(tiny_bundle, data, tmp_path):
+    for words in (
+        ("evaluate", tiny_bundle, "moon", "--root", data, "--out", tmp_path / "out"),
+        ("evaluate", tiny_bundle, "folder", "--root", tmp_path / "none", "--out", tmp_path / "out"),
+        ("calibrate", tiny_bundle, "folder", "--root", data, "--target", "pixels=0.001", *ENGINE),
+        ("replay", tiny_bundle, tmp_path / "none", "--out", tmp_path / "out", *ENGINE),
+    ):
+        done = run(*words)
+        assert isinstance(done.exception, UserError), done.output
+        assert len(str(done.exception)) > 30
