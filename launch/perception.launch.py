@@ -173,5 +173,5 @@ def _rviz(namespace, camera, sim_time):
 def _prefix():
     try:
         return Path(get_package_prefix("oodseg_ros"))
-    except (PackageNotFoundError, LookupError):
+    except (PackageNotFoundError, OSError):  # OSError: AMENT_PREFIX_PATH is not set
         return None
