@@ -8,7 +8,7 @@ from ..bundle import Bundle
 from .component_metrics import FrameComponents, summarize_components
 from .curve_figures import CurveFigures
 from .metric_pass import Figures, measure_components
-from .pixel_metrics import summarize
+from .pixel_metrics import just_below, summarize
 from .score_store import ScoreStore
 from .score_variant import ScoreVariant
 
@@ -29,7 +29,7 @@ def anomaly_metrics(
     metrics["pixel"] = summarize(figures.pixel, curves)
     nearest, nearest_threshold = curves.fpr.get("nearest_recall", (float("nan"),) * 2)
     metrics["pixel_rules"] = {
-        "nearest_recall": {"FPR95": nearest, "FPR95_threshold": nearest_threshold},
+        "nearest_recall": {"FPR95": nearest, "FPR95_threshold": just_below(nearest_threshold)},
         "smiyc": figures.smiyc.compute(),
     }
     names = [row["frame"] for row in figures.rows]

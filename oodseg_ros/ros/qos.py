@@ -48,6 +48,11 @@ TOPICS = {
 """Outputs under a camera's name."""
 
 
+def deep(depth: int) -> QoSProfile:
+    """Reliable, for a listener that must not lose what has arrived while it is busy."""
+    return _profile(depth, ReliabilityPolicy.RELIABLE)
+
+
 def options(listen_to_events: bool = False) -> dict[str, Any]:
     """Keyword arguments for publishers: QoS overrides, and no event handlers.
 

@@ -1,4 +1,4 @@
-"""The node `evaluation` in a process of its own: what it hears over DDS gives the figures of the same scores offline."""
+"""The node `evaluation` in a process of its own: what it hears over DDS gives the figures of the same scores."""
 
 from __future__ import annotations
 

@@ -1,0 +1,113 @@
+"""Figures of a running perception, from the scores and alerts that reach a consumer."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..frame import AlertState
+from .component_metrics import ComponentMetrics
+from .pixel_metrics import PixelMetrics
+from .replay_truth import Truth
+
+Key = tuple[str, int]
+
+
+class LiveFigures:
+    """Fed by callbacks; `summary` may be called at any time.
+
+    Args:
+        truth: masks by stamp, or None.
+        track: component rule.
+        threshold: the bundle's, for the deployed component metrics; nan = not known.
+
+    Attributes:
+        alerts: (camera, stamp of the judged frame) → (state, reason); the first word on a frame counts.
+    """
+
+    def __init__(self, truth: Truth | None, track: str, threshold: float) -> None:
+        self._truth, self._threshold = truth, threshold
+        self._pixel, self._components = PixelMetrics(), ComponentMetrics(track)
+        self._scores: set[Key] = set()
+        self.alerts: dict[Key, tuple[str, str]] = {}
+        self._onsets = 0
+        self._states: dict[str, str] = {}
+        self._heartbeats: Counter[str] = Counter()
+        self._ages: list[float] = []
+        self._span: list[int] = []
+
+    def add_score(self, camera: str, stamp_ns: int, score: np.ndarray) -> None:
+        """One score map; a stamp that was there before is left out, as when a bag loops.
+
+        Raises:
+            DatasetError: its mask cannot be read or does not fit.
+        """
+        key = (camera, stamp_ns)
+        if key in self._scores:
+            return
+        self._scores.add(key)
+        mask = None if self._truth is None else self._truth.find(stamp_ns)
+        if mask is not None:
+            self._pixel.update(score, mask)
+            self._components.update(score, mask)
+
+    def add_alert(self, camera: str, stamp_ns: int, state: str, reason: str, age_s: float, now_ns: int) -> None:
+        """One camera's status in one heartbeat."""
+        if stamp_ns:
+            self.alerts.setdefault((camera, stamp_ns), (state, reason))
+        if state == AlertState.OBSTACLE.value and self._states.get(camera) != state:
+            self._onsets += 1
+        self._states[camera] = state
+        self._heartbeats[state] += 1
+        if math.isfinite(age_s):
+            self._ages.append(age_s)
+        self._span = [self._span[0] if self._span else now_ns, now_ns]
+
+    def summary(self, offline: Path | None = None) -> dict[str, Any]:
+        """Keys as `oodseg replay`'s; `offline` (its folder) adds `agreement`."""
+        hours = (self._span[1] - self._span[0]) / 3.6e12 if self._span else 0.0
+        beats = sum(self._heartbeats.values())
+        result: dict[str, Any] = {
+            "frames": len(self._scores),
+            "duration_s": hours * 3600,
+            "alerts": {
+                "onsets": self._onsets,
+                "per_hour": self._onsets / hours if hours > 0 else math.nan,
+                "share_of_heartbeats": {s.value: self._heartbeats[s.value] / max(1, beats) for s in AlertState},
+            },
+            "evidence_age_s": dict(
+                zip(("p50", "p95", "p99"), np.percentile(self._ages or [math.nan], [50, 95, 99]).tolist(), strict=True)
+            ),
+        }
+        if self._pixel.frames:
+            result["pixel"] = self._pixel.compute()
+            if math.isfinite(result["pixel"]["best_F1_threshold"]):
+                result["component"] = self._components.compute(result["pixel"]["best_F1_threshold"])
+            if math.isfinite(self._threshold):
+                result["component_deployed"] = self._components.compute(self._threshold)
+        if offline is not None:
+            result["agreement"] = agreement(self.alerts, read_offline(offline / "alerts.csv"))
+        return result
+
+
+def read_offline(file: Path) -> dict[Key, tuple[str, str]]:
+    """(camera, stamp) → (state, reason) of an `oodseg replay`."""
+    with file.open(newline="") as stream:
+        return {(r["camera"], int(r["stamp_ns"])): (r["state"], r["reason"]) for r in csv.DictReader(stream)}
+
+
+def agreement(live: dict[Key, tuple[str, str]], offline: dict[Key, tuple[str, str]]) -> dict[str, Any]:
+    """How the two agree: frames of both, of one only, and the share of common frames with the same state."""
+    common = live.keys() & offline.keys()
+    same = sum(live[key][0] == offline[key][0] for key in common)
+    return {
+        "common_frames": len(common),
+        "missing_live": len(offline.keys() - live.keys()),
+        "only_live": len(live.keys() - offline.keys()),
+        "same_state": same / len(common) if common else math.nan,
+    }

@@ -1,0 +1,113 @@
+"""The node `evaluation`: listens to `perception` and leaves the figures that `oodseg replay` computes offline.
+
+    python -m oodseg_ros.ros.evaluation --ros-args -p out:=OUT -p cameras:="[front]" -p truth:=MASKS -p offline:=REPLAY
+
+It sees what a consumer sees: frames that were dropped on the way are missing here, and counted where `offline` names
+the folder of an `oodseg replay` of the same bag. Scores of the frames that both judged are the same, so figures differ
+only by the frames that are missing, and by the alert logic having seen fewer frames.
+"""
+
+from __future__ import annotations
+
+import csv
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import Image
+
+from ..errors import ConfigError, UserError
+from ..evaluation.live_figures import LiveFigures
+from ..evaluation.replay_truth import truth_from_folder
+from ..evaluation.results import write_json
+from . import qos
+from .image_messages import view
+from .listener import read_alert
+from .stamps import to_ns
+
+DEPTH = 50
+"""Messages that may wait here while a mask is read: an evaluation must not lose what has arrived."""
+
+
+class Evaluation(Node):
+    """Subscribes on construction; `finish` writes `metrics.json` and `alerts.csv` into the folder `out`."""
+
+    def __init__(self) -> None:
+        super().__init__("evaluation")
+        cameras = self.declare_parameter("cameras", ["camera"]).value
+        self._out = self._path("out")
+        truth, offline = self._path("truth"), self._path("offline")
+        tolerance = self.declare_parameter("tolerance_s", 0.001).value
+        track = self.declare_parameter("track", "obstacle").value
+        threshold = self.declare_parameter("threshold", float("nan")).value
+        if self._out is None:
+            raise ConfigError("evaluation: the parameter `out` must name a folder for the results")
+        self._offline = offline
+        masks = None if truth is None else truth_from_folder(truth, round(tolerance * 1e9))
+        self.figures = LiveFigures(masks, track, threshold)
+        deep = qos.deep(DEPTH)
+        for camera in cameras:
+            self.create_subscription(Image, f"{camera}/anomaly/score", lambda m, c=camera: self._on_score(c, m), deep)
+        self.create_subscription(DiagnosticArray, "alert", self._on_alert, deep)
+
+    def finish(self) -> None:
+        """Write what was seen so far."""
+        self._out.mkdir(parents=True, exist_ok=True)
+        with (self._out / "alerts.csv").open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(("camera", "stamp_ns", "state", "reason"))
+            writer.writerows((*key, *value) for key, value in sorted(self.figures.alerts.items()))
+        metrics = self.figures.summary(self._offline)
+        write_json(self._out / "metrics.json", metrics)
+        self.get_logger().info(f"{metrics['frames']} frames; metrics.json is in {self._out}")
+
+    def _path(self, name: str) -> Path | None:
+        text = self.declare_parameter(name, "").value
+        return Path(text).expanduser() if text else None
+
+    def _on_score(self, camera: str, message: Image) -> None:
+        try:
+            self.figures.add_score(camera, to_ns(message.header.stamp), view(message))
+        except UserError as error:
+            self.get_logger().warning(f"{camera}: {error}")
+
+    def _on_alert(self, message: DiagnosticArray) -> None:
+        now = self.get_clock().now().nanoseconds
+        for status in message.status:
+            seen = read_alert(status, now)
+            self.figures.add_alert(seen.camera, seen.stamp_ns, seen.state.value, seen.reason, seen.age_s, now)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Entry point; SIGINT and SIGTERM end it, the results are written then."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Only a note: under launch Ctrl-C arrives twice, and the second one must not interrupt the writing.
+        signal.signal(number, lambda *_: stop.set())
+    # rclpy's own handlers would end the context before what has arrived is counted.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = Evaluation()
+        node.get_logger().info("listening")
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while rclpy.ok() and not stop.is_set():
+            executor.spin_once(timeout_sec=0.2)
+        node.finish()
+        node.destroy_node()
+    except UserError as error:
+        rclpy.logging.get_logger("evaluation").error(str(error))
+        sys.exit(2)
+    finally:
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    main()
