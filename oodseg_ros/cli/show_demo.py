@@ -44,7 +44,9 @@ def demo_and_show(path: str | None, out: Path, bundle: str, engine: str, frames:
         task = bar.add_task("", total=given.count)
         watch = Watch(
             stage=lambda text: bar.update(task, description=escape(text)),
-            changed=lambda alert, since: bar.console.print(f"[{STYLES[alert.state]}]{escape(line(alert, since))}[/]"),
+            changed=lambda alert, since: bar.console.print(
+                f"[{STYLES[alert.state]}]{escape(line(alert, since))}[/]", soft_wrap=True
+            ),
             progress=lambda count: bar.update(task, completed=count),
         )
         result = run_demo(given, out, bundle, engine, watch, started)

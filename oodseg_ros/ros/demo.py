@@ -170,6 +170,8 @@ def _parameters(given: DemoInput, player: Player, bundle: Bundle, engine: str) -
         "cameras": cameras,
         # Otherwise the first frame waits for its compilation, and those after it are dropped meanwhile.
         "warm_size": "{}x{}".format(*given.size),
+        # On a slow or busy machine late answers and their overlays are still worth a look here.
+        "max_age": 5.0,
         "overlay_rate": 10.0,
     }
     parameters |= {f"{camera}.{name}": value for camera in cameras for name, value in given.parameters.items()}

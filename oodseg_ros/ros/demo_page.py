@@ -85,7 +85,7 @@ def _headline(result: DemoResult) -> html.Html:
 def _story(result: DemoResult) -> html.Html:
     zero = _zero(result)
     parts = [
-        html.figure(timeline(result, name, camera), f"Camera {name}", enlarge=False)
+        html.figure(timeline(result, name, camera), f"Camera {name}")
         for name, camera in result.cameras.items()
         if camera.alerts
     ]
@@ -95,8 +95,10 @@ def _story(result: DemoResult) -> html.Html:
         nearest = range_text(*alert.nearest) if alert.nearest else ""
         age = _ms(alert.age_s) if math.isfinite(alert.age_s) else ""
         when = f"{(alert.received_ns - zero) * 1e-9:.2f}"
-        rows.append([when, alert.camera, alert.state.value, alert.count or "", nearest, age, alert.text])
-    columns = ["seconds", "camera", "state", "obstacles", "nearest", "evidence age", "message"]
+        rows.append(
+            [when, alert.camera, alert.state.value, alert.reason.replace("_", " "), alert.count or "", nearest, age]
+        )
+    columns = ["seconds", "camera", "state", "reason", "obstacles", "nearest", "evidence age"]
     parts.append(html.details(f"{len(rows)} alert changes", html.table(columns, rows), is_open=len(rows) <= 12))
     note = (
         f"An unknown object counts as in sight from {LEAST_AREA} visible pixels on."
@@ -133,9 +135,7 @@ def _gallery(result: DemoResult) -> html.Html:
         html.figure(html.data_uri("image/jpeg", picture.jpeg), caption(picture), f"overlay at {caption(picture)}")
         for picture in result.pictures.pictures()
     ]
-    note = (
-        "As published on <camera>/overlay: class colors, heat where the image is unlike the training data. "
-    )
+    note = "As published on <camera>/overlay: class colors, heat where the image is unlike the training data. "
     return html.section("Overlays", html.gallery(figures, 300), note=note + "Click to enlarge.")
 
 

@@ -33,7 +33,6 @@ class AlertSeen:
         count: number of obstacles.
         nearest: range interval of the nearest obstacle in metres, or None.
         score: highest calibrated score of an obstacle, or NaN.
-        text: the sentence in the message.
     """
 
     received_ns: int
@@ -45,7 +44,6 @@ class AlertSeen:
     count: int
     nearest: _INTERVAL | None
     score: float
-    text: str
 
 
 def read_alert(status: DiagnosticStatus, received_ns: int) -> AlertSeen:
@@ -65,7 +63,6 @@ def read_alert(status: DiagnosticStatus, received_ns: int) -> AlertSeen:
         count=int(values["obstacle_count"]),
         nearest=min(ranges, default=None),
         score=max(scores, default=math.nan),
-        text=status.message,
     )
 
 
