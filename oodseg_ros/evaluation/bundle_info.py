@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..bundle import Bundle
 from ..inference.sizes import network_size
+from ..inference.windows import plan_by_stride
 
 PARTS = ("backbone", "decoder", "classifier", "head")
 
@@ -47,11 +48,12 @@ def bundle_info(bundle: Bundle, image_size: tuple[int, int] = (1080, 1920)) -> B
     """
     segmentor = bundle.segmentor()
     size = network_size(*image_size, bundle.card.input)
-    segmentor.prepare(*size)
+    batch, (height, width) = _passes(bundle, size)
+    segmentor.prepare(height, width)
     segmentor = segmentor.to("meta")
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        segmentor(torch.empty(1, bundle.card.input.channels, *size, device="meta"))
+        segmentor(torch.empty(batch, bundle.card.input.channels, height, width, device="meta"))
     counts = counter.get_flop_counts()
     root = type(segmentor).__name__
     parts = []
@@ -68,6 +70,15 @@ def bundle_info(bundle: Bundle, image_size: tuple[int, int] = (1080, 1920)) -> B
         parts.append(PartInfo("other", "-", 0, rest))
     files = (file.stat().st_size for file in bundle.path.iterdir() if file.is_file())
     return BundleInfo(image_size, size, tuple(parts), sum(files))
+
+
+def _passes(bundle: Bundle, size: tuple[int, int]) -> tuple[int, tuple[int, int]]:
+    """(inputs per image, their size): the whole at network size, or the windows that cover it."""
+    windows = bundle.card.input.windows
+    if windows is None:
+        return 1, size
+    window = (windows.height, windows.width)
+    return len(plan_by_stride(size, window, (windows.stride_y, windows.stride_x))), window
 
 
 def _flops(counts: dict, prefix: str) -> int:

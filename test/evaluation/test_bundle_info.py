@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.evaluation.bundle_info import bundle_info
+from oodseg_ros.model_card import Windows
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +49,12 @@ def test_network_size_follows_from_the_image_size(bundle):
     assert small.network_size == (64, 64)
     assert sum(p.flops for p in large.parts) == pytest.approx(2 * sum(p.flops for p in small.parts), rel=0.01)
     assert large.file_bytes == sum(file.stat().st_size for file in bundle.path.iterdir())
+
+
+def test_windows_count_as_often_as_they_run(bundle):
+    windows = Windows(height=64, width=64, stride_y=64, stride_x=32)
+    spec = bundle.card.input.model_copy(update={"windows": windows})
+    windowed = replace(bundle, card=bundle.card.model_copy(update={"input": spec}))
+    whole, one = bundle_info(windowed, (64, 128)), bundle_info(bundle, (64, 64))
+    # 128 columns in windows of 64 with a stride of 32: three.
+    assert sum(p.flops for p in whole.parts) == pytest.approx(3 * sum(p.flops for p in one.parts), rel=0.001)
