@@ -1,9 +1,9 @@
-"""What the node itself costs: stamp → published and CPU per answered frame, ours and a plain cv_bridge node side by side.
+"""What the node itself costs: stamp → published and CPU per answered frame, beside a plain cv_bridge node.
 
 The network is replaced by a constant answer in both. A camera process publishes images, the node answers with labels,
-score and mask, a listener process takes them; each in a process of its own, over DDS with the shipped profile. Both nodes
-run in turns within one call, so that they meet the same machine. The plain node does nothing but convert and publish; ours
-does all of its work: threshold, components, tracks, alert, heartbeat, accounts.
+score and mask, a listener process takes them; each in a process of its own, over DDS with the shipped profile. Both
+nodes run in turns within one call, so that they meet the same machine. The plain node does nothing but convert and
+publish; ours does all of its work: threshold, components, tracks, alert, heartbeat, accounts.
 
     python benchmarks/node_overhead.py [--rate 30] [--seconds 20] [--size 1920x1080] [--rounds 3]
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -58,10 +59,8 @@ def listener(out: Path, *topics: str) -> None:
     for topic in topics:
         node.create_subscription(Image, f"camera/{topic}", count(topic), BEST_EFFORT, raw=True)
     node.create_subscription(DiagnosticArray, "alert", count("alert"), 10)
-    try:
+    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
         rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     out.write_text(json.dumps({"counts": counts}))
 
 
@@ -89,10 +88,8 @@ def plain(out: Path, size: str) -> None:
         ages.append((node.get_clock().now().nanoseconds - stamp) * 1e-9)
 
     node.create_subscription(Image, "camera/image_raw", callback, BEST_EFFORT)
-    try:
+    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
         rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     out.write_text(json.dumps({"answered": len(ages), "ages": ages}))
 
 

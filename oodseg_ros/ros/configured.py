@@ -90,7 +90,7 @@ class Configured:
         self._alert = node.create_publisher(
             DiagnosticArray, "alert", qos.ALERT_OUT, **qos.options(listen_to_events=True)
         )
-        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS_OUT)
+        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS_OUT, **qos.options())
         # A clock of their own: heartbeats must not stop when simulation time does.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers = [
