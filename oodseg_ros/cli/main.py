@@ -43,9 +43,7 @@ def main() -> None:
 
 def build_app(arguments: list[str]) -> typer.Typer:
     """The command line with the command that `arguments` ask for, or with all of them where they ask for none."""
-    app = typer.Typer(
-        no_args_is_help=True, add_completion=False, help="Train, inspect and run unknown-object segmentors."
-    )
+    app = typer.Typer(no_args_is_help=True, add_completion=False)
     app.callback(help=HELP)(_options)
     asked = next((argument for argument in arguments if not argument.startswith("-")), None)
     # Only the asked command is imported: torch and transformers take seconds, and `oodseg --help` needs neither.
@@ -53,6 +51,8 @@ def build_app(arguments: list[str]) -> typer.Typer:
         try:
             command = import_module(f".{COMMANDS[name]}", __package__).command
         except ModuleNotFoundError as error:
+            if (error.name or "").startswith(__package__.partition(".")[0]):
+                raise
             command = _unavailable(name, error)
         lenient = {"allow_extra_args": True, "ignore_unknown_options": True}
         app.command(name, context_settings=lenient if command.__name__ == "unavailable" else None)(command)
