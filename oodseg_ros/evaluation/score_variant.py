@@ -14,12 +14,14 @@ from ..errors import BundleError
 
 @dataclass(frozen=True)
 class ScoreVariant(Bundle):
-    """A `Bundle` whose network gives the score `score`; weights and labels are the bundle's.
+    """A `Bundle` whose network gives the score `score`; weights and labels are those of the bundle `own`.
 
-    Its golden frame is made anew in FP32 by torch, so that every other engine is still held against a known answer.
+    Its card says so, because what engines keep for a network is kept under its description. Its golden frame is made
+    anew in FP32 by torch, so that every other engine is still held against a known answer.
     """
 
     score: str = ""
+    own: Bundle | None = None
 
     @property
     def id(self) -> str:
@@ -27,8 +29,8 @@ class ScoreVariant(Bundle):
         return f"{super().id}:{self.score}"
 
     def segmentor(self) -> Any:
-        """As `Bundle.segmentor`, with the other score and without the head."""
-        segmentor = super().segmentor()
+        """As the bundle's own, with the other score and without the head."""
+        segmentor = self.own.segmentor()
         segmentor.head = None
         segmentor.score_kind = self.score
         return segmentor
@@ -37,7 +39,7 @@ class ScoreVariant(Bundle):
         """The bundle's golden image with this score's answer."""
         from ..inference.engines.torch import TorchEngine
 
-        image = super().golden()["image"]
+        image = self.own.golden()["image"]
         engine = TorchEngine(self)
         labels, score = engine.run(engine.compile(1, *image.shape[:2]), image[None])
         return {"image": image, "labels": labels[0], "score": score[0]}
@@ -55,4 +57,5 @@ def with_score(bundle: Bundle, score: str | None) -> Bundle:
     known = sorted({*scores.POST_HOC, *scores.PERTURBING})
     if score not in known:
         raise BundleError(f"bundle {bundle.path} gives the score {own}, or one of {', '.join(known)}; not {score!r}")
-    return ScoreVariant(bundle.path, bundle.card, bundle.labels, score)
+    card = bundle.card.model_copy(update={"network": {**bundle.card.network, "head": None, "score": score}})
+    return ScoreVariant(bundle.path, card, bundle.labels, score, bundle)

@@ -49,11 +49,12 @@ def test_submission_holds_every_frame_as_float16(tiny_bundle, dataset, tmp_path)
         assert np.array_equal(value, runner([dataset.load(item)[0]])[0].score.astype(np.float16))
 
 
-def test_a_variant_scores_the_same_classes_and_is_held_against_its_own_golden_frame(tiny_bundle):
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_a_variant_scores_the_same_classes_and_is_held_against_its_own_golden_frame(tiny_bundle, engine):
     bundle = load_bundle(tiny_bundle)
     variant = with_score(bundle, "max_softmax")
     assert variant.id == f"{bundle.id}:max_softmax"
-    own, other = Runner.load(bundle, **ENGINE), Runner.load(variant, **ENGINE)
+    own, other = (Runner.load(each, engine=engine, threads=1) for each in (bundle, variant))
     image = bundle.golden()["image"]
     (a,), (b,) = own([image]), other([image])
     assert np.array_equal(a.labels, b.labels)
