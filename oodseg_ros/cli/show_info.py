@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from ..bundle import Bundle, load_bundle
-from ..evaluation.bundle_info import BundleInfo, bundle_info
+
+if TYPE_CHECKING:
+    from ..evaluation.bundle_info import BundleInfo
 
 
 def show_info(name_or_path: str, height: int, width: int) -> None:
     """Print the card and the network of a bundle; FLOPs are those for one image of `height` x `width`."""
     bundle = load_bundle(name_or_path)
+    # Imports torch, which takes seconds that a mistyped path shall not wait for.
+    from ..evaluation.bundle_info import bundle_info
+
     info = bundle_info(bundle, (height, width))
     console = Console()
     console.print(f"[bold]{bundle.id}[/]  {escape(str(bundle.path))}  {info.file_bytes / 1e6:.1f} MB", highlight=False)

@@ -157,3 +157,16 @@ def test_geometry_of_another_size_gives_no_position():
 def test_wrong_ego_mask_is_refused_at_once():
     with pytest.raises(ConfigError):
         pipeline(np.ones((H, W), np.uint8))
+
+
+def test_read_only_and_strided_scores_are_fine():
+    """Engines hand out views of their own buffers."""
+    batch = np.zeros((H, W, 2), np.float32)
+    batch[70:90, 60:80] = 2.0
+    strided = batch[..., 0]
+    strided.flags.writeable = False
+    mask = np.zeros((H, W), np.uint8)
+    mask[100:] = 1
+    for camera in (pipeline(), pipeline(mask)):
+        judged = camera.judge(frame(), Prediction(np.zeros((H, W), np.uint8), strided, "t"), 0)
+        assert [o.box for o in judged.obstacles] == [BOX]
