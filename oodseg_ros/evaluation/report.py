@@ -131,14 +131,17 @@ def _component_section(evaluation: Evaluation) -> html.Html:
             figures = [percent(found[name]) for name in ("sIoU", "PPV", "F1")]
             rows.append([what, f"{found['threshold']:.4g}", *figures, *counts])
     columns = ["threshold", "raw score", "sIoU", "PPV", "mean F1", "objects", "predicted"]
-    sizes = report_plots.by_size(evaluation.components)
     parts = [html.table(columns, rows)]
+    sizes = report_plots.by_size(evaluation.components)
     if sizes:
-        table = [[name, count, percent(found, 1), percent(covered, 1)] for name, count, found, covered in sizes]
-        parts += [
-            html.gallery([html.figure(report_plots.size_plot(sizes), "Objects by size")], 380),
-            html.table(["size in pixels", "objects", "found %", "covered %"], table),
+        feet = report_plots.by_foot(evaluation.components, [row["height"] for row in evaluation.figures.rows])
+        label = "lowest pixel, % of the image height (far to near on a flat road)"
+        figures = [
+            html.figure(report_plots.size_plot(sizes), "Objects by size"),
+            html.figure(report_plots.size_plot(feet, label), "Objects by the row of their foot"),
         ]
+        table = [[name, count, percent(found, 1), percent(covered, 1)] for name, count, found, covered in sizes]
+        parts += [html.gallery(figures, 380), html.table(["size in pixels", "objects", "found %", "covered %"], table)]
     note = f"{metrics['component']['track']} track; in %, pooled over all objects of the dataset"
     return html.section("Objects", *parts, note=note)
 

@@ -26,6 +26,8 @@ STYLE = {
 INLIER, ANOMALY = "#3b6fb6", "#d1495b"
 SIZES = (0, 100, 400, 1600, 6400, 25600, np.inf)
 """Limits of the size classes of objects, in pixels: each class is twice as long as the one before."""
+FEET = (0, 45, 50, 55, 60, 70, 80, 100)
+"""Limits of the classes of an object's foot, in percent of the image height from the top."""
 DETECTED = 0.25
 """An object counts as found when its sIoU is at least this, the lowest τ of the component F1."""
 
@@ -109,15 +111,34 @@ def by_size(components: Iterable[FrameComponents]) -> list[tuple[str, int, float
     return rows
 
 
-def size_plot(rows: Sequence[tuple[str, int, float, float]]) -> str:
-    """Bars of `by_size`."""
+def by_foot(components: Sequence[FrameComponents], heights: Sequence[int]) -> list[tuple[str, int, float, float]]:
+    """As `by_size`, by the row of an object's lowest pixel, in percent of the image height; lower rows are nearer.
+
+    Distances are not known to most datasets; on a flat road the foot's row orders objects by distance.
+    """
+    pairs = list(zip(components, heights, strict=True))
+    foot = np.concatenate([100 * c.truth_box[:, 3] / height for c, height in pairs] or [np.zeros(0)])
+    siou, covered = (
+        np.concatenate([getattr(c, key) for c, _ in pairs] or [np.zeros(0)]) for key in ("siou", "covered")
+    )
+    rows = []
+    for low, high in pairwise(FEET):
+        some = (foot > low) & (foot <= high)
+        if some.any():
+            found = float((siou[some] >= DETECTED).mean())
+            rows.append((f"{low}-{high} %", int(some.sum()), found, float(covered[some].mean())))
+    return rows
+
+
+def size_plot(rows: Sequence[tuple[str, int, float, float]], label: str = "size in pixels") -> str:
+    """Bars of `by_size` or `by_foot`."""
 
     def draw(axes: Figure) -> None:
         place = np.arange(len(rows))
         axes.bar(place - 0.2, [row[2] for row in rows], 0.38, color=INLIER, label=f"found (sIoU ≥ {DETECTED})")
         axes.bar(place + 0.2, [row[3] for row in rows], 0.38, color=ANOMALY, label="pixels covered")
         axes.set_xticks(place, [f"{row[0]}\n{row[1]} objects" for row in rows], fontsize=7)
-        axes.set(ylim=(0, 1.05), xlabel="size in pixels", ylabel="share")
+        axes.set(ylim=(0, 1.05), xlabel=label, ylabel="share")
         axes.legend(fontsize=8)
 
     return _plot(draw)

@@ -2,7 +2,9 @@
 
 It differs from the exact figures by design: scores are stored as float16, and each frame's scores are cut into bins at
 384 quantiles of its positive and 384 quantiles of its negative pixels. A pixel counts at its bin's lower edge, the
-frames' curves are merged, equal thresholds collapse. Differences to `PixelMetrics` are of the order of 1e-4.
+frames' curves are merged, equal thresholds collapse. Differences to `PixelMetrics` are of the order of 1e-4 where every
+frame has an anomaly. In a frame without one the highest 1/383 of all pixels share a bin and count at its lower edge, so
+its false alarms weigh less: AP may then be higher by percents.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from oodseg_ros.evaluation.evaluate import EvaluationOptions, evaluate
 from oodseg_ros.evaluation.paired_histogram import PairedHistogram
 from oodseg_ros.evaluation.report import write_report
 from oodseg_ros.evaluation.report_frames import FOUND, TRUTH, choose, draw_frame
-from oodseg_ros.evaluation.report_plots import by_size, score_shares
+from oodseg_ros.evaluation.report_plots import by_foot, by_size, score_shares
 from oodseg_ros.evaluation.score_keys import to_keys
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -99,6 +99,8 @@ def test_size_classes():
     components = [frame_components(score, label, 0.5, "obstacle")]
     assert by_size(components) == [("0-99", 1, 1.0, 1.0), ("400-1599", 1, 0.0, 0.0)]
     assert by_size([]) == []
+    assert by_foot(components, [100]) == [("0-45 %", 1, 1.0, 1.0), ("55-60 %", 1, 0.0, 0.0)]
+    assert by_foot([], []) == []
 
 
 def test_score_shares_sum_to_one_and_cut_the_tails():
