@@ -17,6 +17,10 @@ def command(
     score: Annotated[
         str | None, typer.Option(help="A post-hoc score instead of the file's own, e.g. energy or max_logit.")
     ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(help="Bag, video or images without unknowns, for mahalanobis and standardized_max_logit."),
+    ] = None,
     labels: Annotated[
         str | None, typer.Option(help="Label set (name or YAML file) where the file's own is not known.")
     ] = None,
@@ -24,4 +28,4 @@ def command(
     """Turn a released checkpoint into a verified bundle."""
     from .show_import import show_import
 
-    show_import(kind, files, out, score, labels)
+    show_import(kind, files, out, score, labels, fit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ..labels import load_labels
 from ..model_card import Calibration, InputSpec, Licence, ModelCard, Windows
 from ..networks.build import build_segmentor
 from ..networks.segmentor import Segmentor
+from .fitted import FITTED, fit_head
 from .mapping import check_fit
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -62,7 +63,8 @@ def imagenet_input(multiple: int, pixels: int = FULL_SIZE, windows: Windows | No
 
 
 def build_checked(imported: Imported, where: str = "the file") -> Segmentor:
-    """The network with the imported tensors, float32, in eval mode.
+    """The network with the imported tensors, float32, in eval mode; a head that is fitted later is not expected in
+    them.
 
     Raises:
         CheckpointError: the tensors do not fit (all differences are listed), or are not finite.
@@ -70,16 +72,22 @@ def build_checked(imported: Imported, where: str = "the file") -> Segmentor:
     """
     with torch.device("meta"):
         expected = build_segmentor(imported.network).state_dict()
+    if imported.network["score"] in FITTED:
+        expected = {key: value for key, value in expected.items() if not key.startswith("head.")}
     check_fit(imported.state, expected, imported.unknown, where)
     _check_values(imported.state, where)
     segmentor = build_segmentor(imported.network)
     state = {key: value.float() if value.is_floating_point() else value for key, value in imported.state.items()}
-    segmentor.load_state_dict(state)
+    segmentor.load_state_dict(segmentor.state_dict() | state)
     return segmentor.eval()
 
 
-def write_bundle(imported: Imported, path: str | Path, where: str = "the file") -> Bundle:
+def write_bundle(
+    imported: Imported, path: str | Path, where: str = "the file", frames: Iterable[np.ndarray] | None = None
+) -> Bundle:
     """Check the tensors against the network, make golden frame and first calibration, write the bundle and verify it.
+
+    `frames` are RGB uint8 images without unknowns, for the scores that are fitted.
 
     Raises:
         CheckpointError: as `build_checked`, or another number of classes than the label set has.
@@ -89,10 +97,13 @@ def write_bundle(imported: Imported, path: str | Path, where: str = "the file") 
     path = Path(path)
     labels = load_labels(imported.label_set)
     segmentor = build_checked(imported, where)
+    training = {"imported": imported.source, "from": where, "tensors": len(imported.state)}
     if segmentor.classes != len(labels):
         raise CheckpointError(
             f"{where} has {segmentor.classes} classes, label set {labels.name} has {len(labels)}; name the right one"
         )
+    if frames is not None:
+        training["fitted_on_frames"] = fit_head(segmentor, imported.input, frames)
 
     def predict(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         graph = DeployGraph(segmentor, imported.input, *image.shape[:2]).eval()
@@ -109,7 +120,7 @@ def write_bundle(imported: Imported, path: str | Path, where: str = "the file") 
         network=imported.network,
         input=imported.input,
         calibration=_first_calibration(lambda image: predict(image)[1]),
-        training={"imported": imported.source, "from": where, "tensors": len(imported.state)},
+        training=training,
         licence=imported.licence,
     )
     return save_bundle(path, card, segmentor.state_dict(), {"image": golden, "labels": label, "score": score})

@@ -8,8 +8,10 @@ from importlib import import_module
 from pathlib import Path
 
 from ..bundle import Bundle
+from ..datasets.sources import open_source
 from ..errors import ConfigError
 from ..networks.build import SCORES_WITHOUT_HEAD
+from .fitted import FITTED
 from .imported import Imported, write_bundle
 
 KINDS = {
@@ -37,7 +39,12 @@ def read_imported(kind: str, files: Sequence[str | Path]) -> Imported:
 
 
 def import_bundle(
-    kind: str, files: Sequence[str | Path], out: str | Path, score: str | None = None, labels: str | None = None
+    kind: str,
+    files: Sequence[str | Path],
+    out: str | Path,
+    score: str | None = None,
+    labels: str | None = None,
+    fit: str | Path | None = None,
 ) -> tuple[Bundle, Imported]:
     """Turn a released file into a verified bundle at `out`.
 
@@ -45,8 +52,9 @@ def import_bundle(
         kind: one of `KINDS`.
         files: what to read.
         out: folder of the bundle; its name becomes the bundle's.
-        score: a post-hoc score to use instead of the file's own; the head is then left out.
+        score: a post-hoc or fitted score to use instead of the file's own; the file's head is then left out.
         labels: name or file of the label set, where the file's own is not known.
+        fit: bag, video or images without unknowns, for the scores that are fitted.
 
     Raises:
         ConfigError, CheckpointError, BundleError: with what is wrong and what to do.
@@ -56,16 +64,24 @@ def import_bundle(
         imported = _with_score(imported, score)
     if labels is not None:
         imported = replace(imported, label_set=labels)
-    return write_bundle(imported, out, str(files[0])), imported
+    if (imported.network["score"] in FITTED) != (fit is not None):
+        raise ConfigError(
+            f"score {score} is fitted on frames without unknowns: name them with --fit"
+            if fit is None
+            else f"only the scores {', '.join(FITTED)} are fitted on frames, not {imported.network['score']}"
+        )
+    frames = None if fit is None else (frame.image for frame in open_source(fit))
+    return write_bundle(imported, out, str(files[0]), frames), imported
 
 
 def _with_score(imported: Imported, score: str) -> Imported:
-    if score not in SCORES_WITHOUT_HEAD:
-        raise ConfigError(f"score {score!r} needs no head and must be one of {', '.join(SCORES_WITHOUT_HEAD)}")
+    known = (*SCORES_WITHOUT_HEAD, *FITTED)
+    if score not in known:
+        raise ConfigError(f"score {score!r} is not one that every network can have: {', '.join(known)}")
     dropped = tuple(key for key in imported.state if key.startswith("head."))
     return replace(
         imported,
-        network=imported.network | {"head": None, "score": score},
+        network=imported.network | {"head": {"name": score} if score in FITTED else None, "score": score},
         state={key: value for key, value in imported.state.items() if key not in dropped},
         ignored=imported.ignored + dropped,
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import released_segformer as released
@@ -10,6 +11,7 @@ from released_tensors import random_state
 
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.cli import main as command_line
+from oodseg_ros.datasets.scenes import scene
 from oodseg_ros.errors import CheckpointError, ConfigError
 from oodseg_ros.importing.kinds import import_bundle, read_imported
 from oodseg_ros.inference.runner import Runner
@@ -48,8 +50,33 @@ def test_another_score_can_be_chosen(segformer, tmp_path):
     score = bundle.golden()["score"]
     assert score.min() >= 0
     assert score.max() <= np.log(19)
-    with pytest.raises(ConfigError, match="needs no head and must be one of"):
+    with pytest.raises(ConfigError, match="not one that every network can have: max_logit"):
         import_bundle("segformer-mmseg", [segformer], tmp_path / "x", score="likelihood_ratio")
+
+
+@pytest.mark.parametrize("score", ["mahalanobis", "standardized_max_logit"])
+def test_fitted_scores_take_their_statistics_from_frames(segformer, tmp_path, score):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for seed in range(3):
+        cv2.imwrite(str(frames / f"{seed}.png"), scene(seed, (96, 192)).image[..., ::-1])
+    bundle, imported = import_bundle("segformer-mmseg", [segformer], tmp_path / score, score=score, fit=frames)
+    assert bundle.card.training["fitted_on_frames"] == 3
+    assert bundle.card.training["tensors"] == len(imported.state)
+    weights = bundle.weights()
+    name = "head.whitening" if score == "mahalanobis" else "head.mean"
+    assert not torch.equal(weights[name], torch.eye(12) if score == "mahalanobis" else torch.zeros(19))
+    # A frame that it was fitted on is ordinary.
+    runner = Runner.load(bundle, engine="torch")
+    usual = runner([scene(1, (96, 192)).image])[0].score
+    if score == "mahalanobis":
+        assert 3 < usual.mean() < 13  # squared distance in 12 dimensions, to the nearest of several means
+    else:
+        assert abs(np.median(usual)) < 1.5
+    with pytest.raises(ConfigError, match="name them with --fit"):
+        import_bundle("segformer-mmseg", [segformer], tmp_path / "x", score=score)
+    with pytest.raises(ConfigError, match="only the scores mahalanobis"):
+        import_bundle("segformer-mmseg", [segformer], tmp_path / "x", fit=frames)
 
 
 def test_a_label_set_of_another_size_is_refused(segformer, tmp_path):

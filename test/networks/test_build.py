@@ -105,6 +105,36 @@ def test_segformer_has_the_parameters_of_the_released_layouts(variant, channels,
     assert count(network) == parameters
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("spec", "size"),
+    [
+        (uem("G", "gmm"), (518, 1036)),
+        ({**WRN, "head": {"name": "residual_pattern"}, "score": "residual_energy"}, (1024, 2048)),
+        (
+            {
+                "backbone": {"name": "mit", "variant": "b5"},
+                "decoder": {"name": "all_mlp", "channels": 768},
+                "classifier": {"name": "linear", "classes": 19},
+                "head": {"name": "drl_reconstruction"},
+                "score": "discrepancy",
+            },
+            (1024, 1024),
+        ),
+    ],
+    ids=["uem", "rpl", "drl"],
+)
+def test_the_papers_networks_export_at_the_papers_sizes(spec, size):
+    network = on_meta(spec).eval()
+    with torch.device("meta"), torch.no_grad():
+        network.prepare(*size)
+        exported = torch.export.export(network, (torch.zeros(1, 3, *size),), strict=False)
+    (outputs,) = exported.graph.find_nodes(op="output")
+    assert [tuple(node.meta["val"].shape) for node in outputs.args[0]] == [(1, 19, *size), (1, *size)]
+    # A constant instead of a bicubic resize.
+    assert not any("bicubic" in str(node.target) for node in exported.graph.nodes)
+
+
 def test_densenet_121_has_the_usual_encoder():
     network = on_meta(
         {
