@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,13 +109,13 @@ def _run_stage(
     folder: Path,
     resume: bool,
 ) -> float:
-    """Train one stage in place and return its seconds (0 if it was done before)."""
+    """Train one stage in place and return its seconds; of a stage that was done before, those it took then."""
     stage = recipe.stages[index]
     name = f"stage{index + 1}_{stage.method}"
     done = folder / f"{name}.pt"
     if resume and done.is_file():
         segmentor.load_state_dict(torch.load(done, weights_only=True))
-        return 0.0
+        return json.loads(done.with_suffix(".json").read_text())["seconds"]
     checkpoint = folder / name / "last.ckpt"
     finished = _finished_steps(checkpoint) if resume and checkpoint.is_file() else 0
     every = min(SAVE_EVERY, stage.steps)
@@ -151,8 +152,10 @@ def _run_stage(
         raise KeyboardInterrupt
     part = done.with_suffix(".part")
     torch.save(segmentor.state_dict(), part)
+    seconds = time.monotonic() - began
+    done.with_suffix(".json").write_text(json.dumps({"seconds": seconds}))
     part.replace(done)
-    return time.monotonic() - began
+    return seconds
 
 
 def _finished_steps(checkpoint: Path) -> int:
