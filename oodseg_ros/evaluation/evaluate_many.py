@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +76,8 @@ def evaluate_many(
             Runner.load(variant, **runner),
             dataset,
             folder,
-            options,
+            # Of several, none gives up its score maps before the last is done: so all of it can be resumed.
+            options if len(variants) == 1 else replace(options, keep_scores=True),
             lambda stage, done, total, prefix=prefix: progress(prefix + stage, done, total),
             finish,
         )
@@ -82,4 +85,7 @@ def evaluate_many(
             found.append(evaluation)
     if len(found) > 1:
         write_comparison(found, out)
+        if not options.keep_scores:
+            for name in variants:
+                shutil.rmtree(out / folder_name(name) / "state")
     return found

@@ -35,6 +35,28 @@ def test_two_scores_give_one_table_and_a_report_each(tiny_bundle, dataset, tmp_p
         assert run["check"]["largest_difference"] < 1e-9
         assert not math.isnan(run["pixel"]["AP"])
     assert len(found) == 2
+    assert not list(tmp_path.glob("**/state"))
+
+
+def test_several_runs_resume_as_one(tiny_bundle, dataset, tmp_path):
+    options, asked = EvaluationOptions(limit=2), ["own", "energy"]
+    done = []
+
+    def stop(stage: str, count: int, total: int) -> None:
+        done.append((stage.split()[-1], count))
+        if len(done) > 1 and done[-1] == ("network", 1) and done.count(("network", 0)) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_many([str(tiny_bundle)], asked, dataset, tmp_path, options, runner=ENGINE, progress=stop)
+    done.clear()
+
+    def note(stage: str, count: int, total: int) -> None:
+        done.append((stage.split()[-1], count))
+
+    evaluate_many([str(tiny_bundle)], asked, dataset, tmp_path, options, runner=ENGINE, progress=note)
+    assert done[0] == ("network", 2)  # all frames of the first run were still there
+    assert len(json.loads((tmp_path / "metrics.json").read_text())["runs"]) == 2
 
 
 def test_submission_holds_every_frame_as_float16(tiny_bundle, dataset, tmp_path):
