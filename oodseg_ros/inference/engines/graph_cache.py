@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,11 @@ def cached(file: Path, read: Callable[[Path], Any], make: Callable[[], Any], wri
         # The .xml last: nobody reads a .bin without it.
         os.replace(temporary.with_suffix(".bin"), file.with_suffix(".bin"))
         os.replace(temporary, file)
-    except OSError:
+    except (OSError, RuntimeError):
         # A full or read-only disk costs time at the next start, nothing else.
         for part in (temporary, temporary.with_suffix(".bin")):
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
     return graph
 
 
