@@ -21,6 +21,9 @@ def command(
         str | None,
         typer.Option(help="Bag, video or images without unknowns, for mahalanobis and standardized_max_logit."),
     ] = None,
+    stride: Annotated[
+        int | None, typer.Option(min=1, help="Distance of sliding windows in pixels; 140 is the protocol of UEM.")
+    ] = None,
     labels: Annotated[
         str | None, typer.Option(help="Label set (name or YAML file) where the file's own is not known.")
     ] = None,
@@ -28,4 +31,4 @@ def command(
     """Turn a released checkpoint into a verified bundle."""
     from .show_import import show_import
 
-    show_import(kind, files, out, score, labels, fit)
+    show_import(kind, files, out, score, labels, fit, stride)

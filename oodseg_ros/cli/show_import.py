@@ -12,11 +12,17 @@ from ..importing.kinds import import_bundle
 
 
 def show_import(
-    kind: str, files: Sequence[Path], out: Path, score: str | None, labels: str | None, fit: str | None
+    kind: str,
+    files: Sequence[Path],
+    out: Path,
+    score: str | None,
+    labels: str | None,
+    fit: str | None,
+    stride: int | None,
 ) -> None:
     """Import and say what came of every tensor."""
     console = Console()
-    bundle, imported = import_bundle(kind, files, out, score, labels, fit)
+    bundle, imported = import_bundle(kind, files, out, score, labels, fit, stride)
     card = bundle.card
     console.print(f"[bold]{bundle.id}[/]  {escape(str(bundle.path))}", highlight=False)
     console.print(f"{escape(imported.source)}: {len(imported.state)} tensors mapped", highlight=False)

@@ -45,6 +45,7 @@ def import_bundle(
     score: str | None = None,
     labels: str | None = None,
     fit: str | Path | None = None,
+    stride: int | None = None,
 ) -> tuple[Bundle, Imported]:
     """Turn a released file into a verified bundle at `out`.
 
@@ -54,6 +55,7 @@ def import_bundle(
         out: folder of the bundle; its name becomes the bundle's.
         score: a post-hoc or fitted score to use instead of the file's own; the file's head is then left out.
         labels: name or file of the label set, where the file's own is not known.
+        stride: distance of the sliding windows in pixels, both ways, for networks that have windows.
         fit: bag, video or images without unknowns, for the scores that are fitted.
 
     Raises:
@@ -64,6 +66,8 @@ def import_bundle(
         imported = _with_score(imported, score)
     if labels is not None:
         imported = replace(imported, label_set=labels)
+    if stride is not None:
+        imported = _with_stride(imported, stride)
     if (imported.network["score"] in FITTED) != (fit is not None):
         raise ConfigError(
             f"score {score} is fitted on frames without unknowns: name them with --fit"
@@ -72,6 +76,18 @@ def import_bundle(
         )
     frames = None if fit is None else (frame.image for frame in open_source(fit))
     return write_bundle(imported, out, str(files[0]), frames), imported
+
+
+def _with_stride(imported: Imported, stride: int) -> Imported:
+    windows = imported.input.windows
+    if windows is None:
+        raise ConfigError("this network runs on the whole frame; a stride is for those with sliding windows (uem)")
+    if not 0 < stride <= min(windows.height, windows.width):
+        raise ConfigError(
+            f"a stride of {stride} leaves pixels out or makes no sense; windows are {windows.height} high"
+        )
+    changed = windows.model_copy(update={"stride_y": stride, "stride_x": stride})
+    return replace(imported, input=imported.input.model_copy(update={"windows": changed}))
 
 
 def _with_score(imported: Imported, score: str) -> Imported:

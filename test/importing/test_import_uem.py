@@ -9,7 +9,7 @@ import torch
 from easydict import EasyDict
 from released_tensors import meta_state, random_state
 
-from oodseg_ros.errors import CheckpointError
+from oodseg_ros.errors import CheckpointError, ConfigError
 from oodseg_ros.importing import uem
 from oodseg_ros.importing.imported import build_checked
 from oodseg_ros.importing.kinds import import_bundle
@@ -117,6 +117,17 @@ def test_the_bundle_answers_with_windows_averaged_before_the_ratio(tmp_path, mon
     expected = mean[20] - mean[19] - mean[:19].amax(dim=0)
     assert np.abs(prediction.score - expected.numpy()).mean() < 2e-3
     assert (prediction.labels == mean[:19].argmax(dim=0).numpy()).mean() > 0.99
+
+
+def test_the_stride_of_the_protocol_can_be_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("oodseg_ros.importing.imported.CALIBRATION_SIZE", (96, 192))
+    file = tmp_path / "uem.ckpt"
+    torch.save(lightning(random_state(released.segmentor_layout("D", **SMALL))), file)
+    bundle, _ = import_bundle("uem", [file], tmp_path / "dense", stride=140)
+    windows = bundle.card.input.windows
+    assert (windows.height, windows.width, windows.stride_y, windows.stride_x) == (518, 1036, 140, 140)
+    with pytest.raises(ConfigError, match="leaves pixels out"):
+        import_bundle("uem", [file], tmp_path / "x", stride=519)
 
 
 def test_another_backbone_is_refused(tmp_path):
