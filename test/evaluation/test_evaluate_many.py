@@ -71,7 +71,7 @@ def test_submission_holds_every_frame_as_float16(tiny_bundle, dataset, tmp_path)
         assert np.array_equal(value, runner([dataset.load(item)[0]])[0].score.astype(np.float16))
 
 
-@pytest.mark.parametrize("engine", ["torch", "openvino"])
+@pytest.mark.parametrize("engine", ["torch", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_a_variant_scores_the_same_classes_and_is_held_against_its_own_golden_frame(tiny_bundle, engine):
     bundle = load_bundle(tiny_bundle)
     variant = with_score(bundle, "max_softmax")
