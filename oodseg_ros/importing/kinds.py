@@ -83,9 +83,7 @@ def _with_stride(imported: Imported, stride: int) -> Imported:
     if windows is None:
         raise ConfigError("this network runs on the whole frame; a stride is for those with sliding windows (uem)")
     if not 0 < stride <= min(windows.height, windows.width):
-        raise ConfigError(
-            f"a stride of {stride} leaves pixels out or makes no sense; windows are {windows.height} high"
-        )
+        raise ConfigError(f"a stride of {stride} leaves pixels out: windows are {windows.width}x{windows.height}")
     changed = windows.model_copy(update={"stride_y": stride, "stride_x": stride})
     return replace(imported, input=imported.input.model_copy(update={"windows": changed}))
 
