@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from ..networks.segmentor import Segmentor, SegmentorOutput
 
-
 BATCH = 8
 """Windows per forward pass."""
 
