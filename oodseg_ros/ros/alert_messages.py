@@ -83,13 +83,15 @@ def sentence(alert: Alert) -> str:
     if alert.state is AlertState.UNKNOWN:
         text = _REASON_TEXTS.get(alert.reason, alert.reason.replace("_", " "))
         return f"UNKNOWN: {text} ({alert.reason}), {age}"
+    if not alert.obstacles:  # the last frames were clear, but not yet enough of them
+        return f"OBSTACLE: seen a moment ago, not in this frame ({alert.reason}), {age}"
     count = len(alert.obstacles)
     text = f"OBSTACLE: {count} unknown obstacle{'' if count == 1 else 's'}"
     ranged = [obstacle.ground for obstacle in alert.obstacles if obstacle.ground is not None]
     if ranged:
         nearest = min(ranged, key=lambda ground: ground.range_min)
         text += f", nearest at {nearest.range_min:.1f} to {nearest.range_max:.1f} m"
-    elif alert.obstacles:
+    else:
         text += f", highest score {max(obstacle.score for obstacle in alert.obstacles):.2f}"
     return f"{text}, {age}"
 

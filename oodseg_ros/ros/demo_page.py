@@ -52,13 +52,11 @@ def figures(result: DemoResult) -> dict[str, object]:
 def line(alert: AlertSeen, since: float) -> str:
     """An alert change in one readable line; `since` = seconds after the first frame."""
     what = f"{since:7.2f} s  {alert.camera}  {alert.state.value:8}"
-    if alert.state is AlertState.OBSTACLE:
-        where = f" at {range_text(*alert.nearest)}" if alert.nearest else f", score {alert.score:.2f}"
-        what += (
-            f"  {alert.count} unknown obstacle{'s' * (alert.count != 1)}, nearest{where}"
-            if alert.nearest
-            else (f"  {alert.count} unknown obstacle{'s' * (alert.count != 1)}{where}")
-        )
+    if alert.state is AlertState.OBSTACLE and not alert.count:
+        what += f"  seen a moment ago, not in this frame ({alert.reason})"
+    elif alert.state is AlertState.OBSTACLE:
+        where = f"nearest at {range_text(*alert.nearest)}" if alert.nearest else f"score {alert.score:.2f}"
+        what += f"  {alert.count} unknown obstacle{'s' * (alert.count != 1)}, {where}"
     elif alert.state is AlertState.CLEAR:
         what += "  no unknown obstacle"
     else:

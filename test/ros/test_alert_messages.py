@@ -51,6 +51,11 @@ def values(alert: Alert) -> dict[str, str]:
             "OBSTACLE: 1 unknown obstacle, highest score 0.99, evidence 0.10 s old",
         ),
         (
+            Alert(AlertState.OBSTACLE, "releasing", STAMP, 0.1),
+            DiagnosticStatus.WARN,
+            "OBSTACLE: seen a moment ago, not in this frame (releasing), evidence 0.10 s old",
+        ),
+        (
             Alert(AlertState.UNKNOWN, "no_image"),
             DiagnosticStatus.STALE,
             "UNKNOWN: no image arrives (no_image), no evidence",

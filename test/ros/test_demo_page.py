@@ -118,3 +118,10 @@ def test_lines_are_readable():
     unknown = line(alert(1, AlertState.UNKNOWN, "no_image"), 0)
     assert "no image" in unknown
     assert "old" not in unknown
+
+
+def test_an_alert_that_is_being_released_says_so():
+    text = line(alert(1.0, AlertState.OBSTACLE, "releasing"), 1.0)
+    assert "not in this frame (releasing)" in text
+    assert "nan" not in text
+    assert "1 unknown obstacle, nearest at" in line(alert(1.0, AlertState.OBSTACLE, "obstacle", (9.0, 12.0), 1), 1.0)
