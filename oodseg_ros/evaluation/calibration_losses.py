@@ -9,7 +9,6 @@ import numpy as np
 from ..obstacles.components import anomaly_mask, find_components
 from .component_metrics import connected
 from .paired_histogram import PairedHistogram
-from .score_keys import to_scores
 
 TARGETS = {
     "pixels": "share of a frame's normal pixels above the threshold",
@@ -26,11 +25,11 @@ def threshold_grid(histogram: PairedHistogram, points: int = POINTS) -> np.ndarr
         histogram: of all calibration pixels.
         points: about how many.
     """
-    keys, counts = [], []
+    parts, counts = [], []
     for chunk in histogram.descending():
-        keys.append(chunk[0])
+        parts.append(chunk[0])
         counts.append(np.stack(chunk[1:]))
-    scores = to_scores(np.concatenate(keys)).astype(np.float64)
+    scores = np.concatenate(parts)
     grid = [[np.nextafter(np.float32(scores[0]), np.float32(np.inf))]]
     for plane in np.concatenate(counts, axis=1):
         if plane.any():

@@ -69,7 +69,7 @@ def notes(metrics: dict[str, Any], figures: Figures) -> list[str]:
         lines.append(
             f"{figures.pixel.unjudged:,} labelled pixels have no score (NaN) and are not in the pixel metrics."
         )
-    if figures.pixel.shift:
+    if not figures.pixel.exact:
         pixel = metrics["pixel"]
         lines.append(
             f"Scores were binned; AP is exact to {pixel['AP_error']:.1e}, AUROC to {pixel['AUROC_error']:.1e}."

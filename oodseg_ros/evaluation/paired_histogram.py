@@ -3,11 +3,11 @@
 Two forms, and which one holds depends only on the multiset of scores seen so far, never on their order. So merged
 shards, a resumed run and a single run give bit-equal figures.
 
-- *sparse*: up to `SPARSE_LIMIT` scores the keys themselves are kept: exact.
-- *dense*: the key's upper 16 bits choose a page, pages exist for occupied score intervals only, a page holds
-  `2^(16 - shift)` bins. `shift` is the least for which all occupied pages fit into `BINS`. `shift` 0 is exact: one bin
-  per float32 value. At most 65536 pages can be occupied, so `shift` never exceeds 7: a bin is at most 2^-16 of its
-  score wide.
+- *sparse*: up to `SPARSE_LIMIT` scores the scores themselves are kept, in their own type: exact.
+- *dense*: scores become order-preserving keys of float32 (`score_keys`). The key's upper 16 bits choose a page, pages
+  exist for occupied score intervals only, a page holds `2^(16 - shift)` bins. `shift` is the least for which all
+  occupied pages fit into `BINS`. `shift` 0 is exact: one bin per float32 value. At most 65536 pages can be occupied,
+  so `shift` never exceeds 7: a bin is at most 2^-16 of its score wide.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from .score_keys import to_scores
+from .score_keys import to_keys, to_scores
 
 SPARSE_LIMIT = 1 << 22
 BINS = 1 << 25
@@ -26,15 +26,17 @@ UINT32_MAX = (1 << 32) - 1
 
 
 class PairedHistogram:
-    """`add` keys, `descending` to read bins from the highest score down.
+    """`add` scores, `descending` to read bins from the highest score down.
 
     Attributes:
-        shift: how many low key bits share a bin; 0 = lossless.
+        shift: how many low key bits share a bin; 0 = one bin per float32 value.
+        rounded: float64 scores that are no float32 values were rounded to them.
         totals: number of (negative, positive) scores.
     """
 
     def __init__(self, bins: int = BINS, sparse_limit: int = SPARSE_LIMIT) -> None:
         self.shift = 0
+        self.rounded = False
         self.totals = [0, 0]
         self._bins = bins
         self._sparse_limit = sparse_limit
@@ -44,15 +46,16 @@ class PairedHistogram:
         self._counts: np.ndarray | None = None  # [2, bins]; zeroed lazily by the system, so unused bins cost nothing
 
     def add(self, negative: np.ndarray, positive: np.ndarray) -> None:
-        """Count uint32 keys of negatives and positives, flat arrays."""
-        keys = (negative, positive)
-        self._grow([array.size for array in keys])
+        """Count scores of negatives and positives: flat arrays of floats without NaN."""
+        planes = (negative, positive)
+        self._grow([array.size for array in planes])
         if self._sparse is not None and sum(self.totals) <= self._sparse_limit:
-            for kept, array in zip(self._sparse, keys, strict=True):
+            for kept, array in zip(self._sparse, planes, strict=True):
                 if array.size:
                     kept.append(array)
             return
         self._go_dense(0)
+        keys = [self._keys(array) for array in planes]
         self._reserve(*keys)
         for plane, array in enumerate(keys):
             self._count(plane, array, None)
@@ -65,21 +68,21 @@ class PairedHistogram:
         self._grow(other.totals)
         self._go_dense(other.shift)
         self._coarsen(other.shift)
-        for keys, negatives, positives in other.descending():
+        self.rounded |= other.rounded
+        for keys, negatives, positives in other._bins_descending():
             self._reserve(keys)
             self._count(0, keys, negatives)
             self._count(1, keys, positives)
 
-    def descending_scores(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """As `descending`, with the lowest score of the bin, float64, instead of its key."""
-        for keys, negatives, positives in self.descending():
-            yield to_scores(keys).astype(np.float64), negatives, positives
-
     def descending(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Chunks of (lowest key of the bin uint32, negatives int64, positives int64), highest first, no empty bin."""
+        """Chunks of (lowest score float64, negatives int64, positives int64) of bins, highest first, no empty bin."""
         if self._sparse is not None:
             yield from _runs(*(_concatenate(plane) for plane in self._sparse))
             return
+        for keys, negatives, positives in self._bins_descending():
+            yield to_scores(keys).astype(np.float64), negatives, positives
+
+    def _bins_descending(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         width = PAGES >> self.shift
         order = np.argsort(-self._pages)
         step = max(1, CHUNK // width)
@@ -101,7 +104,7 @@ class PairedHistogram:
             return {"limits": limits, "negative": negative, "positive": positive}
         used = self._pages.size * (PAGES >> self.shift)
         dense = {"pages": self._pages, "counts": self._counts[:, :used], "shift": np.asarray(self.shift)}
-        return {"limits": limits, "totals": np.asarray(self.totals), **dense}
+        return {"limits": limits, "totals": np.asarray(self.totals), "rounded": np.asarray(self.rounded), **dense}
 
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray]) -> PairedHistogram:
@@ -113,6 +116,7 @@ class PairedHistogram:
         counts, pages = state["counts"], state["pages"]
         histogram._grow([int(n) for n in state["totals"]])
         histogram._go_dense(int(state["shift"]))
+        histogram.rounded = bool(state["rounded"])
         histogram._pages = pages.copy()
         histogram._slots[pages] = np.arange(pages.size)
         histogram._counts[:, : counts.shape[1]] = counts
@@ -129,10 +133,18 @@ class PairedHistogram:
             return
         kept, self._sparse, self.shift = self._sparse, None, shift
         self._counts = np.zeros((2, self._bins), np.uint32 if sum(self.totals) <= UINT32_MAX else np.uint64)
-        arrays = [_concatenate(plane) for plane in kept]
+        arrays = [self._keys(_concatenate(plane)) for plane in kept]
         self._reserve(*arrays)
         for plane, array in enumerate(arrays):
             self._count(plane, array, None)
+
+    def _keys(self, scores: np.ndarray) -> np.ndarray:
+        if scores.dtype == np.float64:
+            with np.errstate(over="ignore"):
+                single = scores.astype(np.float32)
+            self.rounded |= bool((single != scores).any())
+            scores = single
+        return to_keys(scores)
 
     def _reserve(self, *keys: np.ndarray) -> None:
         fresh = np.zeros(PAGES, bool)
@@ -183,8 +195,8 @@ def _runs(negative: np.ndarray, positive: np.ndarray) -> Iterator[tuple[np.ndarr
     planes = np.zeros((2, distinct.size), np.int64)
     for plane in (0, 1):
         planes[plane, np.searchsorted(distinct, keys[plane])] = counts[plane]
-    yield distinct[::-1], planes[0, ::-1], planes[1, ::-1]
+    yield distinct[::-1].astype(np.float64), planes[0, ::-1], planes[1, ::-1]
 
 
 def _concatenate(arrays: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(arrays) if arrays else np.zeros(0, np.uint32)
+    return np.concatenate(arrays) if arrays else np.zeros(0, np.float32)

@@ -15,7 +15,6 @@ import numpy as np
 from ..errors import DatasetError
 from .curve_figures import CurveFigures, of_chunks
 from .paired_histogram import PairedHistogram
-from .score_keys import to_keys
 
 RULES = ("exact", "nearest_recall", "smiyc")
 """Evaluators by name: ours; FPR95 as RPL, PEBAL, MultiShiftSeg and CAOS compute it; SMIYC's (`smiyc_pixel_metrics`)."""
@@ -45,15 +44,16 @@ class PixelMetrics:
         """Add one frame.
 
         Args:
-            score: float `[H, W]`, higher = more anomalous, compared as float32; ±inf are scores; NaN = not judged:
-                left out, and counted as `unjudged` where the label is 0 or 1.
+            score: float `[H, W]`, higher = more anomalous, float32 (float64 is rounded to it beyond 4 million
+                pixels); ±inf are scores; NaN = not judged: left out, and counted as `unjudged` where the label is 0
+                or 1.
             label: integer or bool `[H, W]`: 0 normal, 1 anomaly, `ignore` void.
 
         Raises:
             DatasetError: shapes differ, or other label values occur.
         """
         negative, positive, void, unjudged = split(score, label, self.ignore)
-        self.histogram.add(to_keys(negative), to_keys(positive))
+        self.histogram.add(as_scores(negative), as_scores(positive))
         self.frames += 1
         self.void += void
         self.unjudged += unjudged
@@ -71,7 +71,7 @@ class PixelMetrics:
     def figures(self, points: int = 1024) -> CurveFigures:
         """All figures with the curve, for reports."""
         negatives, positives = self.histogram.totals
-        return of_chunks(self.histogram.descending_scores(), negatives, positives, points=points)
+        return of_chunks(self.histogram.descending(), negatives, positives, points=points)
 
     def compute(self) -> dict[str, Any]:
         """Pooled figures as fractions; nan where undefined (no positives: all; no negatives: AUROC, FPR95).
@@ -86,9 +86,9 @@ class PixelMetrics:
         return tuple(self.histogram.totals)
 
     @property
-    def shift(self) -> int:
-        """Low bits of the float32 that share a bin; 0 = exact."""
-        return self.histogram.shift
+    def exact(self) -> bool:
+        """Whether no two different scores share a bin."""
+        return self.histogram.shift == 0 and not self.histogram.rounded
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything as plain arrays, for `from_state`."""
@@ -127,7 +127,7 @@ def summarize(metrics: Any, figures: CurveFigures) -> dict[str, Any]:
     fpr_rule = "nearest_recall" if metrics.rule == "nearest_recall" else "first"
     fpr, fpr_threshold = figures.fpr.get(fpr_rule, (np.nan, np.nan))
     f1, precision, recall, threshold = figures.best_f1
-    exact = metrics.shift == 0
+    exact = metrics.exact
     low, high = figures.ap_bounds
     return {
         "AP": figures.ap,
@@ -150,8 +150,18 @@ def summarize(metrics: Any, figures: CurveFigures) -> dict[str, Any]:
 
 
 def just_below(threshold: float) -> float:
-    """The largest float32 below: a strict comparison with it takes the scores from `threshold` up."""
-    return float(np.nextafter(np.float32(threshold), np.float32(-np.inf)))
+    """The largest float32 below (float64 where it is none): a strict comparison takes the scores from it up."""
+    with np.errstate(over="ignore"):
+        single = np.float32(threshold)
+    exact = single if single == threshold else np.float64(threshold)
+    return float(np.nextafter(exact, exact.dtype.type(-np.inf)))
+
+
+def as_scores(values: np.ndarray) -> np.ndarray:
+    """Float32 and float64 as they are, float16 as float32, the rest as float64: integers to 2^53 stay distinct."""
+    if values.dtype in (np.float32, np.float64):
+        return values
+    return values.astype(np.float32 if values.dtype == np.float16 else np.float64)
 
 
 def split(score: np.ndarray, label: np.ndarray, ignore: int | None) -> tuple[np.ndarray, np.ndarray, int, int]:

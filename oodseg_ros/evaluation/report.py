@@ -13,7 +13,6 @@ from ..errors import UserError
 from . import html, report_plots
 from .evaluate import Evaluation
 from .report_frames import choose, draw_classes, draw_frame
-from .score_keys import to_scores
 
 RULE_NOTES = {
     "exact": "pooled over all frames, raw scores, FPR95 at the first recall ≥ 0.95",
@@ -192,12 +191,12 @@ def _frame(
 def _limits(evaluation: Evaluation) -> tuple[float, float]:
     """Raw scores at the 50 % and the 99.9 % quantile of all judged pixels, for the heat maps."""
     total, seen, high, low = sum(evaluation.figures.pixel.totals), 0, math.nan, math.nan
-    for keys, negatives, positives in evaluation.figures.pixel.histogram.descending():
+    for scores, negatives, positives in evaluation.figures.pixel.histogram.descending():
         count = seen + np.cumsum(negatives + positives)
         if math.isnan(high) and count[-1] >= 0.001 * total:
-            high = float(to_scores(keys[np.searchsorted(count, 0.001 * total)])[()])
+            high = float(scores[np.searchsorted(count, 0.001 * total)])
         if math.isnan(low) and count[-1] >= 0.5 * total:
-            low = float(to_scores(keys[np.searchsorted(count, 0.5 * total)])[()])
+            low = float(scores[np.searchsorted(count, 0.5 * total)])
         seen = int(count[-1])
     finite = np.nan_to_num([low, high], posinf=1e30, neginf=-1e30)
     return float(finite[0]), float(finite[1])

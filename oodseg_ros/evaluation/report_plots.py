@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from .component_metrics import FrameComponents
 from .html import plot_uri
 from .paired_histogram import PairedHistogram
-from .score_keys import to_scores
 
 STYLE = {
     "svg.fonttype": "path",
@@ -79,7 +78,7 @@ def score_plot(histogram: PairedHistogram, thresholds: Mapping[str, float], bins
 
 def score_shares(histogram: PairedHistogram, bins: int) -> tuple[np.ndarray, np.ndarray]:
     """Edges `[bins + 1]` and shares `[2, bins]` of (normal, anomalous) pixels; a row sums to 1, or to 0 without any."""
-    chunks = [(to_scores(keys).astype(np.float64), n, p) for keys, n, p in histogram.descending()]
+    chunks = list(histogram.descending())
     scores = np.concatenate([chunk[0] for chunk in chunks])
     planes = np.stack([np.concatenate([chunk[i] for chunk in chunks]) for i in (1, 2)]).astype(np.float64)
     low, high = np.inf, -np.inf

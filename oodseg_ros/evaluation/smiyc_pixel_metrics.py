@@ -24,7 +24,7 @@ class SmiycPixelMetrics:
     """As `PixelMetrics`, by the benchmark's rule; keeps at most 770 bins per frame."""
 
     rule = "smiyc"
-    shift = 0
+    exact = True
 
     def __init__(self, ignore: int | None = 255) -> None:
         self.ignore = ignore

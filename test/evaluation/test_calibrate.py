@@ -8,7 +8,6 @@ from oodseg_ros.errors import ConfigError, DatasetError
 from oodseg_ros.evaluation.calibrate import Target, calibrate, parse_target, write_calibration
 from oodseg_ros.evaluation.calibration_losses import frame_loss, object_loss, pixel_loss, threshold_grid
 from oodseg_ros.evaluation.paired_histogram import PairedHistogram
-from oodseg_ros.evaluation.score_keys import to_keys
 
 GRID = np.linspace(-3, 3, 61).astype(np.float32).astype(np.float64)
 
@@ -49,14 +48,14 @@ def test_grid_reaches_above_all_scores_and_is_dense_at_the_top():
     rng = np.random.default_rng(0)
     negative, positive = rng.normal(size=100000).astype(np.float32), np.float32([3, 4, np.inf, -np.inf])
     histogram = PairedHistogram()
-    histogram.add(to_keys(negative), to_keys(positive))
+    histogram.add(negative, positive)
     grid = threshold_grid(histogram, 1000)
     assert np.isfinite(grid).all()
     assert np.all(np.diff(grid) > 0)
     top = np.sort(negative)[::-1][:5]
     assert np.isin(top, grid).all()
     histogram = PairedHistogram()
-    histogram.add(to_keys(negative), to_keys(negative[:0]))
+    histogram.add(negative, negative[:0])
     assert threshold_grid(histogram)[-1] > negative.max()
 
 

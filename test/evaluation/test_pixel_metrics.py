@@ -70,6 +70,32 @@ def test_equals_sklearn_on_raw_scores_of_any_range(scale, offset):
     assert found["AP_error"] == found["AUROC_error"] == 0
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.float16, np.int32, bool])
+def test_other_types_of_scores(kind):
+    score, label = frame(1)
+    # as float32 these float64 scores would all be equal
+    score = 1e6 + 1e-4 * score.astype(np.float64) if kind is np.float64 else (20 * score).astype(kind)
+    metrics = PixelMetrics()
+    metrics.update(score, label)
+    found, expected = metrics.compute(), by_sklearn(score[label != 255].astype(np.float64), label[label != 255])
+    for key in ("AP", "AUROC", "FPR95", "best_F1"):
+        assert found[key] == pytest.approx(expected[key], abs=1e-9), key
+    assert expected["best_F1_threshold"] > found["best_F1_threshold"] == pytest.approx(expected["best_F1_threshold"])
+
+
+def test_float64_beyond_the_limit_is_rounded_and_says_so(monkeypatch):
+    limited = lambda: paired_histogram.PairedHistogram(sparse_limit=100)  # noqa: E731
+    monkeypatch.setattr("oodseg_ros.evaluation.pixel_metrics.PairedHistogram", limited)
+    score, label = frame(1)
+    score = 100 + 1e-5 * score.astype(np.float64)
+    metrics = PixelMetrics()
+    metrics.update(score, label)
+    found, expected = metrics.compute(), by_sklearn(score[label != 255], label[label != 255])
+    for key in ("AP", "AUROC"):
+        assert 0 < abs(found[key] - expected[key]) <= found[f"{key}_error"]
+    assert paired_histogram.PairedHistogram.from_state(metrics.histogram.state()).rounded
+
+
 @pytest.mark.parametrize("bins", [1 << 16, 1 << 20, 1 << 25])
 def test_coarse_bins_stay_within_their_stated_error(monkeypatch, bins):
     def limited() -> paired_histogram.PairedHistogram:
@@ -80,7 +106,7 @@ def test_coarse_bins_stay_within_their_stated_error(monkeypatch, bins):
     score, label = frame(0, (300, 400))
     metrics.update(score, label)
     found, expected = metrics.compute(), by_sklearn(score[label != 255], label[label != 255])
-    assert metrics.shift > 0 or bins == 1 << 25
+    assert metrics.histogram.shift > 0 or bins == 1 << 25
     for key in ("AP", "AUROC"):
         assert abs(found[key] - expected[key]) <= found[f"{key}_error"] + 1e-12
     if bins == 1 << 25:

@@ -11,7 +11,6 @@ from oodseg_ros.evaluation.paired_histogram import PairedHistogram
 from oodseg_ros.evaluation.report import write_report
 from oodseg_ros.evaluation.report_frames import FOUND, TRUTH, choose, draw_frame
 from oodseg_ros.evaluation.report_plots import by_foot, by_size, score_shares
-from oodseg_ros.evaluation.score_keys import to_keys
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -106,11 +105,11 @@ def test_size_classes():
 def test_score_shares_sum_to_one_and_cut_the_tails():
     histogram = PairedHistogram()
     normal = np.linspace(-5, 5, 100001, dtype=np.float32)
-    histogram.add(to_keys(np.append(normal, [-np.inf, np.inf, 1e30])), to_keys(np.float32([2, 3])))
+    histogram.add(np.append(normal, [-np.inf, np.inf, 1e30]), np.float32([2, 3]))
     edges, shares = score_shares(histogram, 50)
     assert shares.sum(axis=1) == pytest.approx([1, 1])
     assert edges[0] == pytest.approx(-5, abs=0.1)
     assert edges[-1] == pytest.approx(5, abs=0.1)
     histogram = PairedHistogram()
-    histogram.add(to_keys(np.zeros(5, np.float32)), to_keys(np.zeros(0, np.float32)))
+    histogram.add(np.zeros(5, np.float32), np.zeros(0, np.float32))
     assert score_shares(histogram, 10)[1].sum(axis=1).tolist() == [1, 0]
