@@ -28,6 +28,9 @@ from .stamps import to_stamp
 TYPES = {f"sensor_msgs/msg/{kind.__name__}": kind for kind in (Image, CompressedImage, CameraInfo)}
 CLOCK_PERIOD = 0.02
 """Seconds between /clock messages: ages of sim-time nodes are known to this."""
+LEAD = 1.0
+"""Seconds of /clock before the first image and after the last one: a subscriber needs the time before it can tell an
+age, and may have been found by us before it has found us."""
 
 
 class BagPlayer:
@@ -69,7 +72,7 @@ class BagPlayer:
         sent: Counter[str] = Counter()
         with Reader(self._bag) as reader:
             wanted = [connection for connection in reader.connections if connection.topic in self._publishers]
-            begin, start = None, time.monotonic()
+            begin, start = None, time.monotonic() + LEAD
             for connection, log_ns, data in reader.messages(wanted):
                 begin = log_ns if begin is None else begin
                 due = start + (log_ns - begin) * 1e-9 / rate
@@ -80,8 +83,7 @@ class BagPlayer:
                 self._tick(begin, start, rate)
                 self._publishers[connection.topic].publish(bytes(data))
                 sent[connection.topic] += 1
-            # Time goes on after the last image, or its answer would seem to have come at once.
-            while begin is not None and time.monotonic() < due + 1.0 and not stop.wait(CLOCK_PERIOD):
+            while begin is not None and time.monotonic() < due + LEAD and not stop.wait(CLOCK_PERIOD):
                 self._tick(begin, start, rate)
         return sent
 

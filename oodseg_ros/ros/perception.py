@@ -17,7 +17,6 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
 from ..errors import UserError
@@ -27,7 +26,7 @@ from .configured import Configured
 from .loading import load_runner
 from .parameters import NodeParameters
 from .settings import Settings
-from .snapshot import write_snapshot
+from .snapshot import make_folders, write_answer
 
 EXIT_REFUSED = 1
 EXIT_ENGINE_FAILED = 70
@@ -156,24 +155,28 @@ class Perception(LifecycleNode):
         response.success, response.message = True, "enabled" if request.data else "disabled: every camera is UNKNOWN"
         return response
 
-    async def _on_snapshot(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    def _on_snapshot(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         answers = self._configured.newest() if self._configured is not None else []
         if not answers:
             response.message = "no image has been answered yet"
             return response
-        # In a thread of its own: encoding two PNGs would hold up the heartbeat.
-        done = Future(executor=self.executor)
         labels, settings = self._configured.labels, self._settings
+        try:
+            paths = make_folders(settings.snapshot_dir, answers)
+        except UserError as error:
+            response.message = str(error)
+            return response
 
         def write() -> None:
             try:
-                paths = write_snapshot(settings.snapshot_dir, answers, labels, settings.overlay_alpha)
-                done.set_result((True, " ".join(map(str, paths))))
+                for path, answer in zip(paths, answers, strict=True):
+                    write_answer(path, answer, labels, settings.overlay_alpha)
             except Exception as error:
-                done.set_result((False, str(error)))
+                self.get_logger().error(f"the snapshot was not written: {error}")
 
+        # In a thread of its own: encoding PNGs and a slow disk would hold up the heartbeat.
         threading.Thread(target=write, name="snapshot", daemon=True).start()
-        response.success, response.message = await done
+        response.success, response.message = True, " ".join(map(str, paths))
         return response
 
 

@@ -21,6 +21,8 @@ for variable in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FIL
 
 LIMIT = 90.0
 """Seconds after which a wait has failed; the machine may be busy."""
+RESEND = 5.0
+"""Seconds after which an image that was not answered is taken for lost."""
 
 
 class Peer:
@@ -71,6 +73,28 @@ class Peer:
             publisher = self._publishers[topic] = self.node.create_publisher(type(message), topic, 10)
         self.until(publisher.get_subscription_count, f"somebody subscribes to {topic}")
         publisher.publish(message)
+
+    def exchange(self, send: Callable[[], list[tuple[list[Any], Any]]], what: str) -> list[Any]:
+        """Send until everything that was sent is answered; returns the headers of the answered messages.
+
+        Sends again after some seconds: images go out best effort, and a subscription known here may not know us yet.
+
+        Args:
+            send: sends messages with new stamps; returns pairs (list that fills with answers, header of the message).
+            what: named when nothing helps.
+        """
+        for _ in range(int(LIMIT / RESEND)):
+            expected = send()
+
+            def answered(pairs: list[tuple[list[Any], Any]] = expected) -> bool:
+                return all(any(answer.header == header for answer in heard[-5:]) for heard, header in pairs)
+
+            try:
+                self.until(answered, what, RESEND)
+            except AssertionError:
+                continue
+            return [header for _, header in expected]
+        raise AssertionError(f"not after {LIMIT / RESEND:.0f} attempts: {what}")
 
     def call(self, kind: type, service: str, request: Any) -> Any:
         client = self._clients.get(service)

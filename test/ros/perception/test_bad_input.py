@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -45,13 +46,14 @@ def image(node: SimpleNamespace, **changes: Any) -> Image:
 
 def answers(node: SimpleNamespace) -> None:
     """The node still answers a good image of both cameras."""
-    for camera, topic, message in (
-        ("front", "front/image_raw", image(node)),
-        ("rear", "rear/image_raw/compressed", node.peer.jpeg(np.full(SIZE, 90, np.uint8))),
-    ):
-        node.peer.publish(topic, message)
-        heard = node.scores[camera]
-        node.peer.until(lambda h=heard, m=message: h and h[-1].header == m.header, f"an answer of {camera}")
+
+    def publish() -> list[tuple[list[Any], Any]]:
+        front, rear = image(node), node.peer.jpeg(np.full(SIZE, 90, np.uint8))
+        node.peer.publish("front/image_raw", front)
+        node.peer.publish("rear/image_raw/compressed", rear)
+        return [(node.scores["front"], front.header), (node.scores["rear"], rear.header)]
+
+    node.peer.exchange(publish, "answers of both cameras")
 
 
 def reason(node: SimpleNamespace, camera: str) -> str:
@@ -108,22 +110,27 @@ def test_a_corrupt_jpeg_costs_one_frame(node: SimpleNamespace, data: bytes, sent
 
 
 def test_a_repeated_stamp_is_dropped(node: SimpleNamespace) -> None:
-    answers(node)
     message = image(node)
-    node.peer.publish("front/image_raw", message)
-    node.peer.until(lambda: node.scores["front"][-1].header == message.header, "an answer")
+
+    def publish() -> list[tuple[list[Any], Any]]:
+        message.header.stamp = node.peer.now()
+        node.peer.publish("front/image_raw", message)
+        return [(node.scores["front"], copy.deepcopy(message.header))]
+
+    node.peer.exchange(publish, "an answer")
     count = len(node.scores["front"])
     node.peer.publish("front/image_raw", message)
     answers(node)
-    assert len(node.scores["front"]) == count + 1
+    heard = [answer.header.stamp for answer in node.scores["front"][count - 1 :]]
+    assert heard.count(message.header.stamp) == 1
 
 
 def test_a_camera_info_of_nan_gives_no_positions_but_answers(node: SimpleNamespace) -> None:
     nan = float("nan")
     info = CameraInfo(width=SIZE[1], height=SIZE[0], k=[nan, 0.0, nan, 0.0, nan, nan, 0.0, 0.0, 1.0])
-    node.peer.publish("front/camera_info", info)
 
     def refused() -> bool:
+        node.peer.publish("front/camera_info", info)
         answers(node)
         return "K holds values that are not numbers" in node.process.log
 

@@ -61,13 +61,16 @@ def node(perception: Callable, peer: Any, tmp_path_factory: pytest.TempPathFacto
 
 def send(node: SimpleNamespace, seed: int = 0) -> tuple[Any, Any]:
     """One image per camera, and wait until both are answered; returns their headers."""
-    raw, jpeg = node.peer.image(pattern(seed), "bgr8"), node.peer.jpeg(pattern(seed + 1))
-    node.peer.publish("front/image_raw", raw)
-    node.peer.publish("rear/image_raw/compressed", jpeg)
-    for camera, sent in (("front", raw), ("rear", jpeg)):
-        heard = node.images[f"{camera}/anomaly/score"]
-        node.peer.until(lambda h=heard, s=sent: h and h[-1].header == s.header, f"the answer of {camera}")
-    return raw.header, jpeg.header
+
+    def publish() -> list[tuple[list[Any], Any]]:
+        raw, jpeg = node.peer.image(pattern(seed), "bgr8"), node.peer.jpeg(pattern(seed + 1))
+        node.peer.publish("front/image_raw", raw)
+        node.peer.publish("rear/image_raw/compressed", jpeg)
+        scores = [node.images[f"{camera}/anomaly/score"] for camera in ("front", "rear")]
+        return list(zip(scores, (raw.header, jpeg.header), strict=True))
+
+    front, rear = node.peer.exchange(publish, "answers of both cameras")
+    return front, rear
 
 
 def array(message: Image) -> np.ndarray:
@@ -151,7 +154,14 @@ def test_unknown_then_clear_then_obstacle_then_clear(node: SimpleNamespace) -> N
     markers = node.peer.listen(MarkerArray, "front/obstacles/markers")
     points = node.peer.listen(PointCloud2, "front/obstacles/points")
     info = CameraInfo(width=WIDTH, height=HEIGHT, k=[100.0, 0, 63.5, 0, 100.0, 31.5, 0, 0, 1])
-    node.peer.publish("front/camera_info", info)
+
+    def placed() -> bool:
+        node.peer.publish("front/camera_info", info)
+        header, _ = send(node)
+        node.peer.spin(0.1)
+        return any(cloud.header.stamp == header.stamp and cloud.width for cloud in points)
+
+    node.peer.until(placed, "points of an image with known geometry")
     for seed in range(4):
         header, _ = send(node, seed)
     entry = await_state(node, "front", "OBSTACLE", "obstacle")
@@ -180,9 +190,13 @@ def test_time_going_back_starts_the_evidence_anew(node: SimpleNamespace) -> None
     for seed in range(4):
         send(node, seed)
     await_state(node, "front", "CLEAR")
-    message = node.peer.image(pattern(0), "bgr8", stamp=node.peer.now(-60.0))
-    node.peer.publish("front/image_raw", message)
-    node.peer.until(lambda: node.images["front/anomaly/score"][-1].header == message.header, "the old image's answer")
+
+    def publish() -> list[tuple[list[Any], Any]]:
+        message = node.peer.image(pattern(0), "bgr8", stamp=node.peer.now(-60.0))
+        node.peer.publish("front/image_raw", message)
+        return [(node.images["front/anomaly/score"], message.header)]
+
+    node.peer.exchange(publish, "an answer to an old image")
     await_state(node, "front", "UNKNOWN", "starting")
 
 
@@ -206,10 +220,12 @@ def test_disabled_is_unknown_and_every_frame_is_counted_so(node: SimpleNamespace
     assert answer.success
     await_state(node, "rear", "UNKNOWN", "disabled")
     before = account(node, "front")
-    for seed in range(3):
-        node.peer.publish("front/image_raw", node.peer.image(pattern(seed)))
-        node.peer.spin(0.05)
-    node.peer.until(lambda: account(node, "front")["dropped_disabled"] > before["dropped_disabled"], "drops")
+
+    def dropped() -> bool:
+        node.peer.publish("front/image_raw", node.peer.image(pattern(0)))
+        return account(node, "front")["dropped_disabled"] > before["dropped_disabled"]
+
+    node.peer.until(dropped, "drops")
     assert node.peer.call(SetBool, "perception/enable", SetBool.Request(data=True)).success
     send(node)
     send(node)
@@ -225,6 +241,7 @@ def test_a_snapshot_holds_image_overlay_and_score(node: SimpleNamespace) -> None
     assert sorted(folder.name.partition("_")[0] for folder in folders) == ["front", "rear"]
     front = next(folder for folder in folders if folder.name.startswith("front"))
     assert front.name == f"front_{header.stamp.sec * 10**9 + header.stamp.nanosec}"
+    node.peer.until(lambda: all((folder / "answer.npz").exists() for folder in folders), "the snapshot is written")
     np.testing.assert_array_equal(cv2.imread(str(front / "image.png")), pattern(42))
     assert cv2.imread(str(front / "overlay.png")).shape == (HEIGHT, WIDTH, 3)
     with np.load(front / "answer.npz") as data:
