@@ -33,7 +33,7 @@ def table_rows(runs: Sequence[dict[str, Any]]) -> list[list[str]]:
     """Text of the comparison: bundle, figures in %, median latency in ms, frames."""
     return [
         [
-            run["bundle"],
+            run["bundle"].split(":")[0],
             run["score"],
             *(percent(run[part][key]) for part, key in columns(run).values()),
             f"{run['latency_ms']['p50']:.0f}",
@@ -59,7 +59,7 @@ def write_comparison(evaluations: Sequence[Evaluation], out: Path) -> None:
     write_json(out / "metrics.json", {"dataset": runs[0]["dataset"], "runs": runs})
     titles, rows = table_columns(runs), table_rows(runs)
     for row, run in zip(rows, runs, strict=True):
-        link = f'<a href="{folder_name(run["bundle"])}/report.html">{html.text(run["bundle"])}</a>'
+        link = f'<a href="{folder_name(run["bundle"])}/report.html">{html.text(row[0])}</a>'
         row[0] = html.Html(link)
     parts = [html.section("Comparison in %", html.table(titles, rows))]
     curves = {
