@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..precision import full_precision
+
 
 class GmmClassifier(nn.Module):
     """`[B, C, h, w]` → float32 `[B, K, h, w]`: per class the largest log-likelihood of its components, layer-normed.
@@ -52,8 +54,9 @@ class GmmClassifier(nn.Module):
         precision = self.diagonal.float().flatten(0, 1).pow(-2)
         constant = -0.5 * (means.pow(2) * precision).sum(-1) + 0.5 * precision.log().sum(-1)
         constant = constant - 0.5 * means.shape[-1] * math.log(2 * math.pi)
-        quadratic = unit.pow(2) @ (-0.5 * precision).T
-        linear = unit @ (means * precision).T
+        with full_precision(unit.device):
+            quadratic = unit.pow(2) @ (-0.5 * precision).T
+            linear = unit @ (means * precision).T
         return (quadratic + linear + constant).reshape(-1, self.classes, self.components)
 
     def forward(self, decoded: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from ..precision import full_precision
 from ..segmentor import HeadInput, align_corners, resize
 
 RIDGE = 1e-4
@@ -54,10 +55,11 @@ class Mahalanobis(nn.Module):
     def forward(self, decoded: Tensor) -> Tensor:
         """`[B, C, h, w]` → squared distance to the nearest mean, float32 `[B, 1, h, w]`."""
         batch, _, height, width = decoded.shape
-        white = decoded.float().flatten(2).transpose(1, 2) @ self.whitening
-        means = self.means @ self.whitening
-        # |a - b|² written out: a matrix product instead of an intermediate with all differences.
-        squares = white.pow(2).sum(-1, keepdim=True) - 2.0 * white @ means.T + means.pow(2).sum(-1)
+        with full_precision(decoded.device):
+            white = decoded.float().flatten(2).transpose(1, 2) @ self.whitening
+            means = self.means @ self.whitening
+            # |a - b|² written out: a matrix product instead of an intermediate with all differences.
+            squares = white.pow(2).sum(-1, keepdim=True) - 2.0 * white @ means.T + means.pow(2).sum(-1)
         return squares.amin(dim=-1).clamp(min=0.0).reshape(batch, 1, height, width)
 
     def evidence(self, given: HeadInput) -> Tensor:

@@ -48,9 +48,12 @@ def test_two_classes_saturate():
 
 
 def test_half_precision_around_it_does_not_reach_it():
-    classifier = mixture(5, 16)
-    decoded = torch.randn(1, 16, 4, 4)
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        features = torch.nn.functional.conv2d(decoded, torch.eye(16)[:, :, None, None])
-        assert features.dtype == torch.bfloat16
-        assert classifier.normalized(features).dtype == torch.float32
+    classifier = mixture(5, 256)
+    decoded = torch.randn(1, 256, 4, 4)
+    with torch.no_grad():
+        expected = classifier(decoded)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert (decoded[0, :, 0] @ decoded[0, :, 0].T).dtype == torch.bfloat16
+            actual = classifier(decoded)
+    assert actual.dtype == torch.float32
+    torch.testing.assert_close(actual, expected)
