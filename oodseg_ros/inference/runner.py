@@ -133,8 +133,9 @@ class Runner:
         agreement = float((labels[0] == golden["labels"]).mean())
         if not error <= self._engine.tolerance or agreement < 0.999:
             raise EngineError(
-                f"{self.engine_identity} does not reproduce the golden frame of {self.bundle.id}: max |Δscore| {error:.3g} "
-                f"(allowed {self._engine.tolerance:g}), labels agree on {agreement:.2%}; use engine: torch and report this"
+                f"{self.engine_identity} does not reproduce the golden frame of {self.bundle.id}: "
+                f"max |Δscore| {error:.3g} (allowed {self._engine.tolerance:g}), labels agree on {agreement:.2%}; "
+                "use engine: torch and report this"
             )
         return error
 
