@@ -3,11 +3,18 @@
 set -eu
 PIP="$VENV/bin/python -m pip --disable-pip-version-check -q"
 
+base="requirements/base.txt"
+
 # A sourced ROS 2 brings its own rclpy: then the environment sees the system's packages and no ROS wheels are installed.
 if [ -n "${ROS_DISTRO:-}" ] && "$PYTHON" -c 'import rclpy' 2>/dev/null; then
     echo "setup: using the sourced ROS 2 $ROS_DISTRO"
     [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv --system-site-packages "$VENV"
     ros=""
+    if [ "$("$VENV/bin/python" -c 'import numpy; print(numpy.__version__.split(".")[0])' 2>/dev/null)" = 1 ]; then
+        # Its compiled messages and cv_bridge were built with numpy 1 and fail with 2; that also decides OpenCV's version.
+        base="$VENV/base-numpy1.txt"
+        sed -e 's/^numpy==.*/numpy>=1.26,<2/' -e 's/^\(opencv-python-headless\)==.*/\1/' requirements/base.txt >"$base"
+    fi
 else
     [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
     ros="-r requirements/ros.txt -r requirements/interfaces.txt"
@@ -21,7 +28,7 @@ if ! "$VENV/bin/python" -c 'import sys, torch; sys.exit(torch.__version__ != "2.
 fi
 echo "setup: installing requirements/"
 # shellcheck disable=SC2086
-$PIP install -r requirements/base.txt -r requirements/train.txt -r requirements/test.txt $ros
+$PIP install -r "$base" -r requirements/train.txt -r requirements/test.txt $ros
 $PIP install --no-deps -e .
 if [ -n "$ros" ]; then
     # Message packages that PyPI lacks. Only tests need them, so a machine without a C++ compiler goes on without.
