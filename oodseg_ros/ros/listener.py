@@ -93,6 +93,7 @@ class Listener:
     Attributes:
         cameras: name → what was seen.
         engine: the node's last diagnostics on itself, key → value.
+        reports: how often diagnostics came.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Listener:
     ) -> None:
         self.cameras = {camera: CameraSeen() for camera in cameras}
         self.engine: Mapping[str, str] = {}
+        self.reports = 0
         self._clock = node.get_clock()
         self._changed, self._overlay = changed, overlay
         self._prefix = f"{node.get_namespace().rstrip('/')}/perception: "
@@ -116,6 +118,11 @@ class Listener:
             node.create_subscription(
                 Image, f"{camera}/overlay", lambda m, c=camera: self._on_overlay(c, m), qos.IMAGE_OUT
             )
+
+    def settled(self, reports: int) -> bool:
+        """Whether two reports came since there were `reports`, and say that no frame waits for its answer."""
+        waiting = any(camera.account.get("frames_waiting", "0") != "0" for camera in self.cameras.values())
+        return self.reports >= reports + 2 and not waiting
 
     def _on_alert(self, message: DiagnosticArray) -> None:
         now = self._clock.now().nanoseconds
@@ -146,5 +153,6 @@ class Listener:
                 continue
             if name == "engine":
                 self.engine = values
+                self.reports += 1
             elif name in self.cameras:
                 self.cameras[name].account = values
