@@ -58,7 +58,7 @@ def demo_and_show(path: str | None, out: Path, bundle: str, engine: str, frames:
     ages = numbers["latency_s"]
     if ages["p50"] is not None:
         text = ", ".join(f"{key} {1e3 * value:.0f} ms" for key, value in ages.items())
-        console.print(f"{numbers['answered']} of {numbers['sent']} frames answered; latency {text}")
-    console.print(f"open {escape(str(page))}")
+        console.print(f"{numbers['answered']} of {numbers['sent']} frames answered; latency {text}", soft_wrap=True)
+    console.print(f"open {escape(str(page))}", soft_wrap=True)
     if result.interrupted:
         sys.exit(130)
