@@ -64,5 +64,6 @@ class Keeper:
         return sorted([*even[::step], *self._marked], key=lambda picture: (picture.stamp_ns, picture.camera))
 
     def _keep_marked(self, picture: Picture) -> None:
-        if len(self._marked) < MARKED:
+        known = any((other.camera, other.stamp_ns) == (picture.camera, picture.stamp_ns) for other in self._marked)
+        if len(self._marked) < MARKED and not known:
             self._marked.append(Picture(picture.camera, picture.stamp_ns, picture.jpeg, True))
