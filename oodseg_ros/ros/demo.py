@@ -28,8 +28,8 @@ from .player import Player, read_ahead
 
 START_LIMIT = 180.0
 """Seconds for the node to load its model and subscribe."""
-READ_AHEAD = 40
-"""Frames drawn or decoded before they are due."""
+READ_AHEAD = 200_000_000
+"""Bytes of frames drawn or decoded before they are due, most of them while the node loads its model."""
 SETTLE_LIMIT = 15.0
 """Seconds after the last frame for the node to answer it and to report; on a free machine it takes two."""
 
@@ -117,7 +117,8 @@ def run_demo(given: DemoInput, out: Path, bundle: str, engine: str, watch: Watch
     listener = Listener(node, list(player.topics.values()), on_changed, result.pictures.offer)
     result.cameras = listener.cameras
     parameters = _parameters(given, player, loaded, engine)
-    frames = read_ahead(given.frames, READ_AHEAD, stop)
+    width, height = given.size
+    frames = read_ahead(given.frames, max(8, READ_AHEAD // (3 * width * height)), stop)
     spinner = threading.Thread(target=_spin, args=(executor, stop), name="spin", daemon=True)
     spinner.start()
     try:

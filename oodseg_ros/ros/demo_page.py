@@ -59,6 +59,7 @@ def line(alert: AlertSeen, since: float) -> str:
         what += f"  {alert.count} unknown obstacle{'s' * (alert.count != 1)}, {where}"
     elif alert.state is AlertState.CLEAR:
         what += "  no unknown obstacle"
+        what += "" if alert.reason == "ok" else f" ({alert.reason})"
     else:
         what += f"  {alert.reason.replace('_', ' ')}"
     return what + (f"  (evidence {alert.age_s * 1e3:.0f} ms old)" if math.isfinite(alert.age_s) else "")
