@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -20,12 +21,8 @@ def demo_and_show(path: str | None, out: Path, bundle: str, engine: str, frames:
     Raises:
         UserError: no ROS, or the input, the bundle or the node failed.
     """
-    try:
-        import rclpy  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"the demo needs ROS 2 ({error}); run it with `make demo`, or source a ROS 2 workspace"
-        ) from error
+    if find_spec("rclpy") is None:
+        raise UserError("the demo needs ROS 2 (no rclpy here); run it with `make demo`, or source a ROS 2 workspace")
     from ..ros.demo import Watch, run_demo
     from ..ros.demo_input import open_input
     from ..ros.demo_page import figures, line, write_page
