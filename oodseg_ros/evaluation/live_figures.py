@@ -57,7 +57,9 @@ class LiveFigures:
             self._components.update(score, mask)
 
     def add_alert(self, camera: str, stamp_ns: int, state: str, reason: str, age_s: float, now_ns: int) -> None:
-        """One camera's status in one heartbeat."""
+        """One camera's status in one heartbeat; those before simulation time began (`now_ns` 0) belong to no drive."""
+        if now_ns <= 0:
+            return
         if stamp_ns:
             self.alerts.setdefault((camera, stamp_ns), (state, reason))
         if state == AlertState.OBSTACLE.value and self._states.get(camera) != state:
