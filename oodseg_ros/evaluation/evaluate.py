@@ -23,6 +23,7 @@ from .curve_figures import CurveFigures
 from .frame_pass import Work, plan, run_frames
 from .metric_pass import Classes, Figures, measure
 from .metric_summary import anomaly_metrics, notes
+from .open_pass import open_figures
 from .provenance import provenance
 from .results import latency, per_image_averages, write_frames, write_json
 from .score_store import ScoreStore
@@ -149,6 +150,11 @@ def evaluate(
         curves, components = anomaly_metrics(
             metrics, figures, runner.bundle, store, _track(dataset, options), options.workers
         )
+        if classes is not None:
+            thresholds = {"at_95_recall": metrics["pixel"]["FPR95_threshold"]}
+            if "component_deployed" in metrics:
+                thresholds["at_deployed_threshold"] = metrics["component_deployed"]["threshold"]
+            metrics["open"] = open_figures([row["frame"] for row in figures.rows], store, classes, thresholds)
     if figures.semantic is not None:
         metrics["semantic"] = figures.semantic.compute(runner.bundle.labels.names)
     metrics["notes"] = [*dataset.notes, *notes(metrics, figures)]
