@@ -26,6 +26,12 @@ def command(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read and measure.")] = 2,
     track: Annotated[str | None, typer.Option(help="Component rule: anomaly or obstacle; default: by dataset.")] = None,
+    camera_height: Annotated[
+        float | None,
+        typer.Option(help="Metres above the road; with --camera-pitch and --fov: recall by distance."),
+    ] = None,
+    camera_pitch: Annotated[float, typer.Option(help="Degrees by which the camera looks down.")] = 0.0,
+    fov: Annotated[float, typer.Option(help="Horizontal field of view in degrees.")] = 60.0,
     submission: Annotated[bool, typer.Option("--submission", help="Write score maps as HDF5 for SMIYC.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare the figures with scikit-learn's (memory!).")] = False,
     record: Annotated[bool, typer.Option("--record", help="Write the figures into the bundle's model card.")] = False,
@@ -50,5 +56,6 @@ def command(
         limit=limit,
         workers=workers,
         track=track,
+        mount=None if camera_height is None else (camera_height, camera_pitch, fov),
         keep_scores=keep_scores,
     )

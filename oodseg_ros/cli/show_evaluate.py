@@ -15,6 +15,7 @@ from ..errors import ConfigError
 from ..evaluation.compare import table_columns, table_rows
 from ..evaluation.evaluate import EvaluationOptions
 from ..evaluation.evaluate_many import evaluate_many
+from ..evaluation.recall_by_distance import CameraMount
 from ..evaluation.record import record_metrics
 from ..evaluation.shards import this_shard
 
@@ -32,6 +33,7 @@ def evaluate_and_show(
     submission: bool,
     check: bool,
     record: bool,
+    mount: tuple[float, float, float] | None,
     **options: Any,
 ) -> None:
     """Evaluate every bundle with every score and print the comparison."""
@@ -52,7 +54,7 @@ def evaluate_and_show(
             scores,
             opened,
             out,
-            EvaluationOptions(shard=shard, **options),
+            EvaluationOptions(shard=shard, mount=None if mount is None else CameraMount(*mount), **options),
             runner=runner,
             submission=submission,
             check=check,

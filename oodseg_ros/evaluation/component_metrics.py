@@ -41,6 +41,8 @@ class Track:
     truth: int
 
 
+DETECTED = 0.25
+"""An object counts as found when its sIoU is at least this, the lowest τ of the component F1."""
 TRACKS = {"anomaly": Track(500, 100), "obstacle": Track(50, 10)}
 
 

@@ -25,6 +25,7 @@ from .metric_pass import Classes, Figures, measure
 from .metric_summary import anomaly_metrics, notes
 from .open_pass import open_figures
 from .provenance import provenance
+from .recall_by_distance import CameraMount, by_distance
 from .results import latency, per_image_averages, write_frames, write_json
 from .score_store import ScoreStore
 from .shards import Shard
@@ -42,6 +43,7 @@ class EvaluationOptions:
         limit: evaluate only the first frames.
         workers: threads for reading and measuring.
         track: component rule, `anomaly` or `obstacle`; None = by dataset.
+        mount: pose of the dataset's camera, for recall by distance; None = not known.
         keep_scores: leave `state/` with the lossless score maps.
         shard: this process's part.
     """
@@ -49,6 +51,7 @@ class EvaluationOptions:
     limit: int | None = None
     workers: int = 2
     track: str | None = None
+    mount: CameraMount | None = None
     keep_scores: bool = False
     shard: Shard = field(default_factory=Shard)
 
@@ -150,6 +153,9 @@ def evaluate(
         curves, components = anomaly_metrics(
             metrics, figures, runner.bundle, store, _track(dataset, options), options.workers
         )
+        if options.mount is not None:
+            sizes = [(row["height"], row["width"]) for row in figures.rows]
+            metrics["recall_by_distance"] = by_distance(components, sizes, options.mount)
         if classes is not None:
             thresholds = {"at_95_recall": metrics["pixel"]["FPR95_threshold"]}
             if "component_deployed" in metrics:

@@ -139,6 +139,9 @@ def _component_section(evaluation: Evaluation) -> html.Html:
             html.figure(report_plots.size_plot(sizes), "Objects by size"),
             html.figure(report_plots.size_plot(feet, label), "Objects by the row of their foot"),
         ]
+        if distances := metrics.get("recall_by_distance"):
+            label = "metres to the foot, on a flat road"
+            figures.append(html.figure(report_plots.size_plot(distances, label), "Objects by distance"))
         table = [[name, count, percent(found, 1), percent(covered, 1)] for name, count, found, covered in sizes]
         parts += [html.gallery(figures, 380), html.table(["size in pixels", "objects", "found %", "covered %"], table)]
     note = f"{metrics['component']['track']} track; in %, pooled over all objects of the dataset"

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from .component_metrics import FrameComponents
+from .component_metrics import DETECTED, FrameComponents
 from .html import plot_uri
 from .paired_histogram import PairedHistogram
 
@@ -27,8 +27,6 @@ SIZES = (0, 100, 400, 1600, 6400, 25600, np.inf)
 """Limits of the size classes of objects, in pixels: each class is twice as long as the one before."""
 FEET = (0, 45, 50, 55, 60, 70, 80, 100)
 """Limits of the classes of an object's foot, in percent of the image height from the top."""
-DETECTED = 0.25
-"""An object counts as found when its sIoU is at least this, the lowest τ of the component F1."""
 
 
 def pr_plot(curves: Mapping[str, np.ndarray], prevalence: float | None = None) -> str:
