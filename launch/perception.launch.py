@@ -131,6 +131,8 @@ def compose(context):
         emulate_tty=True,
         respawn=is_on("use_respawn") and not build_only,
         respawn_delay=2.0,
+        # Unloading an engine takes Python up to seconds; a busy machine longer than launch's usual 5 s.
+        sigterm_timeout="15",
     )
     profile = launching.dds_profile(context.environment, SHARE)
     actions = [SetEnvironmentVariable(name, path) for name, path in profile.items()]
