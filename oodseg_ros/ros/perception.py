@@ -209,7 +209,8 @@ def run(make_node: Callable[[], Perception], args: Sequence[str] | None = None) 
             clean = node.close()
         rclpy.try_shutdown()
         # rclpy has just put the handlers of before back; Python needs seconds to unload an engine.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
     if not clean:
         # A thread that hangs in an engine would crash the interpreter on its way out.
         sys.stdout.flush()
