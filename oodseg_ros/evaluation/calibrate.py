@@ -16,7 +16,7 @@ from ..datasets.dataset import Dataset
 from ..errors import ConfigError, DatasetError
 from ..inference.runner import Runner
 from ..model_card import Calibration
-from ..training.frames import OUTLIER
+from ..outliers.targets import OUTLIER
 from .ahead import ahead
 from .calibration_losses import TARGETS, frame_loss, object_loss, pixel_loss, stack, threshold_grid
 from .fit_calibration import fit_calibration

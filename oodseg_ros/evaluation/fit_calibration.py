@@ -8,8 +8,8 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from ..model_card import Calibration, Histogram
+from ..outliers.targets import OUTLIER
 
-OUTLIER = 254
 PER_FRAME = 20000
 TABLE_POINTS = 64
 HISTOGRAM_BINS = 64

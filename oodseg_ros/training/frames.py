@@ -13,12 +13,8 @@ from ..datasets.sources import open_source
 from ..errors import ConfigError
 from ..frame import UNLABELED
 from ..labels import LabelSet
+from ..outliers.targets import KNOWN, OUTLIER
 from .recipe import DataSpec, expand
-
-OUTLIER = 254
-"""Target of an unknown."""
-KNOWN = 253
-"""Target of a pixel that is known to be an inlier, but not of which class."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from ..labels import LabelSet
 from ..outliers.objects import cut_components, load_cutouts
 from ..outliers.road_paste import paste
 from ..outliers.shapes import random_shape, random_texture
+from ..outliers.targets import OUTLIER
 from .augment import photometric, scale_crop_flip
-from .frames import OUTLIER, TrainingFrame
+from .frames import TrainingFrame
 from .recipe import OutlierSpec, expand
 
 

@@ -10,7 +10,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from oodseg_ros.labels import load_labels
-from oodseg_ros.training.frames import KNOWN, OUTLIER, load_frames
+from oodseg_ros.outliers.targets import KNOWN, OUTLIER
+from oodseg_ros.training.frames import load_frames
 from oodseg_ros.training.recipe import DataSpec, OutlierSpec, load_recipe
 from oodseg_ros.training.samples import Samples
 
