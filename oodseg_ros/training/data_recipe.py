@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import ConfigError
+from ..outliers.known_classes import KNOWN_IN_CITYSCAPES
 
 
 class Strict(BaseModel):
@@ -21,13 +23,19 @@ class DataSpec(Strict):
 
     Attributes:
         dataset: a name of `datasets.registry`; `scenes` for procedural ones; `frames` for a folder, video or bag of
-            driving without unknowns and without labels (only unknown-object objectives use them).
+            driving without unknowns and without labels (only unknown-object objectives use them, unless a `teacher`
+            labels them); `generated_pairs` for originals with a generated counterpart (`outliers.coherent_generation`).
         root: where it is; `$NAME` is taken from the environment. Not used by `scenes`.
         split: split of the dataset, where it has several.
         labels: label set of the stored ids, where the dataset does not know it itself (`folder`).
         match: glob on the frame ids, e.g. `00*`, to keep some frames out of training.
         weight: how often its frames are drawn, relative to the number of frames.
+        outlier_values: values of its label files that mark unknowns which somebody annotated, e.g. `[254]`.
         count, seed: number of procedural scenes and their first seed.
+        teacher, teacher_confidence: `frames` only: a bundle that labels them where its largest softmax is above the
+            confidence; elsewhere they stay known, of unknown class.
+        originals, originals_dataset: `generated_pairs` only: root and name of the dataset that was varied; `root` then
+            holds the generated pictures, `split`, `labels` and `match` go for the originals.
     """
 
     dataset: str
@@ -36,30 +44,70 @@ class DataSpec(Strict):
     labels: str | None = None
     match: str = "*"
     weight: float = Field(1.0, gt=0)
+    outlier_values: list[Annotated[int, Field(ge=0, le=255)]] = []
     count: int = Field(0, ge=0)
     seed: int = 0
+    teacher: str = ""
+    teacher_confidence: float = Field(0.9, ge=0, lt=1)
+    originals: str = ""
+    originals_dataset: str = "cityscapes"
 
 
 class CutoutSpec(Strict):
-    """A folder of RGBA cut-outs; `exclude` names classes or kinds to leave out."""
+    """Where photographs of unknown objects come from.
+
+    Attributes:
+        root: a folder of RGBA cut-outs (`kind: cutouts`), or a COCO folder.
+        kind: `cutouts`; `coco` reads `instances` (COCO json) and the pictures in `images`; `coco_proxy` reads prepared
+            masks (0 / 254) in `masks` and the pictures in `images`.
+        exclude: classes or kinds that are not pasted, e.g. against overlap with a test set.
+        drop_images_with: `coco` only: a picture with any object of these classes is not used at all.
+        min_side: `coco` only: smallest height and width of a picture.
+        unit: `coco`, `coco_proxy`: what is pasted at once, all objects of a `picture` or one `instance`.
+        most: a random subset of at most so many pictures; 0 = all.
+        instances, images, masks: below `root`.
+    """
 
     root: str
+    kind: Literal["cutouts", "coco", "coco_proxy"] = "cutouts"
     exclude: list[str] = []
+    drop_images_with: list[str] = list(KNOWN_IN_CITYSCAPES)
+    min_side: int = Field(480, ge=0)
+    unit: Literal["picture", "instance"] = "picture"
+    most: int = Field(0, ge=0)
+    instances: str = "annotations/instances_train2017.json"
+    images: str = "train2017"
+    masks: str = "annotations/ood_seg_train2017"
 
 
 class OutlierSpec(Strict):
     """How unknowns get into training images.
 
     Attributes:
-        cutouts: folders of object photographs.
-        shapes: share of pasted unknowns that are procedural shapes instead of photographs.
-        clean: share of images without any unknown.
-        most: most unknowns per image.
-        known_classes: class names whose instances are cut out of other frames and pasted as what they are.
-        on_ground: share of objects that stand on `ground_classes`.
-        sizes: smallest and largest side of an object as a fraction of the crop height.
+        method: `road_paste` (objects where a driver would meet them), `anomaly_mix` (hard paste as published),
+            `patch_paste` (pieces of other frames, DRL) or `none`.
+        cutouts: photographs of objects, for `road_paste` and `anomaly_mix`.
+        shapes: road_paste: share of pasted unknowns that are procedural shapes instead of photographs.
+        clean: road_paste: share of images without any unknown.
+        most: road_paste: most unknowns per image.
+        known_classes: road_paste: class names whose instances are cut out of other frames and pasted as what they are.
+        on_ground: road_paste: share of objects that stand on `ground_classes`.
+        sizes: road_paste: smallest and largest side of an object as a fraction of the crop height.
+        variant: anomaly_mix: which publication's rules (`uem`, `rpl`, `mss`).
+        probability, scales: anomaly_mix: instead of the variant's.
+        copy_mask_values: anomaly_mix: as the released MultiShiftSeg code, values of a mask other than 0 and 255 become
+            labels as they are.
+        context: anomaly_mix: a sample is a pair; its second picture is the object's own, at its own scale (RPL).
+        patches: patch_paste: number of patches per image.
+        overlap: patch_paste: a sample is a pair of overlapping crops.
+        mixup: generated pairs: largest share of the original in the generated picture.
+        style: `none`, or how pasted objects are drawn towards the scene: `reinhard` (Lab mean and spread), `fourier`
+            (amplitudes of low frequencies), `adain` (channel statistics of the surroundings), or `external`.
+        style_strength: range from which the strength is drawn, 0 = unchanged, 1 = aligned.
+        style_function: `external` only: `module:function`, see `outliers.style_alignment`.
     """
 
+    method: Literal["road_paste", "anomaly_mix", "patch_paste", "none"] = "road_paste"
     cutouts: list[CutoutSpec] = []
     shapes: float = Field(0.4, ge=0, le=1)
     clean: float = Field(0.15, ge=0, le=1)
@@ -68,6 +116,41 @@ class OutlierSpec(Strict):
     ground_classes: list[str] = ["road", "sidewalk"]
     on_ground: float = Field(0.6, ge=0, le=1)
     sizes: tuple[float, float] = (0.02, 0.45)
+    variant: Literal["uem", "rpl", "mss"] = "uem"
+    probability: float | None = Field(None, ge=0, le=1)
+    scales: list[Annotated[float, Field(gt=0)]] | None = None
+    copy_mask_values: bool = False
+    context: bool = False
+    patches: int = Field(10, ge=0, le=100)
+    overlap: bool = False
+    mixup: float = Field(0.3, ge=0, le=1)
+    style: Literal["none", "reinhard", "fourier", "adain", "external"] = "none"
+    style_strength: tuple[float, float] = (1.0, 1.0)
+    style_function: str = ""
+
+
+class AugmentSpec(Strict):
+    """What happens to a frame besides unknowns; the defaults are those of the shipped bundle.
+
+    Attributes:
+        scale: range of one factor for both sides, drawn uniformly; None = the width is drawn from the recipe's
+            `widths`; `[1, 1]` = native.
+        pad: (H, W) around the centred crop, black and not counted; None = none.
+        mirror: probability of a horizontal flip.
+        color: `camera` (what cameras do to a scene), `jitter` (ColorJitter), `shift` (MultiShiftSeg's list for
+            Mask2Former, with resize, rotation and flips) or `none`.
+        jitter: brightness, contrast, saturation and hue; brightness .2 = a factor in .8 .. 1.2, hue .5 = any.
+        jitter_probability: share of images with `jitter`.
+        cache: MiB of decoded frames that are kept, over all workers.
+    """
+
+    scale: tuple[float, float] | None = None
+    pad: tuple[int, int] | None = None
+    mirror: float = Field(0.5, ge=0, le=1)
+    color: Literal["camera", "jitter", "shift", "none"] = "camera"
+    jitter: tuple[float, float, float, float] = (0.2, 0.2, 0.2, 0.5)
+    jitter_probability: float = Field(0.5, ge=0, le=1)
+    cache: int = Field(768, ge=0)
 
 
 def expand(root: str) -> Path:

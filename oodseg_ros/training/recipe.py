@@ -11,9 +11,7 @@ from pydantic import Field, ValidationError
 
 from ..errors import ConfigError
 from ..model_card import InputSpec, Licence
-from .data_recipe import CutoutSpec, DataSpec, OutlierSpec, Strict, expand
-
-__all__ = ["CalibrationSpec", "CutoutSpec", "DataSpec", "OutlierSpec", "Recipe", "StageSpec", "expand", "load_recipe"]
+from .data_recipe import AugmentSpec, CutoutSpec, DataSpec, OutlierSpec, Strict, expand  # noqa: F401
 
 
 class StageSpec(Strict):
@@ -59,7 +57,8 @@ class Recipe(Strict):
     network: dict[str, Any]
     input: InputSpec
     crop: tuple[int, int]
-    widths: tuple[float, float]
+    widths: tuple[float, float] = (480.0, 1300.0)
+    augment: AugmentSpec = AugmentSpec()
     data: list[DataSpec] = Field(min_length=1)
     outliers: OutlierSpec = OutlierSpec()
     stages: list[StageSpec] = Field(min_length=1)
