@@ -1,0 +1,134 @@
+"""The acceptance gate of an engine: it must rank pixels as the FP32 reference does, not merely label them alike.
+
+Class labels agree to 99.98 % while a score in half precision moves by a tenth, so what is gated is AP and FPR95 of the
+score on labeled frames, and only a broken engine is caught by its labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..evaluation.pixel_metrics import PixelMetrics
+
+Answer = tuple[np.ndarray, np.ndarray]
+"""labels uint8 `[H, W]`, score float32 `[H, W]`."""
+Ask = Callable[[np.ndarray], Answer]
+"""RGB uint8 `[H, W, 3]` → `Answer`."""
+
+ALLOWED_AP, ALLOWED_FPR95 = 0.005, 0.01
+LABELS_AGREE = 0.98
+"""Least share of equal labels. Quantized networks lose a pixel at class borders; a wrong channel order loses most."""
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """How an engine compares with the reference on labeled frames.
+
+    Attributes:
+        ap_reference, ap_engine, fpr95_reference, fpr95_engine: pooled over all frames, fractions; nan where the frames
+            hold no anomaly or no normal pixel.
+        max_abs_delta: largest |Δscore|; nan where one of the two judged a pixel with a finite number and the other not.
+        label_agreement: share of pixels with equal labels.
+        frames: how many frames.
+        data: which.
+        allowed_ap, allowed_fpr95: how far AP and FPR95 may move, either way.
+    """
+
+    ap_reference: float
+    ap_engine: float
+    fpr95_reference: float
+    fpr95_engine: float
+    max_abs_delta: float
+    label_agreement: float
+    frames: int
+    data: str
+    allowed_ap: float
+    allowed_fpr95: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the engine may be used."""
+        return not self._faults()
+
+    @property
+    def sentence(self) -> str:
+        """Verdict, reasons and figures in one line."""
+        faults = self._faults()
+        verdict = f"refused ({'; '.join(faults)})" if faults else "accepted"
+        return (
+            f"{verdict} on {self.frames} frames of {self.data}: "
+            f"AP {self.ap_reference:.4f} → {self.ap_engine:.4f} (±{self.allowed_ap:g} allowed), "
+            f"FPR95 {self.fpr95_reference:.4f} → {self.fpr95_engine:.4f} (±{self.allowed_fpr95:g}), "
+            f"max |Δscore| {self.max_abs_delta:.3g}, labels agree on {self.label_agreement:.2%}"
+        )
+
+    def _faults(self) -> list[str]:
+        # Written so that nan fails: every comparison with it is false.
+        faults = []
+        if np.isnan(self.ap_reference) or np.isnan(self.fpr95_reference):
+            faults.append("the frames hold no anomaly, or nothing else: choose other data")
+        elif np.isnan(self.max_abs_delta):
+            faults.append("the score is not a number where the reference's is")
+        else:
+            if not abs(self.ap_engine - self.ap_reference) <= self.allowed_ap:
+                faults.append("AP moved")
+            if not abs(self.fpr95_engine - self.fpr95_reference) <= self.allowed_fpr95:
+                faults.append("FPR95 moved")
+        if not self.label_agreement >= LABELS_AGREE:
+            faults.append(f"labels differ on more than {1 - LABELS_AGREE:.0%} of all pixels")
+        return faults
+
+
+def accept(
+    reference: Ask,
+    engine: Ask,
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]],
+    data: str,
+    allowed_ap: float = ALLOWED_AP,
+    allowed_fpr95: float = ALLOWED_FPR95,
+) -> Acceptance:
+    """Run both on the same frames.
+
+    Args:
+        reference: the torch engine in FP32.
+        engine: the one under test.
+        pairs: (image RGB uint8 `[H, W, 3]`, truth uint8 `[H, W]`: 0 normal, 1 anomaly, 255 void).
+        data: name of the frames, for the report.
+        allowed_ap, allowed_fpr95: see `Acceptance`.
+
+    Raises:
+        DatasetError: a truth has other values or another size than its image.
+    """
+    expected, measured = PixelMetrics(), PixelMetrics()
+    delta, equal, pixels = 0.0, 0, 0
+    for image, truth in pairs:
+        (labels_wanted, score_wanted), (labels, score) = reference(image), engine(image)
+        expected.update(score_wanted, truth)
+        measured.update(score, truth)
+        delta = np.maximum(delta, largest_difference(score_wanted, score))  # np.maximum keeps nan, max() may not
+        equal += int((labels == labels_wanted).sum())
+        pixels += labels.size
+    before, after = expected.compute(), measured.compute()
+    return Acceptance(
+        ap_reference=float(before["AP"]),
+        ap_engine=float(after["AP"]),
+        fpr95_reference=float(before["FPR95"]),
+        fpr95_engine=float(after["FPR95"]),
+        max_abs_delta=float(delta),
+        label_agreement=equal / pixels if pixels else float("nan"),
+        frames=expected.frames,
+        data=data,
+        allowed_ap=allowed_ap,
+        allowed_fpr95=allowed_fpr95,
+    )
+
+
+def largest_difference(expected: np.ndarray, measured: np.ndarray) -> float:
+    """max |Δ| over pixels that both judge with a finite number; nan if only one of the two does so anywhere."""
+    finite = np.isfinite(expected)
+    if (finite != np.isfinite(measured)).any():
+        return float("nan")
+    return float(np.abs(expected[finite] - measured[finite]).max(initial=0.0))
