@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..scores import likelihood_ratio
+from .masks import masked_mean
 
 
 def llr_terms(
@@ -26,14 +27,13 @@ def llr_terms(
         ce_weight: weight of the cross-entropy of U alone (0.0 for D-D and G-D, 0.5 for G-G).
     """
     valid = target != ignore
-    count = valid.sum().clamp(min=1)
-    truth = (target == outlier).float()
+    truth = target == outlier
     ratio = likelihood_ratio(inlier_logits, unknown_logits)
-    per_pixel = F.binary_cross_entropy_with_logits(ratio, truth, reduction="none")
-    terms = {"ratio": per_pixel.where(valid, per_pixel.new_zeros(())).sum() / count}
+    bce = F.binary_cross_entropy_with_logits(ratio, truth.float(), reduction="none")
+    terms = {"ratio": masked_mean(bce, valid)}
     if ce_weight:
         ce = F.cross_entropy(unknown_logits.float(), truth.long(), reduction="none")
-        terms["ce"] = ce_weight * ce.where(valid, ce.new_zeros(())).sum() / count
+        terms["ce"] = ce_weight * masked_mean(ce, valid)
     return terms
 
 

@@ -1,0 +1,71 @@
+"""What every objective shares: which pixels count as what, and means over them that are defined for empty sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+import torch.distributed as distributed
+import torch.nn.functional as F
+from torch import Tensor
+
+_OVER_PROCESSES: ContextVar[bool] = ContextVar("over_processes", default=False)
+
+
+@contextmanager
+def counted_over_processes() -> Iterator[None]:
+    """Inside, `masked_mean` divides by the mean count of all processes of a distributed run.
+
+    Gradients are averaged over processes; with this the average is the gradient of the mean over the global batch,
+    although the processes hold different numbers of counted pixels. Every process must come through the same calls.
+    """
+    token = _OVER_PROCESSES.set(True)
+    try:
+        yield
+    finally:
+        _OVER_PROCESSES.reset(token)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of float `values` where `mask` is true (same shape), scalar; zero with a graph where it is true nowhere."""
+    total = values.where(mask, values.new_zeros(())).sum()
+    count = mask.sum()
+    if _OVER_PROCESSES.get() and distributed.is_available() and distributed.is_initialized():
+        count = count.to(values.dtype)
+        distributed.all_reduce(count)
+        # Below one only where a process has nothing to add; the sum over all is at least one.
+        return total / count.clamp(min=1) * distributed.get_world_size()
+    return total / count.clamp(min=1)
+
+
+def inliers(target: Tensor, outlier: int, ignore: int) -> Tensor:
+    """Bool: pixels that are known to be no unknown, with or without a class."""
+    return (target != outlier) & (target != ignore)
+
+
+def classed(target: Tensor, classes: int, outlier: int, ignore: int) -> Tensor:
+    """Bool: pixels with one of the `classes` ids."""
+    return inliers(target, outlier, ignore) & (target < classes) & (target >= 0)
+
+
+def cross_entropy_map(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+    """CE per pixel, float32 `[B, H, W]`, of logits `[B, K, H, W]`; meaningless but finite where not `counted`."""
+    return F.cross_entropy(logits.float(), torch.where(counted, target, 0).long(), reduction="none")
+
+
+def class_cross_entropy(logits: Tensor, target: Tensor, *, outlier: int = 254, ignore: int = 255) -> Tensor:
+    """Mean CE over the pixels with a class, scalar; unknowns and pixels without a class are left out."""
+    counted = classed(target, logits.shape[1], outlier, ignore)
+    return masked_mean(cross_entropy_map(logits, target, counted), counted)
+
+
+def uniform_cross_entropy(logits: Tensor, target: Tensor, outlier: int) -> Tensor:
+    """Mean over the unknown pixels of -1/K Σ_k log p_k, scalar; log K where the prediction is uniform."""
+    return masked_mean(-logits.float().log_softmax(dim=1).mean(dim=1), target == outlier)
+
+
+def log_sum_exp(logits: Tensor) -> Tensor:
+    """log Σ_k exp λ_k in float32, `[B, K, ...]` → `[B, ...]`."""
+    return logits.float().logsumexp(dim=1)

@@ -1,0 +1,108 @@
+"""What every objective owes whatever its formula: defined for empty sets and extreme logits, inputs left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from oodseg_ros.losses.corocl import corocl_loss
+from oodseg_ros.losses.drl import drl_loss
+from oodseg_ros.losses.entropy_max import entropy_max_loss
+from oodseg_ros.losses.gmm import gmm_loss
+from oodseg_ros.losses.llr import llr_loss
+from oodseg_ros.losses.outlier_exposure import outlier_exposure_loss
+from oodseg_ros.losses.ovr_topk import ovr_topk_loss
+from oodseg_ros.losses.pebal import pebal_loss
+from oodseg_ros.losses.relative_contrastive import relative_contrastive_loss
+from oodseg_ros.losses.rpl import rpl_loss
+
+CLASSES = 4
+
+
+def _gmm(logits: Tensor, target: Tensor, **ids: int) -> Tensor:
+    rows = torch.where(target == 0, 0, 255 * CLASSES).flatten()
+    return gmm_loss(logits, logits.permute(0, 2, 3, 1).reshape(-1, CLASSES), rows, target, **ids)
+
+
+def _drl(logits: Tensor, target: Tensor, **ids: int) -> Tensor:
+    more = torch.cat([logits, -logits[:, :1]], dim=1)
+    return drl_loss(logits.detach(), more, more, target, logits[:, :3].tanh(), logits[:, :3].detach().cos(), **ids)
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "llr": lambda x, t, **ids: llr_loss(x.detach(), x[:, :2], t, ce_weight=0.5, **ids),
+    "gmm": _gmm,
+    "rpl": lambda x, t, **ids: rpl_loss(x, x.detach().roll(1, 1), t, **ids),
+    "corocl": lambda x, t, **ids: corocl_loss(x, t, x.flip(1), t, **ids),
+    "relative_contrastive": lambda x, t, **ids: relative_contrastive_loss(x, x[:, 0], t, **ids),
+    "ovr_topk": lambda x, t, **ids: ovr_topk_loss(x, t, ce_weight=1.0, **ids),
+    "drl": _drl,
+    "pebal": lambda x, t, **ids: pebal_loss(x, t, x[:, :1], **ids),
+    "pebal_plain": lambda x, t, **ids: pebal_loss(x, t, **ids),
+    "entropy_max": entropy_max_loss,
+    "outlier_exposure": outlier_exposure_loss,
+}
+
+
+@pytest.fixture(params=sorted(LOSSES))
+def loss(request: pytest.FixtureRequest) -> Callable[..., Tensor]:
+    return LOSSES[request.param]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+@pytest.mark.parametrize(
+    "present",
+    [[0], [253], [254], [255], [254, 255], [0, 255], [0, 3, 253, 254, 255]],
+    ids=lambda p: "-".join(map(str, p)),
+)
+def test_any_mix_of_pixels_gives_a_finite_scalar_with_finite_gradients(
+    loss: Callable[..., Tensor], present: list[int], scale: float
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits = scale * torch.randn(2, CLASSES, 5, 6, generator=generator)
+    logits[0, :, 0, 0] = torch.tensor([scale, -scale, scale, -scale])
+    logits.requires_grad_()
+    target = torch.tensor(present)[torch.randint(0, len(present), (2, 5, 6), generator=generator)]
+    value = loss(logits, target)
+    assert value.shape == ()
+    value.backward()
+    assert torch.isfinite(value)
+    assert torch.isfinite(logits.grad).all()
+    if present == [255] and loss is not LOSSES["drl"]:  # DRL's reconstruction needs no labels
+        assert value == 0
+
+
+def test_inputs_stay_as_they_were(loss: Callable[..., Tensor], random_batch) -> None:
+    logits, target = random_batch(2, (2, CLASSES, 6, 6))
+    before = logits.clone(), target.clone()
+    loss(logits, target)
+    assert torch.equal(logits, before[0])
+    assert torch.equal(target, before[1])
+
+
+def test_the_outlier_id_is_only_a_name(loss: Callable[..., Tensor], random_batch) -> None:
+    logits, target = random_batch(3, (2, CLASSES, 6, 6))
+    renamed = torch.where(target == 254, 19, target)
+    torch.manual_seed(0)
+    value = loss(logits, target)
+    torch.manual_seed(0)
+    torch.testing.assert_close(loss(logits, renamed, outlier=19), value)
+    if loss is not LOSSES["gmm"]:  # to a cross-entropy both are no class
+        torch.manual_seed(0)
+        assert not torch.allclose(loss(logits, renamed), value)
+
+
+def test_ignored_pixels_do_not_count(loss: Callable[..., Tensor], random_batch) -> None:
+    """Logits under the ignore label may be anything; integer targets of any width mean the same."""
+    logits, target = random_batch(4, (2, CLASSES, 6, 6))
+    other = torch.where((target == 255)[:, None], -logits, logits)
+    if loss is LOSSES["drl"]:
+        target = torch.where(target == 255, 0, target)
+        other = logits
+    torch.manual_seed(0)
+    value = loss(logits, target)
+    torch.manual_seed(0)
+    torch.testing.assert_close(loss(other, target.to(torch.uint8)), value)

@@ -1,0 +1,40 @@
+"""Top-k OvR: BCE against zero on the k largest logits, exactly k gradients per unknown pixel."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from oodseg_ros.losses.ovr_topk import ovr_topk_loss, ovr_topk_terms
+
+
+@pytest.mark.parametrize(("k", "scale"), [(3, 1.0), (5, 1.0), (5, 0.5), (19, 2.0), (40, 1.0)])
+def test_equals_bce_against_zero(random_batch, k: int, scale: float) -> None:
+    logits, target = random_batch(1, (2, 19, 7, 9))
+    rows = logits.permute(0, 2, 3, 1)[target == 254]
+    largest = rows.sort(dim=1, descending=True).values[:, :k]
+    hand = F.binary_cross_entropy_with_logits(scale * largest, torch.zeros_like(largest))
+    torch.testing.assert_close(ovr_topk_loss(logits, target, k=k, scale=scale), hand)
+
+
+def test_hand_value() -> None:
+    logits = torch.tensor([2.0, -1.0, 0.5])[None, :, None, None]
+    expected = (math.log(1 + math.exp(2.0)) + math.log(1 + math.exp(0.5))) / 2
+    assert ovr_topk_loss(logits, torch.tensor([[[254]]]), k=2).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_exactly_k_classes_of_an_unknown_get_a_gradient(random_batch, k: int) -> None:
+    logits, target = random_batch(2, (2, 19, 7, 9))
+    ovr_topk_loss(logits.requires_grad_(), target, k=k).backward()
+    touched = (logits.grad != 0).sum(dim=1)
+    assert (touched == torch.where(target == 254, k, 0)).all()
+
+
+def test_the_inlier_term_is_plain_cross_entropy(random_batch) -> None:
+    logits, target = random_batch(3, (2, 5, 7, 9))
+    expected = F.cross_entropy(logits, torch.where(target < 5, target, 255), ignore_index=255)
+    torch.testing.assert_close(ovr_topk_terms(logits, target, ce_weight=2.0)["ce"], 2.0 * expected)
