@@ -37,7 +37,8 @@ class DeployGraph(nn.Module):
         self.register_buffer("shift", (-mean / std)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        x = images.permute(0, 3, 1, 2).float()
+        # In this order: TensorRT takes uint8 at a network's input only to cast it.
+        x = images.float().permute(0, 3, 1, 2)
         if self.network_size != self.image_size:
             x = F.interpolate(x, size=self.network_size, mode="bilinear", align_corners=False)
         output = self.segmentor(x * self.scale + self.shift)
