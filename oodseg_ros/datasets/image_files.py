@@ -67,13 +67,23 @@ def open_folder(path: Path) -> Source:
     Raises:
         DatasetError: it holds no images.
     """
+    files = image_files(path)
+    name = path.resolve().name
+    return Source(name, "folder", (name,), len(files), lambda source: _frames(source, files, name))
+
+
+def image_files(path: Path) -> list[Path]:
+    """The images of a folder in natural order of their names.
+
+    Raises:
+        DatasetError: it holds no images.
+    """
     files = sorted((file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES), key=natural_key)
     if not files:
         inner = sorted(child.name for child in path.iterdir() if child.is_dir())[:5]
         hint = f"; give one of its folders: {', '.join(inner)}" if inner else ""
         raise DatasetError(f"folder {path} holds no image ({' '.join(IMAGE_SUFFIXES)}) and no bag{hint}")
-    name = path.resolve().name
-    return Source(name, "folder", (name,), len(files), lambda source: _frames(source, files, name))
+    return files
 
 
 def _frames(source: Source, files: list[Path], camera: str) -> Iterator[Frame]:

@@ -30,7 +30,8 @@ def scale_crop_flip(
         label = cv2.copyMakeBorder(label, 0, below, 0, right, cv2.BORDER_CONSTANT, value=UNLABELED)
     if rng.random() < 0.5:
         image, label = image[:, ::-1], label[:, ::-1]
-    return np.ascontiguousarray(image), np.ascontiguousarray(label)
+    # The frame itself is shared, the result is drawn into.
+    return tuple(np.require(array, requirements=["C", "O", "W"]) for array in (image, label))
 
 
 def photometric(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:

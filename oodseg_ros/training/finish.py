@@ -41,15 +41,8 @@ def write_bundle(
         return label[0].numpy(), score[0].numpy()
 
     spec = recipe.calibration
-    samples = Samples(
-        load_frames(spec.data, labels),
-        recipe.outliers,
-        labels,
-        recipe.crop,
-        recipe.widths,
-        seed=recipe.seed + CALIBRATION_SEED,
-        start=0,
-        stop=spec.frames,
+    samples = Samples.of(
+        recipe, load_frames(spec.data, labels), labels, recipe.seed + CALIBRATION_SEED, start=0, stop=spec.frames
     )
     pairs = (
         (image.permute(1, 2, 0).contiguous().numpy(), target.numpy())

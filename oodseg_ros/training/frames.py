@@ -1,72 +1,141 @@
-"""Training frames in memory: every dataset of a recipe, mapped to its label set."""
+"""Training frames: every dataset of a recipe, mapped to its label set. Files are listed here and read when needed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from functools import partial
 
 import numpy as np
 
+from ..datasets.dataset import Dataset, Item
+from ..datasets.encoding import Encoding
 from ..datasets.registry import open_dataset
 from ..datasets.scenes import scene
-from ..datasets.sources import open_source
-from ..errors import ConfigError
+from ..errors import ConfigError, DatasetError
 from ..frame import UNLABELED
 from ..labels import LabelSet
 from ..outliers.targets import KNOWN, OUTLIER
-from .recipe import DataSpec, expand
+from .data_recipe import DataSpec, expand
+
+Arrays = tuple[np.ndarray, np.ndarray]
+"""Image RGB uint8 `[H, W, 3]`; target uint8 `[H, W]`: class id, 253 = some inlier, 254 = outlier, 255 = not counted."""
 
 
 @dataclass(frozen=True)
 class TrainingFrame:
-    """RGB uint8 `[H, W, 3]`; target uint8 `[H, W]`: class id, 253 = some inlier, 254 = outlier, 255 = not counted."""
+    """One frame of a dataset.
 
-    image: np.ndarray
-    target: np.ndarray
+    Attributes:
+        id: its name there.
+        weight: how often it is drawn, relative to others.
+        read: reads or renders it anew at every call.
+        read_counterpart: the same for the picture that was generated from it, if there is one.
+    """
+
+    id: str
     weight: float
+    read: Callable[[], Arrays]
+    read_counterpart: Callable[[], Arrays] | None = None
 
 
-def load_frames(specs: list[DataSpec], labels: LabelSet) -> list[TrainingFrame]:
-    """Read all frames of `specs`.
+def load_frames(specs: list[DataSpec], labels: LabelSet, seed: int = 0) -> list[TrainingFrame]:
+    """List all frames of `specs`.
+
+    Args:
+        labels: label set of the targets.
+        seed: chooses among several generated counterparts of one original.
 
     Raises:
-        ConfigError, DatasetError: a dataset is not where the recipe says, or has no mapping to `labels`.
+        ConfigError, DatasetError: a dataset is not where the recipe says, has no mapping to `labels`, or no frame.
     """
     frames = []
     for spec in specs:
-        frames += _READERS.get(spec.dataset, _stored)(spec, labels)
+        if spec.teacher and spec.dataset != "frames":
+            raise ConfigError(f"dataset {spec.dataset}: a `teacher` labels frames without labels (`dataset: frames`)")
+        found = _LISTERS.get(spec.dataset, _stored)(spec, labels, seed)
+        if not found:
+            raise DatasetError(f"dataset {spec.dataset} at {spec.root}: no labelled frame matches {spec.match!r}")
+        frames += found
     return frames
 
 
-def _scenes(spec: DataSpec, labels: LabelSet) -> list[TrainingFrame]:
+def _scenes(spec: DataSpec, labels: LabelSet, seed: int) -> list[TrainingFrame]:
     table = labels.map_from("driving11")
-    frames = []
-    for index in range(spec.count):
-        made = scene(spec.seed + index)
-        target = np.where(made.anomaly == 0, table[made.labels], UNLABELED)
-        target[made.anomaly == 1] = OUTLIER
-        frames.append(TrainingFrame(made.image, target, spec.weight))
-    return frames
-
-
-def _unlabelled(spec: DataSpec, labels: LabelSet) -> list[TrainingFrame]:
-    source = open_source(expand(spec.root))
     return [
-        TrainingFrame(frame.image, np.full(frame.image.shape[:2], KNOWN, np.uint8), spec.weight) for frame in source
+        TrainingFrame(f"scenes:{number}", spec.weight, partial(_render, number, table))
+        for number in range(spec.seed, spec.seed + spec.count)
     ]
 
 
-def _stored(spec: DataSpec, labels: LabelSet) -> list[TrainingFrame]:
+def _render(seed: int, table: np.ndarray) -> Arrays:
+    made = scene(seed)
+    target = np.where(made.anomaly == 0, table[made.labels], UNLABELED)
+    target[made.anomaly == 1] = OUTLIER
+    return made.image, target
+
+
+def _unlabelled(spec: DataSpec, labels: LabelSet, seed: int) -> list[TrainingFrame]:
+    from .drives import drive_files, read_known
+
+    files = [file for file in drive_files(expand(spec.root)) if fnmatch(file.stem, spec.match)]
+    if not spec.teacher:
+        return [TrainingFrame(file.stem, spec.weight, partial(read_known, file)) for file in files]
+    from .teacher import read_taught, teach
+
+    targets = teach(files, spec.teacher, spec.teacher_confidence, labels)
+    return [
+        TrainingFrame(file.stem, spec.weight, partial(read_taught, file, target))
+        for file, target in zip(files, targets, strict=True)
+    ]
+
+
+def _stored(spec: DataSpec, labels: LabelSet, seed: int) -> list[TrainingFrame]:
     dataset = open_dataset(spec.dataset, expand(spec.root), spec.split, spec.labels)
-    if dataset.label_set is None:
-        raise ConfigError(f"dataset {spec.dataset} at {spec.root}: say which label set its ids are of (`labels:`)")
-    table = labels.map_from(dataset.label_set)
-    frames = []
-    for item in dataset.items:
-        if item.label_path is not None and fnmatch(item.id, spec.match):
-            image, label = dataset.load(item)
-            frames.append(TrainingFrame(image, table[label], spec.weight))
-    return frames
+    read = stored_reader(dataset, labels, spec.outlier_values)
+    return [
+        TrainingFrame(item.id, spec.weight, partial(read, item))
+        for item in dataset.items
+        if item.label_path is not None and fnmatch(item.id, spec.match)
+    ]
 
 
-_READERS = {"scenes": _scenes, "frames": _unlabelled}
+def _pairs(spec: DataSpec, labels: LabelSet, seed: int) -> list[TrainingFrame]:
+    from .pairs import pair_frames
+
+    return pair_frames(spec, labels, seed)
+
+
+def stored_reader(
+    dataset: Dataset, labels: LabelSet, outlier_values: list[int] | tuple[int, ...] = ()
+) -> Callable[[Item], Arrays]:
+    """What reads a frame of `dataset` as (image, target).
+
+    Unknowns that somebody annotated stay unknowns: those of an anomaly dataset, and `outlier_values` of label files.
+
+    Raises:
+        ConfigError: the dataset's classes cannot be mapped to `labels`.
+    """
+    has_classes = dataset.label_set is not None and (dataset.kind == "semantic" or dataset.classes is not None)
+    # An anomaly dataset without classes still says what is known (253) and what is not.
+    table = labels.map_from(dataset.label_set).copy() if has_classes else np.full(256, KNOWN, np.uint8)
+    table[UNLABELED] = UNLABELED
+    if outlier_values and dataset.kind == "semantic":
+        table[OUTLIER] = OUTLIER
+        meaning = {**dataset.encoding.meaning, **dict.fromkeys(outlier_values, OUTLIER)}
+        dataset = replace(dataset, encoding=Encoding(f"{dataset.encoding.what}, {outlier_values} unknown", meaning))
+    return partial(_read_stored, dataset, table)
+
+
+def _read_stored(dataset: Dataset, table: np.ndarray, item: Item) -> Arrays:
+    image, label = dataset.load(item)
+    if dataset.kind == "semantic":
+        return image, table[label]
+    classes = dataset.load_classes(item)
+    target = table[label if classes is None else classes]
+    target[label == 1] = OUTLIER
+    return image, target
+
+
+_LISTERS = {"scenes": _scenes, "frames": _unlabelled, "generated_pairs": _pairs}

@@ -1,4 +1,4 @@
-"""Training samples: frame → unknowns pasted in → augmented crop. Sample i is a pure function of (seed, i)."""
+"""Training samples: frame → augmentation with unknowns pasted in → tensors. Sample i is a function of (seed, i)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from ..labels import LabelSet
-from ..outliers.objects import cut_components, load_cutouts
-from ..outliers.road_paste import paste
-from ..outliers.shapes import random_shape, random_texture
-from ..outliers.targets import OUTLIER
 from .augment import photometric, scale_crop_flip
+from .data_recipe import AugmentSpec, OutlierSpec
+from .frame_cache import FrameCache
 from .frames import TrainingFrame
-from .recipe import OutlierSpec, expand
+from .pasting import build_pasting
+from .recipe import Recipe
 
 
 class Samples(Dataset):
@@ -34,49 +33,40 @@ class Samples(Dataset):
         seed: int,
         start: int,
         stop: int,
+        augment: AugmentSpec = AugmentSpec(),  # noqa: B008 (never changed)
     ) -> None:
         self._frames = list(frames)
         weights = np.array([frame.weight for frame in frames])
         self._cumulative = np.cumsum(weights / weights.sum())
-        self._spec = outliers
         self._crop, self._widths, self._seed, self._start, self._stop = crop, widths, seed, start, stop
-        self._ground = np.zeros(256, bool)
-        self._ground[[labels.names.index(name) for name in outliers.ground_classes]] = True
-        self._unknowns = [rgba for spec in outliers.cutouts for rgba in load_cutouts(expand(spec.root), spec.exclude)]
-        known = [labels.names.index(name) for name in outliers.known_classes]
-        self._knowns = [cut for frame in frames for cut in cut_components(frame.image, frame.target, known)]
+        self._augment = augment
+        self._cache = FrameCache(augment.cache << 20)
+        self._pasting = build_pasting(outliers, labels, self._read, len(self._frames), seed)
+
+    @classmethod
+    def of(
+        cls, recipe: Recipe, frames: Sequence[TrainingFrame], labels: LabelSet, seed: int, start: int, stop: int
+    ) -> Samples:
+        """Samples `start` to `stop` of a recipe's frames."""
+        return cls(frames, recipe.outliers, labels, recipe.crop, recipe.widths, seed, start, stop, recipe.augment)
 
     def __len__(self) -> int:
         return self._stop - self._start
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng([self._seed, self._start + index])
-        frame = self._frames[min(int(np.searchsorted(self._cumulative, rng.random())), len(self._frames) - 1)]
+        number = min(int(np.searchsorted(self._cumulative, rng.random())), len(self._frames) - 1)
+        image, target = self._read(number)
         # Small originals are not blown up beyond what their sharpness bears.
-        widest = max(self._widths[0], min(self._widths[1], 1.6 * frame.image.shape[1]))
-        image, target = scale_crop_flip(rng, frame.image, frame.target, self._crop, (self._widths[0], widest))
-        self._paste_objects(rng, image, target)
+        widest = max(self._widths[0], min(self._widths[1], 1.6 * image.shape[1]))
+        image, target = scale_crop_flip(rng, image, target, self._crop, (self._widths[0], widest))
+        if self._pasting.on_crop:
+            self._pasting.on_crop(rng, image, target)
         image = photometric(rng, image)
         return torch.from_numpy(image).permute(2, 0, 1).contiguous(), torch.from_numpy(target)
 
-    def _paste_objects(self, rng: np.random.Generator, image: np.ndarray, target: np.ndarray) -> None:
-        ground = self._ground[target]
-        # Known objects first, so that an unknown is never hidden behind one without its label saying so.
-        if self._knowns:
-            for _ in range(int(rng.integers(0, 3))):
-                rgba, class_id = self._knowns[int(rng.integers(len(self._knowns)))]
-                paste(rng, image, target, rgba, class_id, ground if rng.random() < 0.8 else None, self._spec.sizes)
-        if rng.random() < self._spec.clean:
-            return
-        for _ in range(int(rng.integers(1, self._spec.most + 1))):
-            on_ground = ground if rng.random() < self._spec.on_ground else None
-            paste(rng, image, target, self._unknown(rng), OUTLIER, on_ground, self._spec.sizes)
-
-    def _unknown(self, rng: np.random.Generator) -> np.ndarray:
-        if self._unknowns and rng.random() >= self._spec.shapes:
-            return self._unknowns[int(rng.integers(len(self._unknowns)))]
-        if self._unknowns and rng.random() < 0.3:
-            texture = np.ascontiguousarray(self._unknowns[int(rng.integers(len(self._unknowns)))][..., :3])
-        else:
-            texture = random_texture(rng, self._frames[int(rng.integers(len(self._frames)))].image)
-        return random_shape(rng, texture)
+    def _read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        worker = get_worker_info()
+        if worker is not None:
+            self._cache.shrink((self._augment.cache << 20) // worker.num_workers)
+        return self._cache.get(number, self._frames[number].read)

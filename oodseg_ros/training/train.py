@@ -120,15 +120,8 @@ def _run_stage(
     finished = _finished_steps(checkpoint) if resume and checkpoint.is_file() else 0
     every = min(SAVE_EVERY, stage.steps)
     # Samples are functions of their index: a resumed run goes on with the very samples it would have seen.
-    samples = Samples(
-        frames,
-        recipe.outliers,
-        labels,
-        recipe.crop,
-        recipe.widths,
-        seed=recipe.seed + index,
-        start=finished * stage.batch,
-        stop=stage.steps * stage.batch,
+    samples = Samples.of(
+        recipe, frames, labels, recipe.seed + index, start=finished * stage.batch, stop=stage.steps * stage.batch
     )
     loader = DataLoader(samples, stage.batch, num_workers=recipe.workers)
     module = STAGES[stage.method](segmentor, recipe.input, stage).to(memory_format=torch.channels_last)
