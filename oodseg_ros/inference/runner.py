@@ -16,6 +16,8 @@ from ..frame import Prediction
 
 ENGINES = {"torch": "torch:TorchEngine", "openvino": "openvino:OpenVinoEngine"}
 DEFAULT_ENGINE = {"cpu": "openvino", "cuda": "torch"}
+HINTS = ("latency", "throughput")
+SCORE_TYPES = ("fp32", "fp16")
 MAX_SHAPES = 8
 """Compiled input shapes kept at once; a stream of ever new image sizes must not fill the memory."""
 MIN_SIDE, MAX_SIDE = 32, 8192
@@ -47,6 +49,8 @@ class Runner:
         precision: str = "fp32",
         threads: int = 0,
         max_batch: int = 8,
+        hint: str = "latency",
+        score_type: str = "fp32",
     ) -> Runner:
         """Load a bundle on an engine and prove on its golden frame that the engine answers as the bundle says.
 
@@ -57,6 +61,8 @@ class Runner:
             precision: one of the engine's precisions.
             threads: CPU threads; 0 = the engine's default.
             max_batch: the most images of one size run at once.
+            hint: `latency` (one image as soon as possible) or `throughput`; only openvino knows the difference.
+            score_type: `fp32`, or `fp16` for half the bytes on the way from a GPU; predictions hold float32 anyway.
 
         Raises:
             BundleError: the bundle is missing, malformed or tampered with.
@@ -67,16 +73,22 @@ class Runner:
         name = engine or DEFAULT_ENGINE[device.split(":")[0] if device.split(":")[0] in DEFAULT_ENGINE else "cpu"]
         if name not in ENGINES:
             raise EngineError(f"unknown engine {name!r}; this version knows {', '.join(sorted(ENGINES))}")
+        for option, value, known in (("hint", hint, HINTS), ("score_type", score_type, SCORE_TYPES)):
+            if value not in known:
+                raise EngineError(f"{option} {value!r} is not one of {', '.join(known)}")
         module, class_name = ENGINES[name].split(":")
         try:
             engine_class = getattr(import_module(f"{__package__}.engines.{module}"), class_name)
-            built = engine_class(bundle, device=device, precision=precision, threads=threads)
+            built = engine_class(
+                bundle, device=device, precision=precision, threads=threads, hint=hint, score_type=score_type
+            )
         except ModuleNotFoundError as error:
             raise EngineError(
                 f"engine {name} needs the Python package {error.name!r}, which is not installed"
             ) from error
         runner = cls(bundle, built, max_batch)
-        runner.golden_error = runner._check_golden()
+        # Engines that were built ahead, for fixed image sizes, have a check of their own.
+        runner.golden_error = getattr(built, "check_golden", runner._check_golden)()
         return runner
 
     def is_warm(self, height: int, width: int, batch: int = 1) -> bool:

@@ -25,7 +25,15 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, bundle: Bundle, device: str = "cpu", precision: str = "fp32", threads: int = 0) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: str = "cpu",
+        precision: str = "fp32",
+        threads: int = 0,
+        hint: str = "latency",
+        score_type: str = "fp32",
+    ) -> None:
         import openvino
 
         if precision not in PRECISIONS:

@@ -19,7 +19,15 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, bundle: Bundle, device: str = "cpu", precision: str = "fp32", threads: int = 0) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: str = "cpu",
+        precision: str = "fp32",
+        threads: int = 0,
+        hint: str = "latency",
+        score_type: str = "fp32",
+    ) -> None:
         if precision not in PRECISIONS:
             raise EngineError(f"engine torch has no precision {precision!r}; choose from {', '.join(PRECISIONS)}")
         if device.startswith("cuda") and not torch.cuda.is_available():
