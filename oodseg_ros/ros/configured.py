@@ -28,6 +28,7 @@ from .detection_messages import VISION_MSGS
 from .diagnostics import CameraReport, NodeReport, Rates, to_diagnostics
 from .geometry_source import GeometrySource
 from .outputs import Answer, CameraOutputs
+from .recording import Recording
 from .reports import Reports
 from .road import CameraRoad, Road
 from .settings import CameraSettings, Settings
@@ -86,7 +87,17 @@ class Configured:
             for camera in now.cameras
         }
         calibration = runner.bundle.card.calibration
-        self._road = Road(node, settings, self.cameras, calibration, self.board, self.publish_alert, self._reports)
+        self.recording = Recording(node, now, runner.bundle.id, runner.engine_identity)
+        self._road = Road(
+            node,
+            settings,
+            self.cameras,
+            calibration,
+            self.board,
+            self.publish_alert,
+            self._reports,
+            self.recording.frame,
+        )
         self._alert = node.create_publisher(
             DiagnosticArray, "alert", qos.ALERT_OUT, **qos.options(listen_to_events=True)
         )
@@ -141,6 +152,7 @@ class Configured:
         return stopped
 
     def destroy(self) -> None:
+        self.recording.close()
         for timer in self._timers:
             self._node.destroy_timer(timer)
         for camera in self.cameras.values():
@@ -171,6 +183,7 @@ class Configured:
         now = self._node.get_clock().now()
         with self._lock:
             alerts = self.board.alerts(now.nanoseconds)
+            self.recording.alerts(alerts)
             self._alert.publish(
                 to_alert(
                     alerts, now.to_msg(), self._sequence, self._runner.bundle.id, self._node.get_fully_qualified_name()
@@ -219,7 +232,8 @@ class Configured:
             self.board.mode or "", runner.engine_identity, runner.bundle.id, runner.golden_error, self._warnings
         )
         name = self._node.get_fully_qualified_name()
-        self._diagnostics.publish(to_diagnostics(name, now.to_msg(), node, reports))
+        recorder = self.recording.counts(), self.recording.trouble
+        self._diagnostics.publish(to_diagnostics(name, now.to_msg(), node, reports, *recorder))
 
     def _report(self, name: str, alert: Alert, now: float) -> CameraReport:
         camera = self.cameras[name]

@@ -45,11 +45,20 @@ class NodeReport:
     warnings: tuple[str, ...] = ()
 
 
-def to_diagnostics(node: str, stamp: Time, report: NodeReport, cameras: Mapping[str, CameraReport]) -> DiagnosticArray:
-    """One status of the node, one per camera, called `<node>: engine` and `<node>: <camera>`."""
+def to_diagnostics(
+    node: str,
+    stamp: Time,
+    report: NodeReport,
+    cameras: Mapping[str, CameraReport],
+    recorder: Mapping[str, str] | None = None,
+    recorder_trouble: str | None = None,
+) -> DiagnosticArray:
+    """One status of the node, one per camera, one of the recorder if it is on: `<node>: engine`, `<node>: <camera>`."""
     array = DiagnosticArray()
     array.header.stamp = stamp
     array.status = [_engine(node, report)] + [_camera(node, name, camera) for name, camera in cameras.items()]
+    if recorder:
+        array.status.append(_recorder(node, recorder, recorder_trouble))
     return array
 
 
@@ -96,6 +105,13 @@ def _camera(node: str, name: str, camera: CameraReport) -> DiagnosticStatus:
     values |= {f"age_{key}_s": f"{getattr(ages, key):.4f}" for key in ("p50", "p95", "p99", "max")}
     values |= {"overlays_skipped": str(camera.overlays_skipped), "geometry": camera.geometry or "ok"}
     return _status(level, f"{node}: {name}", message, name, values)
+
+
+def _recorder(node: str, counts: Mapping[str, str], trouble: str | None) -> DiagnosticStatus:
+    level, message = DiagnosticStatus.OK, f"{counts.get('written', 0)} bags written"
+    if trouble is not None:
+        level, message = DiagnosticStatus.WARN, f"{message}; not writing now: {trouble}"
+    return _status(level, f"{node}: recorder", message, "recorder", counts)
 
 
 def _status(level: bytes, name: str, message: str, hardware: str, values: Mapping[str, str]) -> DiagnosticStatus:

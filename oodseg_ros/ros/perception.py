@@ -177,6 +177,8 @@ class Perception(LifecycleNode):
         # In a thread of its own: encoding PNGs and a slow disk would hold up the heartbeat.
         threading.Thread(target=write, name="snapshot", daemon=True).start()
         response.success, response.message = True, " ".join(map(str, paths))
+        if self._configured.recording.snapshot():
+            response.message += f"; the last seconds go to {settings.record.folder}"
         return response
 
 

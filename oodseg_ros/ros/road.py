@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from rclpy.node import Node
 
-from ..frame import Frame, Prediction
+from ..frame import Alert, Frame, Prediction
 from ..health import timing
 from ..health.alert_board import AlertBoard
 from ..health.timing import AgeWindow, FrameCounter
@@ -55,6 +55,7 @@ class Road:
         calibration: of the bundle.
         board: where alerts are posted.
         publish_alert: sends the board's alerts at once.
+        record: keeps a frame, its score and its state for the event recorder.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Road:
         board: AlertBoard,
         publish_alert: Callable[[], None],
         reports: Reports,
+        record: Callable[[Item, Frame, np.ndarray | None, Alert], None],
     ) -> None:
         self._clock = node.get_clock()
         self._settings = settings
@@ -73,6 +75,7 @@ class Road:
         self._calibration = calibration
         self._board = board
         self._publish_alert = publish_alert
+        self._record = record
         self._reports = reports
         self._judged_by = settings().obstacles
 
@@ -96,6 +99,8 @@ class Road:
             camera.pipeline.unknown(reason, self.now_ns())
         geometry = camera.geometry(frame)
         judgement = camera.pipeline.judge(frame, prediction, self.now_ns(), geometry)
+        # Before the alert: what triggers a bag is in it.
+        self._record(item, frame, judgement.prediction.score, judgement.alert)
         if self._board.post(item.camera, judgement.alert):
             self._publish_alert()
         answer = Answer(frame, judgement, item.payload.header, geometry)

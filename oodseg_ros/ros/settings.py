@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
 from ..obstacles.settings import ObstacleSettings
+from ..recorder.settings import RecordSettings
 
 OUTPUTS = ("semantic", "score", "mask", "overlay", "obstacles")
 _AS_THEY_ARE = (
@@ -81,6 +82,7 @@ class Settings:
     obstacles: ObstacleSettings
     base_frame: str
     snapshot_dir: Path
+    record: RecordSettings
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -115,8 +117,20 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
         publish=frozenset(name for name in OUTPUTS if values[f"publish.{name}"]),
         obstacles=obstacles,
         snapshot_dir=Path(values["snapshot_dir"]).expanduser(),
+        record=_record(values),
         **{name: values[name] for name in _AS_THEY_ARE},
     )
+
+
+def _record(values: Mapping[str, Any]) -> RecordSettings:
+    given = {entry.name: values[f"record.{entry.name}"] for entry in fields(RecordSettings)}
+    record = RecordSettings(**{**given, "folder": Path(given["folder"]).expanduser()})
+    if record.enabled and record.max_bag_mb > record.max_total_mb:
+        raise ConfigError(
+            f"parameter record.max_total_mb = {record.max_total_mb} holds not even one bag of record.max_bag_mb = "
+            f"{record.max_bag_mb}"
+        )
+    return record
 
 
 def _camera(name: str, values: Mapping[str, Any]) -> CameraSettings:
