@@ -30,6 +30,12 @@ ARGUMENTS = [
         "loop", default_value="false", choices=SWITCH, description="Play again and again until Ctrl-C"
     ),
     DeclareLaunchArgument(
+        "player",
+        default_value="rosbag2",
+        choices=["rosbag2", "oodseg"],
+        description="What plays the bag: `ros2 bag play`, or the package's own player where rosbag2 is not installed",
+    ),
+    DeclareLaunchArgument(
         "rviz", default_value="true", choices=SWITCH, description="Start RViz with config/oodseg.rviz"
     ),
     DeclareLaunchArgument(
@@ -56,9 +62,8 @@ def compose(context):
     def value(name):
         return LaunchConfiguration(name).perform(context).strip()
 
-    play = ["ros2", "bag", "play", value("bag"), "--clock", "100", "--rate", value("rate")]
     player = ExecuteProcess(
-        cmd=[*play, "--loop"] if value("loop") == "true" else play,
+        cmd=launching.player_command(value("player"), value("bag"), value("rate"), value("loop") == "true"),
         output="screen",
         on_exit=Shutdown(reason="the bag has ended"),
     )

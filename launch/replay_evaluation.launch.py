@@ -10,6 +10,7 @@ from pathlib import Path
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -33,7 +34,9 @@ def generate_launch_description():
     """Called by launch."""
     replay = PythonLaunchDescriptionSource(str(Path(__file__).resolve().parent / "replay.launch.py"))
     # Without the viewer: what RViz subscribes to costs frames, and it is the frames that are counted here.
-    include = IncludeLaunchDescription(replay, launch_arguments={"rviz": "false"}.items())
+    # A required argument must be handed on by name, the others reach it as they were given.
+    given = {"bag": LaunchConfiguration("bag"), "rviz": "false"}
+    include = IncludeLaunchDescription(replay, launch_arguments=given.items())
     return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=compose), include])
 
 

@@ -2,7 +2,7 @@
 
 Nothing is decoded or restamped, so the node sees what it would see from `ros2 bag play --clock`. Run as a module:
 
-    python -m oodseg_ros.ros.bag_player BAG [--rate 1.0] [--topics /camera/image_raw/compressed]
+    python -m oodseg_ros.ros.bag_player BAG [--rate 1.0] [--loop] [--topics /camera/image_raw/compressed]
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("bag", type=Path)
     parser.add_argument("--rate", type=float, default=1.0, help="1 = as recorded")
+    parser.add_argument("--loop", action="store_true", help="again and again until Ctrl-C; time jumps back each time")
     parser.add_argument("--topics", nargs="*", help="camera topics of the bag; default: all")
     options = parser.parse_args()
     rclpy.init()
@@ -105,7 +106,10 @@ def main() -> None:
         player = BagPlayer(node, options.bag, topics)
         while not player.listeners():
             time.sleep(0.1)
-        print(dict(player.play(threading.Event(), options.rate)))
+        sent = player.play(threading.Event(), options.rate)
+        while options.loop:
+            sent += player.play(threading.Event(), options.rate)
+        print(dict(sent))
     except KeyboardInterrupt:
         pass
     finally:

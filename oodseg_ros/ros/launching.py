@@ -118,6 +118,20 @@ def node_command(prefix: Path | None) -> tuple[str, list[str]]:
     return sys.executable, ["-m", f"oodseg_ros.ros.{NODE}"]
 
 
+def player_command(player: str, bag: str, rate: str, loop: bool) -> list[str]:
+    """Command that plays a bag with `/clock`.
+
+    Args:
+        player: `rosbag2` (`ros2 bag play`, all topics) or `oodseg` (the package's own player, camera topics only; for
+            machines without rosbag2).
+    """
+    if player == "rosbag2":
+        command = ["ros2", "bag", "play", bag, "--clock", "100", "--rate", rate]
+    else:
+        command = [sys.executable, "-m", "oodseg_ros.ros.bag_player", bag, "--rate", rate]
+    return [*command, "--loop"] if loop else command
+
+
 def logger_name(namespace: str) -> str:
     """Name of the node's logger: its full name with dots."""
     return ".".join([*(part for part in namespace.split("/") if part), NODE])

@@ -15,6 +15,7 @@ import pytest
 
 LAUNCH = Path(__file__).resolve().parents[2] / "launch"
 PERCEPTION, REPLAY = LAUNCH / "perception.launch.py", LAUNCH / "replay.launch.py"
+REPLAY_EVALUATION = LAUNCH / "replay_evaluation.launch.py"
 ARGUMENTS = [
     "namespace",
     "use_sim_time",
@@ -92,11 +93,11 @@ def test_show_args_is_complete():
     assert list(found) == ARGUMENTS
     assert all(argument.description for argument in found.values())
     replay = {argument.name for argument in description(REPLAY).get_launch_arguments()}
-    assert replay == {*ARGUMENTS, "bag", "rate", "loop"}
+    assert replay == {*ARGUMENTS, "bag", "rate", "loop", "player"}
 
 
-def run_launch(*arguments: str) -> subprocess.Popen:
-    """`ros2 launch perception.launch.py <arguments>` without ros2cli."""
+def run_launch(*arguments: str, file: Path = PERCEPTION) -> subprocess.Popen:
+    """`ros2 launch <file> <arguments>` without ros2cli."""
     program = (
         "import sys; from launch import LaunchService, LaunchDescription;"
         "from launch.actions import IncludeLaunchDescription as Include;"
@@ -107,7 +108,7 @@ def run_launch(*arguments: str) -> subprocess.Popen:
         "sys.exit(service.run())"
     )
     environment = {**os.environ, "ROS_DOMAIN_ID": str(101 + os.getpid() % 100)}
-    command = [sys.executable, "-c", program, str(PERCEPTION), *arguments]
+    command = [sys.executable, "-c", program, str(file), *arguments]
     return subprocess.Popen(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )
@@ -151,3 +152,20 @@ def test_interrupt_ends_node_and_launch_cleanly():
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said + rest
     assert "finished cleanly" in rest
+
+
+@needs_launch
+def test_replay_evaluation_hands_the_bag_on(tmp_path):
+    """Required arguments do not reach an included file by themselves; here only the content of the bag is missing."""
+    process = run_launch(
+        f"bag:={tmp_path}/none", f"out:={tmp_path}/out", "bundle:=none", "player:=oodseg", file=REPLAY_EVALUATION
+    )
+    assert process.stdout is not None
+    said = ""
+    while "cannot configure" not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    os.killpg(process.pid, signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert "missing required argument" not in said + rest

@@ -110,3 +110,10 @@ def test_rviz_config_for_another_camera():
     values = {d["Topic"]["Value"] for d in yaml.safe_load(text)["Visualization Manager"]["Displays"] if "Topic" in d}
     assert "/car/front/overlay" in values
     assert not any("camera" in value for value in values)
+
+
+def test_both_players_take_the_same_wishes():
+    rosbag2 = launching.player_command("rosbag2", "/a bag", "0.5", loop=True)
+    assert rosbag2 == ["ros2", "bag", "play", "/a bag", "--clock", "100", "--rate", "0.5", "--loop"]
+    own = launching.player_command("oodseg", "/a bag", "0.5", loop=False)
+    assert own == [sys.executable, "-m", "oodseg_ros.ros.bag_player", "/a bag", "--rate", "0.5"]
