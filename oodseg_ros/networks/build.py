@@ -49,8 +49,10 @@ CLASSIFIERS = {
 HEADS = {
     "drl_reconstruction": "drl:DrlReconstruction",
     "learnable_uncertainty": "learnable_uncertainty:LearnableUncertainty",
+    "learnable_block": "learnable_block:LearnableBlock",
     "mahalanobis": "mahalanobis:Mahalanobis",
     "query_uncertainty": "query_uncertainty:QueryUncertainty",
+    "residual_feature": "residual_feature:ResidualFeature",
     "residual_pattern": "residual_pattern:ResidualPattern",
     "standardized_max_logit": "standardized_max_logit:StandardizedMaxLogit",
     "uem": "uem:UemHead",
@@ -77,6 +79,8 @@ def build_segmentor(spec: Mapping[str, Any]) -> Segmentor:
     given |= {
         "decoded": decoder.channels,
         "merged": getattr(decoder, "merged_channels", None),
+        "last": getattr(decoder, "last_channels", None),
+        "decoder": decoder,
         "inlier_classes": classifier.classes,
     }
     head = _build("head", "heads", HEADS, spec["head"], **given) if spec.get("head") else None

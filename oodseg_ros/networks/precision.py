@@ -12,6 +12,6 @@ def full_precision(device: torch.device) -> AbstractContextManager:
 
     Nothing at all where autocast is off already, so that exported graphs hold no trace of it.
     """
-    if not torch.is_autocast_enabled(device.type):
+    if not torch.amp.is_autocast_available(device.type) or not torch.is_autocast_enabled(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)

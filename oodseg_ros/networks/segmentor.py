@@ -111,18 +111,20 @@ class Segmentor(nn.Module):
         if hasattr(self.backbone, "prepare"):
             self.backbone.prepare(height, width)
 
+    def look(self, images: Tensor) -> HeadInput:
+        """What backbone and decoder make of the images."""
+        features = self.backbone(images)
+        merged = self.decoder.merge(features) if hasattr(self.decoder, "merge") else None
+        decoded = self.decoder(features) if merged is None else self.decoder.refine(merged)
+        return HeadInput(images, features, merged, decoded, self.decoder, self.classifier)
+
     def evidence(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Inlier logits `[B, K, H, W]` and the head's evidence `[B, C, H, W]` (None without a head), float32, at
         input size.
         """
-        features = self.backbone(images)
-        merged = self.decoder.merge(features) if hasattr(self.decoder, "merge") else None
-        decoded = self.decoder(features) if merged is None else self.decoder.refine(merged)
-        logits = resize(self.classifier(decoded).float(), images.shape[-2:], align_corners(self.decoder))
-        if self.head is None:
-            return logits, None
-        given = HeadInput(images, features, merged, decoded, self.decoder, self.classifier)
-        return logits, self.head.evidence(given)
+        given = self.look(images)
+        logits = resize(self.classifier(given.decoded).float(), given.size, align_corners(self.decoder))
+        return logits, None if self.head is None else self.head.evidence(given)
 
     def judge(self, logits: Tensor, evidence: Tensor | None) -> Tensor:
         """Anomaly score `[B, H, W]` of what `evidence` returned."""

@@ -69,6 +69,27 @@ SPECS = {
         {"name": "void_channel", "channel": 5},
         "void",
     ),
+    "rpl_lite": _spec(
+        LITE,
+        {"name": "fpn", "channels": 16},
+        LINEAR,
+        {"name": "residual_feature", "width": 8, "rates": [1, 2]},
+        "residual_energy",
+    ),
+    "rpl_espnetv2": _spec(
+        {"name": "espnetv2", "scale": 0.5},
+        {"name": "espnetv2", "outputs": 6},
+        {"name": "none", "classes": 5},
+        {"name": "residual_feature", "levels": [2, 3], "width": 8, "rates": [1, 2]},
+        "residual_energy",
+    ),
+    "two_stage_espnetv2": _spec(
+        {"name": "espnetv2", "scale": 0.5},
+        {"name": "espnetv2", "outputs": 6},
+        {"name": "none", "classes": 5},
+        {"name": "learnable_block"},
+        "learnable_uncertainty",
+    ),
     "mask2former": _spec(
         {"name": "mask2former", "backbone": "swin", "backbone_options": SMALL_SWIN, "options": QUERIES},
         {"name": "none"},

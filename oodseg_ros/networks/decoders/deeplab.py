@@ -35,8 +35,8 @@ class Aspp(nn.Module):
         self.img_conv = _block(inputs, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        # The pooled image is one pixel, so resizing it is repeating it.
-        pooled = self.img_conv(x.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, *x.shape[-2:])
+        # The pooled image is one pixel, so resizing it is repeating it. Summed in float32: halves would overflow.
+        pooled = self.img_conv(x.float().mean(dim=(2, 3), keepdim=True).to(x.dtype)).expand(-1, -1, *x.shape[-2:])
         return torch.cat([pooled, *(branch(x) for branch in self.features)], dim=1)
 
 

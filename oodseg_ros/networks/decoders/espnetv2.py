@@ -89,16 +89,20 @@ class Gated(nn.Module):
 class EspNetV2Decoder(nn.Module):
     """Maps at strides 2, 4, 8, 16 → logits `[B, outputs, H/2, W/2]`, void among them where it was trained with one.
 
+    `merge` ends before the last block, which makes logits; `refine` is that block.
+
     Args:
         outputs: number of output channels.
         width: base width; 16 for the released Cityscapes and VOC networks.
     """
 
     align_corners = True
+    last_block = "bu_dec_l4"
 
     def __init__(self, inputs: Sequence[int], outputs: int = 20, width: int = 16) -> None:
         super().__init__()
         self.channels = outputs
+        self.last_channels = 2 * width
         one, two, three, four = inputs
         projected = min(outputs // 2, width)
         self.bu_dec_l1 = PyramidPool(four, projected, 4 * width)
@@ -112,9 +116,17 @@ class EspNetV2Decoder(nn.Module):
         self.bu_br_l3 = nn.Sequential(*_norm(3 * width))
         self.bu_br_l4 = nn.Sequential(*_norm(2 * width))
 
-    def forward(self, features: list[Tensor]) -> Tensor:
+    def merge(self, features: list[Tensor]) -> Tensor:
+        """`[B, last_channels, H/2, W/2]`, what the last block reads."""
         one, two, three, four = features
         x = self.bu_dec_l1(four)
         x = self.bu_dec_l2(self.bu_br_l2(self.merge_enc_dec_l2(three) + resize(x, three.shape[-2:], True)))
         x = self.bu_dec_l3(self.bu_br_l3(self.merge_enc_dec_l3(two) + resize(x, two.shape[-2:], True)))
-        return self.bu_dec_l4(self.bu_br_l4(self.merge_enc_dec_l4(one) + resize(x, one.shape[-2:], True)))
+        return self.bu_br_l4(self.merge_enc_dec_l4(one) + resize(x, one.shape[-2:], True))
+
+    def refine(self, merged: Tensor) -> Tensor:
+        """The last block: logits."""
+        return self.bu_dec_l4(merged)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        return self.refine(self.merge(features))

@@ -47,8 +47,10 @@ class SimilarityCalibration(nn.Module):
         value = self._split(self.value(pooled))
         learned = F.scaled_dot_product_attention(self._split(self.query(x)), self._split(self.key(pooled)), value)
         # Frozen similarity: cosine, sharpened by the width so that it is no flat average.
-        unit = F.normalize(frozen, dim=1)
-        unit_pooled = F.normalize(F.avg_pool2d(frozen, self.reduction, ceil_mode=True), dim=1)
+        # In float32: a sum of squares over the width overflows in half precision.
+        wide = frozen.float()
+        unit = F.normalize(wide, dim=1).to(x.dtype)
+        unit_pooled = F.normalize(F.avg_pool2d(wide, self.reduction, ceil_mode=True), dim=1).to(x.dtype)
         fixed = F.scaled_dot_product_attention(
             self._split(unit), self._split(unit_pooled), value, scale=float(x.shape[1]) ** 0.5
         )

@@ -64,16 +64,20 @@ class ResidualPattern(nn.Module):
         """`[B, decoded, h/8, w/8]`, what residual and projector are linear in."""
         return self.bottleneck(self.aspp(features[-1]))
 
-    def second_logits(self, given: HeadInput) -> Tensor:
-        """Logits `[B, K, h, w]` of the block with the residual added, at the decoder's resolution."""
+    def second_logits(self, given: HeadInput, context: Tensor | None = None) -> Tensor:
+        """Logits `[B, K, h, w]` of the block with the residual added, at the decoder's resolution.
+
+        `context` is what `context` returns for these images, where the caller has it already.
+        """
+        context = self.context(given.features) if context is None else context
         weight = given.decoder.final[0][0].weight
-        joined = torch.einsum("omyx,mc->ocyx", weight, self.final.weight[:, :, 0, 0])
-        residual = given.decoder.convolved(self.context(given.features), joined, given.merged.shape[-2:])
+        joined = torch.einsum("omyx,mc->ocyx", weight.float(), self.final.weight[:, :, 0, 0].float()).to(weight.dtype)
+        residual = given.decoder.convolved(context, joined, given.merged.shape[-2:])
         return given.classifier(given.decoder.refine(given.merged + residual))
 
-    def project(self, features: list[Tensor]) -> Tensor:
-        """Embeddings `[B, merged, h, w]` for the contrastive loss, at the resolution of the fine map."""
-        return resize(self.projector(self.context(features)), features[0].shape[-2:], True)
+    def project(self, context: Tensor, size: tuple[int, int]) -> Tensor:
+        """Embeddings `[B, merged, *size]` of `context` for the contrastive loss; `size` is that of the fine map."""
+        return resize(self.projector(context), size, True)
 
     def evidence(self, given: HeadInput) -> Tensor:
         """Second logits at input size, float32."""

@@ -50,12 +50,16 @@ class UemHead(nn.Module):
             raise ValueError(f"form is {form!r}, it must be D or G")
         self.classifier = nn.Conv2d(width, 2, 1) if form == "D" else GmmClassifier(width, 2, components)
 
-    def forward(self, features: list[Tensor]) -> Tensor:
+    def embed(self, features: list[Tensor]) -> Tensor:
+        """What the classifier reads, `[B, width, h, w]`."""
         hidden = self.project[0](features[self.levels[0]])
         for conv, level in zip(self.project[1:], self.levels[1:], strict=True):
             part = conv(features[level])
             hidden = hidden + F.interpolate(part, size=hidden.shape[-2:], mode="bilinear", align_corners=False)
-        return self.classifier(self.mlp(hidden))
+        return self.mlp(hidden)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        return self.classifier(self.embed(features))
 
     def evidence(self, given: HeadInput) -> Tensor:
         """U at input size, float32 `[B, 2, H, W]`."""
@@ -63,4 +67,5 @@ class UemHead(nn.Module):
 
     def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
         """Likelihood ratio of U against the inlier logits, `[B, H, W]`."""
-        return scores.likelihood_ratio(logits, evidence)
+        # Flat maps: see DeployGraph.
+        return scores.likelihood_ratio(logits.flatten(2), evidence.flatten(2)).unflatten(1, logits.shape[2:])

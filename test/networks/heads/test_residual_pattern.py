@@ -81,8 +81,9 @@ def test_the_projector_gives_embeddings_at_the_fine_resolution(small_specs):
         torch.randn(1, c, *size) for c, size in zip(network.backbone.channels, [(32, 48), (8, 12)], strict=True)
     ]
     with torch.inference_mode():
-        embeddings = network.head.project(features)
-        up = resize(network.head.context(features), (32, 48), True)
+        context = network.head.context(features)
+        embeddings = network.head.project(context, (32, 48))
+        up = resize(context, (32, 48), True)
         torch.testing.assert_close(embeddings, network.head.projector(up), atol=1e-5, rtol=1e-5)
     assert embeddings.shape == (1, network.decoder.merged_channels, 32, 48)
 

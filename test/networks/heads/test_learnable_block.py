@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from oodseg_ros import scores
+from oodseg_ros.errors import BundleError
+from oodseg_ros.networks.build import build_segmentor
+from oodseg_ros.networks.segmentor import resize
+
+
+def test_it_starts_as_the_energy_of_the_inlier_logits(small_specs, build):
+    network, images = build(small_specs["two_stage_espnetv2"])
+    network.decoder.bu_dec_l4.merge_layer[3].bias.data.normal_()
+    network.head.initialize_from(network.decoder)
+    with torch.inference_mode():
+        output = network(images)
+        low = scores.energy(network.classifier(network.look(images).decoded))[:, None]
+    torch.testing.assert_close(output.score, resize(low, images.shape[-2:], True)[:, 0])
+
+
+def test_other_decoders_are_refused(small_specs):
+    with pytest.raises(BundleError, match="use learnable_uncertainty"):
+        build_segmentor({**small_specs["two_stage"], "head": {"name": "learnable_block"}})
