@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from ..evaluation.replay_run import ReplayOptions, replay_bags
 from ..evaluation.shards import this_shard
 from ..inference.runner import Runner
 from ..obstacles.ego_mask import load_ego_mask
 from ..obstacles.settings import ObstacleSettings
+from ..replay.run import ReplayOptions, replay_bags
 
 
 def replay_and_show(

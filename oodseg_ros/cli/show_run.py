@@ -14,12 +14,12 @@ from rich.table import Table
 
 from ..datasets.source import Source
 from ..datasets.sources import open_source
-from ..evaluation.offline_run import STAGES, RunOptions, RunSummary, run_source
 from ..frame import AlertState
 from ..inference.runner import Runner
 from ..obstacles.ego_mask import load_ego_mask
 from ..obstacles.ground import pinhole
 from ..obstacles.settings import ObstacleSettings
+from ..replay.offline_run import STAGES, RunOptions, RunSummary, run_source
 
 STYLES = {AlertState.CLEAR: "green", AlertState.OBSTACLE: "yellow", AlertState.UNKNOWN: "red"}
 

@@ -24,9 +24,9 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
 from ..errors import ConfigError, UserError
-from ..evaluation.live_figures import LiveFigures
-from ..evaluation.replay_truth import truth_from_folder
 from ..evaluation.results import write_json
+from ..replay.live_figures import LiveFigures
+from ..replay.truth import truth_from_folder
 from . import qos
 from .image_messages import view
 from .listener import read_alert

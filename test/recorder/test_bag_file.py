@@ -12,8 +12,8 @@ import pytest
 from mcap.reader import make_reader
 
 from oodseg_ros.datasets.sources import open_source
-from oodseg_ros.evaluation.replay_bag import ReplayBag
 from oodseg_ros.recorder.bag_file import NAME, rounded, write_bag
+from oodseg_ros.replay.bag import ReplayBag
 
 
 def describe(camera: str, alert: object) -> dict[str, str]:

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
-from oodseg_ros.evaluation.alert_table import COLUMNS
 from oodseg_ros.evaluation.component_metrics import ComponentMetrics
 from oodseg_ros.evaluation.pixel_metrics import PixelMetrics
 from oodseg_ros.frame import Alert, AlertState
+from oodseg_ros.replay.alert_table import COLUMNS
 from oodseg_ros.ros.alert_messages import to_alert
 from oodseg_ros.ros.stamps import to_stamp
 

@@ -15,9 +15,9 @@ from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
-from oodseg_ros.evaluation.replay_run import ReplayOptions, replay_bags
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.obstacles.settings import ObstacleSettings
+from oodseg_ros.replay.run import ReplayOptions, replay_bags
 
 
 def test_the_last_seconds_of_a_camera_that_dies_are_on_disk(

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..datasets.encoding import read_values
 from ..errors import BagError, DatasetError
-from .replay_bag import ReplayBag
+from .bag import ReplayBag
 
 VALUES = {0, 1, 255}
 

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
+from ..evaluation.pixel_metrics import PixelMetrics
+from ..evaluation.provenance import provenance
+from ..evaluation.results import write_json
+from ..evaluation.shards import Shard
 from ..inference.runner import Runner
 from ..obstacles.settings import ObstacleSettings
-from .pixel_metrics import PixelMetrics
-from .provenance import provenance
-from .replay import replay
-from .replay_bag import ReplayBag
-from .replay_output import OutputBag
-from .replay_report import Keepsake, write_replay_report
-from .replay_summary import summarize_drive
-from .replay_truth import truth_from_folder, truth_from_topic
-from .results import write_json
-from .shards import Shard
+from .bag import ReplayBag
+from .drive import replay
+from .output_bag import OutputBag
+from .report import Keepsake, write_replay_report
+from .summary import summarize_drive
+from .truth import truth_from_folder, truth_from_topic
 
 
 @dataclass(frozen=True)

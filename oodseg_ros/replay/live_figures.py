@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ..evaluation.component_metrics import ComponentMetrics
+from ..evaluation.pixel_metrics import PixelMetrics
 from ..frame import AlertState
-from .component_metrics import ComponentMetrics
-from .pixel_metrics import PixelMetrics
-from .replay_truth import Truth
+from .truth import Truth
 
 Key = tuple[str, int]
 

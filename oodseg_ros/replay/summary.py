@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..evaluation.results import latency
 from ..frame import AlertState
 from ..inference.runner import Runner
-from .replay import Drive
-from .results import latency
+from .drive import Drive
 
 
 def summarize_drive(drive: Drive, runner: Runner) -> dict[str, Any]:

@@ -19,16 +19,16 @@ import numpy as np
 from ..datasets.bag_topics import IMAGE_TYPES, camera_names, choose_topics
 from ..datasets.message_images import message_to_rgb
 from ..errors import ImageError, UserError
+from ..evaluation.component_metrics import ComponentMetrics
+from ..evaluation.drift import ScoreDrift
+from ..evaluation.pixel_metrics import PixelMetrics
 from ..frame import Alert, AlertState, Frame
 from ..inference.runner import Runner
 from ..obstacles.camera_pipeline import CameraPipeline, Judgement
 from ..obstacles.settings import ObstacleSettings
 from .alert_table import AlertTable
-from .component_metrics import ComponentMetrics
-from .drift import ScoreDrift
-from .pixel_metrics import PixelMetrics
-from .replay_bag import RawMessage, ReplayBag
-from .replay_truth import Truth
+from .bag import RawMessage, ReplayBag
+from .truth import Truth
 
 ODOMETRY = "nav_msgs/msg/Odometry"
 Watcher = Callable[[RawMessage, Frame, Judgement], None]

@@ -30,7 +30,7 @@ from rosbags.typesys.stores.ros2_humble import (
 from ..errors import ConfigError
 from ..frame import AlertState, Frame
 from ..obstacles.camera_pipeline import Judgement
-from .replay_bag import RawMessage, ReplayBag
+from .bag import RawMessage, ReplayBag
 
 LEVELS = {AlertState.CLEAR: 0, AlertState.OBSTACLE: 1, AlertState.UNKNOWN: 2}
 

@@ -11,12 +11,12 @@ from rosbags.typesys import Stores, get_typestore
 from oodseg_ros.errors import BagError, ConfigError, DatasetError
 from oodseg_ros.evaluation.drift import ScoreDrift, jensen_shannon
 from oodseg_ros.evaluation.pixel_metrics import PixelMetrics
-from oodseg_ros.evaluation.replay_bag import ReplayBag
-from oodseg_ros.evaluation.replay_run import ReplayOptions, replay_bag, replay_bags
-from oodseg_ros.evaluation.replay_truth import truth_from_folder, truth_from_topic
 from oodseg_ros.evaluation.shards import Shard
 from oodseg_ros.model_card import Histogram
 from oodseg_ros.obstacles.settings import ObstacleSettings
+from oodseg_ros.replay.bag import ReplayBag
+from oodseg_ros.replay.run import ReplayOptions, replay_bag, replay_bags
+from oodseg_ros.replay.truth import truth_from_folder, truth_from_topic
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 T = STORE.types

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from oodseg_ros.evaluation.alert_table import COLUMNS, AlertTable, as_dict
 from oodseg_ros.frame import Alert, AlertState, Frame, GroundPosition, Obstacle
+from oodseg_ros.replay.alert_table import COLUMNS, AlertTable, as_dict
 
 FRAME = Frame(np.zeros((4, 4, 3), np.uint8), 123, "front")
 NEAR = Obstacle((1, 2, 3, 4), 9, 0.51236, (2.0, 3.0), 7, 3, GroundPosition((5.1, -0.2, 0.0), 4.5, 6.25))

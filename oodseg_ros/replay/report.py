@@ -11,15 +11,15 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from ..evaluation import html
+from ..evaluation.report import percent
+from ..evaluation.report_plots import STYLE
 from ..frame import AlertState, Frame
 from ..labels import LabelSet
 from ..obstacles.camera_pipeline import Judgement
 from ..overlay import draw_overlay
-from . import html
-from .replay import Drive
-from .replay_bag import RawMessage
-from .report import percent
-from .report_plots import STYLE
+from .bag import RawMessage
+from .drive import Drive
 
 SHOWN = 12
 COLORS = {"CLEAR": "#3a9d5d", "OBSTACLE": "#e0861a", "UNKNOWN": "#8c2f4a"}

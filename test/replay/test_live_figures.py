@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oodseg_ros.evaluation.live_figures import LiveFigures
+from oodseg_ros.replay.live_figures import LiveFigures
 
 SECOND = 1_000_000_000
 
