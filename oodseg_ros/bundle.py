@@ -1,13 +1,17 @@
 """A bundle: a model on disk, the one thing that passes between the offline and the online side.
 
 `models/<name>/` holds `model.yaml` (`model_card.ModelCard`), `weights.safetensors` and `golden.npz` (a small input and
-its expected output). Whoever loads a bundle gets verified hashes; the golden frame is checked by `inference.Runner`.
+its expected output), `labels.yaml` where its label set is not one of the package's, and `model.sig` where it is signed.
+Whoever loads a bundle gets verified hashes; the golden frame is checked by `inference.Runner`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +20,19 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
+from .bounded_yaml import MOST_BYTES, load_yaml
 from .errors import BundleError, ConfigError
 from .labels import LabelSet, load_labels
 from .model_card import SCHEMA, ModelCard, readable
 from .paths import models_dir
+from .signatures import check_signature, required_key
 
 MODEL_FILE = "model.yaml"
 WEIGHTS_FILE = "weights.safetensors"
 GOLDEN_FILE = "golden.npz"
+LABELS_FILE = "labels.yaml"
+MOST_GOLDEN_BYTES = 100_000_000
+"""Unpacked; a golden frame has about a megabyte."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +87,28 @@ class Bundle:
         return segmentor.eval()
 
     def golden(self) -> dict[str, np.ndarray]:
-        """`image` uint8 `[H, W, 3]`, `labels` uint8 `[H, W]`, `score` float32 `[H, W]`, of torch in FP32."""
-        with np.load(self.path / GOLDEN_FILE, allow_pickle=False) as data:
-            return {key: data[key] for key in ("image", "labels", "score")}
+        """`image` uint8 `[H, W, 3]`, `labels` uint8 `[H, W]`, `score` float32 `[H, W]`, of torch in FP32.
+
+        Raises:
+            BundleError: it holds something else.
+        """
+        file = self.path / GOLDEN_FILE
+        try:
+            with zipfile.ZipFile(file) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+            if unpacked > MOST_GOLDEN_BYTES:
+                raise BundleError(f"{file} unpacks to {unpacked / 1e6:.0f} MB; refused as a decompression bomb")
+            with np.load(file, allow_pickle=False) as data:
+                golden = {key: data[key] for key in ("image", "labels", "score")}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+            raise BundleError(f"{file} holds no golden frame: {error}") from error
+        if (
+            golden["image"].ndim != 3
+            or not golden["image"].shape[:2] == golden["labels"].shape == golden["score"].shape
+        ):
+            shapes = ", ".join(f"{key} {value.shape}" for key, value in golden.items())
+            raise BundleError(f"{file} holds no golden frame: {shapes}")
+        return golden
 
 
 def resolve_bundle(name_or_path: str | Path) -> Path:
@@ -91,11 +119,16 @@ def resolve_bundle(name_or_path: str | Path) -> Path:
     return models_dir() / path
 
 
-def load_bundle(name_or_path: str | Path) -> Bundle:
-    """Read and verify a bundle: schema, label set, and the sha256 of every file.
+def load_bundle(name_or_path: str | Path, public_key: str = "") -> Bundle:
+    """Read and verify a bundle: signature where one is required, schema, label set, and the sha256 of every file.
+
+    Args:
+        name_or_path: see `resolve_bundle`.
+        public_key: file of the key that must have signed it; empty = `$OODSEG_PUBLIC_KEY`, or none is required.
 
     Raises:
         BundleError: with what is wrong and what to do.
+        ConfigError: the public key cannot be read.
     """
     path = resolve_bundle(name_or_path)
     file = path / MODEL_FILE
@@ -104,9 +137,17 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
         known = ", ".join(sorted(p.parent.name for p in shipped.glob(f"*/{MODEL_FILE}"))) or "none"
         raise BundleError(f"no bundle at {path} ({MODEL_FILE} is missing); shipped bundles: {known}")
     try:
-        data = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        with file.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+    except OSError as error:
         raise BundleError(f"{file} cannot be read: {error}") from error
+    # Before the first look into it, and on the very bytes that are parsed next.
+    if (key := required_key(public_key)) is not None:
+        check_signature(path, content, key)
+    try:
+        data = load_yaml(content, str(file))
+    except ConfigError as error:
+        raise BundleError(str(error)) from error
     if not isinstance(data, dict):
         raise BundleError(f"{file} is not a model card")
     if data.get("schema_version") != SCHEMA:
@@ -116,12 +157,12 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
         )
     try:
         card = ModelCard.model_validate(data)
-        labels = load_labels(card.label_set)
+        _verify_files(path, card)
+        labels = load_labels(path / card.label_set if card.label_set in card.files else card.label_set)
     except ValidationError as error:
         raise BundleError(f"{file}: {readable(error)}") from error
     except ConfigError as error:
         raise BundleError(f"{file}: {error}") from error
-    _verify_files(path, card)
     return Bundle(path, card, labels)
 
 
@@ -130,7 +171,7 @@ def save_bundle(path: str | Path, card: ModelCard, state: dict[str, Any], golden
 
     Args:
         path: its folder, made if absent.
-        card: `files` is filled in here.
+        card: `files` is filled in here; a label set given by path is copied into the bundle.
         state: state dict of torch tensors.
         golden: arrays `image`, `labels`, `score` (see `Bundle.golden`).
     """
@@ -145,7 +186,14 @@ def save_bundle(path: str | Path, card: ModelCard, state: dict[str, Any], golden
     weights.chmod(
         golden_file.stat().st_mode
     )  # safetensors writes 0600; an installed bundle must be readable by the node's user
-    card = card.model_copy(update={"files": {WEIGHTS_FILE: sha256(weights), GOLDEN_FILE: sha256(golden_file)}})
+    files = {WEIGHTS_FILE: sha256(weights), GOLDEN_FILE: sha256(golden_file)}
+    label_set = card.label_set
+    if Path(label_set).suffix in (".yaml", ".yml"):
+        load_labels(label_set)
+        if Path(label_set).resolve() != (path / LABELS_FILE).resolve():
+            shutil.copyfile(label_set, path / LABELS_FILE)
+        label_set, files[LABELS_FILE] = LABELS_FILE, sha256(path / LABELS_FILE)
+    card = ModelCard.model_validate(card.model_dump() | {"files": files, "label_set": label_set})
     model.write_text(dump_card(card))
     # model.yaml last: until it is there, the folder is no bundle, and an older one fails its hashes loudly.
     for temporary, name in ((weights, WEIGHTS_FILE), (golden_file, GOLDEN_FILE), (model, MODEL_FILE)):

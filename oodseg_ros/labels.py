@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import yaml
 
+from .bounded_yaml import load_yaml
 from .errors import ConfigError
 from .frame import UNLABELED
 from .paths import config_dir
@@ -74,9 +74,9 @@ def load_labels(name_or_path: str | Path) -> LabelSet:
             known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
             raise ConfigError(f"no label set named {name_or_path!r}; known: {known}")
     try:
-        data = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"label file {path}: {error}") from error
+        data = load_yaml(path)
+    except ConfigError as error:
+        raise ConfigError(f"label file {error}") from error
     return parse_labels(data, str(path))
 
 

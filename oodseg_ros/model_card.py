@@ -126,6 +126,14 @@ class ModelCard(_Strict):
                 raise ValueError(f"files: {file!r} is not a plain file name inside the bundle")
         return self
 
+    @model_validator(mode="after")
+    def _label_set_is_known_or_inside(self) -> ModelCard:
+        path = Path(self.label_set)
+        # Of a bundle that is being made it may be any path: saving copies the file into the bundle.
+        if self.files and self.label_set not in self.files and (path.name != self.label_set or path.suffix):
+            raise ValueError(f"label_set: {self.label_set!r} is neither a known label set nor a file of the bundle")
+        return self
+
 
 def readable(error: ValidationError) -> str:
     """A validation error in one line: the key and what is wrong with it, at most five of them."""

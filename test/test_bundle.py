@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oodseg_ros.bundle import load_bundle, resolve_bundle
+from oodseg_ros.bundle import load_bundle, resolve_bundle, save_bundle, sha256
 from oodseg_ros.errors import BundleError, UserError
 from oodseg_ros.model_card import Calibration
 
@@ -103,3 +105,71 @@ def test_the_score_table_interpolates_and_keeps_nan() -> None:
 def test_a_name_means_a_shipped_bundle_and_a_path_a_path(tmp_path: Path) -> None:
     assert resolve_bundle("some_name").parent.name == "models"
     assert resolve_bundle(tmp_path) == tmp_path
+
+
+def test_a_label_file_travels_with_the_bundle(copy: Path, tmp_path: Path) -> None:
+    source = tmp_path / "mine.yaml"
+    source.write_text((Path(__file__).parents[1] / "config" / "labels" / "driving11.yaml").read_text())
+    bundle = load_bundle(copy)
+    made = save_bundle(
+        tmp_path / "made", bundle.card.model_copy(update={"label_set": str(source)}), bundle.weights(), bundle.golden()
+    )
+    source.unlink()
+    assert load_bundle(tmp_path / "made").labels.names == bundle.labels.names
+    assert made.card.label_set == "labels.yaml"
+    (tmp_path / "made" / "labels.yaml").write_text("classes: []")
+    with pytest.raises(BundleError, match=r"labels\.yaml was changed"):
+        load_bundle(tmp_path / "made")
+
+
+@pytest.mark.parametrize("label_set", ["/etc/labels.yaml", "../labels.yaml", "other.yaml", "../driving11", "a/b"])
+def test_a_card_names_no_file_outside_the_bundle(copy: Path, label_set: str) -> None:
+    edit(copy, label_set=label_set)
+    with pytest.raises(BundleError, match="neither a known label set nor a file of the bundle"):
+        load_bundle(copy)
+
+
+def test_a_link_to_a_device_or_a_pipe_is_no_file(copy: Path) -> None:
+    for target in ("/dev/zero", None):
+        (copy / "golden.npz").unlink()
+        if target:
+            (copy / "golden.npz").symlink_to(target)
+        else:
+            os.mkfifo(copy / "golden.npz")
+        with pytest.raises(BundleError, match=r"golden\.npz is missing"):
+            load_bundle(copy)
+
+
+@pytest.mark.parametrize("kind", ["bomb", "lie", "text", "other keys", "other shapes", "pickle"])
+def test_a_golden_frame_that_is_none_is_refused(copy: Path, kind: str) -> None:
+    file = copy / "golden.npz"
+    good = load_bundle(copy).golden()
+    if kind == "bomb":
+        np.savez_compressed(file, **good, more=np.zeros(200_000_000, np.uint8))
+    elif kind == "lie":
+        with zipfile.ZipFile(file, "w") as archive:
+            head = b"{'descr': '|u1', 'fortran_order': False, 'shape': (9999999999, 9999999)}".ljust(117) + b"\n"
+            for name in good:
+                archive.writestr(f"{name}.npy", b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head)
+    elif kind == "text":
+        file.write_text("no zip")
+    elif kind == "other keys":
+        np.savez(file, image=good["image"])
+    elif kind == "other shapes":
+        np.savez(file, **good | {"labels": np.zeros(3, np.uint8)})
+    else:
+        np.savez(file, **good | {"labels": np.array([{}], object)})
+    card = yaml.safe_load((copy / "model.yaml").read_text())
+    edit(copy, files=card["files"] | {"golden.npz": sha256(file)})
+    with pytest.raises(BundleError, match=r"golden\.npz"):
+        load_bundle(copy).golden()
+
+
+def test_a_yaml_bomb_is_refused(copy: Path) -> None:
+    (copy / "model.yaml").write_text(
+        "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+        + "b0: &b0 [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
+        + "".join(f"b{i}: &b{i} [{','.join([f'*b{i - 1}'] * 10)}]\n" for i in range(1, 9))
+    )
+    with pytest.raises(BundleError, match="refused as a bomb"):
+        load_bundle(copy)

@@ -26,6 +26,7 @@ COMMANDS = {
     "replay": "replay",
     "info": "info",
     "import": "import_",
+    "sign": "sign",
     "check-dataset": "check_dataset",
 }
 

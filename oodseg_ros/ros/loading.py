@@ -16,7 +16,7 @@ def load_runner(settings: Settings, logger: Any) -> tuple[Runner, tuple[str, ...
     Raises:
         BundleError, EngineError: with what to do; there is no fallback unless `allow_fallback` is set.
     """
-    bundle = load_bundle(settings.bundle)
+    bundle = load_bundle(settings.bundle, settings.public_key)
     options = {"threads": settings.threads, "max_batch": max(1, settings.batch)}
     warnings: tuple[str, ...] = ()
     try:

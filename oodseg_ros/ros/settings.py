@@ -16,6 +16,7 @@ from ..recorder.settings import RecordSettings
 OUTPUTS = ("semantic", "score", "mask", "overlay", "obstacles")
 _AS_THEY_ARE = (
     "bundle",
+    "public_key",
     "device",
     "precision",
     "threads",
@@ -63,6 +64,7 @@ class Settings:
 
     cameras: tuple[CameraSettings, ...]
     bundle: str
+    public_key: str
     engine: str | None
     device: str
     precision: str

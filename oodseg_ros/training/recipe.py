@@ -6,35 +6,13 @@ import difflib
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
+from ..bounded_yaml import load_yaml
 from ..errors import ConfigError
 from ..model_card import InputSpec, Licence
 from .data_recipe import AugmentSpec, CutoutSpec, DataSpec, OutlierSpec, Strict, expand  # noqa: F401
-
-
-class StageSpec(Strict):
-    """One stage of training.
-
-    Attributes:
-        method: `inlier` (cross-entropy of the classes) or `uem` (likelihood ratio; everything but the head is frozen).
-        steps, batch: optimiser steps and images per step.
-        lr, weight_decay, warmup: AdamW; linear warm-up steps, then linear decay to zero.
-        adapt_norm: the backbone's batch-norm statistics follow the training frames (its weights may stay frozen).
-        loss_stride: the loss is taken at 1/loss_stride of the crop size (labels by nearest); larger is cheaper.
-        backbone_lr: factor on `lr` for the backbone in stage `inlier`; 0 = frozen.
-    """
-
-    method: Literal["inlier", "uem"]
-    steps: int = Field(gt=0)
-    batch: int = Field(gt=0)
-    lr: float = Field(gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-    warmup: int = Field(0, ge=0)
-    backbone_lr: float = Field(0.0, ge=0)
-    adapt_norm: bool = False
-    loss_stride: int = Field(1, ge=1, le=8)
+from .stage_recipe import StageSpec
 
 
 class CalibrationSpec(Strict):
@@ -49,12 +27,18 @@ class CalibrationSpec(Strict):
 
 
 class Recipe(Strict):
-    """A training run from data to bundle."""
+    """A training run from data to bundle.
+
+    `start` says where training starts from (see `start`): a bundle, a weights file, or `transformers:NAME`; of a bundle
+    or file the parts `start_parts` must fit, the head may.
+    """
 
     name: str
     description: str = ""
     label_set: str
     network: dict[str, Any]
+    start: str = ""
+    start_parts: list[Literal["backbone", "decoder", "classifier"]] = ["backbone", "decoder", "classifier"]
     input: InputSpec
     crop: tuple[int, int]
     widths: tuple[float, float] = (480.0, 1300.0)
@@ -76,9 +60,9 @@ def load_recipe(path: str | Path) -> Recipe:
         ConfigError: unreadable file, unknown key (with the nearest right one) or wrong value.
     """
     try:
-        data = yaml.safe_load(Path(path).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"recipe {path} cannot be read: {error}") from error
+        data = load_yaml(Path(path))
+    except ConfigError as error:
+        raise ConfigError(f"recipe {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"recipe {path} is not a mapping of keys to values")
     try:

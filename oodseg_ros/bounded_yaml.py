@@ -1,0 +1,92 @@
+"""YAML of strangers: plain data only, and bounded in bytes, depth and in what its aliases unfold to.
+
+PyYAML's safe loader runs no code, but it does follow aliases: a few hundred bytes can stand for billions of values, which
+whoever copies the data would make real.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import ConfigError
+
+MOST_BYTES = 2_000_000
+MOST_VALUES = 500_000
+MOST_DEPTH = 60
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def load_yaml(source: Path | bytes, where: str | None = None) -> Any:
+    """The data of a YAML file, or of its bytes.
+
+    Args:
+        source: a file, or its content.
+        where: named in errors; default: the file.
+
+    Raises:
+        ConfigError: unreadable, no YAML, or too large, too deep or too much repeated.
+    """
+    where = where or str(source)
+    try:
+        if isinstance(source, Path):
+            with source.open("rb") as stream:
+                source = stream.read(MOST_BYTES + 1)
+        if len(source) > MOST_BYTES:
+            raise ConfigError(f"{where} is larger than {MOST_BYTES // 10**6} MB; that is no file of settings")
+        text = source.decode("utf-8")
+        if _deepest(text) > MOST_DEPTH:
+            raise ConfigError(f"{where} is nested deeper than {MOST_DEPTH} levels")
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _size(node, {}, 0, where)
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{where} cannot be read: {error}") from error
+    except (ValueError, TypeError, OverflowError, RecursionError, KeyError, AttributeError) as error:
+        # PyYAML's constructors raise what the values raise: dates of month 13, integers of 5000 digits, lists as keys.
+        raise ConfigError(f"{where} cannot be read: {type(error).__name__}: {str(error)[:200]}") from error
+
+
+def _deepest(text: str) -> int:
+    """A bound of the nesting before anything recursive touches it: brackets, and dashes and keys on one line."""
+    depth = deepest = 0
+    for character in text:
+        if character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth = max(0, depth - 1)
+    widest = max((len(line) - len(line.lstrip(" -?")) for line in text.splitlines()), default=0)
+    # Block nesting costs at least a column per level.
+    return max(deepest, widest // 2)
+
+
+def _size(node: yaml.Node, known: dict[int, int], depth: int, where: str) -> int:
+    """Number of values that a node stands for, aliases unfolded; counted once per node."""
+    if depth > MOST_DEPTH:
+        raise ConfigError(f"{where} is nested deeper than {MOST_DEPTH} levels")
+    if id(node) in known:
+        if known[id(node)] < 0:
+            raise ConfigError(f"{where} contains itself by an alias")
+        return known[id(node)]
+    known[id(node)] = -1
+    size = 1
+    if isinstance(node, yaml.MappingNode):
+        size += sum(
+            _size(key, known, depth + 1, where) + _size(value, known, depth + 1, where) for key, value in node.value
+        )
+    elif isinstance(node, yaml.SequenceNode):
+        size += sum(_size(item, known, depth + 1, where) for item in node.value)
+    if size > MOST_VALUES:
+        raise ConfigError(f"{where} unfolds to more than {MOST_VALUES:,} values by its aliases; refused as a bomb")
+    known[id(node)] = size
+    return size
