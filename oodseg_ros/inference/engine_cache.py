@@ -49,8 +49,7 @@ class StoredEngine:
             file = self.folder / name
             if Path(name).name != name or not file.is_file() or sha256(file) != expected:
                 raise EngineError(
-                    f"engine file {file} is missing, changed or damaged; build it again: "
-                    f"{self.side.identity.command(self.side.identity.bundle)}"
+                    f"engine file {file} is missing, changed or damaged; build it again: {self.side.identity.command}"
                 )
 
 
@@ -97,7 +96,7 @@ def _refusal(bundle: Bundle, wanted: EngineIdentity, engines: list[StoredEngine]
         f"{wanted.architecture}, {wanted.runtime}"
     )
     argument = bundle.card.name if resolve_bundle(bundle.card.name) == bundle.path else str(bundle.path)
-    command = wanted.command(argument)
+    command = wanted.command_for(argument)
     waiting = [e for e in stored(bundle, pending=True) if not wanted.differences(e.side.identity, ignore)]
     if waiting:
         return f"{what} has been accepted: it is built, but {waiting[0].side.reason}; run: {command}"

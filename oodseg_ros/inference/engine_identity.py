@@ -51,8 +51,13 @@ class EngineIdentity:
         """The engine's name, as `Runner.load` and `oodseg build` know it."""
         return self.runtime.partition("-")[0]
 
-    def command(self, bundle: str) -> str:
-        """The command that builds this engine on this machine; `bundle` = the bundle's name or path."""
+    @property
+    def command(self) -> str:
+        """The command that builds this engine on this machine, for a bundle that its name finds."""
+        return self.command_for(self.bundle)
+
+    def command_for(self, bundle: str) -> str:
+        """The same for a bundle given by its path."""
         return (
             f"oodseg build {bundle} --engine {self.engine} --precision {self.precision} "
             f"--size {self.height}x{self.width} --batch {self.batch}"
