@@ -63,6 +63,14 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def runner(tiny_bundle: Path):
+    """The tiny bundle on the torch engine."""
+    from oodseg_ros.inference.runner import Runner
+
+    return Runner.load(tiny_bundle, engine="torch", threads=1)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _engine_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Engines built by tests never land in the user's cache."""

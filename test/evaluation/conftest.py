@@ -9,12 +9,6 @@ import numpy as np
 import pytest
 
 from oodseg_ros.datasets.registry import open_dataset
-from oodseg_ros.inference.runner import Runner
-
-
-@pytest.fixture(scope="session")
-def runner(tiny_bundle: Path) -> Runner:
-    return Runner.load(tiny_bundle, engine="torch", threads=1)
 
 
 @pytest.fixture
