@@ -1,7 +1,7 @@
 """YAML of strangers: plain data only, and bounded in bytes, depth and in what its aliases unfold to.
 
-PyYAML's safe loader runs no code, but it does follow aliases: a few hundred bytes can stand for billions of values, which
-whoever copies the data would make real.
+PyYAML's safe loader runs no code, but it does follow aliases: a few hundred bytes can stand for billions of values,
+which whoever copies the data would make real.
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ def _size(node: yaml.Node, known: dict[int, int], depth: int, where: str) -> int
     known[id(node)] = -1
     size = 1
     if isinstance(node, yaml.MappingNode):
-        size += sum(
-            _size(key, known, depth + 1, where) + _size(value, known, depth + 1, where) for key, value in node.value
-        )
+        size += sum(_size(part, known, depth + 1, where) for pair in node.value for part in pair)
     elif isinstance(node, yaml.SequenceNode):
         size += sum(_size(item, known, depth + 1, where) for item in node.value)
     if size > MOST_VALUES:

@@ -1,9 +1,9 @@
 """Ed25519 signatures of bundles: who made a model, not only that it is undamaged.
 
-`model.yaml` holds the sha256 of every other file, so a signature of its bytes vouches for the whole bundle. It stands in
-`model.sig` beside it: one line with the method, the first 16 hex digits of sha256(public key), and the signature in base64.
-Where a public key is asked for (parameter `public_key`, or the environment variable `OODSEG_PUBLIC_KEY`), a bundle
-without a good signature of that key is refused.
+`model.yaml` holds the sha256 of every other file, so a signature of its bytes vouches for the whole bundle. It stands
+in `model.sig` beside it: one line with the method, the first 16 hex digits of sha256(public key), and the signature in
+base64. Where a public key is asked for (parameter `public_key`, or the environment variable `OODSEG_PUBLIC_KEY`), a
+bundle without a good signature of that key is refused.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import tracemalloc
 from pathlib import Path
 
@@ -80,7 +81,5 @@ def test_a_file_is_named_and_only_read_up_to_the_bound(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=200))
 def test_wild_bytes_give_data_or_a_sentence(content: bytes) -> None:
-    try:
+    with contextlib.suppress(ConfigError):
         load_yaml(content, "x")
-    except ConfigError:
-        pass
