@@ -28,7 +28,7 @@ if ! "$VENV/bin/python" -c 'import sys, torch; sys.exit(torch.__version__ != "2.
 fi
 echo "setup: installing requirements/"
 # shellcheck disable=SC2086
-$PIP install -r "$base" -r requirements/train.txt -r requirements/test.txt $ros
+$PIP install -r "$base" -r requirements/train.txt -r requirements/engines.txt -r requirements/test.txt $ros
 $PIP install --no-deps -e .
 if [ -n "$ros" ]; then
     # Message packages that PyPI lacks. Only tests need them, so a machine without a C++ compiler goes on without.

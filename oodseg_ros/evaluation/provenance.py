@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("oodseg_ros", "numpy", "opencv-python-headless", "torch", "openvino", "transformers", "rosbags")
+PACKAGES = ("oodseg_ros", "numpy", "opencv-python-headless", "torch", "openvino", "nncf", "transformers", "rosbags")
 
 
 def provenance(**more: str) -> dict[str, str]:
