@@ -63,9 +63,7 @@ def build_openvino(
     if precision not in PRECISIONS:
         raise EngineError(f"openvino engines are built in {' or '.join(PRECISIONS)}; fp32 needs no build")
     if precision == "int8" and not len(calibration):
-        raise EngineError(
-            "int8 is calibrated on frames of your cameras: name a bag or folder with --calibration"
-        )
+        raise EngineError("int8 is calibrated on frames of your cameras: name a bag or folder with --calibration")
     wanted = identity(bundle, precision, batch, height, width)
     start = time.perf_counter()
     with draft(wanted, folder or default_dir()) as place:

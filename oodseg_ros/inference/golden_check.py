@@ -26,7 +26,7 @@ LABELS_MARGIN = 0.01
 
 @dataclass(frozen=True)
 class Distance:
-    """How far an answer is from FP32 on the golden frame: largest |Δscore| (nan if not finite), share of equal labels."""
+    """An answer against FP32 on the golden frame: largest |Δscore| (nan if not finite), share of equal labels."""
 
     max_abs_delta: float
     label_agreement: float

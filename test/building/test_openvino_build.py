@@ -105,7 +105,7 @@ def test_bf16_leaves_the_last_products_in_fp32(bundle: Bundle, built: dict) -> N
 
 
 def test_without_an_accepted_engine_the_command_is_named(tiny_bundle: Path) -> None:
-    with pytest.raises(EngineError, match="oodseg build .* --engine openvino --precision int8"):
+    with pytest.raises(EngineError, match=r"oodseg build .* --engine openvino --precision int8"):
         Runner.load(tiny_bundle, engine="openvino", precision="int8")
 
 
@@ -165,5 +165,5 @@ def test_an_engine_that_answers_otherwise_than_at_its_build_is_refused(
 
 @pytest.mark.parametrize(("precision", "calibration"), [("fp16", []), ("int8", [])])
 def test_what_cannot_be_built_is_said(bundle: Bundle, precision: str, calibration: list) -> None:
-    with pytest.raises(EngineError, match="fp32 needs no build|--calibration"):
+    with pytest.raises(EngineError, match=r"fp32 needs no build|--calibration"):
         build_openvino(bundle, precision, *SIZE, pairs(), "a test", calibration=calibration)
