@@ -28,6 +28,7 @@ COMMANDS = {
     "import": "import_",
     "sign": "sign",
     "check-dataset": "check_dataset",
+    "prepare-coco": "prepare_coco",
 }
 
 

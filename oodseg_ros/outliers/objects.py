@@ -25,14 +25,14 @@ def load_cutouts(folder: str | Path, exclude: Iterable[str] = ()) -> list[np.nda
         exclude: class or kind names (of `cutouts.json`) to leave out, e.g. against overlap with a test set.
 
     Raises:
-        DatasetError: the folder holds no usable cut-out.
+        DatasetError: the folder holds no usable cut-out, or its index names no such class.
     """
     folder = Path(folder)
-    index = folder / "cutouts.json"
-    names = {}
-    if index.is_file():
-        names = {entry["file"]: {entry.get("cls"), entry.get("kind")} for entry in json.loads(index.read_text())}
-    excluded = set(exclude)
+    names, excluded = _index(folder), set(exclude)
+    # A filter that silently matches nothing would let in what a test set asks for.
+    if unknown := sorted(excluded - set().union(*names.values())):
+        known = ", ".join(sorted(filter(None, set().union(*names.values())))) or "none (cutouts.json is missing)"
+        raise DatasetError(f"cut-outs {folder}: no class or kind {', '.join(unknown)}; its index names {known}")
     objects = []
     for file in sorted(folder.rglob("*.png")):
         if names.get(file.name, set()) & excluded:
@@ -48,6 +48,16 @@ def load_cutouts(folder: str | Path, exclude: Iterable[str] = ()) -> list[np.nda
             f"no RGBA cut-out with at least {MIN_PIXELS} object pixels in {folder} (PNG files with alpha are needed)"
         )
     return objects
+
+
+def _index(folder: Path) -> dict[str, set[str | None]]:
+    file = folder / "cutouts.json"
+    if not file.is_file():
+        return {}
+    try:
+        return {entry["file"]: {entry.get("cls"), entry.get("kind")} for entry in json.loads(file.read_text())}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{file} is no list of entries with `file`, `cls` and `kind`: {error!r}") from error
 
 
 def tight(rgba: np.ndarray) -> np.ndarray:

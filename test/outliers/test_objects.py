@@ -52,3 +52,15 @@ def test_components_of_known_classes_keep_their_class() -> None:
     assert class_id == 8
     assert rgba.shape == (30, 30, 4)
     assert (rgba[..., :3] == 200).all()
+
+
+def test_a_class_filter_that_matches_nothing_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "a.png")
+    with pytest.raises(DatasetError, match=r"no class or kind dog; its index names none \(cutouts.json is missing\)"):
+        load_cutouts(tmp_path, exclude=["dog"])
+    (tmp_path / "cutouts.json").write_text(json.dumps([{"file": "a.png", "cls": "cat", "kind": "animal"}]))
+    with pytest.raises(DatasetError, match="its index names animal, cat"):
+        load_cutouts(tmp_path, exclude=["dog"])
+    (tmp_path / "cutouts.json").write_text("{")
+    with pytest.raises(DatasetError, match="is no list"):
+        load_cutouts(tmp_path)
