@@ -7,21 +7,20 @@ between the last matrix product and the outputs stays in FP32, see `engines.open
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..bundle import Bundle
 from ..errors import EngineError
-from ..inference import golden_check
 from ..inference.engine_cache import Draft, StoredEngine, default_dir, draft
-from ..inference.engines.openvino import ANSWER, GRAPH, OpenVinoEngine, golden_images, identity
+from ..inference.engines.openvino import GRAPH, OpenVinoEngine, openvino_identity
 from ..inference.engines.openvino_graph import final_parts, keep_full_precision
-from ..inference.engines.torch import TorchEngine
-from .acceptance import ALLOWED_AP, ALLOWED_FPR95, Acceptance, Answer, accept
+from .acceptance import ALLOWED_AP, ALLOWED_FPR95, Acceptance
+from .gated import Pairs, gated, resized, versions
 
 PRECISIONS = ("bf16", "int8")
 UNQUANTIZED = ("Interpolate", "ReduceMax", "ReduceMean", "TopK", "Subtract", "Softmax", "MVN", "Normalize")
@@ -34,7 +33,7 @@ def build_openvino(
     precision: str,
     height: int,
     width: int,
-    pairs: Iterable[tuple[np.ndarray, np.ndarray]],
+    pairs: Pairs,
     data: str,
     batch: int = 1,
     calibration: Sequence[np.ndarray] = (),
@@ -64,51 +63,20 @@ def build_openvino(
         raise EngineError(f"openvino engines are built in {' or '.join(PRECISIONS)}; fp32 needs no build")
     if precision == "int8" and not len(calibration):
         raise EngineError("int8 is calibrated on frames of your cameras: name a bag or folder with --calibration")
-    wanted = identity(bundle, precision, batch, height, width)
+    wanted = openvino_identity(bundle, precision, batch, height, width)
     start = time.perf_counter()
     with draft(wanted, folder or default_dir()) as place:
         _write_graph(place, bundle, [resized(image, height, width) for image in calibration])
-        built = {"seconds": round(time.perf_counter() - start, 1), "calibration_frames": len(calibration)}
-        built |= {
+        built = {
+            "seconds": round(time.perf_counter() - start, 1),
+            "calibration_frames": len(calibration),
             "bytes": sum(place.path(suffix).stat().st_size for suffix in (GRAPH, ".bin")),
-            "versions": _versions(),
+            "versions": versions(),
         }
         engine = OpenVinoEngine(bundle, precision=precision, threads=threads)
         request = engine.request(place.path(GRAPH))
-        reference = TorchEngine(bundle, threads=threads)
-        eager = reference.compile(1, height, width)
-
-        def ask(image: np.ndarray) -> Answer:
-            labels, score = engine.run(request, np.stack([image] * batch))
-            return labels[-1], score[-1]
-
-        def ask_reference(image: np.ndarray) -> Answer:
-            labels, score = reference.run(eager, image[None])
-            return labels[0], score[0]
-
-        frames = _resized_pairs(pairs, height, width)
-        acceptance = accept(ask_reference, ask, frames, data, allowed_ap, allowed_fpr95)
-        if not acceptance.passed:
-            raise EngineError(f"openvino {precision} at {width}x{height} was {acceptance.sentence}; nothing was stored")
-        golden = golden_images(bundle, wanted)[0]
-        golden_check.keep_answer(place.path(ANSWER), *ask_reference(golden))
-        found = golden_check.distance(place.path(ANSWER), *ask(golden))
-        return place.keep(True, acceptance=vars(acceptance), golden=vars(found), built=built), acceptance
-
-
-def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """RGB uint8 `[H, W, 3]` at the engine's size; made smaller by averaging."""
-    if image.shape[:2] == (height, width):
-        return np.ascontiguousarray(image)
-    smaller = height < image.shape[0] or width < image.shape[1]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-
-
-def _resized_pairs(
-    pairs: Iterable[tuple[np.ndarray, np.ndarray]], height: int, width: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for image, truth in pairs:
-        yield resized(image, height, width), cv2.resize(truth, (width, height), interpolation=cv2.INTER_NEAREST)
+        run = partial(engine.run, request)
+        return gated(place, bundle, run, pairs, data, built, allowed_ap, allowed_fpr95, threads)
 
 
 def _write_graph(place: Draft, bundle: Bundle, calibration: list[np.ndarray]) -> None:
@@ -147,9 +115,3 @@ def quantized(model: Any, frames: list[np.ndarray], names: list[str]) -> Any:
         model_type=nncf.ModelType.TRANSFORMER if transformer else None,
         ignored_scope=nncf.IgnoredScope(names=names, types=list(UNQUANTIZED), validate=False),
     )
-
-
-def _versions() -> str:
-    from ..evaluation.provenance import provenance
-
-    return provenance()["versions"]

@@ -8,6 +8,7 @@ that can, and a score that is a difference of large logits is then off by severa
 from __future__ import annotations
 
 import platform
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ import numpy as np
 from ...bundle import Bundle
 from ...errors import EngineError
 from ...networks.segmentor import Segmentor
-from .. import golden_check
-from ..engine_cache import EngineIdentity, StoredEngine, find, stored
-from .graph_cache import cached, code_digest, graph_file
+from ..engine_cache import EngineIdentity, StoredEngine, find
+from .accepted import accepted_at_any_size, identity, verified
+from .graph_cache import cached, graph_file
 from .openvino_graph import converted
 
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -25,8 +26,8 @@ INFERENCE_HINT = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What is not quantized in an INT8 graph runs in FP32."""
 TOLERANCE = 1e-3
 """Largest |Δscore| of FP32 on the golden frame against the torch engine."""
-GRAPH, ANSWER = ".xml", ".golden.npz"
-"""Suffixes of the files of a built engine (weights are in `.bin`)."""
+GRAPH = ".xml"
+"""Suffix of the graph of a built engine; its weights are in `.bin`."""
 
 
 class OpenVinoEngine:
@@ -61,6 +62,7 @@ class OpenVinoEngine:
         self._bundle = bundle
         self._precision = precision
         self._segmentor: Segmentor | None = None
+        self._ready: dict[tuple[int, int, int], Any] = {}
         if precision != "fp32":
             self.check_golden = self._check_built
 
@@ -71,8 +73,9 @@ class OpenVinoEngine:
             EngineError: BF16 or INT8 at a size for which no engine was accepted, or one that answers otherwise now.
         """
         if self._precision != "fp32":
-            wanted = identity(self._bundle, self._precision, batch, height, width)
-            return self._checked(find(self._bundle, wanted)[0])[0]
+            wanted = openvino_identity(self._bundle, self._precision, batch, height, width)
+            ready = self._ready.pop((batch, height, width), None)
+            return ready or self._loaded(find(self._bundle, wanted)[0])[0]
         return self.request(self.graph(batch, height, width))
 
     def run(self, compiled: Any, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -102,51 +105,23 @@ class OpenVinoEngine:
 
     def _check_built(self) -> float:
         """Largest |Δscore| of the first accepted engine of this precision, on the stretched golden frame."""
-        wanted = identity(self._bundle, self._precision, 1, 0, 0)
-        fitting = [
-            engine
-            for engine in stored(self._bundle)
-            if not wanted.differences(engine.side.identity, ("height", "width", "batch"))
-        ]
-        if not fitting:
-            raise EngineError(
-                f"openvino in {self._precision} runs only what was built for an image size and accepted on labeled "
-                f"frames, and for {self._bundle.id} nothing was (on {wanted.architecture}, {wanted.runtime}, this "
-                f"version of the code); run: oodseg build {self._bundle.path} --engine openvino "
-                f"--precision {self._precision} --size HEIGHTxWIDTH"
-            )
-        return self._checked(fitting[0])[1]
+        wanted = openvino_identity(self._bundle, self._precision, 1, 0, 0)
+        engine = accepted_at_any_size(self._bundle, wanted)
+        request, error = self._loaded(engine)
+        found = engine.side.identity
+        self._ready[found.batch, found.height, found.width] = request
+        return error
 
-    def _checked(self, engine: StoredEngine) -> tuple[Any, float]:
-        """The engine's request, after its files and its answer to the golden frame were compared with the build's."""
+    def _loaded(self, engine: StoredEngine) -> tuple[Any, float]:
+        """The request of a built engine, after its files and its golden answer were compared with the build's."""
         engine.verify()
-        side = engine.side
         request = self.request(engine.path(GRAPH))
-        images = golden_images(self._bundle, side.identity)
-        labels, score = self.run(request, images)
-        found = golden_check.distance(engine.path(ANSWER), labels[-1], score[-1])
-        built = golden_check.Distance(**(side.golden or {"max_abs_delta": 0.0, "label_agreement": 1.0}))
-        return request, golden_check.check(found, built, self.identity, side.identity.command)
+        return request, verified(self._bundle, engine, partial(self.run, request))
 
 
-def golden_images(bundle: Bundle, wanted: EngineIdentity) -> np.ndarray:
-    """The golden frame at an engine's size and batch, uint8 `[B, H, W, 3]`."""
-    return np.stack([golden_check.stretched(bundle, wanted.height, wanted.width)] * wanted.batch)
-
-
-def identity(bundle: Bundle, precision: str, batch: int, height: int, width: int) -> EngineIdentity:
+def openvino_identity(bundle: Bundle, precision: str, batch: int, height: int, width: int) -> EngineIdentity:
     """What a built engine must have been built for to run here."""
-    return EngineIdentity(
-        bundle.card.name,
-        bundle.weights_hash,
-        height,
-        width,
-        batch,
-        precision,
-        architecture(),
-        f"openvino-{version()}",
-        code_digest(),
-    )
+    return identity(bundle, precision, batch, height, width, architecture(), f"openvino-{version()}")
 
 
 def version() -> str:

@@ -1,21 +1,42 @@
-"""The reference engine: PyTorch eager, FP32. Slow, and the one that all others are compared with."""
+"""PyTorch: eager in FP32 is the reference that all other engines are compared with; in half precision it is the second
+best on a GPU without TensorRT.
+
+| device | precision | how it runs |
+|---|---|---|
+| cpu, cuda | fp32 | eager; TF32 is off |
+| cpu | bf16 | eager, backbone and decoder in BF16 |
+| cuda | fp16, bf16 | backbone and decoder in half precision, channels last, torch.compile, one CUDA graph per shape |
+
+Half precision needs an accepted engine, see `oodseg build`: there is no file to build, but what was measured is kept.
+"""
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from ...bundle import Bundle
 from ...errors import EngineError
+from ...networks.segmentor import Segmentor
+from ..engine_cache import EngineIdentity, StoredEngine, find
 from ..graph import DeployGraph
+from .accepted import accepted_at_any_size, identity, verified
+from .captured import CapturedGraph
 
-PRECISIONS = ("fp32",)
-TOLERANCE = 1e-4
-"""Largest |Δscore| on the golden frame; other CPUs sum in another order."""
+PRECISIONS = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "fp16", "bf16")}
+TOLERANCE = {"cpu": 1e-4, "cuda": 1e-3}
+"""Largest |Δscore| of FP32 on the golden frame; other processors sum in another order."""
 
 
 class TorchEngine:
-    """Runs a bundle's graph in eager mode on `device` (`cpu`, `cuda`, `cuda:0`, …)."""
+    """Runs a bundle's graph on `device` (`cpu`, `cuda`, `cuda:0`, …)."""
 
     name = "torch"
 
@@ -28,24 +49,118 @@ class TorchEngine:
         hint: str = "latency",
         score_type: str = "fp32",
     ) -> None:
-        if precision not in PRECISIONS:
-            raise EngineError(f"engine torch has no precision {precision!r}; choose from {', '.join(PRECISIONS)}")
-        if device.startswith("cuda") and not torch.cuda.is_available():
+        kind = device.split(":")[0]
+        if kind not in PRECISIONS:
+            raise EngineError(f"engine torch runs on cpu or cuda[:N], not on {device!r}")
+        if precision not in PRECISIONS[kind]:
+            raise EngineError(
+                f"engine torch has no precision {precision!r} on {kind}; choose from {', '.join(PRECISIONS[kind])}"
+            )
+        if kind == "cuda" and not torch.cuda.is_available():
             raise EngineError(f"device {device!r} was asked for, but torch sees no CUDA device; use device: cpu")
         self.device = torch.device(device)
-        if threads and self.device.type == "cpu":
+        if threads and kind == "cpu":
             torch.set_num_threads(threads)
-        self.identity = f"torch-{torch.__version__}-{precision}-{self.device}"
-        self.tolerance = TOLERANCE
-        self._spec = bundle.card.input
-        self._segmentor = bundle.segmentor().to(self.device)
+        if kind == "cuda" and precision == "fp32":
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        self._captured = kind == "cuda" and precision != "fp32"
+        # torch.compile writes its GPU kernels in Triton; without it only the graph is left.
+        self._compiled = self._captured and find_spec("triton") is not None
+        steps = [""] + ["compiled"] * self._compiled + ["cudagraph"] * self._captured
+        self.identity = f"torch-{torch.__version__}-{precision}{'-'.join(steps)}-{self.device}"
+        self.tolerance = TOLERANCE[kind]
+        self._score_type = torch.float16 if score_type == "fp16" and kind == "cuda" else torch.float32
+        if self._score_type == torch.float16:
+            largest = float(np.nanmax(np.abs(bundle.golden()["score"])))
+            self.tolerance += largest * torch.finfo(torch.float16).eps
+        self._bundle = bundle
+        self._precision = precision
+        self._full = bundle.segmentor().to(self.device) if precision == "fp32" else None
+        self._ready: dict[tuple[int, int, int], Any] = {}
+        if precision != "fp32":
+            self.check_golden = self._check_accepted
 
-    def compile(self, batch: int, height: int, width: int) -> DeployGraph:
-        """Graph for one input shape; eager, so nothing is built."""
-        return DeployGraph(self._segmentor, self._spec, height, width).to(self.device).eval()
+    def compile(self, batch: int, height: int, width: int) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """What answers images of one shape; in half precision on a GPU that takes a minute the first time.
 
-    def run(self, compiled: DeployGraph, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        Raises:
+            EngineError: half precision at a size for which nothing was accepted, or that answers otherwise now.
+        """
+        if self._full is not None:
+            return self.prepared(batch, height, width)
+        ready = self._ready.pop((batch, height, width), None)
+        wanted = torch_identity(self._bundle, self._precision, batch, height, width, self.device)
+        return ready or self._loaded(find(self._bundle, wanted)[0])[0]
+
+    def run(self, compiled: Any, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """uint8 `[B, H, W, 3]` → (uint8 `[B, H, W]`, float32 `[B, H, W]`), in host memory."""
-        with torch.inference_mode():
-            labels, score = compiled(torch.from_numpy(images).to(self.device))
-            return labels.cpu().numpy(), score.cpu().numpy()
+        return compiled(images)
+
+    def prepared(self, batch: int, height: int, width: int) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """As `compile`, for what was not accepted yet: a build asks for it."""
+        graph = DeployGraph(self._segmentor(height, width), self._bundle.card.input, height, width)
+        graph = _Typed(graph, self._score_type).to(self.device).eval()
+        if not self._captured:
+            return partial(_plain, graph, self.device)
+        if self._compiled:
+            graph = torch.compile(graph, dynamic=False)
+        return CapturedGraph(graph, (batch, height, width), self.device)
+
+    def _segmentor(self, height: int, width: int) -> Segmentor:
+        if self._full is not None:
+            return self._full
+        from ..precision import lower
+
+        segmentor = self._bundle.segmentor()
+        # Position tables are made in FP32, for the size that the network really gets, before anything is lowered.
+        DeployGraph(segmentor, self._bundle.card.input, height, width)
+        return lower(segmentor, self._precision).to(self.device, memory_format=torch.channels_last)
+
+    def _check_accepted(self) -> float:
+        """Largest |Δscore| of the first accepted shape of this precision, on the stretched golden frame."""
+        engine = accepted_at_any_size(self._bundle, torch_identity(self._bundle, self._precision, 1, 0, 0, self.device))
+        compiled, error = self._loaded(engine)
+        found = engine.side.identity
+        self._ready[found.batch, found.height, found.width] = compiled
+        return error
+
+    def _loaded(self, engine: StoredEngine) -> tuple[Any, float]:
+        engine.verify()
+        found = engine.side.identity
+        compiled = self.prepared(found.batch, found.height, found.width)
+        return compiled, verified(self._bundle, engine, compiled)
+
+
+def torch_identity(
+    bundle: Bundle, precision: str, batch: int, height: int, width: int, device: torch.device
+) -> EngineIdentity:
+    """What must have been accepted to run here."""
+    runtime = f"torch-{torch.__version__}"
+    return identity(bundle, precision, batch, height, width, architecture(device), runtime)
+
+
+def architecture(device: torch.device) -> str:
+    """`sm_89` and the like, or the processor family."""
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        return f"sm_{major}{minor}"
+    return platform.machine()
+
+
+class _Typed(nn.Module):
+    """A graph whose score leaves the device in another type."""
+
+    def __init__(self, graph: DeployGraph, score_type: torch.dtype) -> None:
+        super().__init__()
+        self.graph = graph
+        self.score_type = score_type
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        labels, score = self.graph(images)
+        return labels, score.to(self.score_type)
+
+
+def _plain(graph: nn.Module, device: torch.device, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    with torch.inference_mode():
+        labels, score = graph(torch.from_numpy(images).to(device))
+        return labels.cpu().numpy(), score.float().cpu().numpy()

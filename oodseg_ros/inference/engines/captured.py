@@ -1,0 +1,55 @@
+"""One image shape on a CUDA device without a queue of small calls: pinned buffers, one stream, one CUDA graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+WARM_UPS = 3
+"""Runs before the capture: compilation, choice of kernels and allocation must not be captured."""
+
+
+class CapturedGraph:
+    """Images in host memory → answers in host memory, everything between them launched as one graph.
+
+    Built and called by one thread. The GIL is free while the device works.
+
+    Args:
+        function: uint8 `[B, H, W, 3]` on the device → (labels uint8, score float16 or float32) `[B, H, W]` there.
+        shape: (batch, height, width).
+        device: a CUDA device.
+    """
+
+    def __init__(
+        self, function: Callable[[Tensor], tuple[Tensor, Tensor]], shape: tuple[int, int, int], device: torch.device
+    ) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)
+        self._done = torch.cuda.Event(blocking=True)  # waiting threads sleep instead of spinning on a core
+        self._host_images = torch.zeros((*shape, 3), dtype=torch.uint8, pin_memory=True)
+        with torch.inference_mode(), torch.cuda.device(device):
+            with torch.cuda.stream(self._stream):
+                self._images = self._host_images.to(device)
+                for _ in range(WARM_UPS):
+                    function(self._images)
+            self._stream.synchronize()
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph, stream=self._stream):
+                self._answers = function(self._images)
+            self._host_answers = [torch.empty(a.shape, dtype=a.dtype, pin_memory=True) for a in self._answers]
+
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 `[B, H, W, 3]` → (uint8 `[B, H, W]`, float32 `[B, H, W]`), arrays of the caller's own."""
+        self._host_images.numpy()[...] = images
+        with torch.inference_mode(), torch.cuda.device(self._device), torch.cuda.stream(self._stream):
+            self._images.copy_(self._host_images, non_blocking=True)
+            self._graph.replay()
+            for host, answer in zip(self._host_answers, self._answers, strict=True):
+                host.copy_(answer, non_blocking=True)
+            self._done.record()
+        self._done.synchronize()
+        labels, score = (host.numpy() for host in self._host_answers)
+        return labels.copy(), score.astype(np.float32)
