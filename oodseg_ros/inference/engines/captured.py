@@ -26,6 +26,7 @@ class CapturedGraph:
     def __init__(
         self, function: Callable[[Tensor], tuple[Tensor, Tensor]], shape: tuple[int, int, int], device: torch.device
     ) -> None:
+        self._function = function  # the captured graph reads its weights and buffers: they must live as long
         self._device = device
         self._stream = torch.cuda.Stream(device)
         self._done = torch.cuda.Event(blocking=True)  # waiting threads sleep instead of spinning on a core
