@@ -30,6 +30,10 @@ echo "setup: installing requirements/"
 # shellcheck disable=SC2086
 $PIP install -r "$base" -r requirements/train.txt -r requirements/engines.txt -r requirements/test.txt $ros
 $PIP install --no-deps -e .
+if [ "$(uname -m)" = x86_64 ]; then
+    # With it, tests compile every network for a GPU that need not be there. Seconds, 90 MB.
+    $PIP install -r requirements/tensorrt_rtx.txt || echo "setup: tests of TensorRT builds will skip themselves"
+fi
 if [ -n "$ros" ]; then
     # Message packages that PyPI lacks. Only tests need them, so a machine without a C++ compiler goes on without.
     echo "setup: generating messages (once, under a minute)"
