@@ -18,8 +18,9 @@ def command(
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")] = 0,
 ) -> None:
     """Train every stage of a recipe and write the bundle. Ctrl-C leaves a checkpoint that --resume goes on from."""
+    from ..training.plan import plan
     from ..training.recipe import load_recipe
-    from ..training.train import plan, train
+    from ..training.train import train
 
     console = Console()
     loaded = load_recipe(recipe)
@@ -41,4 +42,6 @@ def command(
     except KeyboardInterrupt:
         console.print(f"interrupted; `oodseg train {recipe} --out {out} --resume` goes on from the last checkpoint")
         raise typer.Exit(130) from None
+    if bundle is None:  # another process of a distributed run wrote it
+        return
     console.print(f"bundle {bundle.id} in {bundle.path}; curves in {out / 'run' / 'curves.png'}")

@@ -44,10 +44,7 @@ def write_bundle(
     samples = Samples.of(
         recipe, load_frames(spec.data, labels), labels, recipe.seed + CALIBRATION_SEED, start=0, stop=spec.frames
     )
-    pairs = (
-        (image.permute(1, 2, 0).contiguous().numpy(), target.numpy())
-        for image, target in map(samples.__getitem__, range(spec.frames))
-    )
+    pairs = (_first(sample) for sample in map(samples.__getitem__, range(spec.frames)))
     calibration = fit_calibration(
         lambda image: predict(image)[1],
         pairs,
@@ -74,3 +71,11 @@ def write_bundle(
         licence=recipe.licence,
     )
     return save_bundle(path, card, segmentor.state_dict(), {"image": golden, "labels": label, "score": score})
+
+
+def _first(sample: tuple[torch.Tensor, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Image uint8 `[H, W, 3]` and target of a sample; of a pair its first picture."""
+    image, target = sample[:2]
+    if image.dim() == 4:
+        image, target = image[0], target[0]
+    return image.permute(1, 2, 0).contiguous().numpy(), target.numpy()

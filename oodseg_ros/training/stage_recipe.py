@@ -1,0 +1,88 @@
+"""The part of a recipe that says what is trained, how, and how long."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from .data_recipe import Strict
+from .options import OPTIONS
+
+
+class StageSpec(Strict):
+    """One stage of training.
+
+    Attributes:
+        method: a name of `stages.STAGES`.
+        steps, batch: optimiser steps, and images (or pairs) per step over all processes.
+        optimizer, lr, weight_decay, betas: of AdamW (default) or Adam; `momentum` instead of betas with `sgd`.
+        schedule: `poly` with `power` from `lr` down to `final_lr`, or `constant`.
+        warmup: linear warm-up steps before it.
+        clip: gradients are clipped to this norm; 0 = never.
+        rates: factors on `lr` by part of the network, e.g. `{backbone: 0.1}`; what is nearest counts.
+        backbone_lr: factor on `lr` for the backbone in stages `inlier` and `inlier_gmm`; 0 = frozen.
+        adapt_norm: the backbone's batch-norm statistics follow the training frames (its weights may stay frozen).
+        loss_stride: the loss is taken at 1/loss_stride of the crop size (labels by nearest); larger is cheaper.
+        options: of the method, see `options`.
+    """
+
+    method: str
+    steps: int = Field(gt=0)
+    batch: int = Field(gt=0)
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    schedule: Literal["poly", "constant"] = "poly"
+    power: float = Field(1.0, gt=0)
+    final_lr: float = Field(0.0, ge=0)
+    warmup: int = Field(0, ge=0)
+    clip: float = Field(0.0, ge=0)
+    rates: dict[str, float] = Field(default_factory=dict)
+    backbone_lr: float = Field(0.0, ge=0)
+    adapt_norm: bool = False
+    loss_stride: int = Field(1, ge=1, le=8)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("method")
+    @classmethod
+    def _known(cls, method: str) -> str:
+        if method not in OPTIONS:
+            raise ValueError(f"no method {method!r}; {_nearest(method, OPTIONS)}")
+        return method
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> StageSpec:
+        model = OPTIONS[self.method]
+        for key in self.options:
+            if key not in model.model_fields:
+                raise ValueError(f"options: {self.method} has no {key!r}; {_nearest(key, model.model_fields)}")
+        try:
+            self.settings  # noqa: B018 (validates)
+        except ValidationError as error:
+            item = error.errors()[0]
+            raise ValueError(f"options: {'.'.join(map(str, item['loc']))}: {item['msg']}") from error
+        return self
+
+    @property
+    def settings(self) -> Any:
+        """The options of the method with its defaults, a model of `options.OPTIONS`."""
+        return OPTIONS[self.method].model_validate(self.options)
+
+    def rate(self, step: int) -> float:
+        """Learning rate at optimiser step `step` (from 0) as a factor on `lr`."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        if self.schedule == "constant":
+            return 1.0
+        left = max(0.0, (self.steps - step) / max(1, self.steps - self.warmup))
+        last = self.final_lr / self.lr
+        return last + (1.0 - last) * left**self.power
+
+
+def _nearest(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"

@@ -1,0 +1,37 @@
+"""Residual pattern learning (RPL, arXiv 2211.14512)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ...errors import ConfigError
+from ...losses.rpl import rpl_terms
+from ...model_card import InputSpec
+from ...networks.heads.residual_feature import ResidualFeature
+from ...networks.heads.residual_pattern import ResidualPattern
+from ...networks.segmentor import Segmentor
+from ..stage_recipe import StageSpec
+from .stage import IDS, Stage, flat_pairs
+
+
+class RplStage(Stage):
+    """The residual block learns, in train mode; everything else is frozen, so inlier logits stay bit-identical."""
+
+    def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
+        """Raises ConfigError for a network without a residual head."""
+        if not isinstance(segmentor.head, (ResidualPattern, ResidualFeature)):
+            raise ConfigError(f"stage {stage.method}: the network needs `head: residual_pattern` or `residual_feature`")
+        options = stage.settings
+        super().__init__(segmentor, spec, stage, {"head": 1.0, "head.final": options.final_lr}, seed)
+        if options.initialize and hasattr(segmentor.head, "initialize_from"):
+            segmentor.head.initialize_from(segmentor.decoder)
+
+    def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
+        images, target = flat_pairs(images, 4), self.subsample(flat_pairs(target, 3))
+        given, logits = self.look(images)
+        residual = self.fit(self.segmentor.head.second_logits(given), target)
+        return self.rpl_terms(residual, self.fit(logits, target), target)
+
+    def rpl_terms(self, residual: Tensor, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """RPL's three terms with this stage's weight."""
+        return rpl_terms(residual, logits, target, energy_weight=self.options.energy_weight, **IDS)

@@ -1,0 +1,39 @@
+"""UEM's second stage (arXiv 2409.06424): the unknown estimation module on a frozen segmentor."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...losses.llr import llr_terms
+from ...model_card import InputSpec
+from ...networks.classifiers.gmm import GmmClassifier
+from ...networks.segmentor import Segmentor
+from ..stage_recipe import StageSpec
+from .mixture_stage import MixtureStage
+from .stage import IDS, OUTLIER, UNLABELED, flat_pairs
+
+
+class UemStage(MixtureStage):
+    """Likelihood ratio; all but the head is frozen and in eval mode, so inlier logits stay bit-identical.
+
+    The released code lets the frozen segmentor's batch norm drift; this does not.
+    """
+
+    def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
+        super().__init__(segmentor, spec, stage, {"head": 1.0}, seed)
+        if isinstance(segmentor.head.classifier, GmmClassifier):
+            self.use_em(segmentor.head.classifier)
+
+    def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
+        images, full = flat_pairs(images, 4), flat_pairs(target, 3)
+        target = self.subsample(full)
+        given, logits = self.look(images)
+        head = self.segmentor.head
+        embedded = head.embed(given.features)
+        unknown = self.fit(head.classifier(embedded), target)
+        terms = llr_terms(self.fit(logits, target), unknown, target, ce_weight=self.options.ce_weight, **IDS)
+        if self.em is not None:
+            binary = torch.where(full == UNLABELED, UNLABELED, (full == OUTLIER).to(full.dtype))
+            terms["contrast"] = self.em.contrast(embedded, binary)
+        return terms
