@@ -10,6 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .anomaly_mix import Align, surroundings
 from .shapes import shift_color
 
 
@@ -21,6 +22,7 @@ def paste(
     target: int,
     ground: np.ndarray | None,
     sizes: tuple[float, float] = (0.02, 0.45),
+    align: Align | None = None,
 ) -> bool:
     """Paste one object into `image` RGB uint8 `[H, W, 3]`, write `target` into `label` uint8 `[H, W]`; both in place.
 
@@ -28,6 +30,7 @@ def paste(
         rgba: the object, uint8 `[h, w, 4]`.
         ground: boolean `[H, W]` of ground pixels, or None to paste anywhere.
         sizes: smallest and largest larger side of the object as a fraction of H.
+        align: draws the object's colours towards the scene; None = mean and spread of Lab by a random amount.
 
     Returns:
         Whether anything was pasted (the object may come out too small to mean anything).
@@ -58,7 +61,12 @@ def paste(
         return False
     if foot is not None and rng.random() < 0.6:
         _shadow(rng, image, y0 + h, x0, w)
-    color = _harmonize(rng, rgba[..., :3], solid, image[ys, xs])
+    rgb = np.ascontiguousarray(rgba[..., :3])
+    if align is None:
+        color = _harmonize(rng, rgb, solid, image[ys, xs])
+    else:
+        around = surroundings(image, ys.start, xs.start, *solid.shape)
+        color = align(rng, rgb, solid, around).astype(np.float32)
     alpha = rgba[..., 3].astype(np.float32) / 255.0
     if rng.random() < 0.8:
         alpha = cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(0.4, 1.2)))

@@ -1,60 +1,115 @@
-"""Geometric and photometric augmentation of one frame; numpy and OpenCV, seeded by the caller's generator."""
+"""Geometric augmentation: one window of a frame, scaled, mirrored, padded; drawn once, applied to several frames."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from ..frame import UNLABELED
+from .data_recipe import AugmentSpec
 
 
-def scale_crop_flip(
-    rng: np.random.Generator, image: np.ndarray, label: np.ndarray, size: tuple[int, int], sides: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Random scale, crop (padded with black / 255 where the image ends) and horizontal flip.
+@dataclass(frozen=True)
+class Geometry:
+    """What part of a frame is seen, and how large.
+
+    Only that part is scaled: the time goes with the result, not with the frame.
+
+    Attributes:
+        window: row, column, height and width in the frame.
+        scaled: (H, W) that the window is resized to; at most `crop`.
+        crop: (H, W); missing rows and columns are added below and at the right.
+        mirror, upside_down: flips.
+        angle: rotation in degrees about the centre of the crop.
+        pad: (H, W) around the centred crop, or None.
+    """
+
+    window: tuple[int, int, int, int]
+    scaled: tuple[int, int]
+    crop: tuple[int, int]
+    mirror: bool = False
+    upside_down: bool = False
+    angle: float = 0.0
+    pad: tuple[int, int] | None = None
+
+    def __call__(self, image: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """RGB uint8 `[H, W, 3]` and target uint8 `[H, W]` → new ones of the asked size; no content = black / 255."""
+        return self._one(image, 0), self._one(target, UNLABELED)
+
+    def _one(self, array: np.ndarray, outside: int) -> np.ndarray:
+        row, column, height, width = self.window
+        array = array[row : row + height, column : column + width]
+        if array.shape[:2] != self.scaled:
+            area = cv2.INTER_AREA if self.scaled[0] < height else cv2.INTER_LINEAR
+            array = cv2.resize(array, self.scaled[::-1], interpolation=area if array.ndim == 3 else cv2.INTER_NEAREST)
+        below, right = self.crop[0] - array.shape[0], self.crop[1] - array.shape[1]
+        array = _border(array, 0, below, 0, right, outside)
+        if self.angle:
+            matrix = cv2.getRotationMatrix2D(((self.crop[1] - 1) / 2, (self.crop[0] - 1) / 2), self.angle, 1.0)
+            flags = cv2.INTER_LINEAR if array.ndim == 3 else cv2.INTER_NEAREST
+            array = cv2.warpAffine(array, matrix, self.crop[::-1], flags=flags, borderValue=(outside,) * 3)
+        if self.mirror:
+            array = array[:, ::-1]
+        if self.upside_down:
+            array = array[::-1]
+        if self.pad is not None:
+            down, across = (max(0, want - have) for want, have in zip(self.pad, self.crop, strict=True))
+            array = _border(array, down // 2, down - down // 2, across // 2, across - across // 2, outside)
+        # A view of a frame that others see too must not be drawn into.
+        return np.require(array, requirements=["C", "O", "W"])
+
+
+def draw_geometry(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    crop: tuple[int, int],
+    augment: AugmentSpec,
+    widths: tuple[float, float],
+) -> Geometry:
+    """A random geometry for a frame of `shape`.
 
     Args:
-        size: (H, W) of the result.
-        sides: range of the width of the scaled image in pixels; the network meets objects at these scales.
+        widths: range of the width of the whole scaled frame where `augment.scale` is None; the network meets objects
+            at these sizes.
     """
-    height, width = size
-    scale = np.exp(rng.uniform(np.log(sides[0]), np.log(sides[1]))) / image.shape[1]
-    new = (max(8, round(image.shape[1] * scale)), max(8, round(image.shape[0] * scale)))
-    image = cv2.resize(image, new, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    label = cv2.resize(label, new, interpolation=cv2.INTER_NEAREST)
-    y0, x0 = (int(rng.integers(0, max(0, have - want) + 1)) for have, want in zip(image.shape[:2], size, strict=True))
-    image, label = image[y0 : y0 + height, x0 : x0 + width], label[y0 : y0 + height, x0 : x0 + width]
-    below, right = height - image.shape[0], width - image.shape[1]
-    if below or right:
-        image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(0, 0, 0))
-        label = cv2.copyMakeBorder(label, 0, below, 0, right, cv2.BORDER_CONSTANT, value=UNLABELED)
-    if rng.random() < 0.5:
-        image, label = image[:, ::-1], label[:, ::-1]
-    # The frame itself is shared, the result is drawn into.
-    return tuple(np.require(array, requirements=["C", "O", "W"]) for array in (image, label))
+    if augment.scale is not None:
+        scale = rng.uniform(*augment.scale)
+    else:
+        # Small originals are not blown up beyond what their sharpness bears.
+        widest = max(widths[0], min(widths[1], 1.6 * shape[1]))
+        scale = np.exp(rng.uniform(np.log(widths[0]), np.log(widest))) / shape[1]
+    shifted = augment.color == "shift"
+    if shifted and rng.random() < 0.5:
+        scale *= float(rng.choice([0.7, 0.8, 0.9, 1.0]))
+    rows, columns = (_window(rng, have, want, scale) for have, want in zip(shape, crop, strict=False))
+    return Geometry(
+        window=(rows[0], columns[0], rows[1], columns[1]),
+        scaled=(rows[2], columns[2]),
+        crop=crop,
+        mirror=bool(rng.random() < augment.mirror),
+        upside_down=bool(shifted and rng.random() < 0.5),
+        angle=float(rng.uniform(-10, 10)) if shifted and rng.random() < 0.5 else 0.0,
+        pad=augment.pad,
+    )
 
 
-def photometric(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """What cameras do to a scene: gain, contrast, colour cast, saturation, blur, noise, JPEG. RGB uint8 in and out."""
-    x = image.astype(np.float32)
-    if rng.random() < 0.7:
-        x = x * rng.uniform(0.6, 1.4) + rng.uniform(-25, 25)
-    if rng.random() < 0.5:
-        x = (x - x.mean()) * rng.uniform(0.6, 1.4) + x.mean()
-    if rng.random() < 0.4:
-        x = x * rng.uniform(0.85, 1.15, 3).astype(np.float32)
-    if rng.random() < 0.5:
-        gray = x.mean(axis=2, keepdims=True)
-        x = gray + (x - gray) * rng.uniform(0.3, 1.5)
-    if rng.random() < 0.1:
-        fog = rng.uniform(0.2, 0.6)
-        x = x * (1 - fog) + 200 * fog
-    if rng.random() < 0.3:
-        x = cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.4, 1.6)))
-    if rng.random() < 0.3:
-        x = x + rng.normal(0, rng.uniform(2, 10), x.shape).astype(np.float32)
-    image = np.clip(x, 0, 255).astype(np.uint8)
-    if rng.random() < 0.3:
-        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 90))])
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return image
+def whole(shape: tuple[int, ...], scale: float) -> Geometry:
+    """The whole frame, scaled."""
+    size = (max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale)))
+    return Geometry((0, 0, shape[0], shape[1]), size, size)
+
+
+def _window(rng: np.random.Generator, have: int, want: int, scale: float) -> tuple[int, int, int]:
+    """(start, length in the frame, length in the crop) along one axis."""
+    length = max(1, round(want / scale))
+    if length >= have:
+        return 0, have, min(want, max(1, round(have * scale)))
+    return int(rng.integers(have - length + 1)), length, want
+
+
+def _border(array: np.ndarray, top: int, bottom: int, left: int, right: int, value: int) -> np.ndarray:
+    if not (top or bottom or left or right):
+        return array
+    return cv2.copyMakeBorder(array, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(value,) * 3)

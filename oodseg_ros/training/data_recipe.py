@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..errors import ConfigError
 from ..outliers.known_classes import KNOWN_IN_CITYSCAPES
@@ -98,7 +98,7 @@ class OutlierSpec(Strict):
         copy_mask_values: anomaly_mix: as the released MultiShiftSeg code, values of a mask other than 0 and 255 become
             labels as they are.
         context: anomaly_mix: a sample is a pair; its second picture is the object's own, at its own scale (RPL).
-        patches: patch_paste: number of patches per image.
+        patches, patch_sides: patch_paste: patches per image, and their smallest and largest side in pixels.
         overlap: patch_paste: a sample is a pair of overlapping crops.
         mixup: generated pairs: largest share of the original in the generated picture.
         style: `none`, or how pasted objects are drawn towards the scene: `reinhard` (Lab mean and spread), `fourier`
@@ -122,11 +122,28 @@ class OutlierSpec(Strict):
     copy_mask_values: bool = False
     context: bool = False
     patches: int = Field(10, ge=0, le=100)
+    patch_sides: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = (32, 256)
     overlap: bool = False
     mixup: float = Field(0.3, ge=0, le=1)
     style: Literal["none", "reinhard", "fourier", "adain", "external"] = "none"
     style_strength: tuple[float, float] = (1.0, 1.0)
     style_function: str = ""
+
+    @model_validator(mode="after")
+    def _fits(self) -> OutlierSpec:
+        if self.method == "anomaly_mix" and not self.cutouts:
+            raise ValueError("method anomaly_mix needs `cutouts`: there is nothing to paste")
+        if self.context and self.method != "anomaly_mix":
+            raise ValueError("`context` is for method anomaly_mix")
+        if self.overlap and self.method != "patch_paste":
+            raise ValueError("`overlap` is for method patch_paste")
+        if self.style != "none" and self.method not in ("road_paste", "anomaly_mix"):
+            raise ValueError("`style` is for methods road_paste and anomaly_mix, which paste foreign objects")
+        if self.style == "external" and ":" not in self.style_function:
+            raise ValueError("`style: external` needs `style_function: module:function`")
+        if self.patch_sides[0] > self.patch_sides[1]:
+            raise ValueError("`patch_sides` must be [smallest, largest]")
+        return self
 
 
 class AugmentSpec(Strict):

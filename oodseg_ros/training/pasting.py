@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..errors import ConfigError
 from ..labels import LabelSet
-from ..outliers.objects import cut_components, load_cutouts
-from ..outliers.road_paste import paste
-from ..outliers.shapes import random_shape, random_texture
-from ..outliers.targets import OUTLIER
-from .data_recipe import OutlierSpec, expand
+from ..outliers.anomaly_mix import VARIANTS, Align, mix_object
+from ..outliers.objects import cut_components
+from ..outliers.patch_paste import PatchRules, paste_patches
+from ..outliers.style_alignment import build_align
+from .data_recipe import OutlierSpec
+from .object_sources import ReadObject, open_objects
+from .road_pasting import RoadPasting
 
-Step = Callable[[np.random.Generator, np.ndarray, np.ndarray], None]
-"""Changes image RGB uint8 `[H, W, 3]` and target uint8 `[H, W]` in place."""
+Step = Callable[[np.random.Generator, np.ndarray, np.ndarray, Sequence[int]], None]
+"""(rng, image RGB uint8 `[H, W, 3]`, target uint8 `[H, W]`, other frames): changes image and target in place."""
 ReadFrame = Callable[[int], tuple[np.ndarray, np.ndarray]]
 """Index of a training frame → image, target (read-only)."""
 
@@ -25,11 +28,59 @@ BANK_FRAMES = 400
 
 @dataclass(frozen=True)
 class Pasting:
-    """Where in the making of a sample unknowns come in: on the whole frame, on the crop, after its colours changed."""
+    """Where in the making of a sample unknowns come in.
+
+    Attributes:
+        on_frame: on the whole frame, before it is scaled and cropped.
+        on_scaled: on the whole frame after it was scaled.
+        on_crop: on the crop, before its colours change.
+        at_end: after everything else.
+        mixing: the AnomalyMix of the recipe, for samples that also show where an object comes from.
+        patches: the rules of patches, for samples with an extra one.
+    """
 
     on_frame: Step | None = None
+    on_scaled: Step | None = None
     on_crop: Step | None = None
     at_end: Step | None = None
+    mixing: AnomalyMixing | None = None
+    patches: PatchRules | None = None
+
+
+@dataclass(frozen=True)
+class AnomalyMixing:
+    """AnomalyMix with the objects of a recipe."""
+
+    objects: Sequence[ReadObject]
+    probability: float
+    scales: Sequence[float]
+    copy_mask_values: bool
+    align: Align | None
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """A picture and the mask of its objects."""
+        return self.objects[int(rng.integers(len(self.objects)))]()
+
+    def paste(
+        self, rng: np.random.Generator, image: np.ndarray, target: np.ndarray, picture: np.ndarray, mask: np.ndarray
+    ) -> None:
+        """Paste the objects of a picture, in place."""
+        mix_object(
+            rng,
+            image,
+            target,
+            picture,
+            mask,
+            scales=self.scales,
+            copy_mask_values=self.copy_mask_values,
+            align=self.align,
+        )
+
+    def __call__(
+        self, rng: np.random.Generator, image: np.ndarray, target: np.ndarray, others: Sequence[int] = ()
+    ) -> None:
+        if rng.random() < self.probability:
+            self.paste(rng, image, target, *self.draw(rng))
 
 
 def build_pasting(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, seed: int) -> Pasting:
@@ -37,7 +88,7 @@ def build_pasting(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: 
 
     Args:
         read, frames: access to the training frames, and their number.
-        seed: chooses the frames that known objects are cut out of.
+        seed: chooses the frames that known objects are cut out of, and subsets of object sources.
 
     Raises:
         ConfigError, DatasetError: a class or a folder of objects that is not there.
@@ -51,10 +102,41 @@ def _none(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, see
 
 def _road_paste(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, seed: int) -> Pasting:
     ground = np.zeros(256, bool)
-    ground[[labels.names.index(name) for name in spec.ground_classes]] = True
-    unknowns = [rgba for source in spec.cutouts for rgba in load_cutouts(expand(source.root), source.exclude)]
+    ground[_ids(labels, spec.ground_classes)] = True
+    unknowns = tuple((entry, source.unit) for source in spec.cutouts for entry in open_objects([source], seed))
     knowns = _known_objects(labels, spec.known_classes, read, frames, seed)
-    return Pasting(on_crop=RoadPasting(spec, ground, unknowns, knowns, read, frames))
+    align = build_align(spec.style, spec.style_strength, spec.style_function)
+    return Pasting(on_crop=RoadPasting(spec, ground, unknowns, knowns, read, align))
+
+
+def _anomaly_mix(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, seed: int) -> Pasting:
+    variant = VARIANTS[spec.variant]
+    mixing = AnomalyMixing(
+        open_objects(spec.cutouts, seed),
+        variant.probability if spec.probability is None else spec.probability,
+        spec.scales or variant.scales,
+        spec.copy_mask_values,
+        build_align(spec.style, spec.style_strength, spec.style_function),
+    )
+    on_frame = mixing if variant.place == "frame" else None
+    return Pasting(on_frame=on_frame, at_end=None if on_frame else mixing, mixing=mixing)
+
+
+def _patch_paste(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, seed: int) -> Pasting:
+    (road,) = _ids(labels, ["road"])
+    rules = replace(PatchRules(), road=road, sides=spec.patch_sides)
+
+    def step(rng: np.random.Generator, image: np.ndarray, target: np.ndarray, others: Sequence[int]) -> None:
+        paste_patches(
+            rng,
+            image,
+            target,
+            lambda rng: read(others[int(rng.integers(len(others)))]),
+            patches=spec.patches,
+            rules=rules,
+        )
+
+    return Pasting(on_scaled=step, patches=rules)
 
 
 def _known_objects(
@@ -62,46 +144,17 @@ def _known_objects(
 ) -> list[tuple[np.ndarray, int]]:
     if not names:
         return []
-    classes = [labels.names.index(name) for name in names]
+    classes = _ids(labels, names)
     chosen = range(frames)
     if frames > BANK_FRAMES:
         chosen = sorted(np.random.default_rng([seed, 1]).choice(frames, BANK_FRAMES, replace=False).tolist())
     return [cut for index in chosen for cut in cut_components(*read(index), classes)]
 
 
-@dataclass(frozen=True)
-class RoadPasting:
-    """Several objects per image: known ones as what they are, unknown ones as outliers."""
-
-    spec: OutlierSpec
-    ground: np.ndarray
-    unknowns: list[np.ndarray]
-    knowns: list[tuple[np.ndarray, int]]
-    read: ReadFrame
-    frames: int
-
-    def __call__(self, rng: np.random.Generator, image: np.ndarray, target: np.ndarray) -> None:
-        spec = self.spec
-        ground = self.ground[target]
-        # Known objects first, so that an unknown is never hidden behind one without its label saying so.
-        if self.knowns:
-            for _ in range(int(rng.integers(0, 3))):
-                rgba, class_id = self.knowns[int(rng.integers(len(self.knowns)))]
-                paste(rng, image, target, rgba, class_id, ground if rng.random() < 0.8 else None, spec.sizes)
-        if rng.random() < spec.clean:
-            return
-        for _ in range(int(rng.integers(1, spec.most + 1))):
-            on_ground = ground if rng.random() < spec.on_ground else None
-            paste(rng, image, target, self._unknown(rng), OUTLIER, on_ground, spec.sizes)
-
-    def _unknown(self, rng: np.random.Generator) -> np.ndarray:
-        if self.unknowns and rng.random() >= self.spec.shapes:
-            return self.unknowns[int(rng.integers(len(self.unknowns)))]
-        if self.unknowns and rng.random() < 0.3:
-            texture = np.ascontiguousarray(self.unknowns[int(rng.integers(len(self.unknowns)))][..., :3])
-        else:
-            texture = random_texture(rng, self.read(int(rng.integers(self.frames)))[0])
-        return random_shape(rng, texture)
+def _ids(labels: LabelSet, names: Sequence[str]) -> list[int]:
+    if unknown := [name for name in names if name not in labels.names]:
+        raise ConfigError(f"outliers: label set {labels.name} has no class {', '.join(unknown)}: {labels.names}")
+    return [labels.names.index(name) for name in names]
 
 
-_METHODS = {"none": _none, "road_paste": _road_paste}
+_METHODS = {"none": _none, "road_paste": _road_paste, "anomaly_mix": _anomaly_mix, "patch_paste": _patch_paste}

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
+from ..errors import ConfigError
 from ..labels import LabelSet
-from .augment import photometric, scale_crop_flip
+from .compose import Composer
 from .data_recipe import AugmentSpec, OutlierSpec
 from .frame_cache import FrameCache
 from .frames import TrainingFrame
 from .pasting import build_pasting
 from .recipe import Recipe
 
+OTHERS, OTHERS_BLOCK = 24, 64
+"""So many frames give textures and patches to so many consecutive samples: they stay decoded meanwhile."""
+
 
 class Samples(Dataset):
     """`[i]` → (image uint8 `[3, H, W]`, target uint8 `[H, W]`: class id, 253 some inlier, 254 outlier, 255 ignored).
+
+    Pairs (generated counterparts, `outliers.context`, `outliers.overlap`) have image `[2, 3, H, W]` and target
+    `[2, H, W]`; overlapping crops also int64 `[2, 6]`: row0, column0, row1, column1 of the overlap, mirrored, 0.
 
     The same index gives the same sample in any process, with any number of workers, and after a resume.
     """
@@ -38,10 +46,15 @@ class Samples(Dataset):
         self._frames = list(frames)
         weights = np.array([frame.weight for frame in frames])
         self._cumulative = np.cumsum(weights / weights.sum())
-        self._crop, self._widths, self._seed, self._start, self._stop = crop, widths, seed, start, stop
-        self._augment = augment
-        self._cache = FrameCache(augment.cache << 20)
-        self._pasting = build_pasting(outliers, labels, self._read, len(self._frames), seed)
+        self._seed, self._start, self._stop = seed, start, stop
+        self._cache_bytes = augment.cache << 20
+        self._cache = FrameCache(self._cache_bytes)
+        self._settled = False
+        paired = sum(frame.read_counterpart is not None for frame in frames)
+        if paired not in (0, len(self._frames)):
+            raise ConfigError("`generated_pairs` cannot be mixed with datasets without counterparts: all or none")
+        pasting = build_pasting(outliers, labels, self._read, len(self._frames), seed)
+        self._compose = Composer(outliers, augment, crop, widths, pasting, self._read)
 
     @classmethod
     def of(
@@ -53,20 +66,28 @@ class Samples(Dataset):
     def __len__(self) -> int:
         return self._stop - self._start
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        rng = np.random.default_rng([self._seed, self._start + index])
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
+        index += self._start
+        rng = np.random.default_rng([self._seed, index])
         number = min(int(np.searchsorted(self._cumulative, rng.random())), len(self._frames) - 1)
-        image, target = self._read(number)
-        # Small originals are not blown up beyond what their sharpness bears.
-        widest = max(self._widths[0], min(self._widths[1], 1.6 * image.shape[1]))
-        image, target = scale_crop_flip(rng, image, target, self._crop, (self._widths[0], widest))
-        if self._pasting.on_crop:
-            self._pasting.on_crop(rng, image, target)
-        image = photometric(rng, image)
-        return torch.from_numpy(image).permute(2, 0, 1).contiguous(), torch.from_numpy(target)
+        block = np.random.default_rng([self._seed, index // OTHERS_BLOCK, 3])
+        others = block.integers(len(self._frames), size=OTHERS).tolist()
+        image, target, *rest = self._compose(rng, self._read(number), self._counterpart(number), others)
+        tensor = torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, -3)))
+        return tensor, torch.from_numpy(target), *map(torch.from_numpy, rest)
+
+    def _counterpart(self, number: int) -> tuple[np.ndarray, ...] | None:
+        read = self._frames[number].read_counterpart
+        return None if read is None else self._cached((number, "counterpart"), read)
 
     def _read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._cached(number, self._frames[number].read)
+
+    def _cached(self, key: Hashable, read: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
         worker = get_worker_info()
-        if worker is not None:
-            self._cache.shrink((self._augment.cache << 20) // worker.num_workers)
-        return self._cache.get(number, self._frames[number].read)
+        if worker is not None and not self._settled:
+            # One process, one thread: workers that each start a thread per core only get in each other's way.
+            cv2.setNumThreads(0)
+            self._cache.shrink(self._cache_bytes // worker.num_workers)
+            self._settled = True
+        return self._cache.get(key, read)
