@@ -27,6 +27,7 @@ COMMANDS = {
     "info": "info",
     "import": "import_",
     "sign": "sign",
+    "faults": "faults",
     "check-dataset": "check_dataset",
     "prepare-coco": "prepare_coco",
 }
