@@ -12,6 +12,7 @@ import pytest
 from oodseg_ros.building.openvino import build_openvino
 from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.errors import EngineError
+from oodseg_ros.evaluation.score_variant import with_score
 from oodseg_ros.inference import engine_cache
 from oodseg_ros.inference.engines.openvino import OpenVinoEngine
 from oodseg_ros.inference.runner import Runner
@@ -107,6 +108,11 @@ def test_bf16_leaves_the_last_products_in_fp32(bundle: Bundle, built: dict) -> N
 def test_without_an_accepted_engine_the_command_is_named(tiny_bundle: Path) -> None:
     with pytest.raises(EngineError, match=r"oodseg build .* --engine openvino --precision int8"):
         Runner.load(tiny_bundle, engine="openvino", precision="int8")
+
+
+def test_another_score_of_the_same_weights_is_another_engine(bundle: Bundle, built: dict) -> None:
+    with pytest.raises(EngineError, match="oodseg build"):
+        Runner.load(with_score(bundle, "energy"), engine="openvino", precision="bf16")
 
 
 def test_another_size_or_batch_is_refused(bundle: Bundle, built: dict) -> None:

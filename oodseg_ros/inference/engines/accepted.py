@@ -12,7 +12,7 @@ from ...bundle import Bundle
 from ...errors import EngineError
 from .. import golden_check
 from ..engine_cache import EngineIdentity, StoredEngine, stored
-from .graph_cache import code_digest
+from .graph_cache import code_digest, model_digest
 
 ANSWER = ".golden.npz"
 """Suffix of the file with FP32's answer to the golden frame."""
@@ -25,7 +25,7 @@ def identity(
 ) -> EngineIdentity:
     """What an engine must have been built for to run here, with this code."""
     return EngineIdentity(
-        bundle.card.name, bundle.weights_hash, height, width, batch, precision, architecture, runtime, code_digest()
+        bundle.card.name, model_digest(bundle), height, width, batch, precision, architecture, runtime, code_digest()
     )
 
 

@@ -25,18 +25,27 @@ SOURCES = ("networks", "inference", "scores.py", "model_card.py")
 
 def graph_file(bundle: Bundle, runtime: str, shape: tuple[int, int, int]) -> Path:
     """Where the graph of a bundle for (batch, height, width) images lies; `runtime` = its name and version."""
+    digest = _digest(
+        {"model": model_digest(bundle), "runtime": runtime, "torch": torch.__version__, "code": code_digest()}
+    )
+    return cache_dir() / "graphs" / f"{bundle.card.name}-{digest[:16]}-{'x'.join(map(str, shape))}.xml"
+
+
+def model_digest(bundle: Bundle) -> str:
+    """Hash of all that a bundle puts into its graph: weights, network spec with its score, input size and windows."""
     card = bundle.card
-    identity = {
-        "weights": bundle.weights_hash,
-        "network": card.network,
-        "input": card.input.model_dump(mode="json"),
-        "classes": len(bundle.labels),
-        "runtime": runtime,
-        "torch": torch.__version__,
-        "code": code_digest(),
-    }
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
-    return cache_dir() / "graphs" / f"{card.name}-{digest}-{'x'.join(map(str, shape))}.xml"
+    return _digest(
+        {
+            "weights": bundle.weights_hash,
+            "network": card.network,
+            "input": card.input.model_dump(mode="json"),
+            "classes": len(bundle.labels),
+        }
+    )
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def cached(file: Path, read: Callable[[Path], Any], make: Callable[[], Any], write: Callable[[Any, Path], None]) -> Any:
