@@ -29,8 +29,8 @@ class CalibrationSpec(Strict):
 class Recipe(Strict):
     """A training run from data to bundle.
 
-    `start` says where training starts from (see `start`): a bundle, a weights file, or `transformers:NAME`; of a bundle
-    or file the parts `start_parts` must fit, the head may.
+    `start` says where training starts from (see `start`): a bundle, a weights file, or `transformers:NAME`. Of a bundle
+    or file the `start_parts` are taken, which must fit; a head that does not fit is left as it is.
     """
 
     name: str
@@ -38,7 +38,12 @@ class Recipe(Strict):
     label_set: str
     network: dict[str, Any]
     start: str = ""
-    start_parts: tuple[Literal["backbone", "decoder", "classifier"], ...] = ("backbone", "decoder", "classifier")
+    start_parts: tuple[Literal["backbone", "decoder", "classifier", "head"], ...] = (
+        "backbone",
+        "decoder",
+        "classifier",
+        "head",
+    )
     input: InputSpec
     crop: tuple[int, int]
     widths: tuple[float, float] = (480.0, 1300.0)

@@ -46,11 +46,13 @@ def load_start(segmentor: Segmentor, recipe: Recipe) -> str:
             f"of one (`oodseg import …` makes them from released checkpoints), a file {'/'.join(FILES[:3])}, or "
             f"`{HUB}NAME`"
         )
-    loaded = [_load(getattr(segmentor, part), _below(state, part), start, part) for part in recipe.start_parts]
-    head = _below(state, "head")
-    if segmentor.head is not None and head and not _misfits(segmentor.head, head):
-        segmentor.head.load_state_dict(head)
-        loaded.append("head")
+    loaded = []
+    for part in recipe.start_parts:
+        module, own = getattr(segmentor, part), _below(state, part)
+        if part != "head":
+            loaded.append(_load(module, own, start, part))
+        elif module is not None and own and not _misfits(module, own):
+            loaded.append(_load(module, own, start, part))
     return f"started from {start}: {', '.join(loaded)}"
 
 
