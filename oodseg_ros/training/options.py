@@ -40,6 +40,12 @@ class UemOptions(MixtureOptions):
     ce_weight: float = Field(0.0, ge=0)
 
 
+class JointOptions(Strict):
+    """Stage `joint`: `ce_weight` of the CE of U alone, as in `uem`."""
+
+    ce_weight: float = Field(0.0, ge=0)
+
+
 class RplOptions(Strict):
     """Stage `rpl`.
 
@@ -143,6 +149,7 @@ class ExposureOptions(TunedOptions):
 OPTIONS: dict[str, type[Strict]] = {
     "inlier": InlierOptions,
     "inlier_gmm": MixtureOptions,
+    "joint": JointOptions,
     "uem": UemOptions,
     "rpl": RplOptions,
     "rpl_corocl": CoroclOptions,

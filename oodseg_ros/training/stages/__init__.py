@@ -4,6 +4,7 @@ from .drl import DrlStage
 from .entropy_max import EntropyMaxStage
 from .inlier import InlierStage
 from .inlier_gmm import InlierGmmStage
+from .joint import JointStage
 from .outlier_exposure import OutlierExposureStage
 from .ovr_topk import OvrTopkStage
 from .pebal import PebalStage
@@ -18,6 +19,7 @@ STAGES: dict[str, type[Stage]] = {
     "entropy_max": EntropyMaxStage,
     "inlier": InlierStage,
     "inlier_gmm": InlierGmmStage,
+    "joint": JointStage,
     "outlier_exposure": OutlierExposureStage,
     "ovr_topk": OvrTopkStage,
     "pebal": PebalStage,
