@@ -169,7 +169,7 @@ class InferenceWorker:
 
     def _run(self, chunk: list[tuple[Item, Frame]]) -> None:
         try:
-            predictions = self._runner([frame.image for _, frame in chunk])
+            predictions = _checked(chunk, self._runner([frame.image for _, frame in chunk]))
         except ImageError as error:
             return self._drop_all(chunk, timing.DECODE_FAILED, error)
         except Exception as error:
@@ -197,3 +197,14 @@ class InferenceWorker:
     def _drop_all(self, chunk: list[tuple[Item, Frame]], reason: str, error: Exception | None) -> None:
         for item, _ in chunk:
             self._handlers.dropped(item, reason, error)
+
+
+def _checked(chunk: list[tuple[Item, Frame]], predictions: list[Prediction]) -> list[Prediction]:
+    """One prediction per frame and of its size, or the engine has failed: a smaller mask would be a hole in the view."""
+    if len(predictions) != len(chunk):
+        raise RuntimeError(f"the engine answered {len(predictions)} of {len(chunk)} images")
+    for (_, frame), prediction in zip(chunk, predictions, strict=True):
+        sizes = frame.image.shape[:2], prediction.labels.shape, prediction.score.shape
+        if len(set(sizes)) > 1:
+            raise RuntimeError("image, labels and score have different sizes: {}, {}, {}".format(*sizes))
+    return predictions

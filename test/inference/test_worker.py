@@ -216,3 +216,28 @@ def test_stopping_accounts_for_what_waits(bench: Callable[..., Bench]) -> None:
     gate.set()
     assert b.worker.stop(30)
     assert Counter(reason for reason, _, _ in b.events) == {timing.OVERWRITTEN: 1, timing.INACTIVE: 2}
+
+
+@pytest.mark.parametrize("fault", ["too few", "labels too small", "score too small"])
+def test_an_answer_that_does_not_cover_the_image_is_an_engine_failure(
+    bench: Callable[..., Bench], fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = bench(retries=5, batch=2)
+    good = b.runner.__call__
+
+    def faulty(self: PixelRunner, images: Sequence[Any]) -> list[Prediction]:
+        predictions = []
+        for image, prediction in zip(images, good(images), strict=True):
+            labels, score = prediction.labels, prediction.score
+            if image[0, 0, 0] == 5:
+                if fault == "too few":
+                    continue
+                labels = labels[:-1] if fault == "labels too small" else labels
+                score = score[:, :-1] if fault == "score too small" else score
+            predictions.append(Prediction(labels, score, "test"))
+        return predictions
+
+    monkeypatch.setattr(PixelRunner, "__call__", faulty)
+    rounds = [[picture("front", 5, stamp), picture("left", 1, stamp)] for stamp in (1, 2)]
+    assert b.run(*rounds) == {"answered": 2, timing.ENGINE_ERROR: 2}
+    assert b.worker._thread.is_alive()
