@@ -200,7 +200,7 @@ class InferenceWorker:
 
 
 def _checked(chunk: list[tuple[Item, Frame]], predictions: list[Prediction]) -> list[Prediction]:
-    """One prediction per frame and of its size, or the engine has failed: a smaller mask would be a hole in the view."""
+    """One prediction per frame, of its size, or the engine has failed: a smaller mask would be a hole in the view."""
     if len(predictions) != len(chunk):
         raise RuntimeError(f"the engine answered {len(predictions)} of {len(chunk)} images")
     for (_, frame), prediction in zip(chunk, predictions, strict=True):
