@@ -57,7 +57,8 @@ def test_unknown_pixels_push_the_inlier_logits_down(stage):
     target[:] = 254
     ratio = stage.terms(stage.normalize(images), target, None)["ratio"]
     (gradient,) = torch.autograd.grad(ratio, stage.segmentor.classifier.linear.bias)
-    assert (gradient >= 0).all() and gradient.max() > 0
+    assert (gradient >= 0).all()
+    assert gradient.max() > 0
 
 
 def test_no_labelled_pixel_is_a_defined_step(stage):
