@@ -26,6 +26,7 @@ COMMANDS = {
     "replay": "replay",
     "info": "info",
     "import": "import_",
+    "export-onnx": "export_onnx",
     "sign": "sign",
     "faults": "faults",
     "check-dataset": "check_dataset",

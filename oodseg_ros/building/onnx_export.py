@@ -1,0 +1,143 @@
+"""A bundle's whole graph as ONNX: uint8 images in, uint8 labels and float32 score out.
+
+What other tools take, and what TensorRT's parser reads.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import EngineError
+from ..inference.graph import DeployGraph
+from ..inference.precision import HALVES, lower
+from ..model_card import InputSpec
+from ..networks.segmentor import Segmentor
+
+OPSET = 20
+INPUT, OUTPUTS = "images", ("labels", "score")
+SCOPE = "scope"
+
+
+def export_onnx(
+    segmentor: Segmentor, spec: InputSpec, batch: int, height: int, width: int, precision: str = "fp32"
+) -> Any:
+    """An `onnx.ModelProto` for images uint8 `[batch, height, width, 3]`.
+
+    Args:
+        segmentor: float32, in eval mode; it is not changed.
+        spec: the bundle's input.
+        batch, height, width: of the images; fixed in the graph.
+        precision: fp32, or fp16 or bf16 for mixed precision (see `precision.lower`).
+
+    Raises:
+        EngineError: the network holds an operation that ONNX has not.
+    """
+    graph = DeployGraph(copy.deepcopy(segmentor), spec, height, width).eval()
+    if precision in HALVES:
+        lower(inner_segmentor(graph), precision)
+    example = torch.zeros((batch, height, width, 3), dtype=torch.uint8)
+    try:
+        with torch.no_grad(), _quiet():
+            program = torch.onnx.export(
+                torch.export.export(graph, (example,), strict=False),
+                (),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=list(OUTPUTS),
+                verbose=False,
+            )
+    except EngineError:
+        raise
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise EngineError(f"this network cannot be exported to ONNX: {reason}; use engine: torch") from error
+    return _with_scopes_only(program.model_proto)
+
+
+def scopes(model: Any) -> dict[str, str]:
+    """Node name → dotted name of the module that it came from, e.g. `segmentor.backbone.stem`."""
+    return {node.name: entry.value for node in model.graph.node for entry in node.metadata_props if entry.key == SCOPE}
+
+
+def _with_scopes_only(model: Any) -> Any:
+    """The model with one entry of metadata per node; the exporter adds stack traces with paths of this machine."""
+    for node in model.graph.node:
+        kept = next((entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"), None)
+        del node.metadata_props[:]
+        node.doc_string = ""
+        if kept is not None:
+            # A list of names, outermost first; the last is the operation's own.
+            names = [name for name in ast.literal_eval(kept)[:-1] if name]
+            node.metadata_props.add(key=SCOPE, value=names[-1] if names else "")
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    del model.graph.metadata_props[:]
+    del model.metadata_props[:]
+    return model
+
+
+def inner_segmentor(graph: DeployGraph) -> Segmentor:
+    """The network inside of a graph, with or without sliding windows around it."""
+    inner = graph.segmentor
+    return inner if isinstance(inner, Segmentor) else inner.segmentor
+
+
+def save_onnx(model: Any, file: Path) -> None:
+    """Write the model, complete or not at all; weights beyond 2 GB go into `<file>.data`."""
+    import onnx
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.part")
+    if model.ByteSize() < (1 << 31) - (1 << 20):
+        part.write_bytes(model.SerializeToString())
+    else:
+        onnx.save_model(model, str(part), save_as_external_data=True, location=f"{file.name}.data")
+    part.replace(file)
+
+
+class OnnxRuntimeEngine:
+    """Runs a model on the CPU by ONNX Runtime, to check it: one image in, labels and score out."""
+
+    def __init__(self, model: Any, threads: int = 0) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        self.batch = self._session.get_inputs()[0].shape[0]
+
+    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """RGB uint8 `[H, W, 3]` → labels uint8 `[H, W]`, score float32 `[H, W]`."""
+        images = np.repeat(np.ascontiguousarray(image)[None], self.batch, axis=0)
+        labels, score = self._session.run(list(OUTPUTS), {INPUT: images})
+        return labels[0], score[0]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter warns of torchvision operators that nobody asked for, and of torch's own deprecations."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,186 @@
+"""TensorRT and TensorRT-RTX: engines that were built ahead (`oodseg build`) and accepted, run by the runtime alone.
+
+Nothing here compiles a network, and torch_tensorrt is never imported: loading takes as long as reading the file (and,
+for TensorRT-RTX, as its just-in-time compiler, whose work is kept). Buffers and CUDA graph are torch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...bundle import Bundle
+from ...errors import EngineError
+from ..engine_cache import StoredEngine, find
+from .accepted import Run, accepted_at_any_size, verified
+from .captured import CapturedGraph
+from .tensorrt_api import PLAN, PRECISIONS, architecture, load_api, tensorrt_identity
+from .tensorrt_jit import context_of, keep_kernels
+
+
+class TensorRtEngine:
+    """Runs accepted engines on one CUDA device.
+
+    An engine takes one image size and one batch. Fewer images than its batch are filled up, more are run in turns: so
+    one engine for four cameras also answers three of them.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: str = "cuda",
+        precision: str = "fp16",
+        threads: int = 0,
+        hint: str = "latency",
+        score_type: str = "fp32",
+        engine: str = "tensorrt",
+    ) -> None:
+        if device.split(":")[0] != "cuda":
+            raise EngineError(f"engine {engine} runs on device cuda or cuda:<index>, not on {device!r}")
+        if precision not in PRECISIONS:
+            raise EngineError(f"engine {engine} has no precision {precision!r}; choose from {', '.join(PRECISIONS)}")
+        self._api = load_api(engine)
+        target = architecture(device)
+        if target is None:
+            raise EngineError(f"engine {engine} needs a CUDA device and torch with CUDA, and torch sees no device here")
+        self.name = engine
+        self.device = torch.device(device)
+        self.identity = f"{engine}-{self._api.__version__}-{precision}-{target}"
+        self._score_type = torch.float16 if score_type == "fp16" else torch.float32
+        self._bundle = bundle
+        self._wanted = partial(tensorrt_identity, bundle, engine, precision, target=target)
+        self._logger = self._api.Logger(self._api.Logger.WARNING)
+        self._runtime = self._api.Runtime(self._logger)
+        self._loaded: dict[Path, tuple[Run, float]] = {}
+
+    def check_golden(self) -> float:
+        """Load the first accepted engine; its largest |Δscore| on the golden frame.
+
+        Raises:
+            EngineError: none was accepted for this device, runtime and precision, or it answers otherwise now.
+        """
+        return self._ready(accepted_at_any_size(self._bundle, self._wanted(1, 0, 0)))[1]
+
+    def compile(self, batch: int, height: int, width: int) -> Run:
+        """What answers batches of one shape.
+
+        Raises:
+            EngineError: no engine was accepted for this size, or it does not answer as it did then.
+        """
+        engines = find(self._bundle, self._wanted(batch, height, width), any_batch=True)
+        built = sorted(engines, key=lambda engine: engine.side.identity.batch)
+        engine = next((one for one in built if one.side.identity.batch >= batch), built[-1])
+        return in_turns(self._ready(engine)[0], engine.side.identity.batch)
+
+    def run(self, compiled: Run, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 `[B, H, W, 3]` → (uint8 `[B, H, W]`, float32 `[B, H, W]`); the GIL is free while the device works.
+
+        Raises:
+            EngineError: the device failed. Whoever calls again and again should give up: most CUDA errors stay until
+                the process ends.
+        """
+        with _device_errors(self.identity):
+            return compiled(images)
+
+    def load(self, plan: Path, shape: tuple[int, int, int]) -> Run:
+        """A plan ready to run, not compared with anything: builds ask for it before they accept it.
+
+        Args:
+            plan: the file.
+            shape: (batch, height, width) that it was built for.
+
+        Raises:
+            EngineError: the runtime refuses the file, it takes or gives something else, or memory is out.
+        """
+        with _device_errors(self.identity), torch.cuda.device(self.device):
+            engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
+            if engine is None:
+                raise EngineError(
+                    f"{self.identity} cannot load {plan}: it was built for another device or version, or is damaged"
+                )
+            names = _named(self._api, engine, shape)
+            context, kernels = context_of(self._api, engine, plan)
+            if context is None:
+                raise EngineError(f"{self.identity}: not enough memory on {self.device} to run {plan.name}")
+            outputs = [torch.empty(shape, dtype=dtype, device=self.device) for dtype in (torch.uint8, torch.float32)]
+            for name, output in zip(names[1:], outputs, strict=True):
+                context.set_tensor_address(name, output.data_ptr())
+
+            def execute(images: Tensor) -> tuple[Tensor, Tensor]:
+                context.set_tensor_address(names[0], images.data_ptr())
+                if not context.execute_async_v3(torch.cuda.current_stream(self.device).cuda_stream):
+                    raise EngineError(f"{self.identity} did not start {plan.name}; its log says why")
+                return outputs[0], outputs[1].to(self._score_type)
+
+            captured = CapturedGraph(execute, shape, self.device)
+            keep_kernels(kernels, plan)
+            return captured
+
+    def _ready(self, engine: StoredEngine) -> tuple[Run, float]:
+        path = engine.path(PLAN)
+        if path not in self._loaded:
+            engine.verify()
+            identity = engine.side.identity
+            run = self.load(path, (identity.batch, identity.height, identity.width))
+            self._loaded[path] = run, verified(self._bundle, engine, partial(self.run, run))
+        return self._loaded[path]
+
+
+tensorrt = partial(TensorRtEngine, engine="tensorrt")
+tensorrt_rtx = partial(TensorRtEngine, engine="tensorrt_rtx")
+
+
+def in_turns(run: Run, batch: int) -> Run:
+    """`run`, which takes exactly `batch` images, for any number of them."""
+
+    def _run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        count = len(images)
+        if count == batch:
+            return run(images)
+        missing = -count % batch
+        filled = np.concatenate([images, images[-1:].repeat(missing, axis=0)]) if missing else images
+        answers = [run(filled[first : first + batch]) for first in range(0, len(filled), batch)]
+        labels, score = (np.concatenate(parts)[:count] for parts in zip(*answers, strict=True))
+        return labels, score
+
+    return _run
+
+
+def _named(api: Any, engine: Any, shape: tuple[int, int, int]) -> tuple[str, str, str]:
+    """Names of the input, the labels and the score; found by type, because builders name them differently."""
+    found: dict[tuple[Any, Any], str] = {}
+    for name in (engine.get_tensor_name(index) for index in range(engine.num_io_tensors)):
+        dims = (*shape, 3) if engine.get_tensor_mode(name) == api.TensorIOMode.INPUT else shape
+        if tuple(engine.get_tensor_shape(name)) == dims:
+            found[engine.get_tensor_mode(name), engine.get_tensor_dtype(name)] = name
+    wanted = [
+        (api.TensorIOMode.INPUT, api.DataType.UINT8),
+        (api.TensorIOMode.OUTPUT, api.DataType.UINT8),
+        (api.TensorIOMode.OUTPUT, api.DataType.FLOAT),
+    ]
+    if engine.num_io_tensors != len(wanted) or any(key not in found for key in wanted):
+        raise EngineError("the engine does not take uint8 images and give uint8 labels and a float32 score: rebuild it")
+    images, labels, score = (found[key] for key in wanted)
+    return images, labels, score
+
+
+@contextmanager
+def _device_errors(identity: str) -> Iterator[None]:
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        torch.cuda.empty_cache()  # what a retry can use
+        raise EngineError(f"{identity}: the device is out of memory ({_first_line(error)})") from error
+    except RuntimeError as error:
+        raise EngineError(f"{identity}: the device failed ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
