@@ -1,0 +1,93 @@
+"""The SROS 2 access policy of the node: its exact topics and services, nothing else.
+
+`config/sros2/policy.xml` is made by this module for the default camera; for others run
+
+    python -m oodseg_ros.ros.security_policy --cameras front rear:compressed --namespace /vehicle > policy.xml
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from xml.etree import ElementTree
+
+from . import qos
+
+NODE = "perception"
+PARAMETER_SERVICES = (
+    "describe_parameters",
+    "get_parameter_types",
+    "get_parameters",
+    "get_type_description",
+    "list_parameters",
+    "set_parameters",
+    "set_parameters_atomically",
+)
+LIFECYCLE_SERVICES = (
+    "change_state",
+    "get_available_states",
+    "get_available_transitions",
+    "get_state",
+    "get_transition_graph",
+)
+OWN_SERVICES = ("enable", "snapshot")
+
+_COMMENT = """
+  What the node `{node}` may do on the network; everything else is denied (ROS_SECURITY_STRATEGY=Enforce).
+  Made by `python -m oodseg_ros.ros.security_policy`; a test holds it equal to what the node really declares.
+  Turn it into signed permissions with
+    ros2 security create_permission <keystore> {enclave} policy.xml
+  Whoever may request set_parameters or change_state may blind the node: allow those to few.
+"""
+
+
+def topics(cameras: Mapping[str, str], namespace: str = "/") -> dict[str, list[str]]:
+    """`publish` and `subscribe` → fully qualified topics, sorted; cameras: name → transport (raw or compressed)."""
+    base = namespace.rstrip("/")
+    node = f"{base}/{NODE}"
+    publish = [f"{base}/alert", "/diagnostics", "/rosout", "/parameter_events", f"{node}/transition_event"]
+    publish += [f"{base}/{camera}/{topic}" for camera in cameras for topic in qos.TOPICS]
+    subscribe = ["/clock", "/tf", "/tf_static"]
+    for camera, transport in cameras.items():
+        image = "image_raw/compressed" if transport == "compressed" else "image_raw"
+        subscribe += [f"{base}/{camera}/{image}", f"{base}/{camera}/camera_info"]
+    return {"publish": sorted(publish), "subscribe": sorted(subscribe)}
+
+
+def services(namespace: str = "/") -> list[str]:
+    """Fully qualified services that the node answers, sorted."""
+    node = f"{namespace.rstrip('/')}/{NODE}"
+    return sorted(f"{node}/{service}" for service in (*PARAMETER_SERVICES, *LIFECYCLE_SERVICES, *OWN_SERVICES))
+
+
+def policy(cameras: Mapping[str, str], namespace: str = "/") -> str:
+    """The policy file as text."""
+    enclave_path = f"{namespace.rstrip('/')}/{NODE}"
+    root = ElementTree.Element("policy", version="0.2.0")
+    root.append(ElementTree.Comment(_COMMENT.format(node=NODE, enclave=enclave_path)))
+    enclave = ElementTree.SubElement(ElementTree.SubElement(root, "enclaves"), "enclave", path=enclave_path)
+    profiles = ElementTree.SubElement(enclave, "profiles")
+    profile = ElementTree.SubElement(profiles, "profile", ns=namespace, node=NODE)
+    for right, names in topics(cameras, namespace).items():
+        entries = ElementTree.SubElement(profile, "topics", {right: "ALLOW"})
+        for name in names:
+            ElementTree.SubElement(entries, "topic").text = name
+    entries = ElementTree.SubElement(profile, "services", reply="ALLOW")
+    for name in services(namespace):
+        ElementTree.SubElement(entries, "service").text = name
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def main() -> None:
+    """Print a policy."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--cameras", nargs="+", default=["camera"], help="name, or name:compressed")
+    parser.add_argument("--namespace", default="/")
+    options = parser.parse_args()
+    cameras = {name: transport or "raw" for name, _, transport in (text.partition(":") for text in options.cameras)}
+    print(policy(cameras, options.namespace), end="")
+
+
+if __name__ == "__main__":
+    main()
