@@ -87,7 +87,7 @@ class Road:
 
     def answer(self, item: Item, frame: Frame, prediction: Prediction) -> None:
         camera, settings = self._cameras[item.camera], self._settings()
-        if settings.obstacles is not self._judged_by:
+        if settings.obstacles != self._judged_by:
             # New thresholds, new evidence.
             self._judged_by = settings.obstacles
             for other in self._cameras.values():
