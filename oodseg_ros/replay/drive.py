@@ -20,9 +20,9 @@ from ..datasets.bag_topics import IMAGE_TYPES, camera_names, choose_topics
 from ..datasets.message_images import message_to_rgb
 from ..errors import ImageError, UserError
 from ..evaluation.component_metrics import ComponentMetrics
-from ..evaluation.drift import ScoreDrift
 from ..evaluation.pixel_metrics import PixelMetrics
 from ..frame import Alert, AlertState, Frame
+from ..health.output_gate.drift import ScoreDrift
 from ..inference.runner import Runner
 from ..obstacles.camera_pipeline import CameraPipeline, Judgement
 from ..obstacles.settings import ObstacleSettings

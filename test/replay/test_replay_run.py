@@ -9,9 +9,9 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from oodseg_ros.errors import BagError, ConfigError, DatasetError
-from oodseg_ros.evaluation.drift import ScoreDrift, jensen_shannon
 from oodseg_ros.evaluation.pixel_metrics import PixelMetrics
 from oodseg_ros.evaluation.shards import Shard
+from oodseg_ros.health.output_gate.drift import ScoreDrift, jensen_shannon
 from oodseg_ros.model_card import Histogram
 from oodseg_ros.obstacles.settings import ObstacleSettings
 from oodseg_ros.replay.bag import ReplayBag
