@@ -164,6 +164,9 @@ class Configured:
 
     def enable(self, enabled: bool) -> None:
         """Switched off, every frame is dropped as `disabled` and the state is UNKNOWN."""
+        if enabled == self._enabled:
+            # Evidence stays: whoever says it again must not blind the node for some frames.
+            return
         self._enabled = enabled
         if self._worker is not None and self.board.mode != alert_board.ENGINE_FAILED:
             self.board.set_mode(None if enabled else alert_board.DISABLED)
