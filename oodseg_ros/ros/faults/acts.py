@@ -93,7 +93,10 @@ def _parameters(harness: Harness, name: str, values: list[Any]) -> bool:
     for value in values:
         parameter = Parameter(name, value=value).to_parameter_msg()
         requests.append(SetParameters.Request(parameters=[parameter]))
-    answers = harness.call_all(SetParameters, "perception/set_parameters", requests, PATIENCE)
+    answers: list[Any] = []
+    # DDS keeps ten answers for a client; of more at once some would be lost, and we could not tell.
+    for start in range(0, len(requests), 8):
+        answers += harness.call_all(SetParameters, "perception/set_parameters", requests[start : start + 8], PATIENCE)
     return all(answer is not None and all(result.successful for result in answer.results) for answer in answers)
 
 
