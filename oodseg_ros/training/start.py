@@ -49,10 +49,9 @@ def load_start(segmentor: Segmentor, recipe: Recipe) -> str:
     loaded = []
     for part in recipe.start_parts:
         module, own = getattr(segmentor, part), _below(state, part)
-        if part != "head":
-            loaded.append(_load(module, own, start, part))
-        elif module is not None and own and not _misfits(module, own):
-            loaded.append(_load(module, own, start, part))
+        if part == "head" and (module is None or not own or _misfits(module, own)):
+            continue
+        loaded.append(_load(module, own, start, part))
     return f"started from {start}: {', '.join(loaded)}"
 
 

@@ -32,7 +32,9 @@ class JointStage(Stage):
         images, target = flat_pairs(images, 4), self.subsample(flat_pairs(target, 3))
         segmentor = self.segmentor
         # Depthwise convolutions go backwards several times slower in bfloat16 than in float32 on CPUs.
-        with torch.autocast(images.device.type, enabled=images.device.type != "cpu"):
+        with torch.autocast(
+            images.device.type, enabled=torch.is_autocast_enabled(images.device.type) and images.device.type != "cpu"
+        ):
             features = segmentor.backbone(images)
         logits = self.fit(segmentor.classifier(segmentor.decoder(features)), target)
         unknown = self.fit(segmentor.head(features), target)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...errors import ConfigError
 from ...losses.llr import llr_terms
 from ...model_card import InputSpec
 from ...networks.classifiers.gmm import GmmClassifier
+from ...networks.heads.uem import UemHead
 from ...networks.segmentor import Segmentor
 from ..stage_recipe import StageSpec
 from .mixture_stage import MixtureStage
@@ -21,6 +23,9 @@ class UemStage(MixtureStage):
     """
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
+        """Raises ConfigError for a network without such a head."""
+        if not isinstance(segmentor.head, UemHead):
+            raise ConfigError("stage uem: the network needs `head: {name: uem, …}`")
         super().__init__(segmentor, spec, stage, {"head": 1.0}, seed)
         if isinstance(segmentor.head.classifier, GmmClassifier):
             self.use_em(segmentor.head.classifier)
