@@ -16,6 +16,8 @@ from ..frame import UNLABELED
 from .color_jitter import color_jitter
 from .targets import OUTLIER
 
+LOOK = 32
+"""Rows and columns of a square that are looked at for its classes."""
 Source = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
 """Draws another training frame: RGB uint8 `[H, W, 3]` and its labels uint8 `[H, W]`."""
 
@@ -101,12 +103,14 @@ def cut_patch(
     """
     to_source, size = _transform(rng, label.shape, rules)
     side = int(rng.integers(rules.sides[0], rules.sides[1] + 1)) if side is None else side
+    step = max(1, side // LOOK)
     for _ in range(rules.tries):
         y, x = (int(rng.integers(max(1, length - side + 1))) for length in size)
         # Output pixel of the square → source pixel; one step instead of scale, flip, rotate and crop.
         matrix = (to_source @ np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]]))[:2]
+        coarse = matrix @ np.diag([step, step, 1.0])
         flags = cv2.WARP_INVERSE_MAP | cv2.INTER_NEAREST
-        square = cv2.warpAffine(label, matrix, (side, side), flags=flags, borderValue=UNLABELED)
+        square = cv2.warpAffine(label, coarse, (side // step, side // step), flags=flags, borderValue=UNLABELED)
         counts = np.bincount(square.ravel(), minlength=256)
         if counts.max() <= rules.purest * square.size:
             break
@@ -157,15 +161,25 @@ def _place(rng: np.random.Generator, label: np.ndarray, patch: Patch, rules: Pat
     """Top left corner: on the road or anywhere, and not on pixels of the patch's own class where that can be helped."""
     side = patch.mask.shape[0]
     height, width = label.shape
-    rows, columns = np.nonzero(label == rules.road) if rng.random() < rules.on_road else ((), ())
+    on_road = rng.random() < rules.on_road
     y = x = 0
     for _ in range(rules.retries + 1):
-        if len(rows):
-            pick = int(rng.integers(len(rows)))
-            y, x = int(rows[pick]), int(columns[pick])
-        else:
-            y, x = (int(rng.integers(max(1, length - side + 1))) for length in (height, width))
+        corner = _pixel_of(rng, label, rules.road) if on_road else None
+        y, x = corner or (int(rng.integers(max(1, length - side + 1))) for length in (height, width))
         region = label[y : y + side, x : x + side]
         if np.count_nonzero(region == patch.main_class) <= rules.purest * region.size:
             break
+    return y, x
+
+
+def _pixel_of(rng: np.random.Generator, label: np.ndarray, class_id: int) -> tuple[int, int] | None:
+    """A pixel of a class, uniformly; None without one. Trying is much cheaper than listing millions of pixels."""
+    rows, columns = rng.integers(label.shape[0], size=200), rng.integers(label.shape[1], size=200)
+    hits = np.flatnonzero(label[rows, columns] == class_id)
+    if hits.size:
+        return int(rows[hits[0]]), int(columns[hits[0]])
+    pixels = np.flatnonzero(label == class_id)
+    if pixels.size == 0:
+        return None
+    y, x = divmod(int(pixels[int(rng.integers(pixels.size))]), label.shape[1])
     return y, x

@@ -26,6 +26,9 @@ solid pixels are used. An external model is a function of this signature.
 MOST_GAIN = 3.0
 """Contrast is raised at most so much: the noise of a flat object must not become its texture."""
 
+POSITIVE = np.array([0, 128, 128], np.float32)
+"""Added to Lab, it leaves no channel below zero."""
+
 
 def reinhard(
     rng: np.random.Generator, rgb: np.ndarray, solid: np.ndarray, around: np.ndarray, strength: float
@@ -45,14 +48,17 @@ def fourier(
 ) -> np.ndarray:
     """Amplitudes of the lowest frequencies become those of the surroundings; phases stay (Yang & Soatto 2020, FDA).
 
+    In Lab, not in RGB: small objects would get rainbows where the phases of the channels differ.
+
     Args:
         beta: half the side of the square of low frequencies, as a share of the smaller side of the object.
     """
     height, width = solid.shape
-    x = rgb.astype(np.float32)
+    # All channels above zero: then the mean is an amplitude, without a sign that would be a phase.
+    x = _lab(rgb) + POSITIVE
     # Outside the object there is nothing whose amplitudes should count.
     x[~solid] = x[solid].mean(axis=0)
-    goal = cv2.resize(around, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+    goal = _lab(cv2.resize(around, (width, height), interpolation=cv2.INTER_AREA)) + POSITIVE
     spectrum, wanted = np.fft.fft2(x, axes=(0, 1)), np.fft.fft2(goal, axes=(0, 1))
     reach = int(beta * min(height, width))
     low = (np.abs(np.fft.fftfreq(height, 1 / height)) <= reach)[:, None] & (
@@ -61,7 +67,7 @@ def fourier(
     amplitude = np.abs(spectrum)
     mixed = np.where(low[..., None], amplitude + strength * (np.abs(wanted) - amplitude), amplitude)
     out = np.fft.ifft2(mixed * np.exp(1j * np.angle(spectrum)), axes=(0, 1)).real
-    return _byte(out)
+    return _rgb(out - POSITIVE)
 
 
 def adain(
