@@ -73,6 +73,9 @@ class Obstacle:
         track_id: stable over frames of one camera; 0 = not tracked.
         age: number of frames in which this track was seen.
         ground: position and range interval, or None where geometry is unknown or the foot is above the horizon.
+        zone: name of the zone it is in; empty = in none.
+        counts: it counts for the alert; False = only reported, by its zone.
+        reach_s: seconds until the vehicle is there, or None where nothing tells.
     """
 
     box: tuple[int, int, int, int]
@@ -82,6 +85,9 @@ class Obstacle:
     track_id: int = 0
     age: int = 1
     ground: GroundPosition | None = None
+    zone: str = ""
+    counts: bool = True
+    reach_s: float | None = None
 
 
 class AlertState(str, Enum):
@@ -98,10 +104,12 @@ class Alert:
 
     Attributes:
         state: CLEAR, OBSTACLE or UNKNOWN.
-        reason: short code in snake_case, e.g. `ok`, `obstacle`, `no_image`, `starting`, `decode_failed`.
+        reason: short code, one of `health.reasons`.
         stamp_ns: header stamp of the frame that the state rests on; 0 if there is none.
         evidence_age_s: seconds from that stamp to now; infinity if there is none.
         obstacles: the obstacles of that frame; empty unless judged.
+        detail: the figures behind the reason, for people; may be empty.
+        drift: how far the last scores are from the bundle's calibration, bits in [0, 1]; None = not measured.
     """
 
     state: AlertState
@@ -109,3 +117,5 @@ class Alert:
     stamp_ns: int = 0
     evidence_age_s: float = float("inf")
     obstacles: tuple[Obstacle, ...] = ()
+    detail: str = ""
+    drift: float | None = None

@@ -10,6 +10,9 @@ With N = `trigger_hits`, M = `trigger_window`, R = `release_frames`:
 | CLEAR | UNKNOWN | a frame cannot be judged, or none comes |
 | OBSTACLE | CLEAR | R frames in a row were judged clear (until then it stays OBSTACLE, `releasing`) |
 
+A frame with a weak obstacle only (above the release threshold, below the trigger threshold) is neither a hit nor clear:
+during OBSTACLE it holds the alert (`holding`).
+
 A fault during OBSTACLE is answered UNKNOWN, but the condition stays: the next judged frame answers OBSTACLE again, and
 the R clear frames are counted from the fault on. So no fault shortens the way to CLEAR.
 """
@@ -19,6 +22,7 @@ from __future__ import annotations
 from collections import deque
 
 from ..frame import AlertState
+from ..health import reasons
 from .settings import ObstacleSettings
 
 
@@ -37,12 +41,17 @@ class AlertMachine:
         self._clear_run = 0
         self._was_known = False
 
-    def judged(self, present: bool) -> tuple[AlertState, str]:
-        """State and reason after a judged frame; `present` = it holds an obstacle."""
+    @property
+    def alarmed(self) -> bool:
+        """Whether the condition is OBSTACLE, answered or hidden by a fault."""
+        return self._condition is AlertState.OBSTACLE
+
+    def judged(self, present: bool, weak: bool = False) -> tuple[AlertState, str]:
+        """State and reason after a judged frame; `present` = it holds an obstacle, `weak` = only a weak one."""
         settings = self._settings
         self._hits.append(present)
         self._judged += 1
-        self._clear_run = 0 if present else self._clear_run + 1
+        self._clear_run = 0 if present or weak else self._clear_run + 1
         if present and sum(self._hits) >= settings.trigger_hits:
             self._condition = AlertState.OBSTACLE
         elif self._condition is AlertState.OBSTACLE and self._clear_run >= settings.release_frames:
@@ -52,11 +61,11 @@ class AlertMachine:
         elif self._condition is AlertState.UNKNOWN and self._judged >= settings.trigger_window:
             self._condition = AlertState.CLEAR
         if self._condition is AlertState.UNKNOWN:
-            return AlertState.UNKNOWN, "recovering" if self._was_known else "starting"
+            return AlertState.UNKNOWN, reasons.RECOVERING if self._was_known else reasons.STARTING
         self._was_known = True
         if self._condition is AlertState.OBSTACLE:
-            return AlertState.OBSTACLE, "obstacle" if present else "releasing"
-        return AlertState.CLEAR, "confirming" if present else "ok"
+            return AlertState.OBSTACLE, reasons.OBSTACLE if present else reasons.HOLDING if weak else reasons.RELEASING
+        return AlertState.CLEAR, reasons.CONFIRMING if present else reasons.OK
 
     def unknown(self, reason: str) -> tuple[AlertState, str]:
         """State and reason where a frame could not be judged, or none came. Hits stay: evidence of danger keeps."""

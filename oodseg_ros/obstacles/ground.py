@@ -118,6 +118,45 @@ def ground_position(
     None where the ray does not meet the ground: at or above the horizon, farther than `max_range` metres from the
     camera, camera at or below the ground, or a pixel that the distortion model cannot reach.
     """
+    span = _span(geometry, foot, max_range)
+    if span is None:
+        return None
+    heading, distance, near, far = span
+    x, y = float(geometry.translation[0]), float(geometry.translation[1])
+    low, high = _distances(x, y, heading, near, far)
+    return GroundPosition((x + heading[0] * distance, y + heading[1] * distance, 0.0), low, high)
+
+
+def ground_area(
+    geometry: CameraGeometry,
+    box: tuple[int, int, int, int],
+    foot: tuple[float, float],
+    hidden: bool = False,
+    max_range: float = MAX_RANGE,
+) -> np.ndarray | None:
+    """Corners `[N, 2]` (x, y in `base_link`, metres) of the ground where an obstacle may stand, or None.
+
+    Args:
+        geometry: the camera's.
+        box: of the obstacle, pixels; gives its width.
+        foot: its lowest point; gives its distance and the interval of it.
+        hidden: the true foot is not seen, so it may be as near as the camera.
+        max_range: metres at which an endless interval is cut.
+    """
+    if _span(geometry, foot, max_range) is None:
+        return None
+    columns = (float(box[0]), foot[0], float(box[2] - 1))
+    spans = [span for column in columns if (span := _span(geometry, (column, foot[1]), max_range)) is not None]
+    origin = geometry.translation[:2]
+    nears = [origin + np.asarray(heading) * (0.0 if hidden else near) for heading, _, near, _ in spans]
+    fars = [origin + np.asarray(heading) * min(far, max_range) for heading, _, _, far in spans]
+    return np.array([*nears, *reversed(fars)])
+
+
+def _span(
+    geometry: CameraGeometry, foot: tuple[float, float], max_range: float
+) -> tuple[tuple[float, float], float, float, float] | None:
+    """Heading on the ground, and distance, near and far end of its interval, metres from the camera."""
     ray = _ray(geometry, foot)
     height = float(geometry.translation[2])
     if ray is None or height <= 0:
@@ -131,10 +170,7 @@ def ground_position(
     # The uncertain pitch turns the ray in its own vertical plane: the worst case for cameras that look sideways.
     near = height / math.tan(min(below + geometry.pitch_sigma, math.pi / 2))
     far = height / math.tan(below - geometry.pitch_sigma) if below > geometry.pitch_sigma else math.inf
-    x, y = float(geometry.translation[0]), float(geometry.translation[1])
-    distance = height / math.tan(below)
-    low, high = _distances(x, y, heading, near, far)
-    return GroundPosition((x + heading[0] * distance, y + heading[1] * distance, 0.0), low, high)
+    return heading, height / math.tan(below), near, far
 
 
 def _ray(geometry: CameraGeometry, foot: tuple[float, float]) -> np.ndarray | None:
