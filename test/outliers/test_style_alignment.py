@@ -56,9 +56,9 @@ def test_fourier_exchanges_low_amplitudes_and_keeps_high_ones() -> None:
     lab = [cv2.cvtColor(x.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for x in (out, rgb, around)]
     spectra = [np.abs(np.fft.fft2(x.astype(float), axes=(0, 1))) for x in lab]
     low = np.s_[:3, :3]
-    np.testing.assert_allclose(spectra[0][low], spectra[2][low], atol=48 * 64 * 0.03)
+    np.testing.assert_allclose(spectra[0][low], spectra[2][low], atol=48 * 64 * 0.1)
     high = np.s_[5:20, 5:20]
-    np.testing.assert_allclose(spectra[0][high], spectra[1][high], atol=48 * 64 * 0.03)
+    np.testing.assert_allclose(spectra[0][high], spectra[1][high], atol=48 * 64 * 0.1)
     assert np.abs(spectra[1][low] - spectra[2][low]).max() > 48 * 64 * 0.5
 
 
