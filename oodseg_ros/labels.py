@@ -102,6 +102,8 @@ def parse_labels(data: object, where: str) -> LabelSet:
     if not 2 <= len(names) <= 254 or len(set(names)) != len(names):
         raise ConfigError(f"{where}: 2 to 254 classes with different names are needed, got {len(names)}")
     mappings = data.get("from") or {}
+    if not isinstance(mappings, dict) or not all(isinstance(table, dict) for table in mappings.values()):
+        raise ConfigError(f"{where}: `from` maps label sets to maps of ids, e.g. {{cityscapes19: {{0: 3}}}}")
     for other, table in mappings.items():
         wrong = [
             (s, t) for s, t in table.items() if not (isinstance(s, int) and 0 <= s <= 255 and t in range(len(names)))

@@ -47,3 +47,10 @@ def test_a_path_may_be_given(tmp_path: Path) -> None:
     file = tmp_path / "two.yaml"
     file.write_text("name: two\nclasses: [{name: a, color: [1, 2, 3]}, {name: b, color: [4, 5, 6]}]\n")
     assert load_labels(file).names == ("a", "b")
+
+
+@pytest.mark.parametrize("mappings", ["text", 3.5, ["a"], {"other": 3}, {"other": ["a"]}])
+def test_a_mapping_that_is_none_is_refused(mappings: object) -> None:
+    classes = [{"name": name, "color": [0, 0, 0]} for name in ("a", "b")]
+    with pytest.raises(ConfigError, match="`from` maps label sets"):
+        parse_labels({"name": "x", "classes": classes, "from": mappings}, "a file")

@@ -46,7 +46,7 @@ def parameters(folder: Path, node: str, timeout: float) -> dict[str, Any]:
         "record": {
             "enabled": True,
             "folder": str(folder / "records"),
-            "before": 0.5,
+            "before": 2.0,
             "after": 0.0,
             "rate": 4.0,
             "memory_mb": 64,
@@ -145,27 +145,33 @@ class Harness:
         number = getattr(Transition, f"TRANSITION_{transition.upper()}")
         request = ChangeState.Request(transition=Transition(id=number))
         before = self.state() if wait else ""
-        answer = self.call(ChangeState, "perception/change_state", request, PATIENCE if wait else 0.0)
+        answer = self.call(ChangeState, "perception/change_state", request, PATIENCE if wait else 0.0, attempts=1)
         if answer is None and wait:
             # The answer was lost: the state tells.
             return self.state() not in ("", before)
         return answer is not None and answer.success
 
-    def call(self, kind: Any, service: str, request: Any, limit: float = _ANSWER) -> Any | None:
+    def call(self, kind: Any, service: str, request: Any, limit: float = _ANSWER, attempts: int = 3) -> Any | None:
         """The answer, or None."""
-        (answer,) = self.call_all(kind, service, [request], limit)
+        (answer,) = self.call_all(kind, service, [request], limit, attempts)
         return answer
 
-    def call_all(self, kind: Any, service: str, requests: list[Any], limit: float = _ANSWER) -> list[Any | None]:
+    def call_all(
+        self, kind: Any, service: str, requests: list[Any], limit: float = _ANSWER, attempts: int = 3
+    ) -> list[Any | None]:
         """Answers of calls that are all on their way at once."""
         client = self._clients.get(service)
         if client is None:
             client = self._clients[service] = self.node.create_client(kind, service)
-        if not self.until(client.service_is_ready, _ANSWER):
-            return [None] * len(requests)
-        futures = [client.call_async(request) for request in requests]
-        self.until(lambda: all(future.done() for future in futures), limit)
-        return [future.result() if future.done() else None for future in futures]
+        futures = []
+        # A service that is found may not have found the way back yet, and the first answers are lost: ask again.
+        for _ in range(attempts):
+            if self.until(client.service_is_ready, _ANSWER):
+                futures = [client.call_async(request) for request in requests]
+                self.until(lambda asked=futures: all(future.done() for future in asked), limit)
+            if any(future.done() for future in futures):
+                break
+        return [future.result() if future.done() else None for future in futures] or [None] * len(requests)
 
     def until(self, condition: Callable[[], Any], limit: float) -> bool:
         """Wait for it; False when it did not come true."""
