@@ -59,21 +59,31 @@ class Recipe(Strict):
 
 
 def load_recipe(path: str | Path) -> Recipe:
-    """Read a recipe file.
+    """Read a recipe file. With `base: other.yaml` its keys replace those of that file beside it, key by key at the top.
 
     Raises:
         ConfigError: unreadable file, unknown key (with the nearest right one) or wrong value.
     """
-    try:
-        data = load_yaml(Path(path))
-    except ConfigError as error:
-        raise ConfigError(f"recipe {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"recipe {path} is not a mapping of keys to values")
+    data = _read(Path(path))
+    if "base" in data:
+        base = _read(Path(path).parent / str(data.pop("base")))
+        if "base" in base:
+            raise ConfigError(f"recipe {path}: its base has a base of its own; name that one instead")
+        data = base | data
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
         raise ConfigError(f"recipe {path}: " + "; ".join(_sentence(item) for item in error.errors()[:8])) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = load_yaml(path)
+    except ConfigError as error:
+        raise ConfigError(f"recipe {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"recipe {path} is not a mapping of keys to values")
+    return data
 
 
 def _sentence(item: dict[str, Any]) -> str:

@@ -25,6 +25,7 @@ class StageSpec(Strict):
         backbone_lr: factor on `lr` for the backbone in stages `inlier` and `inlier_gmm`; 0 = frozen.
         adapt_norm: the backbone's batch-norm statistics follow the training frames (its weights may stay frozen).
         loss_stride: the loss is taken at 1/loss_stride of the crop size (labels by nearest); larger is cheaper.
+        unknowns: false = this stage sees no pasted unknowns.
         options: of the method, see `options`.
     """
 
@@ -45,6 +46,7 @@ class StageSpec(Strict):
     backbone_lr: float = Field(0.0, ge=0)
     adapt_norm: bool = False
     loss_stride: int = Field(1, ge=1, le=8)
+    unknowns: bool = True
     options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("method")

@@ -37,7 +37,8 @@ def load_start(segmentor: Segmentor, recipe: Recipe) -> str:
         state = without_prefix(state_dict_of(read_checkpoint(path), ("state_dict", "model"), path), "module.")
         parts = {key.split(".")[0] for key in state}
         if not parts & {"backbone", "decoder", "classifier", "head"}:
-            return _load(segmentor.backbone, state, start, "backbone")
+            _load(segmentor.backbone, state, start, "backbone")
+            return f"backbone started from {start}"
     elif (resolve_bundle(path) / MODEL_FILE).is_file():
         state = load_bundle(path).weights()
     else:
@@ -89,7 +90,8 @@ def _pretrained(segmentor: Segmentor, name: str) -> str:
             f"`huggingface-cli download {name}` and either copy that cache (HF_HOME) or give its folder: "
             f"`start: {HUB}/path/to/folder`"
         ) from error
-    return _load(inner, found.state_dict(), f"{HUB}{name}", "backbone")
+    _load(inner, found.state_dict(), f"{HUB}{name}", "backbone")
+    return f"backbone started from {HUB}{name}"
 
 
 def _below(state: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:

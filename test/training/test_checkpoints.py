@@ -1,0 +1,77 @@
+"""Saves: complete or not there; and a stop between two steps."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import lightning
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from oodseg_ros.training.checkpoints import AtomicCheckpoints, SaveCheckpoint, write_atomically
+
+
+def test_a_crash_in_the_middle_of_a_save_keeps_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpoints().save_checkpoint({"step": torch.tensor(1)}, path)
+
+    def dies_half_way(content: object, stream) -> None:
+        stream.write(b"half of a checkpoint")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", dies_half_way)
+    with pytest.raises(OSError, match="no space"):
+        write_atomically({"step": torch.tensor(2)}, path)
+    assert torch.load(path, weights_only=True)["step"] == 1
+
+
+class Counting(lightning.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.interrupt_at = -1
+
+    def training_step(self, batch: torch.Tensor, index: int) -> torch.Tensor:
+        if self.global_step == self.interrupt_at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return (self.weight - batch.mean()) ** 2
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(module: Counting, path: Path, every: int = 100) -> SaveCheckpoint:
+    saving = SaveCheckpoint(path, every)
+    trainer = lightning.Trainer(
+        max_steps=10,
+        min_epochs=0,
+        accelerator="cpu",
+        callbacks=[saving],
+        plugins=[AtomicCheckpoints()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, DataLoader(torch.arange(20.0), batch_size=2))
+    return saving
+
+
+def test_ctrl_c_ends_after_the_step_with_a_checkpoint(tmp_path: Path) -> None:
+    module = Counting()
+    module.interrupt_at = 3
+    before = signal.getsignal(signal.SIGINT)
+    assert fit(module, tmp_path / "last.ckpt").stopped
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 4
+    assert torch.equal(checkpoint["state_dict"]["weight"], module.weight)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_checkpoints_come_in_time(tmp_path: Path) -> None:
+    assert not fit(Counting(), tmp_path / "last.ckpt", every=4).stopped
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 8
+    assert list(tmp_path.iterdir()) == [tmp_path / "last.ckpt"]

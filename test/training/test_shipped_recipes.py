@@ -1,0 +1,53 @@
+"""Every shipped recipe: its network can be built at full size, and its methods find in it what they train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from oodseg_ros.labels import load_labels
+from oodseg_ros.paths import config_dir
+from oodseg_ros.training.options import OPTIONS
+from oodseg_ros.training.recipe import load_recipe
+from oodseg_ros.training.stages import STAGES
+from oodseg_ros.training.train import segmentor_of
+
+SHIPPED = sorted((config_dir() / "train").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_its_stages_train_parts_of_its_network(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    with torch.device("meta"):
+        segmentor = segmentor_of(recipe, load_labels(recipe.label_set))
+        for stage in recipe.stages:
+            module = STAGES[stage.method](segmentor, recipe.input, stage)
+            trained = sum(p.numel() for group in module.groups() for p in group["params"])
+            assert trained > 0
+            if stage.method in ("uem", "rpl", "rpl_corocl", "two_stage_a", "drl"):
+                assert trained == sum(p.numel() for p in segmentor.head.parameters())
+
+
+def test_every_method_has_a_recipe() -> None:
+    assert {stage.method for path in SHIPPED for stage in load_recipe(path).stages} >= set(OPTIONS) - {"joint"}
+
+
+@pytest.mark.parametrize(
+    ("name", "trained"),
+    [
+        ("uem_d_d_dinov2", 788_226),  # the published figure is 788K
+        ("rpl_corocl_deeplab", 30_894_896),
+        ("rpl_deeplab", 30_816_768),
+        ("two_stage_deeplab", 30_749_952),
+    ],
+)
+def test_trained_parameters_are_the_published_ones(name: str, trained: int) -> None:
+    recipe = load_recipe(config_dir() / "train" / f"{name}.yaml")
+    with torch.device("meta"):
+        segmentor = segmentor_of(recipe, load_labels(recipe.label_set))
+        stage = recipe.stages[-1]
+        module = STAGES[stage.method](segmentor, recipe.input, stage)
+    assert sum(p.numel() for p in module.parameters() if p.requires_grad) == trained
