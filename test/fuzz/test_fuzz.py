@@ -1,4 +1,4 @@
-"""Bytes of strangers: no crash, no hang, no unbounded memory. A few hundred inputs always, minutes of them when slow."""
+"""Bytes of strangers: no crash, no hang, no unbounded memory. Some hundred inputs always, minutes of them when slow."""
 
 from __future__ import annotations
 
