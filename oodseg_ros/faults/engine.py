@@ -55,11 +55,14 @@ class FaultEngine:
         self.bundle = Bundle(Path(), card, load_labels("driving11"))
 
     def command(self, words: Sequence[str]) -> None:
-        """`MODE [COUNT] [HEIGHTxWIDTH]`: COUNT frames (0 = until further notice), of that size only.
+        """`MODE [COUNT] [HEIGHTxWIDTH]`: COUNT frames (0 = until further notice), of that size only; `seconds NUMBER`.
 
         Raises:
             ConfigError: unknown mode.
         """
+        if words[0] == "seconds":
+            self._seconds = float(words[1])
+            return
         mode, count, size = [*words, *("", "0", "")[len(words) :]]
         if mode != GOOD and mode.partition(":")[0] not in MODES:
             raise ConfigError(f"unknown mode {mode!r}; known: {GOOD}, {', '.join(MODES)}")
