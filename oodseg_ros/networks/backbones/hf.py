@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSemanticSegmentation
 
-
 FETCHING = ("auto_map", "use_pretrained_backbone", "use_timm_backbone", "custom_pipelines")
 
 
