@@ -57,7 +57,7 @@ def gated(
         labels, score = reference.run(eager, image[None])
         return labels[0], score[0]
 
-    frames = _resized_pairs(pairs, wanted.height, wanted.width)
+    frames = resized_pairs(pairs, wanted.height, wanted.width)
     acceptance = accept(ask_reference, ask, frames, data, allowed_ap, allowed_fpr95)
     if not acceptance.passed:
         raise EngineError(f"{wanted.stem} was {acceptance.sentence}; nothing was stored")
@@ -75,7 +75,8 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
-def _resized_pairs(pairs: Pairs, height: int, width: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def resized_pairs(pairs: Pairs, height: int, width: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Labeled frames at the engine's size, the truth by the nearest pixel."""
     for image, truth in pairs:
         yield resized(image, height, width), cv2.resize(truth, (width, height), interpolation=cv2.INTER_NEAREST)
 

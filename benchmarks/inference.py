@@ -1,0 +1,214 @@
+"""Engines against eager torch in one run: time to host memory, images per second, memory, answers.
+
+    python benchmarks/inference.py [--case road_lite@1080x1920] [--engine openvino:int8] [--data scenes:12] [--runs 30]
+
+A case is a bundle (name or folder), or a network with random weights: segformer_b0, vit_s. Every engine lives in a
+process of its own; they take turns, so that all meet the same machine. BF16 and INT8 engines are built for the run, in
+a cache of their own, and go through the acceptance gate on other frames of the same data; one that fails it is timed
+all the same and marked. Networks with random weights rank nothing: their gate is open, and they have no AP.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import inference_floor
+import inference_process
+import numpy as np
+
+from oodseg_ros.building.openvino import build_openvino
+from oodseg_ros.building.torch import build_torch
+from oodseg_ros.bundle import load_bundle, save_bundle
+from oodseg_ros.datasets.scenes import scene
+from oodseg_ros.errors import EngineError
+from oodseg_ros.evaluation.provenance import provenance
+
+RESULTS = Path(__file__).resolve().parent / "results" / "inference.json"
+ENGINES = ("torch:fp32", "openvino:fp32", "openvino:bf16", "openvino:int8")
+CASES = ("road_lite@1080x1920", "segformer_b0@512x1024", "vit_s@518x1036")
+RANDOM = {
+    "segformer_b0": ({"name": "mit", "variant": "b0"}, {"name": "all_mlp", "channels": 256}, None, "energy", 32),
+    "vit_s": (
+        {"name": "dinov2", "variant": "s"},
+        {"name": "dino_fpn"},
+        {"name": "uem", "levels": [3], "hidden": 512, "width": 256},
+        "likelihood_ratio",
+        14,
+    ),
+}
+CALIBRATION = 12
+"""Frames for INT8; drives that no gate sees."""
+ROUNDS = 3
+
+
+def random_bundle(name: str, folder: Path) -> Path:
+    """A bundle of a known network with random weights, at native resolution."""
+    import torch
+
+    from oodseg_ros.inference.graph import DeployGraph
+    from oodseg_ros.model_card import Calibration, InputSpec, Licence, ModelCard
+    from oodseg_ros.networks.build import build_segmentor
+
+    torch.manual_seed(0)
+    backbone, decoder, head, score, multiple = RANDOM[name]
+    classifier = {"name": "linear", "classes": 19}
+    network = {"backbone": backbone, "decoder": decoder, "classifier": classifier, "head": head, "score": score}
+    segmentor = build_segmentor(network).eval()
+    spec = InputSpec(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), pixels=1 << 21, multiple=multiple)
+    image = scene(1, (multiple * 8, multiple * 16)).image
+    with torch.inference_mode():
+        labels, answer = DeployGraph(segmentor, spec, *image.shape[:2])(torch.from_numpy(image)[None])
+    card = ModelCard(
+        name=name,
+        label_set="cityscapes19",
+        network=network,
+        input=spec,
+        calibration=Calibration(threshold=0.0, table=[(-1.0, 0.0), (1.0, 1.0)], source="none: random weights"),
+        licence=Licence(weights="none"),
+    )
+    golden = {"image": image, "labels": labels[0].numpy(), "score": answer[0].numpy()}
+    save_bundle(folder / name, card, segmentor.state_dict(), golden)
+    return folder / name
+
+
+def build(bundle: Path, engine: str, precision: str, size: tuple[int, int], options: Any, judged: bool) -> str:
+    """Build and accept an engine; returns the gate's sentence."""
+    if precision == "fp32":
+        return "reference" if engine == "torch" else "not needed in FP32"
+    more: dict[str, Any] = {"batch": options.batch, "threads": options.threads}
+    if precision == "int8":
+        more["calibration"] = [scene(20_000 + seed, size).image for seed in range(CALIBRATION)]
+    make = {"openvino": build_openvino, "torch": build_torch}[engine]
+
+    def attempt(data: str, **allowed: float) -> str:
+        pairs = inference_process.frames(data, size, first=100)
+        return make(load_bundle(bundle), precision, *size, pairs, data, **more, **allowed)[1].sentence
+
+    if not judged:
+        return "gate open (random weights); " + attempt("scenes:2", allowed_ap=1.0, allowed_fpr95=1.0)
+    try:
+        return attempt(options.data)
+    except EngineError as error:
+        attempt("scenes:2", allowed_ap=1.0, allowed_fpr95=1.0)
+        return f"NOT ACCEPTED: {error}"
+
+
+class Engine:
+    """An engine's process."""
+
+    def __init__(self, bundle: Path, name: str, size: tuple[int, int], options: Any) -> None:
+        self.engine, self.precision = name.split(":")
+        task = {"bundle": str(bundle), "engine": self.engine, "precision": self.precision, "size": size}
+        task |= {"device": options.device, "threads": options.threads, "batch": options.batch}
+        child = [sys.executable, str(Path(__file__).with_name("inference_process.py")), json.dumps(task)]
+        self._process = subprocess.Popen(child, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.started = self._answer()
+
+    def ask(self, **command: Any) -> dict[str, Any]:
+        """One command, one answer."""
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.stdin.close()
+        self._process.wait(60)
+
+    def _answer(self) -> dict[str, Any]:
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.engine} {self.precision} ended with status {self._process.wait()}")
+        return json.loads(line)
+
+
+def measure(case: str, options: Any, folder: Path) -> dict[str, Any]:
+    """All engines on one case."""
+    name, size = case.split("@")[0], tuple(map(int, case.split("@")[1].split("x")))
+    judged = name not in RANDOM
+    path = load_bundle(name).path if judged else random_bundle(name, folder)
+    names = list(dict.fromkeys(("torch:fp32", *(options.engine or ENGINES))))
+    gates = {one: build(path, *one.split(":"), size, options, judged) for one in names}
+    cold = {}
+    for one in names:  # the first start fills the graph cache; the second is what a vehicle sees
+        engine = Engine(path, one, size, options)
+        cold[one] = engine.started["start_seconds"]
+        engine.close()
+    engines = {one: Engine(path, one, size, options) for one in names}
+    seconds: dict[str, list[float]] = {one: [] for one in names}
+    for round_ in range(ROUNDS):
+        for one, engine in engines.items():
+            runs = options.runs // ROUNDS if one != "torch:fp32" else max(3, options.runs // ROUNDS // 2)
+            found = engine.ask(runs=runs + 1)["seconds"]
+            seconds[one] += found[1:]  # the first after a pause finds cold caches
+            print(f"{case} {one} round {round_ + 1}: {np.median(found[1:]) * 1e3:.1f} ms", flush=True)
+    answers = {}
+    for one, engine in engines.items():
+        data = options.data if judged else "scenes:2"
+        answers[one] = engine.ask(judge=data, keep=str(folder / f"{one.replace(':', '_')}.npz"))
+    memory = {one: engine.ask(memory=True) for one, engine in engines.items()}
+    reference = np.load(folder / "torch_fp32.npz")
+    floors = inference_floor.floors(load_bundle(path), size, options.batch)
+    rows = []
+    for one, engine in engines.items():
+        kept, (_, precision) = np.load(folder / f"{one.replace(':', '_')}.npz"), one.split(":")
+        p50, p95, p99 = (float(np.percentile(seconds[one], q)) * 1e3 for q in (50, 95, 99))
+        row = {"engine": one, "identity": engine.started["identity"], "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
+        row |= {"runs": len(seconds[one]), "images_per_second": options.batch / p50 * 1e3}
+        row |= {"times_faster_than_eager": float(np.median(seconds["torch:fp32"])) * 1e3 / p50}
+        row |= {"start_seconds": engine.started["start_seconds"], "first_start_seconds": cold[one], **memory[one]}
+        row |= {"max_abs_delta": float(np.abs(kept["scores"] - reference["scores"]).max())}
+        row |= {"label_agreement": float((kept["labels"] == reference["labels"]).mean()), "gate": gates[one]}
+        if judged:
+            row |= {**answers[one], "delta_ap": answers[one]["ap"] - answers["torch:fp32"]["ap"]}
+        rows.append(row | floors.get(precision, {}))
+        engine.close()
+    return {"case": case, "batch": options.batch, "data": options.data if judged else None, "rows": rows}
+
+
+def show(result: dict[str, Any]) -> None:
+    """A table on standard output."""
+    print(f"\n{result['case']}, batch {result['batch']}")
+    for row in result["rows"]:
+        ap = f", ΔAP {row['delta_ap'] * 100:+.2f}" if "delta_ap" in row else ""
+        floor = f", floor {row['floor_ms']:.0f} ms" if row.get("floor_ms") else ""
+        print(
+            f"  {row['engine']:14s} p50 {row['p50_ms']:7.1f} p95 {row['p95_ms']:7.1f} p99 {row['p99_ms']:7.1f} ms, "
+            f"{row['times_faster_than_eager']:.2f}x eager{floor}, {row['peak_memory_mb']:.0f} MB, "
+            f"start {row['start_seconds']:.1f} s, max |Δ| {row['max_abs_delta']:.2g}{ap}; {row['gate']}"
+        )
+
+
+def main() -> None:
+    """Measure, print, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", action="append", help=f"BUNDLE@HEIGHTxWIDTH; again for more ({', '.join(CASES)})")
+    parser.add_argument("--engine", action="append", help=f"ENGINE:PRECISION; again for more ({', '.join(ENGINES)})")
+    parser.add_argument("--data", default="scenes:12", help="scenes:COUNT or DATASET:FOLDER[:EVERY], for gate and AP")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=30, help="per engine; eager torch does half")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    report: dict[str, Any] = {"provenance": provenance(), "load_at_start": os.getloadavg()[0], "cases": []}
+    report["machine"] = inference_floor.machine()
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="oodseg_inference_") as folder:
+        os.environ["OODSEG_CACHE"] = folder
+        for case in options.case or CASES:
+            report["cases"].append(measure(case, options, Path(folder)))
+            show(report["cases"][-1])
+            options.out.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"written to {options.out}")
+
+
+if __name__ == "__main__":
+    main()
