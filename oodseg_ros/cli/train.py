@@ -7,35 +7,27 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 
 def command(
     recipe: Annotated[Path, typer.Argument(help="A recipe, e.g. config/train/road_lite.yaml.")],
     out: Annotated[Path, typer.Option(help="Folder for the bundle, logs, curves and checkpoints.")] = Path("out/train"),
     resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint in OUT.")] = False,
-    dry_run: Annotated[bool, typer.Option(help="Show data, parameters and steps, train nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option(help="Show data, parameters, steps, time and memory; train nothing.")
+    ] = False,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")] = 0,
 ) -> None:
     """Train every stage of a recipe and write the bundle. Ctrl-C leaves a checkpoint that --resume goes on from."""
     from ..training.plan import plan
     from ..training.recipe import load_recipe
     from ..training.train import train
+    from .show_plan import show_plan
 
     console = Console()
     loaded = load_recipe(recipe)
     if dry_run:
-        planned = plan(loaded)
-        table = Table(title=f"recipe {loaded.name}: {planned.frames} frames, crop {loaded.crop[1]}x{loaded.crop[0]}")
-        table.add_column("stage")
-        table.add_column("steps", justify="right")
-        table.add_column("images", justify="right")
-        table.add_column("trained parameters", justify="right")
-        for stage in planned.stages:
-            table.add_row(
-                stage.method, f"{stage.steps:,}", f"{stage.images:,}", f"{stage.trained:,} of {planned.parameters:,}"
-            )
-        console.print(table)
+        show_plan(console, loaded, plan(loaded))
         return
     try:
         bundle = train(loaded, out, resume=resume, threads=threads)

@@ -38,6 +38,9 @@ def from_environment() -> Processes:
 def batches_of(processes: Processes, batch: int, start: int, stop: int) -> list[list[int]]:
     """Sample indices per step, from step `start` to `stop`, of one process; together they are those of one process.
 
+    The last entry is repeated up to `stop` entries: a resumed Lightning loop counts the steps before `start` as taken
+    from this list, and would begin it anew where it seems to end too early. The repetitions are never trained on.
+
     Raises:
         ConfigError: the batch cannot be shared out equally.
     """
@@ -45,4 +48,5 @@ def batches_of(processes: Processes, batch: int, start: int, stop: int) -> list[
         raise ConfigError(f"a batch of {batch} cannot be shared out to {processes.world} processes; change `batch`")
     own = batch // processes.world
     first = processes.rank * own
-    return [list(range(step * batch + first, step * batch + first + own)) for step in range(start, stop)]
+    steps = [list(range(step * batch + first, step * batch + first + own)) for step in range(start, stop)]
+    return steps + steps[-1:] * start

@@ -16,10 +16,12 @@ from ..errors import ConfigError
 from ..labels import LabelSet
 from ..networks.segmentor import Segmentor
 from .checkpoints import AtomicCheckpoints, SaveCheckpoint, write_atomically
+from .data_recipe import OutlierSpec
 from .frames import TrainingFrame
 from .processes import Processes, batches_of
 from .recipe import Recipe
 from .samples import Samples
+from .stage_recipe import StageSpec
 from .stages import STAGES
 
 SAVE_EVERY = 100
@@ -50,7 +52,9 @@ def run_stage(
     checkpoint = folder / name / "last.ckpt"
     finished = _finished_steps(checkpoint) if resume and checkpoint.is_file() else 0
     # Samples are functions of their index: a resumed run goes on with the very samples it would have seen.
-    samples = Samples.of(recipe, frames, labels, recipe.seed + index, start=0, stop=stage.steps * stage.batch)
+    samples = Samples.of(
+        seen_by(recipe, stage), frames, labels, recipe.seed + index, start=0, stop=stage.steps * stage.batch
+    )
     loader = DataLoader(
         samples,
         batch_sampler=batches_of(processes, stage.batch, finished, stage.steps),
@@ -94,6 +98,11 @@ def run_stage(
         done.with_suffix(".json").write_text(json.dumps({"seconds": seconds}))
         write_atomically(state, done)
     return seconds
+
+
+def seen_by(recipe: Recipe, stage: StageSpec) -> Recipe:
+    """The recipe as a stage sees it: without unknowns where it asks for none."""
+    return recipe if stage.unknowns else recipe.model_copy(update={"outliers": OutlierSpec(method="none")})
 
 
 def _strategy(processes: Processes, may_skip_parameters: bool) -> str:

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from oodseg_ros.training.checkpoints import AtomicCheckpoints, SaveCheckpoint, write_atomically
+from oodseg_ros.training.processes import Processes, batches_of
 
 
 def test_a_crash_in_the_middle_of_a_save_keeps_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,8 +34,10 @@ class Counting(lightning.LightningModule):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
         self.interrupt_at = -1
+        self.seen: list[list[float]] = []
 
     def training_step(self, batch: torch.Tensor, index: int) -> torch.Tensor:
+        self.seen.append(batch.tolist())
         if self.global_step == self.interrupt_at:
             os.kill(os.getpid(), signal.SIGINT)
         return (self.weight - batch.mean()) ** 2
@@ -43,7 +46,7 @@ class Counting(lightning.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def fit(module: Counting, path: Path, every: int = 100) -> SaveCheckpoint:
+def fit(module: Counting, path: Path, every: int = 100, resume_at: int = 0) -> SaveCheckpoint:
     saving = SaveCheckpoint(path, every)
     trainer = lightning.Trainer(
         max_steps=10,
@@ -56,7 +59,8 @@ def fit(module: Counting, path: Path, every: int = 100) -> SaveCheckpoint:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, DataLoader(torch.arange(20.0), batch_size=2))
+    loader = DataLoader(torch.arange(20.0), batch_sampler=batches_of(Processes(), 2, resume_at, 10))
+    trainer.fit(module, loader, ckpt_path=str(path) if resume_at else None, weights_only=True)
     return saving
 
 
@@ -75,3 +79,14 @@ def test_checkpoints_come_in_time(tmp_path: Path) -> None:
     assert not fit(Counting(), tmp_path / "last.ckpt", every=4).stopped
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 8
     assert list(tmp_path.iterdir()) == [tmp_path / "last.ckpt"]
+
+
+@pytest.mark.parametrize("stop_at", [2, 5, 7, 9])
+def test_a_resumed_run_sees_what_is_left_and_ends_with_the_same_weights(tmp_path: Path, stop_at: int) -> None:
+    whole, first, second = Counting(), Counting(), Counting()
+    fit(whole, tmp_path / "whole.ckpt")
+    first.interrupt_at = stop_at - 1
+    fit(first, tmp_path / "last.ckpt")
+    fit(second, tmp_path / "last.ckpt", resume_at=stop_at)
+    assert first.seen + second.seen == whole.seen
+    assert torch.equal(second.weight, whole.weight)

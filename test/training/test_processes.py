@@ -10,7 +10,8 @@ from oodseg_ros.training.processes import Processes, batches_of, from_environmen
 
 def test_processes_share_the_batches_of_one() -> None:
     alone = batches_of(Processes(), 6, 2, 5)
-    assert alone == [[12, 13, 14, 15, 16, 17], [18, 19, 20, 21, 22, 23], [24, 25, 26, 27, 28, 29]]
+    assert len(alone) == 5
+    assert alone[:3] == [[12, 13, 14, 15, 16, 17], [18, 19, 20, 21, 22, 23], [24, 25, 26, 27, 28, 29]]
     shares = [batches_of(Processes(rank, 3, 3), 6, 2, 5) for rank in range(3)]
     assert [one + two + three for one, two, three in zip(*shares, strict=True)] == alone
 

