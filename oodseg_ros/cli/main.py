@@ -25,12 +25,14 @@ COMMANDS = {
     "calibrate": "calibrate",
     "replay": "replay",
     "info": "info",
+    "build": "build",
     "import": "import_",
     "export-onnx": "export_onnx",
     "sign": "sign",
     "faults": "faults",
     "check-dataset": "check_dataset",
     "prepare-coco": "prepare_coco",
+    "generate": "generate",
 }
 
 

@@ -14,7 +14,12 @@ from ..bundle import Bundle, load_bundle
 from ..errors import EngineError, ImageError
 from ..frame import Prediction
 
-ENGINES = {"torch": "torch:TorchEngine", "openvino": "openvino:OpenVinoEngine"}
+ENGINES = {
+    "torch": "torch:TorchEngine",
+    "openvino": "openvino:OpenVinoEngine",
+    "tensorrt": "tensorrt:tensorrt",
+    "tensorrt_rtx": "tensorrt:tensorrt_rtx",
+}
 DEFAULT_ENGINE = {"cpu": "openvino", "cuda": "torch"}
 HINTS = ("latency", "throughput")
 SCORE_TYPES = ("fp32", "fp16")
@@ -56,7 +61,7 @@ class Runner:
 
         Args:
             bundle: a loaded bundle, a path, or the name of a shipped bundle.
-            engine: `torch` or `openvino`; None = the default of the device. There is no fallback to another one.
+            engine: a key of `ENGINES`; None = the default of the device. There is no fallback to another one.
             device: `cpu` or `cuda[:N]`.
             precision: one of the engine's precisions.
             threads: CPU threads; 0 = the engine's default.

@@ -44,7 +44,7 @@ def architecture(device: str = "cuda") -> str | None:
     """Compute capability of a CUDA device, e.g. `sm_89`; None without one."""
     import torch
 
-    if not torch.cuda.is_available():
+    if not device.startswith("cuda") or not torch.cuda.is_available():
         return None
     major, minor = torch.cuda.get_device_capability(torch.device(device))
     return f"sm_{major}{minor}"

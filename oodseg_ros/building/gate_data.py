@@ -1,0 +1,89 @@
+"""Labeled frames for the acceptance gate, and frames without labels for INT8."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..datasets.dataset import Dataset
+from ..datasets.registry import open_dataset
+from ..datasets.scenes import scene
+from ..datasets.sources import open_source
+from ..errors import DatasetError
+
+FIRST_SEED = 77_000
+"""Scenes of the gate; nothing is trained or calibrated on these."""
+SCENES, FRAMES, CALIBRATION = 24, 100, 128
+
+
+@dataclass(frozen=True)
+class GateData:
+    """Frames whose every pixel is 0 normal, 1 anomaly or 255 void. Iterating reads them anew.
+
+    Attributes:
+        name: for the report.
+        frames: how many.
+        dataset: where from; None = procedural scenes of `size`.
+        size: (height, width) of scenes.
+    """
+
+    name: str
+    frames: int
+    dataset: Dataset | None
+    size: tuple[int, int]
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        if self.dataset is None:
+            for seed in range(FIRST_SEED, FIRST_SEED + self.frames):
+                made = scene(seed, self.size)
+                yield made.image, made.anomaly
+            return
+        for item in spread_out(self.dataset.scored, self.frames):
+            yield self.dataset.load(item)  # type: ignore[misc]
+
+
+def gate_data(size: tuple[int, int], name: str | None = None, root: Path | None = None, limit: int = 0) -> GateData:
+    """Frames of a dataset, or procedural scenes, which are always there.
+
+    Args:
+        size: (height, width) of the engine.
+        name: an anomaly dataset of `datasets.registry`; None = scenes.
+        root: its folder.
+        limit: at most so many frames, evenly spread; 0 = 24 scenes or 100 frames.
+
+    Raises:
+        DatasetError: no such dataset, or one without anomalies.
+    """
+    if name is None:
+        frames = limit or SCENES
+        return GateData(f"procedural scenes {FIRST_SEED}-{FIRST_SEED + frames - 1}", frames, None, size)
+    if root is None:
+        raise DatasetError(f"dataset {name} needs --root, the folder that holds it")
+    dataset = open_dataset(name, root)
+    if dataset.kind != "anomaly":
+        raise DatasetError(f"dataset {name} labels no anomalies, so it cannot tell whether an engine still finds them")
+    frames = min(limit or FRAMES, len(dataset.scored))
+    return GateData(f"{frames} of {dataset.name} {dataset.split}", frames, dataset, size)
+
+
+def calibration_frames(source: str | None, limit: int = CALIBRATION) -> list[np.ndarray]:
+    """RGB uint8 images of a bag, video, folder or `scenes:SEED`, evenly spread where their number is known."""
+    if source is None:
+        return []
+    opened = open_source(source)
+    step = max(1, opened.count // limit) if opened.count else 1
+    frames = []
+    for index, frame in enumerate(opened):
+        if index % step == 0:
+            frames.append(frame.image)
+        if len(frames) == limit:
+            break
+    return frames
+
+
+def spread_out(items: tuple, count: int) -> list:
+    """`count` of the items, evenly spread, the first among them."""
+    return [items[index * len(items) // count] for index in range(count)]

@@ -1,0 +1,93 @@
+"""INT8 by post-training quantization, as explicit quantize and dequantize operations in the ONNX graph.
+
+What TensorRT wants: symmetric, weights per channel, activations per tensor, biases as they are. Convolutions and matrix
+products of backbone and decoder are quantized; classifier, head and score never are.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import EngineError
+from .islands import islands
+from .onnx_export import INPUT, scopes
+
+TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+def quantized(model: Any, frames: Sequence[np.ndarray], half_parts: Iterable[str]) -> Any:
+    """The graph with INT8 convolutions and matrix products.
+
+    Args:
+        model: from `onnx_export.export_onnx`, in fp32 or fp16; the latter's remaining operations stay in fp16.
+        frames: calibration images, RGB uint8 `[H, W, 3]` at the graph's size; a hundred of the vehicle's own cameras.
+        half_parts: names of the network's parts that may round, e.g. `backbone`.
+
+    Raises:
+        EngineError: no frames.
+    """
+    if not len(frames):
+        raise EngineError("int8 is calibrated on frames of your cameras: name a bag or folder with --calibration")
+    import onnx
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    names = quantizable(model, half_parts)
+    # Through files: the quantizer moves the weights of a model in memory out into a file of its own.
+    with tempfile.TemporaryDirectory(prefix="oodseg-int8-") as folder, _quiet():
+        before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
+        onnx.save_model(model, str(before))
+        quantize_static(
+            str(before),
+            str(after),
+            _Frames(frames, model.graph.input[0].type.tensor_type.shape.dim[0].dim_value),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_quantize=names,
+            calibrate_method=CalibrationMethod.MinMax,
+            extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
+        )
+        return onnx.load_model(str(after))
+
+
+def quantizable(model: Any, half_parts: Iterable[str]) -> list[str]:
+    """Names of the nodes that are quantized."""
+    full = islands(model, half_parts)
+    scope_of = scopes(model)
+    # Without a scope: the resize of the image, where a step of 1/127 would be lost for nothing.
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type in TYPES and node.name not in full and scope_of.get(node.name)
+    ]
+
+
+class _Frames:
+    """What ONNX Runtime calls a calibration data reader."""
+
+    def __init__(self, frames: Sequence[np.ndarray], batch: int) -> None:
+        self._waiting: Iterator[np.ndarray] = iter(frames)
+        self._batch = batch
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        frame = next(self._waiting, None)
+        return None if frame is None else {INPUT: np.repeat(frame[None], self._batch, axis=0)}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantizer recommends a step that the exporter has done already."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(previous)

@@ -1,0 +1,212 @@
+"""Orders: what is built, reused, kept aside, or refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from oodseg_ros.building import build, tensorrt_build
+from oodseg_ros.building.build import Order, build_engine
+from oodseg_ros.building.gate_data import calibration_frames, gate_data
+from oodseg_ros.bundle import Bundle, load_bundle
+from oodseg_ros.errors import ConfigError, DatasetError, EngineError
+from oodseg_ros.inference.engine_cache import default_dir, find, stored
+from oodseg_ros.inference.engines.tensorrt_api import load_api, tensorrt_identity
+
+SIZE = (64, 128)
+ORDER = Order("tensorrt_rtx", "fp32", *SIZE, target="sm_89")
+needs_no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a CUDA device")
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    monkeypatch.setenv("OODSEG_CACHE", str(tmp_path / "cache"))
+    return load_bundle(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
+
+
+def frames(count: int = 2):
+    return gate_data(SIZE, limit=count)
+
+
+@pytest.fixture
+def api():
+    try:
+        return load_api("tensorrt_rtx")
+    except EngineError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def built_ahead(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
+    """A cache folder with one engine for a device that is not here, and the phases that its build told."""
+    try:
+        load_api("tensorrt_rtx")
+    except EngineError as error:
+        pytest.skip(str(error))
+    phases: dict[str, float] = {}
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OODSEG_CACHE", str(cache))
+        built = build_engine(load_bundle(tiny_bundle), ORDER, frames(), "scenes", progress=phases.__setitem__)
+    assert not built.usable
+    return cache, phases
+
+
+@pytest.fixture
+def waiting(bundle: Bundle, built_ahead: tuple[Path, dict[str, float]], tmp_path: Path) -> Bundle:
+    """The bundle with that engine in its cache."""
+    shutil.copytree(built_ahead[0], tmp_path / "cache")
+    return bundle
+
+
+@needs_no_cuda
+def test_an_engine_for_another_device_waits_for_its_gate(waiting: Bundle, built_ahead: tuple) -> None:
+    (engine,) = stored(waiting, pending=True)
+    assert engine.folder == default_dir() / "pending"
+    assert engine.side.built["fallen_back"] == []
+    assert engine.side.built["tensors"]["score"] == "FLOAT 1x64x128"
+    assert built_ahead[1]["export"] == 1.0
+    wanted = tensorrt_identity(waiting, "tensorrt_rtx", "fp32", 1, *SIZE, "sm_89")
+    with pytest.raises(EngineError, match=r"it is built, but was not run yet .*sm_89.*; run: oodseg build"):
+        find(waiting, wanted)
+
+
+@needs_no_cuda
+def test_on_its_device_it_goes_through_the_gate_and_is_not_compiled_again(
+    waiting: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = on_the_device(waiting, 0.0, monkeypatch)
+    accepted = build_engine(waiting, ORDER, frames(), "scenes")
+    assert accepted.usable
+    assert accepted.acceptance is not None
+    assert accepted.acceptance.passed
+    (engine,) = find(waiting, tensorrt_identity(waiting, "tensorrt_rtx", "fp32", 1, *SIZE, "sm_89"))
+    engine.verify()
+    assert engine.path(".plan").read_bytes() == answers.plan
+    assert stored(waiting, pending=True) == []
+    assert build_engine(waiting, ORDER, frames(), "scenes").reused
+
+
+@needs_no_cuda
+def test_a_pending_engine_that_fails_its_gate_is_gone(waiting: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_the_device(waiting, np.nan, monkeypatch)
+    with pytest.raises(EngineError, match=r"refused \(the score is not a number.*nothing was stored"):
+        build_engine(waiting, ORDER, frames(), "scenes")
+    assert stored(waiting) == stored(waiting, pending=True) == []
+    assert [file for file in default_dir().rglob("*") if file.is_file()] == []
+
+
+def on_the_device(bundle: Bundle, error: float, monkeypatch: pytest.MonkeyPatch) -> Answers:
+    """As if the device were here; nothing may be compiled any more."""
+    answers = Answers(bundle, error)
+    for module in (build, tensorrt_build):
+        monkeypatch.setattr(module, "architecture", lambda device: "sm_89")
+    monkeypatch.setattr(tensorrt_build, "TensorRtEngine", answers)
+    monkeypatch.setattr(tensorrt_build, "build_plan", None)
+    return answers
+
+
+class Answers:
+    """Stands for the device that is not here: answers as torch does, plus an error."""
+
+    def __init__(self, bundle: Bundle, error: float) -> None:
+        from oodseg_ros.inference.engines.torch import TorchEngine
+
+        self.engine, self.error, self.plan = TorchEngine(bundle), error, b""
+
+    def __call__(self, bundle: Bundle, **options: str) -> Answers:
+        return self
+
+    def load(self, plan: Path, shape: tuple[int, int, int]):
+        self.plan = plan.read_bytes()
+        graph = self.engine.compile(*shape)
+
+        def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            labels, score = self.engine.run(graph, images)
+            return labels, score + np.float32(self.error)
+
+        return run
+
+
+@needs_no_cuda
+@pytest.mark.parametrize(
+    ("order", "sentence"),
+    [
+        (Order("abacus", "fp32", *SIZE), "no engine 'abacus' can be built; choose from tensorrt, tensorrt_rtx"),
+        (Order("tensorrt", "fp16", *SIZE), "built on the device that it runs on, and no CUDA device is here"),
+        (Order("tensorrt", "fp16", *SIZE, target="sm_89"), "tensorrt.*(is built on|needs the Python package)"),
+        (Order("tensorrt_rtx", "fp16", *SIZE), "name the one that the engine is for, e.g. --target sm_89"),
+        (Order("tensorrt_rtx", "int8", *SIZE, target="sm_89"), "tensorrt_rtx has no INT8 convolutions"),
+        (Order("tensorrt_rtx", "fp8", *SIZE, target="sm_89"), "no precision 'fp8'"),
+    ],
+)
+def test_what_cannot_be_built_is_said(api, bundle: Bundle, order: Order, sentence: str) -> None:
+    with pytest.raises(EngineError, match=sentence):
+        build_engine(bundle, order, frames(), "scenes")
+    assert stored(bundle) == []
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_fp32_needs_no_build_where_nothing_is_compiled_ahead(bundle: Bundle, engine: str) -> None:
+    built = build_engine(bundle, Order(engine, "fp32", *SIZE), frames(), "scenes")
+    assert built.usable
+    assert built.engine is None
+
+
+def test_an_accepted_engine_is_found_and_not_built_twice(bundle: Bundle) -> None:
+    order = Order("torch", "bf16", *SIZE, allowed_ap=1.0, allowed_fpr95=1.0)
+    first = build_engine(bundle, order, frames(), "scenes")
+    assert first.acceptance is not None
+    assert first.acceptance.data == "scenes"
+    assert not first.reused
+    second = build_engine(bundle, order, [], "nothing is looked at")
+    assert second.reused
+    assert second.engine == first.engine
+
+
+def test_an_engine_can_be_put_beside_its_bundle(bundle: Bundle) -> None:
+    folder = bundle.path / "engines"
+    order = Order("torch", "bf16", *SIZE, allowed_ap=1.0, allowed_fpr95=1.0, folder=folder)
+    built = build_engine(bundle, order, frames(), "scenes")
+    assert built.engine is not None
+    assert built.engine.folder == folder
+    assert stored(bundle) == [built.engine]
+
+
+def test_scenes_are_the_gate_s_data_where_none_is_named() -> None:
+    data = gate_data(SIZE, limit=3)
+    pairs = list(data)
+    assert len(pairs) == data.frames == 3
+    assert data.name == "procedural scenes 77000-77002"
+    assert pairs[0][0].shape == (*SIZE, 3)
+    np.testing.assert_array_equal(pairs[1][0], list(data)[1][0])
+
+
+@pytest.mark.parametrize(
+    ("name", "root", "sentence"),
+    [("road_anomaly_21", None, "needs --root"), ("nonsense", Path(), "no dataset is called 'nonsense'")],
+)
+def test_data_that_is_no_data_is_said(name: str, root: Path | None, sentence: str) -> None:
+    with pytest.raises(DatasetError, match=sentence):
+        gate_data(SIZE, name, root)
+
+
+def test_calibration_frames_come_from_any_source(tmp_path: Path) -> None:
+    assert calibration_frames(None) == []
+    for index in range(6):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((32, 64, 3), index, np.uint8))
+    assert [int(image[0, 0, 0]) for image in calibration_frames(str(tmp_path), limit=3)] == [0, 2, 4]
+
+
+@pytest.mark.parametrize("text", ["1080", "1080x", "x", "10x1920", "1080x99999", "-64x64", "64 x 64"])
+def test_sizes_are_checked(text: str) -> None:
+    from oodseg_ros.building.sizes import parse_size
+
+    with pytest.raises(ConfigError, match="HEIGHTxWIDTH"):
+        parse_size(text)
+    assert parse_size(" 1080x1920 ") == (1080, 1920)
