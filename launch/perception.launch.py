@@ -54,7 +54,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "engine",
         default_value="",
-        choices=["", "auto", "torch", "openvino"],
+        choices=["", "auto", "torch", "openvino", "tensorrt", "tensorrt_rtx"],
         description="Inference engine; empty = params_file",
     ),
     DeclareLaunchArgument(

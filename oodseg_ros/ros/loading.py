@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..bundle import load_bundle
-from ..errors import EngineError
-from ..inference.runner import Runner
+from ..errors import ConfigError, EngineError
+from ..inference.runner import DEFAULT_ENGINE, Runner
 from .settings import Settings
 
 
@@ -35,3 +35,33 @@ def load_runner(settings: Settings, logger: Any) -> tuple[Runner, tuple[str, ...
         + (f"; warm for {settings.warm_size[1]}x{settings.warm_size[0]}" if settings.warm_size else "")
     )
     return runner, warnings
+
+
+def build_engines(settings: Settings, logger: Any) -> None:
+    """What `build_only` does before it loads: build the engines that must exist ahead, for `warm_size`, and put them
+    through their acceptance gate on procedural scenes. The same code as `oodseg build`, which offers more.
+
+    Raises:
+        ConfigError: there is no `warm_size` to build for.
+        EngineError: an engine cannot be built here, or did not pass its gate.
+    """
+    # Only here: a node that drives never imports what builds engines.
+    from ..building.build import Order, build_engine
+    from ..building.gate_data import gate_data
+
+    engine = settings.engine or DEFAULT_ENGINE[settings.device.split(":")[0]]
+    if engine in ("openvino", "torch") and settings.precision == "fp32":
+        return
+    if settings.warm_size is None:
+        raise ConfigError(
+            f"build_only: {engine} in {settings.precision} is built for one image size; set warm_size, e.g. 1920x1080"
+        )
+    bundle = load_bundle(settings.bundle, settings.public_key)
+    frames = gate_data(settings.warm_size)
+    for batch in sorted({1, settings.batch}):
+        order = Order(engine, settings.precision, *settings.warm_size, batch, settings.device, threads=settings.threads)
+        built = build_engine(bundle, order, frames, frames.name)
+        if built.acceptance is not None:
+            logger.info(f"{engine} {settings.precision}, batch {batch}: {built.acceptance.sentence}")
+        elif built.engine is not None:
+            logger.info(f"{engine} {settings.precision}, batch {batch}: was built and accepted before")

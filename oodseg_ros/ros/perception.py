@@ -21,9 +21,10 @@ from std_srvs.srv import SetBool, Trigger
 
 from ..errors import UserError
 from ..inference.runner import Runner
+from ..obstacles.hysteresis import release_threshold
 from .allocator import keep_freed_memory
 from .configured import Configured
-from .loading import load_runner
+from .loading import build_engines, load_runner
 from .parameters import NodeParameters
 from .settings import Settings
 from .snapshot import make_folders, write_answer
@@ -86,12 +87,14 @@ class Perception(LifecycleNode):
         return self._guarded("recover", self._clean_up)
 
     def build_only(self) -> None:
-        """Load the bundle, build and warm the engine, which stays in the cache.
+        """Build the engine, put it through its acceptance gate, load and warm it; it stays in the cache.
 
         Raises:
             UserError: it cannot.
         """
-        self._load(self._node_parameters.settings(), self.get_logger())
+        settings = self._node_parameters.settings()
+        build_engines(settings, self.get_logger())
+        self._load(settings, self.get_logger())
 
     def asks_for(self, name: str) -> bool:
         """Value of a bool parameter."""
@@ -125,6 +128,13 @@ class Perception(LifecycleNode):
                 f"parameters of cameras that are not in `cameras` are not used: {', '.join(unused)}"
             )
         runner, warnings = self._load(self._settings, self.get_logger())
+        calibration = runner.bundle.card.calibration
+        self._node_parameters.meanings = {
+            "obstacles.threshold": calibration.threshold,
+            "obstacles.release_threshold": release_threshold(calibration, calibration.threshold),
+        }
+        for step in self._node_parameters.less_careful():
+            self.get_logger().warning(f"less careful than by default: {step}")
         self._configured = Configured(self, lambda: self._settings, runner, warnings, self._on_engine_failed)
         self._configured.enable(self._enabled)
         self._node_parameters.locked = True
