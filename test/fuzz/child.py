@@ -6,6 +6,7 @@ Prints one line of JSON at the end. Whatever is no UserError, takes longer than 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import resource
@@ -35,11 +36,16 @@ def main() -> None:
 
         with atheris.instrument_imports(include=["oodseg_ros", "mcap", "yaml"]):
             import targets
+
+            inputs = targets.seeds(name)
+            with contextlib.suppress(Exception):
+                targets.TARGETS[name](b"")
     else:
         import targets
+
+        inputs = targets.seeds(name)
     from oodseg_ros.errors import UserError
 
-    inputs = targets.seeds(name)
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, taken + MEMORY))
     signal.signal(signal.SIGALRM, _too_long)
