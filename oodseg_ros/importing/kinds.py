@@ -20,6 +20,7 @@ KINDS = {
     "multishiftseg": "multishiftseg",
     "segformer-mmseg": "segformer_mmseg",
     "espnetv2": "espnetv2",
+    "erfnet": "erfnet",
     "hf": "hf",
 }
 

@@ -90,6 +90,13 @@ SPECS = {
         {"name": "learnable_block"},
         "learnable_uncertainty",
     ),
+    "erfnet": _spec(
+        {"name": "erfnet", "widths": [6, 8, 16], "blocks": 1, "dilations": [2, 4]},
+        {"name": "erfnet", "outputs": 6, "widths": [8, 6]},
+        {"name": "none", "classes": 5},
+        {"name": "void_channel", "channel": 5},
+        "void",
+    ),
     "mask2former": _spec(
         {"name": "mask2former", "backbone": "swin", "backbone_options": SMALL_SWIN, "options": QUERIES},
         {"name": "none"},
