@@ -13,14 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..frame import Alert, AlertState
-
-STARTING = "starting"
-NO_IMAGE = "no_image"  # the camera is silent
-LATE = "late"  # images come, answers do not
-ENGINE_WARMING = "engine_warming"
-ENGINE_FAILED = "engine_failed"
-INACTIVE = "inactive"
-DISABLED = "disabled"
+from .reasons import ENGINE_WARMING, INACTIVE, INFERENCE_BLOCKED, LATE, NO_IMAGE, STARTING
 
 
 @dataclass
@@ -49,6 +42,7 @@ class AlertBoard:
         self._clock = clock
         self._mode: str | None = INACTIVE
         self._warming = False
+        self._blocked = False
         self._cameras = {camera: _Camera(clock(), clock()) for camera in cameras}
 
     @property
@@ -75,6 +69,10 @@ class AlertBoard:
                 camera.posted = now
                 # A camera that waited for the compiler has the same right to its time-out as one that just started.
                 camera.received = max(camera.received, now) if warming else now
+
+    def set_blocked(self, blocked: bool) -> None:
+        """True while the inference thread stands still: that is why answers are late, and not the cameras."""
+        self._blocked = blocked
 
     def received(self, camera: str) -> None:
         """An image of this camera arrived."""
@@ -119,4 +117,6 @@ class AlertBoard:
             return ENGINE_WARMING
         if now - entry.posted <= self._timeout():
             return None
+        if self._blocked:
+            return INFERENCE_BLOCKED
         return NO_IMAGE if now - entry.received > self._timeout() else entry.failure or LATE

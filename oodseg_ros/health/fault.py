@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import UserError
+from ..frame import Frame
 from .reasons import sentence
 
 
@@ -22,8 +23,8 @@ class Fault:
 
 
 class FrameRefused(UserError):
-    """A gate refused a frame; carried to whoever counts and tells it."""
+    """A gate refused a frame; carries both to whoever counts and tells it."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: Fault, frame: Frame) -> None:
         super().__init__(fault.text)
-        self.fault = fault
+        self.fault, self.frame = fault, frame

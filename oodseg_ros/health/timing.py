@@ -8,22 +8,53 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .reasons import (
+    BLACK,
+    BLOCKED,
+    BLURRED,
+    CAMERA_INFO,
+    DECODE_FAILED,
+    DISABLED,
+    ENCODING_CHANGED,
+    ENGINE_ERROR,
+    FROZEN,
+    INACTIVE,
+    INTERNAL_ERROR,
+    NO_STAMP,
+    ONE_CLASS,
+    OVER_EXPOSED,
+    OVERWRITTEN,
+    REPEATED_STAMP,
+    SCORE_DRIFT,
+    SCORE_NOT_FINITE,
+    SCORE_SATURATED,
+    STAMP_IN_FUTURE,
+    STAMP_WENT_BACK,
+    TOO_OLD,
+    WRONG_SIZE,
+)
+
 # Why a received frame was not answered. Each received frame is answered, waiting, or counted under one of these.
-OVERWRITTEN = "overwritten"  # a newer frame of the camera came before the engine was free
-TOO_OLD = "too_old"  # older than max_age when the engine was free
-DECODE_FAILED = "decode_failed"  # the message is no image
-REPEATED_STAMP = "repeated_stamp"  # the header stamp of the frame before it
-NO_STAMP = "no_stamp"  # the header stamp is zero, so the age cannot be known
-ENGINE_ERROR = "engine_error"  # the engine raised
-INTERNAL_ERROR = "internal_error"  # judging or publishing raised
-DISABLED = "disabled"  # switched off by the enable service
-INACTIVE = "inactive"  # still waiting when the node was deactivated
 REASONS = (
     OVERWRITTEN,
     TOO_OLD,
     DECODE_FAILED,
     REPEATED_STAMP,
     NO_STAMP,
+    STAMP_IN_FUTURE,
+    STAMP_WENT_BACK,
+    WRONG_SIZE,
+    ENCODING_CHANGED,
+    CAMERA_INFO,
+    FROZEN,
+    BLACK,
+    OVER_EXPOSED,
+    BLURRED,
+    BLOCKED,
+    SCORE_NOT_FINITE,
+    ONE_CLASS,
+    SCORE_SATURATED,
+    SCORE_DRIFT,
     ENGINE_ERROR,
     INTERNAL_ERROR,
     DISABLED,
@@ -48,13 +79,20 @@ class AgeSummary:
 
 
 class AgeWindow:
-    """The last `size` ages. Not thread-safe: one thread adds, others read `summary()` of a copy."""
+    """The last `size` ages. Not thread-safe: one thread adds, others read `summary()` of a copy.
+
+    Attributes:
+        missed: ages above the deadline, ever.
+    """
 
     def __init__(self, size: int = 600) -> None:
         self._values: deque[float] = deque(maxlen=size)
+        self.missed = 0
 
-    def add(self, seconds: float) -> None:
+    def add(self, seconds: float, deadline: float = 0.0) -> None:
+        """`deadline` 0 = none."""
         self._values.append(seconds)
+        self.missed += bool(deadline and seconds > deadline)
 
     def summary(self) -> AgeSummary:
         # list() of a deque is one C call, atomic under the GIL.
@@ -82,6 +120,11 @@ class FrameCounts:
     answered: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     lost: int = 0
+
+    @property
+    def expected(self) -> int:
+        """Frames that the camera must have sent: those that came and those that are missing among them."""
+        return self.received + self.lost
 
     @property
     def waiting(self) -> int:

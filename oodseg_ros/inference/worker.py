@@ -7,6 +7,7 @@ that fails again and again ends the thread, through `Handlers.fatal`.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from ..errors import ImageError
 from ..frame import Frame, Prediction
 from ..health import timing
+from ..health.fault import FrameRefused
 from .mailbox import Item, Mailbox
 
 TAKE_TIMEOUT = 0.5
@@ -35,8 +37,8 @@ class Handlers:
     """What the thread calls; all in its own thread.
 
     Attributes:
-        decode: item → frame; raises ImageError for what is no image.
-        answer: judge and publish one answered frame.
+        decode: item → frame; raises ImageError for what is no image, FrameRefused for what must not be judged.
+        answer: judge and publish one answered frame; returns the reason for which the answer was refused, or None.
         answered: counts a frame after `answer` returned.
         dropped: counts a frame that gets no answer, with its reason and the error if there was one.
         warming: True before an engine is compiled for a new image size, False after.
@@ -44,7 +46,7 @@ class Handlers:
     """
 
     decode: Callable[[Item], Frame]
-    answer: Callable[[Item, Frame, Prediction], None]
+    answer: Callable[[Item, Frame, Prediction], str | None]
     answered: Callable[[Item], None]
     dropped: Callable[[Item, str, Exception | None], None]
     warming: Callable[[bool], None]
@@ -83,11 +85,17 @@ class InferenceWorker:
         self._batch = batch
         self._retries = retries
         self._failures = 0
+        self._busy_since: float | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="inference", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def busy_for(self) -> float:
+        """Seconds that the thread has been at one step of its work; 0 while it waits for frames or compiles."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def stop(self, timeout: float = 60.0) -> bool:
         """Close the mailbox, count what waits as `inactive`, and join. False: the thread is still inside the engine."""
@@ -102,11 +110,14 @@ class InferenceWorker:
             items = self._mailbox.take(TAKE_TIMEOUT)
             if items and not self._process(items):
                 break
+            self._busy_since = None
+        self._busy_since = None
 
     def _process(self, items: list[Item]) -> bool:
         """Answer or drop every item; False when the engine was given up."""
         groups: dict[tuple[int, ...], list[tuple[Item, Frame]]] = {}
         for item in items:
+            self._busy_since = time.monotonic()
             frame = self._decoded(item)
             if frame is not None:
                 groups.setdefault(frame.image.shape, []).append((item, frame))
@@ -124,6 +135,9 @@ class InferenceWorker:
             return None
         try:
             return self._handlers.decode(item)
+        except FrameRefused as refusal:
+            self._handlers.dropped(item, refusal.fault.reason, refusal)
+            return None
         except Exception as error:  # adversarial messages raise anything; none may end the thread
             self._handlers.dropped(item, timing.DECODE_FAILED, error)
             return None
@@ -160,6 +174,7 @@ class InferenceWorker:
         missing = [batch for batch in sorted({1, self._batch}) if not self._runner.is_warm(*shape[:2], batch)]
         if not missing:
             return
+        self._busy_since = None
         self._handlers.warming(True)
         try:
             for batch in missing:
@@ -168,6 +183,7 @@ class InferenceWorker:
             self._handlers.warming(False)
 
     def _run(self, chunk: list[tuple[Item, Frame]]) -> None:
+        self._busy_since = time.monotonic()
         try:
             predictions = _checked(chunk, self._runner([frame.image for _, frame in chunk]))
         except ImageError as error:
@@ -181,11 +197,14 @@ class InferenceWorker:
         self._failures = 0
         for (item, frame), prediction in zip(chunk, predictions, strict=True):
             try:
-                self._handlers.answer(item, frame, prediction)
+                refused = self._handlers.answer(item, frame, prediction)
             except Exception as error:
                 self._handlers.dropped(item, timing.INTERNAL_ERROR, error)
-            else:
+                continue
+            if refused is None:
                 self._handlers.answered(item)
+            else:
+                self._handlers.dropped(item, refused, None)
         return None
 
     def _engine_failed(self, chunk: list[tuple[Item, Frame]], error: Exception) -> None:

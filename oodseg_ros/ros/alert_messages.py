@@ -12,16 +12,10 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from ..frame import Alert, AlertState, Obstacle
+from ..health import reasons
 
-STALE_REASONS = frozenset({"starting", "no_image", "stale"})
+STALE_REASONS = frozenset({reasons.STARTING, reasons.NO_IMAGE})
 """Reasons of an UNKNOWN that say: there has never been evidence, or it has stopped coming."""
-
-_REASON_TEXTS = {
-    "starting": "no image has been judged yet",
-    "no_image": "no image arrives",
-    "stale": "the newest judged image is too old",
-    "decode_failed": "the image cannot be decoded",
-}
 
 
 def to_alert(
@@ -43,17 +37,20 @@ def to_alert(
 
 
 def to_status(camera: str, alert: Alert, sequence: int, bundle_id: str, node: str = "perception") -> DiagnosticStatus:
-    """Status of one camera; keys: state, reason, evidence_age_s, stamp, sequence, bundle, obstacle_count, obstacle_<i>.
+    """Status of one camera; keys: state, reason, detail, evidence_age_s, stamp, sequence, bundle, score_drift_bits,
+    obstacle_count, obstacle_<i>.
 
     `stamp` is that of the judged frame in seconds, 0 if there is none; `evidence_age_s` is `inf` then.
     """
     values = {
         "state": alert.state.value,
         "reason": alert.reason,
+        "detail": alert.detail,
         "evidence_age_s": f"{alert.evidence_age_s:.3f}",
         "stamp": f"{alert.stamp_ns // 1_000_000_000}.{alert.stamp_ns % 1_000_000_000:09d}",
         "sequence": str(sequence),
         "bundle": bundle_id,
+        "score_drift_bits": "nan" if alert.drift is None else f"{alert.drift:.3f}",
         "obstacle_count": str(len(alert.obstacles)),
     }
     values |= {f"obstacle_{index}": describe(obstacle) for index, obstacle in enumerate(alert.obstacles)}
@@ -79,10 +76,13 @@ def sentence(alert: Alert) -> str:
     """The alert in one readable line."""
     age = f"evidence {alert.evidence_age_s:.2f} s old" if math.isfinite(alert.evidence_age_s) else "no evidence"
     if alert.state is AlertState.CLEAR:
-        return f"CLEAR: no unknown obstacle, {age}"
+        count = len(alert.obstacles)
+        if count and alert.reason == reasons.OK:
+            return f"CLEAR: {count} unknown obstacle{'' if count == 1 else 's'} where they are only reported, {age}"
+        return f"CLEAR: {reasons.sentence(alert.reason)}, {age}"
     if alert.state is AlertState.UNKNOWN:
-        text = _REASON_TEXTS.get(alert.reason, alert.reason.replace("_", " "))
-        return f"UNKNOWN: {text} ({alert.reason}), {age}"
+        detail = f": {alert.detail}" if alert.detail else ""
+        return f"UNKNOWN: {reasons.sentence(alert.reason)} ({alert.reason}{detail}), {age}"
     if not alert.obstacles:  # the last frames were clear, but not yet enough of them
         return f"OBSTACLE: seen a moment ago, not in this frame ({alert.reason}), {age}"
     count = len(alert.obstacles)
@@ -97,11 +97,17 @@ def sentence(alert: Alert) -> str:
 
 
 def describe(obstacle: Obstacle) -> str:
-    """`x0,y0,x1,y1 score=… area=… track=… [position=x,y,z range=min..max]`, pixels, metres in base_link."""
-    text = (
-        f"{','.join(map(str, obstacle.box))} score={obstacle.score:.3f} area={obstacle.area} track={obstacle.track_id}"
-    )
+    """`x0,y0,x1,y1 score=… area=… track=… age=… [position=x,y,z range=min..max] [zone=…] [reach=…] [reported]`.
+
+    Pixels, metres in base_link; age in frames; reach: seconds until the vehicle is there; reported: it does not count.
+    """
+    text = f"{','.join(map(str, obstacle.box))} score={obstacle.score:.3f} area={obstacle.area}"
+    text += f" track={obstacle.track_id} age={obstacle.age}"
     if obstacle.ground is not None:
         position = ",".join(f"{value:.2f}" for value in obstacle.ground.position)
         text += f" position={position} range={obstacle.ground.range_min:.2f}..{obstacle.ground.range_max:.2f}"
-    return text
+    if obstacle.zone:
+        text += f" zone={obstacle.zone}"
+    if obstacle.reach_s is not None:
+        text += f" reach={obstacle.reach_s:.2f}"
+    return text if obstacle.counts else text + " reported"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -11,22 +10,27 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
-from ..frame import Alert, Frame
-from ..health import alert_board
+from ..frame import Frame
+from ..health import reasons
 from ..health.alert_board import AlertBoard
-from ..health.timing import DISABLED, FrameCounter
+from ..health.input_gate.gate import InputGate
+from ..health.timing import FrameCounter
 from ..inference.mailbox import Mailbox
 from ..inference.runner import Runner
 from ..inference.worker import Handlers, InferenceWorker
 from ..labels import LabelSet
 from ..obstacles.ego_mask import load_ego_mask
 from ..obstacles.ground import CameraGeometry
+from ..obstacles.reaction import reaction_sentence
 from . import qos
-from .alert_messages import to_alert
+from .accounts import to_report
+from .calibration_check import CalibrationCheck
 from .camera_input import CameraInput
 from .detection_messages import VISION_MSGS
-from .diagnostics import CameraReport, NodeReport, Rates, to_diagnostics
+from .diagnostics import NodeReport, Rates, to_diagnostics
 from .geometry_source import GeometrySource
+from .heartbeat import Heartbeat
+from .odometry import Odometry
 from .outputs import Answer, CameraOutputs
 from .recording import Recording
 from .reports import Reports
@@ -62,8 +66,6 @@ class Configured:
         self._runner = runner
         self._engine_failed = engine_failed
         self._enabled = True
-        self._lock = threading.Lock()
-        self._sequence = 0
         self._rates = Rates()
         self._inputs: dict[str, CameraInput] = {}
         self._worker: InferenceWorker | None = None
@@ -83,9 +85,12 @@ class Configured:
                 ego_mask=ego_masks[camera.name],
                 counter=FrameCounter(),
                 geometry=self._geometry(camera),
+                calibration=CalibrationCheck(camera.geometry, self._info(camera.name)),
+                gate=InputGate(camera.input_gate) if camera.input_gate.checks else None,
             )
             for camera in now.cameras
         }
+        self._odometry = Odometry(node, now.odometry) if now.odometry else None
         calibration = runner.bundle.card.calibration
         self.recording = Recording(node, now, runner.bundle.id, runner.engine_identity)
         self._road = Road(
@@ -97,9 +102,16 @@ class Configured:
             self.publish_alert,
             self._reports,
             self.recording.frame,
+            self._odometry.speed if self._odometry is not None else lambda: None,
         )
-        self._alert = node.create_publisher(
-            DiagnosticArray, "alert", qos.ALERT_OUT, **qos.options(listen_to_events=True)
+        self._heartbeat = Heartbeat(
+            node,
+            settings,
+            self.board,
+            runner.bundle.id,
+            self.recording.alerts,
+            lambda: self._worker.busy_for() if self._worker is not None else 0.0,
+            engine_failed,
         )
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS_OUT, **qos.options())
         # A clock of their own: heartbeats must not stop when simulation time does.
@@ -129,7 +141,11 @@ class Configured:
             settings.batch,
             settings.engine_retries,
         )
-        self.board.set_mode(None if self._enabled else alert_board.DISABLED)
+        self._node.get_logger().info(self.reaction())
+        for road in self.cameras.values():
+            if road.gate is not None:
+                road.gate.reset()
+        self.board.set_mode(None if self._enabled else reasons.DISABLED)
         self._worker.start()
         for camera in settings.cameras:
             counter = self.cameras[camera.name].counter
@@ -144,12 +160,18 @@ class Configured:
         self._inputs.clear()
         stopped = self._worker is None or self._worker.stop(timeout)
         self._worker = None
-        if self.board.mode != alert_board.ENGINE_FAILED:
-            self.board.set_mode(alert_board.INACTIVE)
+        if self.board.mode != reasons.ENGINE_FAILED:
+            self.board.set_mode(reasons.INACTIVE)
         # After SIGINT the context is gone before the node is.
         if self._node.context.ok():
             self.publish_alert()
         return stopped
+
+    def reaction(self) -> str:
+        """The worst-case reaction time that follows from the parameters, in a sentence."""
+        now = self._settings()
+        rates = {camera.name: camera.rate for camera in now.cameras}
+        return reaction_sentence(now.obstacles, now.max_age, now.image_timeout, 1 / now.alert_rate, rates)
 
     def destroy(self) -> None:
         self.recording.close()
@@ -157,7 +179,9 @@ class Configured:
             self._node.destroy_timer(timer)
         for camera in self.cameras.values():
             camera.outputs.destroy()
-        self._node.destroy_publisher(self._alert)
+        if self._odometry is not None:
+            self._odometry.destroy()
+        self._heartbeat.destroy()
         self._node.destroy_publisher(self._diagnostics)
         if self._transforms is not None:
             self._transforms.destroy()
@@ -168,8 +192,8 @@ class Configured:
             # Evidence stays: whoever says it again must not blind the node for some frames.
             return
         self._enabled = enabled
-        if self._worker is not None and self.board.mode != alert_board.ENGINE_FAILED:
-            self.board.set_mode(None if enabled else alert_board.DISABLED)
+        if self._worker is not None and self.board.mode != reasons.ENGINE_FAILED:
+            self.board.set_mode(None if enabled else reasons.DISABLED)
         self.publish_alert()
 
     @property
@@ -183,16 +207,7 @@ class Configured:
 
     def publish_alert(self) -> None:
         """The board as it is now; from the heartbeat, and from the inference thread when something changed."""
-        now = self._node.get_clock().now()
-        with self._lock:
-            alerts = self.board.alerts(now.nanoseconds)
-            self.recording.alerts(alerts)
-            self._alert.publish(
-                to_alert(
-                    alerts, now.to_msg(), self._sequence, self._runner.bundle.id, self._node.get_fully_qualified_name()
-                )
-            )
-            self._sequence += 1
+        self._heartbeat.publish()
 
     def _geometry(self, camera: CameraSettings) -> Callable[[Frame], CameraGeometry | None]:
         name = camera.name
@@ -201,11 +216,7 @@ class Configured:
             self._unplaced[name] = text
             self._reports.text_once(name, f"geometry/{kind}", text, severe=False)
 
-        def info() -> CameraInfo | None:
-            camera_input = self._inputs.get(name)
-            return camera_input.info if camera_input is not None else None
-
-        source = GeometrySource(camera, info, self._transforms, report)
+        source = GeometrySource(camera, self._info(name), self._transforms, report)
 
         def locate(frame: Frame) -> CameraGeometry | None:
             self._unplaced.pop(name, None)
@@ -213,8 +224,17 @@ class Configured:
 
         return locate
 
+    def _info(self, name: str) -> Callable[[], CameraInfo | None]:
+        """Newest CameraInfo of a camera."""
+
+        def info() -> CameraInfo | None:
+            camera_input = self._inputs.get(name)
+            return camera_input.info if camera_input is not None else None
+
+        return info
+
     def _refusal(self) -> str | None:
-        return None if self._enabled else DISABLED
+        return None if self._enabled else reasons.DISABLED
 
     def _warming(self, warming: bool) -> None:
         self.board.set_warming(warming)
@@ -222,31 +242,27 @@ class Configured:
 
     def _fatal(self, error: Exception) -> None:
         self._node.get_logger().fatal(f"the engine failed again and again, giving up: {type(error).__name__}: {error}")
-        self.board.set_mode(alert_board.ENGINE_FAILED)
+        self.board.set_mode(reasons.ENGINE_FAILED)
         self.publish_alert()
         self._engine_failed()
 
     def _publish_diagnostics(self) -> None:
         now, monotonic = self._node.get_clock().now(), time.monotonic()
         alerts = self.board.alerts(now.nanoseconds)
-        reports = {name: self._report(name, alerts[name], monotonic) for name in self.cameras}
+        settings = self._settings()
+        reports = {
+            name: to_report(name, road, alerts[name], settings, self._rates, monotonic, self._unplaced.get(name, ""))
+            for name, road in self.cameras.items()
+        }
         runner = self._runner
         node = NodeReport(
-            self.board.mode or "", runner.engine_identity, runner.bundle.id, runner.golden_error, self._warnings
+            self.board.mode or "",
+            runner.engine_identity,
+            runner.bundle.id,
+            runner.golden_error,
+            self._warnings,
+            self.reaction(),
         )
         name = self._node.get_fully_qualified_name()
         recorder = self.recording.counts(), self.recording.trouble
         self._diagnostics.publish(to_diagnostics(name, now.to_msg(), node, reports, *recorder))
-
-    def _report(self, name: str, alert: Alert, now: float) -> CameraReport:
-        camera = self.cameras[name]
-        counts = camera.counter.counts()
-        return CameraReport(
-            counts,
-            camera.ages.summary(),
-            self._rates.rate(name + "/received", counts.received, now),
-            self._rates.rate(name + "/answered", counts.answered, now),
-            f"{alert.state.value} ({alert.reason})",
-            geometry=self._unplaced.get(name, ""),
-            overlays_skipped=camera.overlays_skipped,
-        )

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from ..health.reasons import sentence
 from ..health.timing import REASONS, AgeSummary, FrameCounts
+
+CAMERA = "camera "
+"""Before a camera's name in the name of its status."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,12 @@ class CameraReport:
         state: its alert in a word.
         geometry: where positions come from, in a sentence; empty = fine.
         overlays_skipped: left out because the node was late.
+        sentence: its alert in a line.
+        troubled: frames were lost, dropped or late since the last report.
+        missed: answers later than `deadline` seconds, ever.
+        drift, drift_limit: of the scores from the calibration, bits; NaN = not measured.
+        period: seconds between two images, as they come; NaN = not known yet.
+        reaction: worst-case seconds from in view to OBSTACLE, by the measured period and the largest age.
     """
 
     counts: FrameCounts
@@ -32,17 +42,33 @@ class CameraReport:
     state: str
     geometry: str = ""
     overlays_skipped: int = 0
+    sentence: str = ""
+    troubled: bool = False
+    missed: int = 0
+    deadline: float = 0.0
+    drift: float = math.nan
+    drift_limit: float = math.nan
+    period: float = math.nan
+    reaction: float = math.nan
 
 
 @dataclass(frozen=True)
 class NodeReport:
-    """The node itself; `mode` is why nothing is answered at the moment (empty = it is), `warnings` hold permanently."""
+    """The node itself.
+
+    Attributes:
+        mode: why nothing is answered at the moment; empty = it is.
+        engine, bundle, golden_error: identities, and how far the engine's golden answer is off.
+        warnings: hold permanently.
+        reaction: the worst case by the parameters, in a sentence.
+    """
 
     mode: str
     engine: str
     bundle: str
     golden_error: float
     warnings: tuple[str, ...] = ()
+    reaction: str = ""
 
 
 def to_diagnostics(
@@ -53,7 +79,10 @@ def to_diagnostics(
     recorder: Mapping[str, str] | None = None,
     recorder_trouble: str | None = None,
 ) -> DiagnosticArray:
-    """One status of the node, one per camera, one of the recorder if it is on: `<node>: engine`, `<node>: <camera>`."""
+    """One status of the node, one per camera, one of the recorder if it is on.
+
+    They are called `<node>: engine`, `<node>: camera <name>` and `<node>: recorder`.
+    """
     array = DiagnosticArray()
     array.header.stamp = stamp
     array.status = [_engine(node, report)] + [_camera(node, name, camera) for name, camera in cameras.items()]
@@ -67,12 +96,14 @@ def _engine(node: str, report: NodeReport) -> DiagnosticStatus:
     if report.warnings:
         level, message = DiagnosticStatus.WARN, "; ".join(report.warnings)
     if report.mode:
-        level, message = DiagnosticStatus.ERROR if "failed" in report.mode else DiagnosticStatus.WARN, report.mode
+        level = DiagnosticStatus.ERROR if "failed" in report.mode else DiagnosticStatus.WARN
+        message = f"{sentence(report.mode)} ({report.mode})"
     values = {
         "bundle": report.bundle,
         "engine": report.engine,
         "golden_error": f"{report.golden_error:.3g}",
         "mode": report.mode or "running",
+        "worst_case_reaction": report.reaction,
     }
     values |= {f"warning_{index}": text for index, text in enumerate(report.warnings)}
     return _status(level, f"{node}: engine", message, report.engine, values)
@@ -81,20 +112,19 @@ def _engine(node: str, report: NodeReport) -> DiagnosticStatus:
 def _camera(node: str, name: str, camera: CameraReport) -> DiagnosticStatus:
     counts, ages = camera.counts, camera.ages
     dropped = sum(counts.dropped.values())
-    level = DiagnosticStatus.OK
-    if counts.lost or dropped:
-        level = DiagnosticStatus.WARN
+    level = DiagnosticStatus.WARN if camera.troubled else DiagnosticStatus.OK
     if camera.state.startswith("UNKNOWN"):
         level = DiagnosticStatus.ERROR
     age = f", age p99 {ages.p99 * 1e3:.0f} ms" if math.isfinite(ages.p99) else ""
     message = (
-        f"{camera.state}: {camera.answered_rate:.1f} of {camera.received_rate:.1f} frames/s answered{age}; "
-        f"in all {dropped} dropped, {counts.lost} lost in transport"
+        f"{camera.sentence or camera.state}; {camera.answered_rate:.1f} of {camera.received_rate:.1f} frames/s "
+        f"answered{age}; in all {dropped} dropped, {counts.lost} lost in transport"
     )
     values = {
         "state": camera.state,
         "received_rate": f"{camera.received_rate:.2f}",
         "answered_rate": f"{camera.answered_rate:.2f}",
+        "frames_expected": str(counts.expected),
         "frames_received": str(counts.received),
         "frames_answered": str(counts.answered),
         "frames_waiting": str(counts.waiting),
@@ -103,8 +133,16 @@ def _camera(node: str, name: str, camera: CameraReport) -> DiagnosticStatus:
     }
     values |= {f"dropped_{reason}": str(counts.dropped.get(reason, 0)) for reason in REASONS}
     values |= {f"age_{key}_s": f"{getattr(ages, key):.4f}" for key in ("p50", "p95", "p99", "max")}
+    values |= {
+        "deadline_s": f"{camera.deadline:g}",
+        "deadline_misses": str(camera.missed),
+        "period_s": f"{camera.period:.4f}",
+        "worst_case_reaction_s": f"{camera.reaction:.3f}",
+        "score_drift_bits": f"{camera.drift:.3f}",
+        "score_drift_limit_bits": f"{camera.drift_limit:g}",
+    }
     values |= {"overlays_skipped": str(camera.overlays_skipped), "geometry": camera.geometry or "ok"}
-    return _status(level, f"{node}: {name}", message, name, values)
+    return _status(level, f"{node}: {CAMERA}{name}", message, name, values)
 
 
 def _recorder(node: str, counts: Mapping[str, str], trouble: str | None) -> DiagnosticStatus:

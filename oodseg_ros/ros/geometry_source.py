@@ -72,7 +72,7 @@ class GeometrySource:
                 )
         # A driver publishes an equal CameraInfo with every image, so identity of the message says nothing.
         where = None if pose is None else (pose.rotation.tobytes(), pose.translation.tobytes())
-        key = (width, height, _content(info), where)
+        key = (width, height, content(info), where)
         if self._newest is None or self._newest[0] != key:
             if pose is None:
                 geometry = from_mount(to_lens(info, width, height), mount)
@@ -102,7 +102,8 @@ def from_mount(lens: Lens, mount: Mount) -> CameraGeometry:
     return replace(geometry, fisheye=lens.fisheye)
 
 
-def _content(info: CameraInfo) -> tuple:
+def content(info: CameraInfo) -> tuple:
+    """What of a calibration decides; a driver sends an equal one with every image."""
     roi = info.roi
     numbers = (
         info.width,

@@ -14,6 +14,7 @@ from sensor_msgs.msg import Image
 
 from ..frame import AlertState
 from . import qos
+from .diagnostics import CAMERA
 from .image_messages import to_rgb
 from .stamps import to_ns
 
@@ -147,9 +148,9 @@ class Listener:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            name = status.name.removeprefix(self._prefix)
+            name = status.name.removeprefix(self._prefix).removeprefix(CAMERA)
             values = {pair.key: pair.value for pair in status.values}
-            if name == status.name:
+            if not status.name.startswith(self._prefix):
                 continue
             if name == "engine":
                 self.engine = values

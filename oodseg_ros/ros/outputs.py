@@ -93,12 +93,24 @@ class CameraOutputs:
     def publish(self, answer: Answer, overlay_rate: float, overlay_alpha: float, late: bool) -> None:
         """Obstacles, mask, semantic, score, overlay; publishing holds the GIL, so what matters most goes first.
 
+        Of an answer that was refused people see the overlay, and machines get nothing.
+
         Args:
             answer: to be published under the header of its input.
             overlay_rate: most overlays per second.
             overlay_alpha: weight of the class colors.
             late: the answer is nearly too old; the overlay is left out.
         """
+        if answer.judgement.refused is None:
+            self._publish_answer(answer)
+        now = self._clock()
+        if not late and now >= self._next_overlay and self.listened("overlay"):
+            self._next_overlay = now + 1.0 / overlay_rate
+            picture = draw_overlay(answer.frame.image, answer.judgement, self._labels, overlay_alpha)
+            cv2.cvtColor(picture, cv2.COLOR_RGB2BGR, dst=picture)
+            self._publish_image("overlay", picture, answer.header, "bgr8")
+
+    def _publish_answer(self, answer: Answer) -> None:
         obstacles, header = answer.judgement.obstacles, answer.header
         if self.listened("obstacles"):
             self._publishers["obstacles"].publish(to_detections(obstacles, header))
@@ -108,12 +120,6 @@ class CameraOutputs:
         self._publish_image("anomaly/mask", answer.judgement.mask, header, "mono8")
         self._publish_image("semantic/image", answer.judgement.prediction.labels, header, "mono8")
         self._publish_image("anomaly/score", answer.judgement.prediction.score, header, "32FC1")
-        now = self._clock()
-        if not late and now >= self._next_overlay and self.listened("overlay"):
-            self._next_overlay = now + 1.0 / overlay_rate
-            picture = draw_overlay(answer.frame.image, answer.judgement, self._labels, overlay_alpha)
-            cv2.cvtColor(picture, cv2.COLOR_RGB2BGR, dst=picture)
-            self._publish_image("overlay", picture, header, "bgr8")
 
     def _publish_image(self, topic: str, pixels: Any, header: Header, encoding: str) -> None:
         if self.listened(topic):

@@ -18,7 +18,13 @@ import yaml
 from ..errors import ConfigError
 from ..paths import config_dir
 
-TYPES = {"string": str, "bool": bool, "integer": int, "double": float, "string_array": list}
+TYPES = {"string": str, "bool": bool, "integer": int, "double": float, "string_array": list, "double_array": list}
+CAREFUL = ("", "lower", "higher", "more", "first", "same")
+ZONES = "zone."
+"""Prefix of the blocks of zones; with it no camera may be called `zone`."""
+MOST_NUMBERS = 256
+RESERVED = ("zone", "health", "obstacles", "publish", "record")
+"""Groups of the node's own parameters, which a camera's block must not be confused with."""
 CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 
 
@@ -34,6 +40,7 @@ class Spec:
         range: lowest and highest number, both allowed.
         choices: the allowed strings.
         runtime: may be changed while the node is configured.
+        careful: which way is the careful one, out of `CAREFUL`; empty = neither.
     """
 
     name: str
@@ -43,19 +50,22 @@ class Spec:
     range: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
     runtime: bool = False
+    careful: str = ""
 
 
 @dataclass(frozen=True)
 class Schema:
-    """`node`: the node's own parameters; `camera`: those of every camera's block. Name → spec, in file order."""
+    """`node`: the node's own parameters; `camera`, `zone`: those of every such block. Name → spec, in file order."""
 
     node: Mapping[str, Spec] = field(default_factory=dict)
     camera: Mapping[str, Spec] = field(default_factory=dict)
+    zone: Mapping[str, Spec] = field(default_factory=dict)
 
-    def specs(self, cameras: Iterable[str]) -> dict[str, Spec]:
-        """Full name → spec of all parameters of a node with these cameras."""
+    def specs(self, cameras: Iterable[str], zones: Iterable[str] = ()) -> dict[str, Spec]:
+        """Full name → spec of all parameters of a node with these cameras and zones."""
         blocks = {f"{camera}.{name}": spec for camera in cameras for name, spec in self.camera.items()}
-        return {**self.node, **blocks}
+        places = {f"{ZONES}{zone}.{name}": spec for zone in zones for name, spec in self.zone.items()}
+        return {**self.node, **blocks, **places}
 
 
 def load_schema(path: Path | None = None) -> Schema:
@@ -67,7 +77,8 @@ def load_schema(path: Path | None = None) -> Schema:
     path = path or config_dir() / "parameters.yaml"
     data = yaml.safe_load(path.read_text())
     parts = {
-        part: {name: _spec(path, name, entry) for name, entry in data[part].items()} for part in ("node", "camera")
+        part: {name: _spec(path, name, entry) for name, entry in data.get(part, {}).items()}
+        for part in ("node", "camera", "zone")
     }
     return Schema(**parts)
 
@@ -84,7 +95,7 @@ def _spec(path: Path, name: str, entry: dict[str, Any]) -> Spec:
         )
     except TypeError as error:
         raise ConfigError(f"{path}: {name}: {error}") from error
-    if spec.type not in TYPES or not spec.description:
+    if spec.type not in TYPES or not spec.description or spec.careful not in CAREFUL:
         raise ConfigError(f"{path}: {name}: needs a description and a type out of {', '.join(TYPES)}")
     check(spec, name, spec.default)
     return spec
@@ -103,28 +114,34 @@ def check(spec: Spec, name: str, value: Any) -> Any:
         if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
             raise ConfigError(f"parameter {name} must be a list of strings, got {_shown(value)}")
         value = list(value)
+    elif spec.type == "double_array":
+        numbers = isinstance(value, (list, tuple)) and len(value) <= MOST_NUMBERS
+        if not numbers or any(isinstance(item, bool) or not isinstance(item, (int, float)) for item in value):
+            raise ConfigError(f"parameter {name} must be a list of at most {MOST_NUMBERS} numbers, got {_shown(value)}")
+        value = [float(item) for item in value]
     elif not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         raise ConfigError(f"parameter {name} must be of type {spec.type}, got {_shown(value)}")
     if spec.range and not spec.range[0] <= value <= spec.range[1]:
         raise ConfigError(f"parameter {name} must be from {spec.range[0]:g} to {spec.range[1]:g}, got {_shown(value)}")
     if spec.choices and value not in spec.choices:
         raise ConfigError(f"parameter {name} must be one of {', '.join(spec.choices)}, got {_shown(value)}")
-    if spec.name == "cameras":
-        _check_cameras(value)
+    if spec.name in ("cameras", "zones"):
+        _check_names(spec.name, value)
     return value
 
 
-def _check_cameras(cameras: list[str]) -> None:
-    if not cameras:
+def _check_names(parameter: str, names: list[str]) -> None:
+    kind = parameter[:-1]
+    if not names and kind == "camera":
         raise ConfigError("parameter cameras is empty; name at least one camera, e.g. cameras: [front]")
-    for camera in cameras:
-        if not CAMERA_NAME.fullmatch(camera):
+    for name in names:
+        if not CAMERA_NAME.fullmatch(name) or (kind == "camera" and name in RESERVED):
             raise ConfigError(
-                f"parameter cameras: {_shown(camera)} cannot be a camera name; "
-                "use letters, digits and underscores, letter first"
+                f"parameter {parameter}: {_shown(name)} cannot be a {kind} name; "
+                f"use letters, digits and underscores, letter first, and none of {', '.join(RESERVED)}"
             )
-    if len(set(cameras)) != len(cameras):
-        raise ConfigError(f"parameter cameras names a camera twice: {', '.join(cameras)}")
+    if len(set(names)) != len(names):
+        raise ConfigError(f"parameter {parameter} names a {kind} twice: {', '.join(names)}")
 
 
 def unknown(name: str, specs: Mapping[str, Spec]) -> str:
@@ -157,6 +174,13 @@ def render(schema: Schema) -> str:
     for camera in schema.node["cameras"].default:
         lines += ["", "    # One such block for every name in `cameras`.", f"    {camera}:"]
         lines += _rendered(schema.camera, 6)
+    lines += [
+        "",
+        "    # One such block for every name in `zones`, here for one called `lane`:",
+        "    # zone:",
+        "    #   lane:",
+    ]
+    lines += [f"    #     {line.strip()}" for line in _rendered(schema.zone, 0)]
     return "\n".join(lines) + "\n"
 
 

@@ -15,7 +15,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from ..errors import ConfigError
-from .parameter_schema import CAMERA_NAME, Schema, Spec, check, load_schema, unknown
+from .carefulness import less_careful
+from .parameter_schema import CAMERA_NAME, ZONES, Schema, Spec, check, load_schema, unknown
 from .settings import Settings, make_settings
 
 _PARAMETER_TYPES = {
@@ -24,6 +25,7 @@ _PARAMETER_TYPES = {
     "integer": Parameter.Type.INTEGER,
     "double": Parameter.Type.DOUBLE,
     "string_array": Parameter.Type.STRING_ARRAY,
+    "double_array": Parameter.Type.DOUBLE_ARRAY,
 }
 # Declared by rclpy itself, some only once a topic exists.
 _FOREIGN = ("qos_overrides.", "use_sim_time", "start_type_description_service", "service_introspection")
@@ -34,6 +36,7 @@ class NodeParameters:
 
     Attributes:
         locked: while True (the node is configured), only parameters marked `runtime` may be changed.
+        meanings: full name → what NaN stands for, once the bundle is known.
 
     Args:
         node: on which to declare.
@@ -43,6 +46,7 @@ class NodeParameters:
 
     def __init__(self, node: Node, changed: Callable[[Settings], None], schema: Schema | None = None) -> None:
         self.locked = False
+        self.meanings: dict[str, float] = {}
         self._changed = changed
         self._node = node
         self._schema = schema or load_schema()
@@ -52,7 +56,7 @@ class NodeParameters:
         self._problems: dict[str, str] = {}
         for name, spec in self._schema.node.items():
             self._declare(name, spec)
-        self._declare_cameras()
+        self._declare_blocks()
         node.add_on_set_parameters_callback(self._on_set)
 
     def settings(self) -> Settings:
@@ -61,8 +65,8 @@ class NodeParameters:
         Raises:
             ConfigError: with one sentence per wrong or unknown parameter.
         """
-        self._declare_cameras()
-        specs = self._schema.specs(self._node.get_parameter("cameras").value)
+        self._declare_blocks()
+        specs = self._wanted()
         problems = [text for name, text in self._problems.items() if name in specs]
         problems += [unknown(name, specs) for name in self._unknown(specs) if not self._is_idle_block(name)]
         if problems:
@@ -71,20 +75,30 @@ class NodeParameters:
 
     def unused(self) -> list[str]:
         """Parameters that were given for cameras that are not in `cameras`: not wrong, but worth a warning."""
-        specs = self._schema.specs(self._node.get_parameter("cameras").value)
-        return [name for name in self._unknown(specs) if self._is_idle_block(name)]
+        return [name for name in self._unknown(self._wanted()) if self._is_idle_block(name)]
+
+    def less_careful(self) -> list[str]:
+        """`name default -> value` of what is less careful than by default."""
+        comparable = {name: spec for name, spec in self._wanted().items() if spec.careful != "same"}
+        values = {name: _plain(self._node.get_parameter(name)) for name in comparable}
+        return less_careful(comparable, {}, values, self.meanings)
+
+    def _wanted(self) -> dict[str, Spec]:
+        return self._schema.specs(*(self._node.get_parameter(name).value for name in ("cameras", "zones")))
 
     def _unknown(self, specs: dict[str, Spec]) -> list[str]:
         return [name for name in self._given if name not in specs and not name.startswith(_FOREIGN)]
 
     def _is_idle_block(self, name: str) -> bool:
+        if name.startswith(ZONES):
+            zone, _, rest = name.removeprefix(ZONES).partition(".")
+            return rest in self._schema.zone and CAMERA_NAME.fullmatch(zone) is not None
         camera, _, rest = name.partition(".")
         return rest in self._schema.camera and CAMERA_NAME.fullmatch(camera) is not None
 
-    def _declare_cameras(self) -> None:
-        for camera in self._node.get_parameter("cameras").value:
-            for name, spec in self._schema.camera.items():
-                self._declare(f"{camera}.{name}", spec)
+    def _declare_blocks(self) -> None:
+        for name, spec in self._wanted().items():
+            self._declare(name, spec)
 
     def _declare(self, name: str, spec: Spec) -> None:
         if self._node.has_parameter(name):
@@ -102,6 +116,7 @@ class NodeParameters:
     def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
         try:
             changed = {p.name: self._checked(p) for p in parameters if p.name in self._specs}
+            steps = self._steps(changed) if self.locked else []
             if self.locked and changed:
                 # Alone each may be fine, but not together with the others.
                 values = {name: self._node.get_parameter(name).value for name in self._specs} | changed
@@ -110,7 +125,17 @@ class NodeParameters:
             return SetParametersResult(successful=False, reason=str(error))
         for name in changed:
             self._problems.pop(name, None)
+        for step in steps:
+            self._node.get_logger().warning(f"less careful: {step}")
         return SetParametersResult(successful=True)
+
+    def _steps(self, changed: dict[str, Any]) -> list[str]:
+        """Steps of a change towards less care; refused where they are locked."""
+        before = {name: _plain(self._node.get_parameter(name)) for name in changed}
+        steps = less_careful(self._specs, before, changed, self.meanings)
+        if steps and self._node.get_parameter("lock_careful").value:
+            raise ConfigError(f"lock_careful is set, and this is less careful: {', '.join(steps)}")
+        return steps
 
     def _checked(self, parameter: Parameter) -> Any:
         spec = self._specs[parameter.name]

@@ -12,7 +12,7 @@ from sensor_msgs.msg import CompressedImage
 
 from .. import __version__
 from ..frame import Alert, AlertState, Frame
-from ..health import alert_board
+from ..health import reasons
 from ..inference.mailbox import Item
 from ..recorder.recorder import Recorder
 from ..recorder.ring import Moment
@@ -20,7 +20,7 @@ from .alert_messages import to_status
 from .settings import Settings
 
 EXPECTED = frozenset(
-    {alert_board.INACTIVE, alert_board.DISABLED, alert_board.STARTING, alert_board.ENGINE_WARMING, "recovering"}
+    {reasons.INACTIVE, reasons.DISABLED, reasons.STARTING, reasons.ENGINE_WARMING, "recovering"}
 )
 """Reasons of an UNKNOWN that somebody asked for, or that follow one which was recorded."""
 

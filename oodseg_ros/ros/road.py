@@ -11,6 +11,9 @@ from rclpy.node import Node
 from ..frame import Alert, Frame, Prediction
 from ..health import timing
 from ..health.alert_board import AlertBoard
+from ..health.fault import FrameRefused
+from ..health.input_gate.gate import InputGate
+from ..health.input_gate.sight import look
 from ..health.timing import AgeWindow, FrameCounter
 from ..inference.mailbox import Item
 from ..model_card import Calibration
@@ -31,6 +34,8 @@ class CameraRoad:
         ego_mask: uint8, or None.
         counter, ages: its account; ages are stamp → published, seconds.
         geometry: frame → geometry, or None where nothing is known.
+        calibration: frame → how camera_info contradicts it; empty = not.
+        gate: which images are judged at all; None = all.
         pipeline: judges its frames; made anew when the thresholds change.
         newest: last answer, for snapshots.
     """
@@ -39,6 +44,8 @@ class CameraRoad:
     ego_mask: np.ndarray | None
     counter: FrameCounter
     geometry: Callable[[Frame], CameraGeometry | None]
+    calibration: Callable[[Frame], str] = lambda frame: ""
+    gate: InputGate | None = None
     ages: AgeWindow = field(default_factory=AgeWindow)
     pipeline: CameraPipeline | None = None
     newest: Answer | None = None
@@ -55,7 +62,9 @@ class Road:
         calibration: of the bundle.
         board: where alerts are posted.
         publish_alert: sends the board's alerts at once.
+        reports: what is logged once.
         record: keeps a frame, its score and its state for the event recorder.
+        speed: of the vehicle in m/s, or None where nothing measures it.
     """
 
     def __init__(
@@ -68,6 +77,7 @@ class Road:
         publish_alert: Callable[[], None],
         reports: Reports,
         record: Callable[[Item, Frame, np.ndarray | None, Alert], None],
+        speed: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._clock = node.get_clock()
         self._settings = settings
@@ -77,28 +87,35 @@ class Road:
         self._publish_alert = publish_alert
         self._record = record
         self._reports = reports
+        self._speed = speed
         self._judged_by = settings().obstacles
 
     def now_ns(self) -> int:
         return self._clock.now().nanoseconds
 
     def decode(self, item: Item) -> Frame:
-        return to_frame(item.payload, item.camera)
+        camera, frame = self._cameras[item.camera], to_frame(item.payload, item.camera)
+        if camera.gate is not None:
+            encoding = getattr(item.payload, "encoding", "") or getattr(item.payload, "format", "")
+            sight = look(frame.image, encoding, frame.stamp_ns, self.now_ns(), camera.calibration(frame))
+            if fault := camera.gate.check(sight):
+                raise FrameRefused(fault, frame)
+        return frame
 
-    def answer(self, item: Item, frame: Frame, prediction: Prediction) -> None:
+    def answer(self, item: Item, frame: Frame, prediction: Prediction) -> str | None:
         camera, settings = self._cameras[item.camera], self._settings()
         if settings.obstacles != self._judged_by:
             # New thresholds, new evidence.
             self._judged_by = settings.obstacles
             for other in self._cameras.values():
                 other.pipeline = None
-        if camera.pipeline is None:
-            camera.pipeline = CameraPipeline(self._calibration, settings.obstacles, camera.ego_mask)
+        pipeline = self._pipeline(camera)
         if reason := self._board.interruption(item.camera):
             # The heartbeat said UNKNOWN meanwhile; evidence from before does not count as if nothing had been.
-            camera.pipeline.unknown(reason, self.now_ns())
+            pipeline.unknown(reason, self.now_ns())
         geometry = camera.geometry(frame)
-        judgement = camera.pipeline.judge(frame, prediction, self.now_ns(), geometry)
+        speed = self._speed() if settings.speed is None else settings.speed
+        judgement = pipeline.judge(frame, prediction, self.now_ns(), geometry, speed)
         # Before the alert: what triggers a bag is in it.
         self._record(item, frame, judgement.prediction.score, judgement.alert)
         if self._board.post(item.camera, judgement.alert):
@@ -109,7 +126,12 @@ class Road:
         camera.overlays_skipped += late
         camera.outputs.publish(answer, settings.overlay_rate, settings.overlay_alpha, late)
         camera.newest = answer
-        camera.ages.add((self.now_ns() - frame.stamp_ns) * 1e-9)
+        if judgement.refused is not None:
+            text = f"camera {item.camera}: answer refused: {judgement.refused.text} (said once)"
+            self._reports.text_once(item.camera, judgement.refused.reason, text)
+            return judgement.refused.reason
+        camera.ages.add((self.now_ns() - frame.stamp_ns) * 1e-9, settings.deadline)
+        return None
 
     def answered(self, item: Item) -> None:
         self._cameras[item.camera].counter.answer()
@@ -125,10 +147,21 @@ class Road:
             self._too_old(item)
         self._board.failed(item.camera, reason)
         if error is not None:
-            if camera.pipeline is None:
-                camera.pipeline = CameraPipeline(self._calibration, self._settings().obstacles, camera.ego_mask)
-            if self._board.post(item.camera, camera.pipeline.unknown(reason, self.now_ns())):
+            refused = isinstance(error, FrameRefused)
+            detail = error.fault.detail if refused else ""
+            alert = self._pipeline(camera).unknown(reason, self.now_ns(), detail)
+            if refused:
+                self._record(item, error.frame, None, alert)
+            if self._board.post(item.camera, alert):
                 self._publish_alert()
+
+    def _pipeline(self, camera: CameraRoad) -> CameraPipeline:
+        if camera.pipeline is None:
+            settings = self._settings()
+            camera.pipeline = CameraPipeline(
+                self._calibration, settings.obstacles, camera.ego_mask, settings.output_gate
+            )
+        return camera.pipeline
 
     def _too_old(self, item: Item) -> None:
         age = (self.now_ns() - item.stamp_ns) * 1e-9

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from oodseg_ros.frame import Alert, AlertState, Obstacle
-from oodseg_ros.health.alert_board import DISABLED, ENGINE_WARMING, INACTIVE, LATE, NO_IMAGE, STARTING, AlertBoard
+from oodseg_ros.health.alert_board import AlertBoard
+from oodseg_ros.health.reasons import DISABLED, ENGINE_WARMING, INACTIVE, LATE, NO_IMAGE, STARTING
 
 CLEAR = Alert(AlertState.CLEAR, "ok", stamp_ns=10_000_000_000)
 NOW = 10_200_000_000

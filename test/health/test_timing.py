@@ -80,3 +80,17 @@ def test_a_new_rate_is_not_taken_for_losses_forever() -> None:
     # While the median still knows the old rate, two frames per step seem lost; afterwards none.
     assert 0 < lost <= 2 * 20
     assert received(fast + slow[:40]).counts().lost == lost
+
+
+def test_deadline_misses_are_counted_beyond_the_window() -> None:
+    window = AgeWindow(2)
+    for age in (0.1, 0.6, 0.7, 0.2, 0.3):
+        window.add(age, 0.5)
+    assert window.missed == 2
+    window.add(9.0)
+    assert window.missed == 2, "without a deadline nothing is missed"
+
+
+def test_expected_are_the_received_and_the_lost() -> None:
+    counts = received([100 * i for i in range(1, 21) if i not in (9, 10)]).counts()
+    assert (counts.received, counts.lost, counts.expected) == (18, 2, 20)

@@ -61,9 +61,9 @@ def values(alert: Alert) -> dict[str, str]:
             "UNKNOWN: no image arrives (no_image), no evidence",
         ),
         (
-            Alert(AlertState.UNKNOWN, "stale", STAMP, 2.0),
-            DiagnosticStatus.STALE,
-            "UNKNOWN: the newest judged image is too old (stale), evidence 2.00 s old",
+            Alert(AlertState.UNKNOWN, "black", STAMP, 2.0, detail="99 % darker than 3"),
+            DiagnosticStatus.ERROR,
+            "UNKNOWN: the picture is black (black: 99 % darker than 3), evidence 2.00 s old",
         ),
         (
             Alert(AlertState.UNKNOWN, "black_image", STAMP, 0.2),
@@ -86,9 +86,11 @@ def test_keys_of_an_obstacle_alert():
         "stamp": "1700000000.000000042",
         "sequence": "17",
         "bundle": "lite@0123456789ab",
+        "detail": "",
+        "score_drift_bits": "nan",
         "obstacle_count": "2",
-        "obstacle_0": "10,20,60,80 score=0.930 area=900 track=7 position=12.00,1.00,0.00 range=11.00..14.25",
-        "obstacle_1": "1,2,3,4 score=0.990 area=4 track=0",
+        "obstacle_0": "10,20,60,80 score=0.930 area=900 track=7 age=3 position=12.00,1.00,0.00 range=11.00..14.25",
+        "obstacle_1": "1,2,3,4 score=0.990 area=4 track=0 age=1",
     }
 
 

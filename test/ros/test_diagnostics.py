@@ -17,7 +17,7 @@ FINE = NodeReport("", "openvino-fp32", "road@123", 1e-5)
 
 
 def camera(state: str = "CLEAR (ok)", **counts: object) -> CameraReport:
-    return CameraReport(FrameCounts(**counts), AgeWindow().summary(), 30.0, 29.5, state)
+    return CameraReport(FrameCounts(**counts), AgeWindow().summary(), 30.0, 29.5, state, troubled=bool(counts.get("lost")))
 
 
 def levels(node: NodeReport, report: CameraReport) -> list[bytes]:
@@ -36,7 +36,7 @@ def test_the_account_of_a_camera_adds_up() -> None:
     report = camera(received=10, answered=6, dropped={OVERWRITTEN: 3}, lost=2)
     status = to_diagnostics("/v/perception", Time(), FINE, {"front": report}).status[1]
     values = {pair.key: pair.value for pair in status.values}
-    assert status.name == "/v/perception: front"
+    assert status.name == "/v/perception: camera front"
     assert values["frames_waiting"] == "1"
     assert values["frames_lost_in_transport"] == "2"
     assert sum(int(values[f"dropped_{reason}"]) for reason in REASONS) == int(values["frames_dropped"]) == 3

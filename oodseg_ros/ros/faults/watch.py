@@ -11,6 +11,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 
 from .. import qos
+from ..diagnostics import CAMERA
 from ..listener import read_alert
 
 
@@ -82,7 +83,7 @@ class Watch:
             for status in message.status:
                 if status.name.startswith(self._prefix):
                     values = {pair.key: pair.value for pair in status.values}
-                    self._accounts[status.name.removeprefix(self._prefix)] = values
+                    self._accounts[status.name.removeprefix(self._prefix).removeprefix(CAMERA)] = values
 
 
 def longest_gap(times: list[float]) -> float:

@@ -255,7 +255,7 @@ def account(node: SimpleNamespace, camera: str) -> dict[str, int]:
     node.diagnostics.clear()
 
     def found() -> DiagnosticStatus | None:
-        name = f"{node.peer.node.get_namespace()}/perception: {camera}"
+        name = f"{node.peer.node.get_namespace()}/perception: camera {camera}"
         entries = [entry for message in node.diagnostics for entry in message.status if entry.name == name]
         return entries[-1] if entries else None
 

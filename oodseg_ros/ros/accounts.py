@@ -1,0 +1,37 @@
+"""What /diagnostics says of a camera, gathered from where it is counted."""
+
+from __future__ import annotations
+
+import math
+
+from ..frame import Alert
+from ..obstacles.alert import worst_case_reaction
+from .alert_messages import sentence
+from .diagnostics import CameraReport, Rates
+from .road import CameraRoad
+from .settings import Settings
+
+
+def to_report(
+    name: str, road: CameraRoad, alert: Alert, settings: Settings, rates: Rates, now: float, unplaced: str
+) -> CameraReport:
+    """Report of the camera `name` at `now` (monotonic seconds); `unplaced` = why its obstacles have no position."""
+    counts, ages, period = road.counter.counts(), road.ages.summary(), road.counter.period_s()
+    troubles = counts.lost + sum(counts.dropped.values()) + road.ages.missed
+    return CameraReport(
+        counts,
+        ages,
+        rates.rate(name + "/received", counts.received, now),
+        rates.rate(name + "/answered", counts.answered, now),
+        f"{alert.state.value} ({alert.reason})",
+        geometry=unplaced,
+        overlays_skipped=road.overlays_skipped,
+        sentence=sentence(alert),
+        troubled=rates.rate(name + "/troubles", troubles, now) > 0,
+        missed=road.ages.missed,
+        deadline=settings.deadline,
+        drift=math.nan if alert.drift is None else alert.drift,
+        drift_limit=settings.output_gate.drift_limit,
+        period=period,
+        reaction=worst_case_reaction(settings.obstacles, period, ages.max),
+    )
