@@ -29,6 +29,7 @@ fi
 echo "setup: installing requirements/"
 # shellcheck disable=SC2086
 $PIP install -r "$base" -r requirements/train.txt -r requirements/engines.txt -r requirements/test.txt $ros
+$PIP install -r requirements/generate.txt || echo "setup: tests of generated pictures will skip themselves"
 $PIP install --no-deps -e .
 if [ "$(uname -m)" = x86_64 ]; then
     # With it, tests compile every network for a GPU that need not be there. Seconds, 90 MB.
