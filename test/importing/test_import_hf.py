@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import (
     DPTConfig,
     DPTForSemanticSegmentation,
@@ -61,6 +63,25 @@ def test_segformer_becomes_this_projects_network(tmp_path):
         expected = resized(theirs(images).logits, (64, 96))
     torch.testing.assert_close(output.logits, expected, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(output.score, -expected.logsumexp(dim=1), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.data
+def test_the_released_segformer_has_this_layout(tmp_path, layout):
+    released = layout("segformer_b5_transformers")
+    sizes = {"depths": [3, 6, 40, 3], "num_labels": 19}
+    narrow = SegformerForSemanticSegmentation(
+        SegformerConfig(hidden_sizes=[8, 16, 20, 24], decoder_hidden_size=12, **sizes)
+    )
+    folder = directory(tmp_path, narrow)
+    # `hf` reads what save_pretrained writes, whatever the modules are called in memory.
+    assert load_file(folder / "model.safetensors").keys() == released.keys()
+    assert hf.read([folder]).unknown == ()
+    with torch.device("meta"):
+        b5 = SegformerForSemanticSegmentation(
+            SegformerConfig(hidden_sizes=[64, 128, 320, 512], decoder_hidden_size=768, **sizes)
+        )
+    shapes = Counter(tuple(value.shape) for value in b5.state_dict().values())
+    assert shapes == Counter(released.values())
 
 
 @pytest.mark.parametrize("encoder", ["swin", "resnet"])
