@@ -15,8 +15,10 @@ from .layouts import (
     bdd,
     camvid,
     cityscapes,
+    coco_proxy,
     fishyscapes,
     folder,
+    generated_pairs,
     kitti,
     lost_and_found,
     mapillary,
@@ -44,6 +46,8 @@ FORMATS: dict[str, Format] = {
         kitti.FORMAT,
         mapillary.FORMAT,
         folder.FORMAT,
+        coco_proxy.FORMAT,
+        generated_pairs.FORMAT,
     )
 }
 

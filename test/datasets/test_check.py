@@ -91,3 +91,25 @@ def test_real_lost_and_found(shared_data):
     assert report.ok
     assert report.sizes == {(1024, 512): 100}
     assert set(report.values) == {0, 1, 255}
+
+
+def test_proxy_masks_without_picture_and_pictures_that_were_dropped(tree):
+    """A picture without a mask was dropped on purpose; a mask without its picture is a broken copy."""
+    for name in ("1", "2", "3"):
+        tree.image(f"train2017/{name}.jpg")
+    for name in ("1", "9"):
+        tree.label(f"annotations/ood_seg_train2017/{name}.png", 0, 254)
+    report = check_dataset(open_dataset("coco_proxy", tree.root))
+    assert report.frames == 2
+    assert len(report.problems) == 1
+    assert "9.jpg cannot be read" in report.problems[0]
+    assert report.values == {0: 1, 254: 23}
+
+
+def test_generated_pictures_without_labels(tree):
+    for name in ("a", "b"):
+        tree.image(f"leftImg8bit/train/ulm/{name}_leftImg8bit.png")
+    tree.label("gtFine/train/ulm/a_gtFine_labelTrainIds.png", 0, 254)
+    report = check_dataset(open_dataset("generated_pairs", tree.root))
+    assert report.values == {0: 1, 254: 23}
+    assert report.problems == ("1 of 2 frames have no label file",)

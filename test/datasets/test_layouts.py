@@ -172,6 +172,23 @@ LAYOUTS = [
     ("folder", None, "images/x.jpg", "labels/x.png", (0, 1, 255), (0, 1, 255)),
     ("folder", "val", "val/images/x.jpg", "val/labels/x.png", (0, 1), (0, 1)),
     ("folder", None, "images/x.jpg", "labelTrainIds/x.png", (18, 255), (18, 255)),
+    ("coco_proxy", None, "train2017/01.jpg", "annotations/ood_seg_train2017/01.png", (0, 254), (0, 1)),
+    (
+        "generated_pairs",
+        None,
+        "leftImg8bit/train/ulm/u_1_foggy_day_Nice_bag_0.91_leftImg8bit.png",
+        "gtFine/train/ulm/u_1_foggy_day_Nice_bag_0.91_gtFine_labelTrainIds.png",
+        (0, 18, 254, 255),
+        (0, 18, 255, 255),
+    ),
+    (
+        "generated_pairs",
+        None,
+        "leftImg8bit/train/a_leftImg8bit.png",
+        "gtFine/train/a_gtFine_labelTrainIds.png",
+        (3,),
+        (3,),
+    ),
 ]
 
 
