@@ -32,6 +32,8 @@ PROCESS = (
     _ends("sigkill", "SIGKILL and respawn", act("signal", number="SIGKILL"), exit=-9),
     _ends("engine_gives_up", "the engine raises on every frame of every camera", act("engine", mode="raise"), exit=70),
     _ends("engine_memory_for_ever", "device out of memory on every frame", act("engine", mode="memory"), exit=70),
+    _ends("engine_hangs_for_ever", "the engine never comes back (health.stall_exit 5 s)",
+          act("engine", mode="hang:60", count=1), exit=70),
     Script("sigstop", "process", "the process is stopped for 2 s",
            (act("signal", number="SIGSTOP"),), (act("signal", number="SIGCONT"),),
            states=frozenset({SILENCE}), within=10.0, hold=1.0, recover=15.0, shared=True, node="own"),

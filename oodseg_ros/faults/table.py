@@ -26,7 +26,8 @@ by an engine of constant time that fails on command.
 - **heartbeat gap**: longest time between two alerts
 
 A row fails if the fault was not seen in time or with another reason, if the node did not recover or died, if a camera
-that the fault does not concern was UNKNOWN at any time, or if a refusal was missing.
+that the fault does not concern was UNKNOWN at any time, if the heartbeat stopped for longer than {timeout:g} s in a
+process that lives, or if a refusal was missing.
 """
 
 

@@ -41,13 +41,21 @@ _COMMENT = """
 """
 
 
-def topics(cameras: Mapping[str, str], namespace: str = "/") -> dict[str, list[str]]:
-    """`publish` and `subscribe` → fully qualified topics, sorted; cameras: name → transport (raw or compressed)."""
+def topics(cameras: Mapping[str, str], namespace: str = "/", odometry: str = "") -> dict[str, list[str]]:
+    """`publish` and `subscribe` → fully qualified topics, sorted.
+
+    Args:
+        cameras: name → transport (raw or compressed).
+        namespace: of the node.
+        odometry: the node's parameter of this name.
+    """
     base = namespace.rstrip("/")
     node = f"{base}/{NODE}"
     publish = [f"{base}/alert", "/diagnostics", "/rosout", "/parameter_events", f"{node}/transition_event"]
     publish += [f"{base}/{camera}/{topic}" for camera in cameras for topic in qos.TOPICS]
     subscribe = ["/clock", "/tf", "/tf_static"]
+    if odometry:
+        subscribe.append(odometry if odometry.startswith("/") else f"{base}/{odometry}")
     for camera, transport in cameras.items():
         image = "image_raw/compressed" if transport == "compressed" else "image_raw"
         subscribe += [f"{base}/{camera}/{image}", f"{base}/{camera}/camera_info"]
@@ -60,15 +68,15 @@ def services(namespace: str = "/") -> list[str]:
     return sorted(f"{node}/{service}" for service in (*PARAMETER_SERVICES, *LIFECYCLE_SERVICES, *OWN_SERVICES))
 
 
-def policy(cameras: Mapping[str, str], namespace: str = "/") -> str:
-    """The policy file as text."""
+def policy(cameras: Mapping[str, str], namespace: str = "/", odometry: str = "") -> str:
+    """The policy file as text; see `topics`."""
     enclave_path = f"{namespace.rstrip('/')}/{NODE}"
     root = ElementTree.Element("policy", version="0.2.0")
     root.append(ElementTree.Comment(_COMMENT.format(node=NODE, enclave=enclave_path)))
     enclave = ElementTree.SubElement(ElementTree.SubElement(root, "enclaves"), "enclave", path=enclave_path)
     profiles = ElementTree.SubElement(enclave, "profiles")
     profile = ElementTree.SubElement(profiles, "profile", ns=namespace, node=NODE)
-    for right, names in topics(cameras, namespace).items():
+    for right, names in topics(cameras, namespace, odometry).items():
         entries = ElementTree.SubElement(profile, "topics", {right: "ALLOW"})
         for name in names:
             ElementTree.SubElement(entries, "topic").text = name
@@ -84,9 +92,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cameras", nargs="+", default=["camera"], help="name, or name:compressed")
     parser.add_argument("--namespace", default="/")
+    parser.add_argument("--odometry", default="", help="the node's parameter odometry")
     options = parser.parse_args()
     cameras = {name: transport or "raw" for name, _, transport in (text.partition(":") for text in options.cameras)}
-    print(policy(cameras, options.namespace), end="")
+    print(policy(cameras, options.namespace, options.odometry), end="")
 
 
 if __name__ == "__main__":

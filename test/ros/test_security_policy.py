@@ -18,6 +18,10 @@ from oodseg_ros.ros.transforms import TF2_ROS
 
 FILE = Path(__file__).parents[2] / "config" / "sros2" / "policy.xml"
 
+ARGUMENTS = [
+    "--ros-args", "-p", "cameras:=[front, rear]", "-p", "rear.transport:=compressed", "-p", "odometry:=odom",
+]  # fmt: skip
+
 # Element → allowed children, attributes that must be there, attributes of which one at least must be there.
 STRUCTURE = {
     "policy": ({"enclaves"}, {"version"}, set()),
@@ -63,7 +67,7 @@ def test_the_shipped_file_is_what_the_module_makes() -> None:
 def test_it_allows_what_the_real_node_declares_and_nothing_else() -> None:
     """Extras are allowed only where a package decides: tf2_ros, vision_msgs, and /clock in simulation time."""
     context = rclpy.Context()
-    rclpy.init(context=context, args=["--ros-args", "-p", "cameras:=[front, rear]", "-p", "rear.transport:=compressed"])
+    rclpy.init(context=context, args=ARGUMENTS)
     try:
         node = Perception(load=lambda settings, logger: (FaultEngine(), ()), namespace="/vehicle", context=context)
         try:
@@ -79,7 +83,7 @@ def test_it_allows_what_the_real_node_declares_and_nothing_else() -> None:
             node.close()
     finally:
         rclpy.try_shutdown(context=context)
-    allowed = topics({"front": "raw", "rear": "compressed"}, "/vehicle")
+    allowed = topics({"front": "raw", "rear": "compressed"}, "/vehicle", "odom")
     optional = {"/clock"} | (set() if TF2_ROS else {"/tf", "/tf_static"})
     if not VISION_MSGS:
         optional |= {t for t in allowed["publish"] if t.endswith(("/obstacles", "/label_info"))}

@@ -42,6 +42,7 @@ def parameters(folder: Path, node: str, timeout: float) -> dict[str, Any]:
         # The shared nodes must survive engines that raise for seconds; those that may die are there to die of it.
         "engine_retries": 2 if node == "own" else 100,
         "snapshot_dir": str(folder / "snapshots"),
+        "health": {"stall_exit": 5.0 if node == "own" else 60.0},
         "use_sim_time": node == "sim",
         "record": {
             "enabled": True,

@@ -124,6 +124,8 @@ class _Run:
         if strays:
             outcome.trouble.append(f"left {', '.join(sorted(script.states))}: {', '.join(sorted(strays))}")
         outcome.heartbeat_gap_s = round(self._watch.heartbeat_gap(begun), 3)
+        if SILENCE not in script.states and outcome.heartbeat_gap_s > self._harness.timeout:
+            outcome.trouble.append(f"no heartbeat for {outcome.heartbeat_gap_s:.2f} s")
         witness = self._watch.seen(script.other, begun)
         stamps: dict[int, float] = {}
         for seen in witness:
