@@ -17,7 +17,12 @@ def load_runner(settings: Settings, logger: Any) -> tuple[Runner, tuple[str, ...
         BundleError, EngineError: with what to do; there is no fallback unless `allow_fallback` is set.
     """
     bundle = load_bundle(settings.bundle, settings.public_key)
-    options = {"threads": settings.threads, "max_batch": max(1, settings.batch)}
+    options = {
+        "threads": settings.threads,
+        "max_batch": max(1, settings.batch),
+        "hint": settings.hint,
+        "score_type": settings.score_type,
+    }
     warnings: tuple[str, ...] = ()
     try:
         runner = Runner.load(bundle, settings.engine, settings.device, settings.precision, **options)

@@ -24,6 +24,8 @@ _AS_THEY_ARE = (
     "device",
     "precision",
     "threads",
+    "hint",
+    "score_type",
     "allow_fallback",
     "build_only",
     "engine_retries",
@@ -78,6 +80,8 @@ class Settings:
     device: str
     precision: str
     threads: int
+    hint: str
+    score_type: str
     allow_fallback: bool
     batch: int
     warm_size: tuple[int, int] | None
