@@ -32,6 +32,7 @@ class Order:
         folder: where to; None = the user's cache.
         threads: CPU threads of the gate's reference; 0 = all.
         allowed_ap, allowed_fpr95: how far AP and FPR95 may move, as fractions.
+        quantize: only tensorrt in int8: parts of the network, e.g. `decoder`; empty = backbone and decoder.
         again: build even if an accepted engine is there.
     """
 
@@ -46,6 +47,7 @@ class Order:
     threads: int = 0
     allowed_ap: float = ALLOWED_AP
     allowed_fpr95: float = ALLOWED_FPR95
+    quantize: tuple[str, ...] = ()
     again: bool = False
 
     @property
@@ -132,6 +134,7 @@ def build_engine(
             device=order.where,
             target=order.target,
             calibration=calibration,
+            quantize=order.quantize,
             progress=progress,
             pending=waiting[0] if waiting and order.target in (None, architecture(order.where)) else None,
             **common,

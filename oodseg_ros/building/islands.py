@@ -26,7 +26,7 @@ def islands(model: Any, half_parts: Iterable[str]) -> set[str]:
     found: set[str] = set()
     tainted: set[str] = set()  # tensors that come out of an island
     for node in model.graph.node:  # in topological order, as ONNX demands
-        part = _part(scope_of.get(node.name, ""))
+        part = part_of(scope_of.get(node.name, ""))
         inside = part is not None and part not in half_parts
         deciding = part is None and node.op_type in DECIDING
         after = bool(tainted.intersection(node.input))
@@ -52,7 +52,7 @@ def check_islands(api: Any, network: Any, names: set[str]) -> None:
             )
 
 
-def _part(scope: str) -> str | None:
+def part_of(scope: str) -> str | None:
     """`segmentor.segmentor.head.mlp` → `head`; None for what stands in no part."""
     names = [name for name in scope.split(".") if name not in ("", "segmentor")]
     return names[0] if names else None

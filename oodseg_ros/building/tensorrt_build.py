@@ -29,6 +29,8 @@ from .torch_tensorrt import build_by_torch, torch_tensorrt_works
 
 GRAPH_PRECISION = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "int8": "fp16"}
 """What is not quantized in an INT8 engine computes in float16, the islands in float32 as ever."""
+Int8 = tuple[Sequence[np.ndarray], Sequence[str]]
+"""Calibration images, and the parts of the network that are quantized."""
 NO_DEVICE = "was not run yet on the device that it is for"
 
 
@@ -44,6 +46,7 @@ def build_tensorrt(
     device: str = "cuda",
     target: str | None = None,
     calibration: Sequence[np.ndarray] = (),
+    quantize: Sequence[str] = (),
     allowed_ap: float = ALLOWED_AP,
     allowed_fpr95: float = ALLOWED_FPR95,
     folder: Path | None = None,
@@ -59,6 +62,7 @@ def build_tensorrt(
         precision: one of `PRECISIONS`.
         height, width, batch: the only images that it takes.
         pairs, data, calibration, allowed_ap, allowed_fpr95, folder, threads: as for `building.openvino.build_openvino`.
+        quantize: int8 only: parts of the network (`backbone`, `decoder`); empty = both.
         device: `cuda` or `cuda:<index>`, where it is run.
         target: architecture, e.g. `sm_89`; None = the device's.
         progress: told how far the compiler is.
@@ -80,7 +84,7 @@ def build_tensorrt(
             shutil.copyfile(pending.path(PLAN), place.path(PLAN))
             built = pending.side.built
         else:
-            built = _write_plan(place, bundle, calibration, here, progress)
+            built = _write_plan(place, bundle, (calibration, quantize), here, progress)
         if here != wanted.architecture:
             return place.keep(False, reason=f"{NO_DEVICE} ({wanted.architecture})", built=built), None
         loaded = TensorRtEngine(bundle, device=device, precision=precision, engine=engine)
@@ -107,7 +111,7 @@ def _target(engine: str, precision: str, here: str | None, target: str | None) -
 
 
 def _write_plan(
-    place: Draft, bundle: Bundle, calibration: Sequence[np.ndarray], here: str | None, progress: Progress | None
+    place: Draft, bundle: Bundle, int8: Int8, here: str | None, progress: Progress | None
 ) -> dict[str, Any]:
     """Compile into the draft; what the side-car says of it."""
     wanted = place.identity
@@ -122,14 +126,14 @@ def _write_plan(
         except EngineError as error:
             note = {"torch_tensorrt": str(error)}
     if data is None:
-        data, facts = _by_parser(segmentor, bundle, wanted, calibration, progress)
+        data, facts = _by_parser(segmentor, bundle, wanted, int8, progress)
         note |= {"front_end": "onnx", **facts}
     place.path(PLAN).write_bytes(data)
     return {
         "seconds": round(time.perf_counter() - start, 1),
         "bytes": len(data),
         "fallen_back": [],  # one engine or none: nothing can fall back
-        "calibration_frames": len(calibration),
+        **({"calibration_frames": len(int8[0]), "quantized": list(int8[1])} if wanted.precision == "int8" else {}),
         "built_on": here or "a machine without a GPU",
         "versions": versions(),
         **note,
@@ -137,7 +141,7 @@ def _write_plan(
 
 
 def _by_parser(
-    segmentor: Any, bundle: Bundle, wanted: EngineIdentity, calibration: Sequence[np.ndarray], progress: Progress | None
+    segmentor: Any, bundle: Bundle, wanted: EngineIdentity, int8: Int8, progress: Progress | None
 ) -> tuple[bytes, dict[str, Any]]:
     if progress is not None:
         progress("export", 0.0)
@@ -145,7 +149,8 @@ def _by_parser(
     model = export_onnx(segmentor, bundle.card.input, wanted.batch, wanted.height, wanted.width, precision)
     parts = tuple(half_parts(segmentor)) if precision != "fp32" else ()
     if wanted.precision == "int8":
-        model = quantized(model, [resized(image, wanted.height, wanted.width) for image in calibration], parts)
+        frames = [resized(image, wanted.height, wanted.width) for image in int8[0]]
+        model = quantized(model, frames, parts, int8[1])
     if progress is not None:
         progress("export", 1.0)
     target = wanted.architecture if wanted.engine == "tensorrt_rtx" else None

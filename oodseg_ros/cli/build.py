@@ -29,6 +29,10 @@ def command(
     calibration: Annotated[
         str | None, typer.Option(help="int8: bag, video or folder of images that the ranges are taken from.")
     ] = None,
+    quantize: Annotated[
+        list[str] | None,
+        typer.Option(help="Only tensorrt in int8: backbone or decoder; may be repeated. Default: both."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the engine; BUNDLE/engines travels with the bundle. Default: the user's cache."),
@@ -56,5 +60,6 @@ def command(
         threads=threads,
         allowed_ap=allowed_ap,
         allowed_fpr95=allowed_fpr95,
+        quantize=tuple(quantize or ()),
         again=again,
     )
