@@ -43,7 +43,7 @@ CAMERA = (
     _camera("stamp_jitters", "stamps swap places: every second one lies before the last",
             "stamp_went_back", "starting", "recovering", stamp="swap"),
     _camera("stamp_zero", "no stamp at all", "no_stamp", "no_image", "late", stamp="zero"),
-    _camera("camera_info_contradicts", "camera_info is of another image size", "camera_info", info="size"),
+    _camera("camera_info_contradicts", "camera_info is of images of another shape", "camera_info", info="shape"),
     _camera("camera_info_nan", "camera_info holds NaN: no positions, or UNKNOWN; never a crash",
             info="nan", states=KNOWN, stays=True, hold=2.0),
     _camera("camera_info_absurd", "camera_info with a focal length of 1e300 and an endless distortion",

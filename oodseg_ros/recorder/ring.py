@@ -49,6 +49,10 @@ class Moment:
         return self.image is not None or self.encoded is not None
 
 
+LATE = 5.0
+"""Seconds by which the writing thread, which is of low priority, may come late without losing a window's begin."""
+
+
 class Ring:
     """Bounded in seconds and bytes; thread-safe, and never waits for a disk.
 
@@ -57,7 +61,7 @@ class Ring:
     """
 
     def __init__(self, settings: RecordSettings) -> None:
-        self._seconds = settings.before + settings.after
+        self._seconds = settings.before + settings.after + LATE
         self._most = settings.memory_mb * MEGABYTE
         self._period = 1.0 / settings.rate
         self._lock = threading.Lock()

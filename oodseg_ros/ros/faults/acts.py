@@ -76,7 +76,7 @@ def _accepted(answers: list[Any], times: int) -> bool:
 def _recorder(harness: Harness, counts: str) -> bool:
     """Wait until this count of the recorder has risen since the last report before the fault."""
     before = int(harness.recorder_before.get(counts, 0))
-    return harness.until(lambda: int(harness.watch.account("recorder").get(counts, 0)) > before, 10.0)
+    return harness.until(lambda: int(harness.watch.account("recorder").get(counts, 0)) > before, PATIENCE)
 
 
 def _lifecycle(harness: Harness, transition: str, wait: bool = True) -> bool:

@@ -34,8 +34,9 @@ def compressed(picture: np.ndarray, stamp: Time) -> CompressedImage:
 
 
 def camera_info(size: tuple[int, int], stamp: Time, kind: str) -> CameraInfo:
-    """A pinhole camera of this size (H, W), or `size`, `nan`, `absurd`."""
-    height, width = size if kind != "size" else (2 * size[0], 2 * size[1])
+    """A pinhole camera of this size (H, W), or `shape`, `nan`, `absurd`."""
+    # A larger size of the same shape would be a camera that bins its pixels: that is no contradiction.
+    height, width = size if kind != "shape" else (2 * size[0], size[1])
     focal = {"nan": math.nan, "absurd": 1e300}.get(kind, 0.8 * width)
     info = CameraInfo(header=Header(stamp=stamp, frame_id=FRAME_ID), height=height, width=width)
     info.distortion_model = "plumb_bob"

@@ -43,6 +43,6 @@ def test_every_change_breaks_what_it_says(name: str) -> None:
 
 def test_camera_infos() -> None:
     assert camera_info((240, 320), to_stamp(1), "").width == 320
-    assert camera_info((240, 320), to_stamp(1), "size").width == 640
+    assert camera_info((240, 320), to_stamp(1), "shape").height == 480
     assert np.isnan(camera_info((240, 320), to_stamp(1), "nan").k[0])
     assert camera_info((240, 320), to_stamp(1), "absurd").k[0] == 1e300
