@@ -38,12 +38,13 @@ def train(recipe: Recipe, out: Path, resume: bool = False, threads: int = 0) -> 
     if threads:
         torch.set_num_threads(threads)
     lightning.seed_everything(recipe.seed, verbose=False)
-    torch.set_float32_matmul_precision("high")
+    if torch.cuda.is_available():
+        torch.set_float32_matmul_precision("high")
     processes = from_environment()
     labels = load_labels(recipe.label_set)
     segmentor = segmentor_of(recipe, labels)
     rank_zero_info(load_start(segmentor, recipe))
-    frames = load_frames(recipe.data, labels)
+    frames = load_frames(recipe.data, labels, recipe.seed)
     run = out / "run"
     seconds = [
         run_stage(recipe, index, segmentor, labels, frames, run, resume, processes)

@@ -21,7 +21,8 @@ class InlierStage(Stage):
 
     def decoded(self, images: Tensor) -> Tensor:
         """What the classifier reads; a frozen backbone keeps no graph."""
-        with torch.set_grad_enabled(self.trained.get("backbone", 0.0) > 0):
+        learns = any(part.split(".")[0] == "backbone" and rate > 0 for part, rate in self.trained.items())
+        with torch.set_grad_enabled(learns):
             features = self.segmentor.backbone(images)
         return self.segmentor.decoder(features)
 

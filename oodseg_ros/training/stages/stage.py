@@ -102,8 +102,8 @@ class Stage(lightning.LightningModule):
         super().train(mode)
         self.segmentor.eval()
         if mode:
-            for part in self._train_mode:
-                find_part(self.segmentor, part).train()
+            for part in sorted(self._train_mode, key=len):
+                find_part(self.segmentor, part).train(self.trained.get(part, 1.0) > 0)
         # A pretrained backbone keeps its batch statistics even while its weights move, unless asked otherwise.
         self.segmentor.backbone.train(mode and self.stage.adapt_norm)
         return self

@@ -187,6 +187,18 @@ def test_a_network_without_what_the_method_needs_is_refused(method, network, sen
         make_stage(method, network)
 
 
+def test_rates_freeze_parts_and_thaw_others(make_stage, make_batch) -> None:
+    stage = make_stage("inlier", "lite", rates={"decoder.blocks.0": 0.0, "backbone._blocks.15": 0.5})
+    before = {key: value.clone() for key, value in stage.segmentor.state_dict().items()}
+    assert not stage.segmentor.decoder.blocks[0].training
+    assert stage.segmentor.decoder.blocks[1].training
+    learn(stage, make_batch(), 1)
+    moved = {key for key, value in stage.segmentor.state_dict().items() if not torch.equal(value, before[key])}
+    assert any(key.startswith("backbone._blocks.15.") for key in moved)
+    assert not any(key.startswith(("backbone._blocks.14.", "decoder.blocks.0.")) for key in moved)
+    assert {group["name"]: group["lr"] for group in stage.groups()}["backbone._blocks.15"] == pytest.approx(5e-4)
+
+
 def test_parts_that_do_not_exist_are_named(make_stage) -> None:
     with pytest.raises(ConfigError, match=r"no part 'decoder\.asp'.*decoder\.lateral"):
         make_stage("inlier", "lite", rates={"decoder.asp": 0.1})
