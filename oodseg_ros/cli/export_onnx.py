@@ -13,7 +13,7 @@ def command(
     size: Annotated[str, typer.Option(help="Image size HEIGHTxWIDTH, e.g. 1080x1920; fixed in the file.")],
     out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
     batch: Annotated[int, typer.Option(min=1, max=64, help="Images per run; fixed in the file.")] = 1,
-    precision: Annotated[str, typer.Option(help="fp32, or fp16 or bf16 with likelihoods and score in fp32.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32, or fp16 with likelihoods and score in fp32.")] = "fp32",
     image: Annotated[Path | None, typer.Option(help="Image to check it on; default: the golden frame.")] = None,
 ) -> None:
     """Write the whole way from uint8 images to labels and score as ONNX, and check it with ONNX Runtime."""
