@@ -51,8 +51,10 @@ def golden_images(bundle: Bundle, wanted: EngineIdentity) -> np.ndarray:
     return np.stack([golden_check.stretched(bundle, wanted.height, wanted.width)] * wanted.batch)
 
 
-def verified(bundle: Bundle, engine: StoredEngine, run: Run) -> float:
+def verified(bundle: Bundle, engine: StoredEngine, run: Run, score_type: str = "fp32") -> float:
     """Largest |Δscore| on the golden frame of what `run` (this engine, loaded) answers now.
+
+    `score_type`: in which type the score comes to the host; fp16 rounds it, which a build does not.
 
     Raises:
         EngineError: it is not as near to FP32 as when it was accepted.
@@ -61,4 +63,5 @@ def verified(bundle: Bundle, engine: StoredEngine, run: Run) -> float:
     labels, score = run(golden_images(bundle, side.identity))
     found = golden_check.distance(engine.path(ANSWER), labels[-1], score[-1])
     built = golden_check.Distance(**(side.golden or {"max_abs_delta": 0.0, "label_agreement": 1.0}))
-    return golden_check.check(found, built, side.identity.stem, side.identity.command)
+    rounding = float(np.abs(score).max() * np.finfo(np.float16).eps) if score_type == "fp16" else 0.0
+    return golden_check.check(found, built, side.identity.stem, side.identity.command, rounding)

@@ -129,7 +129,8 @@ class TensorRtEngine:
             engine.verify()
             identity = engine.side.identity
             run = self.load(path, (identity.batch, identity.height, identity.width))
-            self._loaded[path] = run, verified(self._bundle, engine, partial(self.run, run))
+            score_type = "fp16" if self._score_type == torch.float16 else "fp32"
+            self._loaded[path] = run, verified(self._bundle, engine, partial(self.run, run), score_type)
         return self._loaded[path]
 
 

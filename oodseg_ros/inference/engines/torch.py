@@ -128,7 +128,8 @@ class TorchEngine:
         engine.verify()
         found = engine.side.identity
         compiled = self.prepared(found.batch, found.height, found.width)
-        return compiled, verified(self._bundle, engine, compiled)
+        score_type = "fp16" if self._score_type == torch.float16 else "fp32"
+        return compiled, verified(self._bundle, engine, compiled, score_type)
 
 
 def torch_identity(
