@@ -12,6 +12,10 @@ from oodseg_ros.recorder import recorder as module
 from oodseg_ros.recorder.recorder import Recorder
 
 
+PATIENCE = 60.0
+"""Seconds: the writing thread is of low priority, and the machine may be busy."""
+
+
 @pytest.fixture
 def start(settings: Callable) -> Iterator[Callable[..., Recorder]]:
     running: list[Recorder] = []
@@ -25,11 +29,11 @@ def start(settings: Callable) -> Iterator[Callable[..., Recorder]]:
 
     yield make
     for recorder in running:
-        assert recorder.close()
+        assert recorder.close(PATIENCE)
 
 
 def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -67,7 +71,7 @@ def test_close_writes_what_waits(start: Callable, moment: Callable, tmp_path: Pa
     recorder = start(after=30.0)
     recorder.add(moment(time.monotonic()))
     recorder.trigger("snapshot")
-    assert recorder.close()
+    assert recorder.close(PATIENCE)
     assert len(bags(tmp_path / "records")) == 1
 
 
@@ -147,14 +151,14 @@ def test_the_road_never_waits_for_the_disk(
 
     def write(*_: object) -> int:
         inside.set()
-        assert hang.wait(30)
+        assert hang.wait(PATIENCE)
         return 0
 
     monkeypatch.setattr(module, "write_bag", write)
     recorder = start(memory_mb=8)
     try:
         recorder.trigger("obstacle")
-        assert inside.wait(30)
+        assert inside.wait(PATIENCE)
         for _ in range(100):
             recorder.add(moment(time.monotonic(), size=(256, 512)))
             recorder.trigger("obstacle")
