@@ -114,7 +114,8 @@ def _parser_errors(parser: Any, model: Any) -> str:
     for error in (parser.get_error(index) for index in range(parser.num_errors)):
         node = model.graph.node[error.node()] if 0 <= error.node() < len(model.graph.node) else None
         where = f"operation {node.op_type} ({scopes(model).get(node.name) or node.name}): " if node is not None else ""
-        texts.append(where + error.desc().strip().splitlines()[0])
+        # The first line says that a node is invalid, the second why.
+        texts.append(where + " ".join(error.desc().strip().splitlines()[:2]))
     return "; ".join(texts) or "no reason given"
 
 

@@ -22,6 +22,8 @@ HALF_HEADS = (ResidualPattern, DrlReconstruction)
 """Heads that are decoders of their own, convolutions on wide maps. What they hand on is float32."""
 NORMS = (nn.LayerNorm, nn.GroupNorm)
 """Sums of squares over hundreds of channels, which overflow in float16."""
+FULL = {"fp16": NORMS, "bf16": (*NORMS, nn.ConvTranspose2d)}
+"""Layers of half-precision parts that compute in float32 all the same; TensorRT-RTX has no BF16 deconvolution."""
 
 
 def half_parts(segmentor: Segmentor) -> dict[str, nn.Module]:
@@ -44,7 +46,7 @@ def lower(segmentor: Segmentor, precision: str) -> Segmentor:
         for module in part.modules():
             if isinstance(module, _BatchNorm):
                 _rewrite(module)
-            if isinstance(module, NORMS):
+            if isinstance(module, FULL[precision]):
                 module.register_forward_hook(_Returns(dtype))
             else:
                 _cast(module, dtype)
