@@ -19,7 +19,7 @@ from .quota import Quota, bag_name
 from .ring import Moment, Ring
 from .settings import MEGABYTE, RecordSettings
 
-NICENESS = 10
+NICENESS = 5
 """Of the writing thread: encoding must not take the processor from the road."""
 
 
@@ -66,6 +66,8 @@ class Recorder:
         self._counts: Counter[str] = Counter()
         self._trouble: str | None = None
         self._last = ""
+        # Here, while nothing drives yet, and not with the thread's low priority.
+        prepare()
         self._thread = threading.Thread(target=self._loop, name="recorder", daemon=True)
         self._thread.start()
 
@@ -109,7 +111,6 @@ class Recorder:
     def _loop(self) -> None:
         with contextlib.suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-        prepare()
         while (event := self._next()) is not None:
             try:
                 self._write(event)

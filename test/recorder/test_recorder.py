@@ -11,7 +11,6 @@ from oodseg_ros.datasets.sources import open_source
 from oodseg_ros.recorder import recorder as module
 from oodseg_ros.recorder.recorder import Recorder
 
-
 PATIENCE = 60.0
 """Seconds: the writing thread is of low priority, and the machine may be busy."""
 
