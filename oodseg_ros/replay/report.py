@@ -20,6 +20,7 @@ from ..obstacles.camera_pipeline import Judgement
 from ..overlay import draw_overlay
 from .bag import RawMessage
 from .drive import Drive
+from .health_section import health_section
 
 SHOWN = 12
 COLORS = {"CLEAR": "#3a9d5d", "OBSTACLE": "#e0861a", "UNKNOWN": "#8c2f4a"}
@@ -83,6 +84,7 @@ def write_replay_report(path: Path, name: str, drive: Drive, metrics: dict[str, 
             ),
         ]
         parts.append(html.section("Over time", html.gallery(figures, 380)))
+        parts.append(health_section(drive))
     if "pixel" in metrics:
         parts.append(_truth_section(metrics))
     shown = html.gallery(kept.figures(), 380)

@@ -138,19 +138,30 @@ class Peer:
 
 
 class PerceptionProcess:
-    """The executable, with a params file of its own."""
+    """The executable, or another module that runs the node, with a params file of its own."""
 
-    def __init__(self, peer: Peer, folder: Path, parameters: dict[str, Any]) -> None:
+    def __init__(
+        self, peer: Peer, folder: Path, parameters: dict[str, Any], module: str = "oodseg_ros.ros.perception"
+    ) -> None:
         self.peer = peer
         self._log = folder / "log.txt"
         params = folder / "params.yaml"
         params.write_text(yaml.safe_dump({"/**": {"ros__parameters": parameters}}))
         namespace = peer.node.get_namespace()
-        command = [sys.executable, "-m", "oodseg_ros.ros.perception", "--ros-args", "--params-file", str(params)]
+        command = [sys.executable, "-m", module, "--ros-args", "--params-file", str(params)]
         with self._log.open("w") as stream:
             self.process = subprocess.Popen(
-                [*command, "-r", f"__ns:={namespace}"], stdout=stream, stderr=subprocess.STDOUT
+                [*command, "-r", f"__ns:={namespace}"],
+                stdin=subprocess.PIPE,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                text=True,
             )
+
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
 
     @property
     def log(self) -> str:
@@ -225,11 +236,11 @@ def perception(
                 each.process.kill()
                 each.process.wait()
 
-    def start(**parameters: Any) -> PerceptionProcess:
+    def start(module: str = "oodseg_ros.ros.perception", **parameters: Any) -> PerceptionProcess:
         # What a failed test left over would answer in the place of the next one.
         end_all()
         given = {"bundle": str(tiny_bundle), "engine": "torch", "threads": 1, "health": ARTIFICIAL, **parameters}
-        running.append(PerceptionProcess(peer, tmp_path_factory.mktemp("perception"), given))
+        running.append(PerceptionProcess(peer, tmp_path_factory.mktemp("perception"), given, module))
         return running[-1]
 
     yield start

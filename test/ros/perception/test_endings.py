@@ -78,7 +78,8 @@ def test_an_engine_that_fails_again_and_again_ends_the_process_for_a_respawn(
         sent = 0
         while process.poll() is None:
             assert sent < 600, "the node did not give up"
-            peer.publish("camera/image_raw", peer.image(np.zeros((64, 128, 3), np.uint8)))
+            noise = np.random.default_rng(sent).integers(0, 256, (64, 128, 3), dtype=np.uint8)
+            peer.publish("camera/image_raw", peer.image(noise))
             sent += 1
             peer.spin(0.1)
             if not peer.node.count_subscribers("camera/image_raw"):
