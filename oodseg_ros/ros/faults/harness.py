@@ -146,9 +146,9 @@ class Harness:
         number = getattr(Transition, f"TRANSITION_{transition.upper()}")
         request = ChangeState.Request(transition=Transition(id=number))
         before = self.state() if wait else ""
-        answer = self.call(ChangeState, "perception/change_state", request, PATIENCE if wait else 0.0, attempts=1)
+        answer = self.call(ChangeState, "perception/change_state", request, 2 * _ANSWER if wait else 0.0, attempts=1)
         if answer is None and wait:
-            # The answer was lost: the state tells.
+            # It takes long, or the answer was lost: the state tells, once the node has time to tell it.
             return self.state() not in ("", before)
         return answer is not None and answer.success
 
