@@ -27,6 +27,7 @@ def camera(out: Path, size: str, rate: str, seconds: str) -> None:
     message = Image(width=width, height=height, step=width * 3, encoding="bgr8")
     message.header.frame_id = "lens"
     message.data.frombytes(np.random.default_rng(0).integers(0, 256, width * height * 3, np.uint8).tobytes())
+    first_row = np.frombuffer(message.data, np.uint8)[: message.step]
     while not publisher.get_subscription_count():
         time.sleep(0.05)
     time.sleep(2.0)  # the listener's matches
@@ -38,6 +39,8 @@ def camera(out: Path, size: str, rate: str, seconds: str) -> None:
     for index in range(total):
         time.sleep(max(0.0, start + index * period - time.monotonic()))
         message.header.stamp = node.get_clock().now().to_msg()
+        # A picture that never changes is a frozen camera to the node.
+        first_row[:] = index % 256
         publisher.publish(message)
     time.sleep(1.0)
     out.write_text(json.dumps({"sent": total}))
