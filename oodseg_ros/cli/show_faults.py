@@ -49,7 +49,10 @@ def show_faults(out: Path, only: list[str], timeout: float, list_only: bool) -> 
         console.print(f"{mark} {outcome.name:28} {escape(detail)}", highlight=False, soft_wrap=True)
 
     outcomes = run_all(scripts, out, timeout, progress)
-    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    machine = (
+        f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, "
+        f"load {load:.1f} before the run"
+    )
     command = "oodseg faults --out out/faults" + "".join(f" --only '{pattern}'" for pattern in only)
     command += f" --timeout {timeout:g}" if timeout != 1 else ""
     more = {

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from .script import Outcome
+from .script import SILENCE, Outcome
 
 HEAD = (
     "| fault | what is done | result | seen by a consumer | detected after s | recovered after s | other camera | "
@@ -23,7 +23,7 @@ by an engine of constant time that fails on command.
 - **detected after**: from the act to the first alert that says so
 - **recovered after**: from the end of the fault to CLEAR
 - **other camera**: its frames that were answered meanwhile, and the longest time between two of them
-- **heartbeat gap**: longest time between two alerts
+- **heartbeat gap**: longest time between two alerts; where the process ended, until its successor's first one
 
 A row fails if the fault was not seen in time or with another reason, if the node did not recover or died, if a camera
 that the fault does not concern was UNKNOWN at any time, if the heartbeat stopped for longer than {timeout:g} s in a
@@ -63,7 +63,7 @@ def _row(outcome: Outcome) -> str:
     if outcome.exit is not None:
         result += f", exit {outcome.exit}"
     other = "–"
-    if outcome.witness_answers:
+    if outcome.witness_answers and SILENCE not in outcome.seen:
         other = f"{outcome.witness_answers} frames, {_figure(outcome.witness_gap_s)} s"
     cells = (
         f"`{outcome.name}`",
