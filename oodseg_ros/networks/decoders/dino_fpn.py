@@ -64,6 +64,9 @@ class DinoFpn(nn.Module):
         )
 
     def forward(self, features: list[Tensor]) -> Tensor:
+        if torch.is_grad_enabled() and not torch.compiler.is_exporting():
+            # On CPUs torch 2.13 dies in GroupNorm's backward pass on channels-last maps that need no gradient.
+            features = [feature if feature.requires_grad else feature.contiguous() for feature in features]
         pyramid = [level(feature) for level, feature in zip(self.levels, features, strict=True)]
         pyramid[2] = torch.cat([pyramid[2], self.mlp(features[-1])], dim=1)
         laterals = [conv(level) for conv, level in zip(self.lateral, pyramid, strict=True)]

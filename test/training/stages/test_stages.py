@@ -24,6 +24,7 @@ FROZEN = [
     ("drl", "drl", {}),
 ]
 MOVING = [
+    ("inlier", "dino_uem_g_g", {}),
     ("inlier", "lite", {"backbone_lr": 0.1}),
     ("inlier_gmm", "lite_mixture", {"options": {"memory": 32, "interval": 1}}),
     ("joint", "lite_uem", {"backbone_lr": 0.1}),
