@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from ..fault import Fault
@@ -22,9 +23,8 @@ class Black:
         pass
 
     def __call__(self, sight: Sight) -> Fault | None:
-        gray = sight.gray.reshape(-1)
-        rank = int(0.99 * (gray.size - 1))
-        brightest = int(np.searchsorted(np.cumsum(np.bincount(gray, minlength=256)), rank + 1))
-        if brightest < BRIGHTEST or (brightest < NOISY_BRIGHTEST and float(gray.std()) < NOISY_CONTRAST):
+        counts = cv2.calcHist([sight.gray], [0], None, [256], [0, 256])[:, 0]
+        brightest = int(np.searchsorted(np.cumsum(counts), 0.99 * sight.gray.size))
+        if brightest < BRIGHTEST or (brightest < NOISY_BRIGHTEST and float(sight.gray.std()) < NOISY_CONTRAST):
             return Fault(BLACK, f"99 % of the pixels are darker than {brightest + 1} of 255")
         return None

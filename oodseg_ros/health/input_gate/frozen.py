@@ -15,7 +15,7 @@ LEAST_FRAMES = 3
 class Frozen:
     """Fault once the sampled pixels have been equal for `frozen_after` seconds of stamps, and in three frames.
 
-    The noise of a sensor changes some of 16000 pixels in every picture, even before a wall and after JPEG coding.
+    The noise of a sensor changes some of 8000 pixels in every picture, even before a wall and after JPEG coding.
     """
 
     def __init__(self, settings: InputGateSettings) -> None:

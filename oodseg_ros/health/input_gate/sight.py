@@ -9,7 +9,7 @@ import numpy as np
 
 TILES = 8
 """Tiles per side of the grid in which contrast and detail are measured."""
-_SAMPLE = 16384
+_SAMPLE = 8192
 _ROWS = 12
 _WIDTH = 960
 """Details are measured at about this width: finer ones are sensor noise, and the networks do not see them."""
@@ -23,7 +23,7 @@ class Sight:
         width, height: of the image, pixels.
         encoding: of the message; any constant offline.
         stamp_ns, now_ns: header stamp and the node's clock; now_ns 0 = the clock has not begun.
-        sample: uint8 `[h, w, 3]`, every n-th pixel, about 16000 of them.
+        sample: uint8 `[h, w, 3]`, every n-th pixel, about 8000 of them.
         gray: uint8 `[h, w]`, the brightness of `sample`.
         contrast: float32 `[8, 8]`, standard deviation of the brightness in a strip of each tile.
         detail: float32 `[8, 8]`, mean square of its Laplacian there.

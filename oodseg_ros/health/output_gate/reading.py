@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SAMPLE = 16384
+SAMPLE = 8192
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Reading:
 
     Attributes:
         finite: no score outside the ego mask is NaN or infinite.
-        scores: float32 `[n]`, finite ones of judged pixels; about 16000 of them, spread evenly.
+        scores: float32 `[n]`, finite ones of judged pixels; about 8000 of them, spread evenly.
         labels: uint8 `[n]`, the classes of the same pixels.
     """
 
