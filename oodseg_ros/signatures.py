@@ -112,7 +112,9 @@ def required_key(explicit: str = "") -> Path | None:
 
 def fingerprint(key: Ed25519PublicKey) -> str:
     """16 hex digits that tell one public key from another."""
-    return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
 
 
 def _message(card: bytes) -> bytes:
