@@ -1,4 +1,11 @@
-"""Drift: how far the scores of the last frames are from what is normal to the bundle. Fog, night, another country."""
+"""Drift: how far the scores of the last frames are from what is normal to the bundle.
+
+Measured with road_lite on real drives, pooled over 20 frames (or all there were): 0.01 to 0.07 bits on CamVid,
+BDD100K and Cityscapes, in synthetic fog that leaves a tenth of the contrast 0.01 to 0.05, at a tenth of the light with
+noise 0.03 to 0.16, under noise of 60 gray levels 0.14 to 0.36, on pure noise 0.24 to 0.33. Single frames reach 0.27.
+So the limit of 0.2 is three times what is normal; it finds input that the network cannot read, and leaves alone what it
+can.
+"""
 
 from __future__ import annotations
 
