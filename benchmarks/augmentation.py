@@ -1,10 +1,10 @@
-"""How many training samples a core makes: every outlier method at its published size, beside one training step.
+"""How many training samples a core makes: every outlier method at its published size. What a training step needs
+beside them is in `training_step.py`.
 
-    python benchmarks/augmentation.py [--data DIR] [--samples N] [--recipe FILE] [--sheets DIR]
+    python benchmarks/augmentation.py [--data DIR] [--samples N] [--sheets DIR]
 
 `--data` is a folder with `cityscapes/` (images/ + labelTrainIds/) and `cutouts/`. Times are processor seconds of one
 thread, so a loaded machine changes them little: with frames decoded before (warm), and decoded each time (cold).
-`--recipe` also measures that recipe's samples and one optimiser step of each of its stages, on the same thread.
 `--sheets` writes a picture of samples and their targets per method, to be looked at.
 """
 
@@ -23,12 +23,10 @@ import torch
 from oodseg_ros.datasets.image_files import write_image
 from oodseg_ros.frame import UNLABELED
 from oodseg_ros.labels import LabelSet, load_labels
-from oodseg_ros.networks.build import build_segmentor
 from oodseg_ros.outliers.targets import KNOWN, OUTLIER
-from oodseg_ros.training.frames import TrainingFrame, load_frames
-from oodseg_ros.training.recipe import AugmentSpec, DataSpec, OutlierSpec, Recipe, load_recipe
+from oodseg_ros.training.frames import load_frames
+from oodseg_ros.training.recipe import AugmentSpec, DataSpec, OutlierSpec
 from oodseg_ros.training.samples import Samples
-from oodseg_ros.training.stages import STAGES
 
 NATIVE = (1.0, 1.0)
 METHODS: dict[str, tuple[tuple[int, int], dict, dict]] = {
@@ -74,7 +72,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("OODSEG_DATA", ".")))
     parser.add_argument("--samples", type=int, default=16)
-    parser.add_argument("--recipe", type=Path)
     parser.add_argument("--sheets", type=Path)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "augmentation.json")
     options = parser.parse_args()
@@ -96,9 +93,6 @@ def main() -> None:
             options.sheets.mkdir(parents=True, exist_ok=True)
             write_sheet(options.sheets / f"{name.replace(', ', '_').replace(' ', '_')}.jpg", make(768), labels)
     result = {"frames": "8 Cityscapes frames, 2048x1024 JPEG", "methods": rows}
-    if options.recipe:
-        result["recipe"] = measured_recipe(load_recipe(options.recipe), options.samples)
-        print(result["recipe"])
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
 
@@ -121,36 +115,6 @@ def measured(make, count: int) -> dict[str, float]:
         "samples_per_second_and_core": round(1 / times["warm"], 1),
         "share_with_unknown": round(float(share), 2),
     }
-
-
-def measured_recipe(recipe: Recipe, count: int) -> dict[str, object]:
-    """Samples of a recipe beside one optimiser step of each of its stages."""
-    labels = load_labels(recipe.label_set)
-    frames = [frame for frame in load_frames(recipe.data, labels) if not frame.id.startswith("scenes")]
-    result: dict[str, object] = {"name": recipe.name}
-    result |= measured(lambda cache: _samples(recipe, frames, labels, cache), count)
-    for index, stage in enumerate(recipe.stages):
-        module = STAGES[stage.method](build_segmentor(recipe.network), recipe.input, stage, recipe.seed)
-        module = module.to(memory_format=torch.channels_last)
-        samples = _samples(recipe, frames, labels, 2048)
-        batch = [torch.stack(parts) for parts in zip(*(samples[i] for i in range(stage.batch)), strict=True)]
-        module.log = module.log_dict = lambda *_, **__: None
-        optimizer = module.configure_optimizers()["optimizer"]
-        seconds = []
-        for _ in range(2):
-            began = time.process_time()
-            optimizer.zero_grad()
-            module.training_step(batch, 0).backward()
-            optimizer.step()
-            seconds.append(time.process_time() - began)
-        result[f"stage{index + 1}_{stage.method}_step_seconds"] = round(seconds[-1], 2)
-        result[f"stage{index + 1}_{stage.method}_samples_per_step"] = stage.batch
-    return result
-
-
-def _samples(recipe: Recipe, frames: list[TrainingFrame], labels: LabelSet, cache: int) -> Samples:
-    augment = recipe.augment.model_copy(update={"cache": cache})
-    return Samples.of(recipe.model_copy(update={"augment": augment}), frames, labels, recipe.seed, 0, 1 << 20)
 
 
 def write_sheet(path: Path, samples: Samples, labels: LabelSet, count: int = 8, width: int = 480) -> None:
