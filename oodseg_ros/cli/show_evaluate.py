@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..evaluation.compare import table_columns, table_rows
 from ..evaluation.evaluate import EvaluationOptions
 from ..evaluation.evaluate_many import evaluate_many
-from ..evaluation.recall_by_distance import CameraMount
+from ..evaluation.recall import CameraMount
 from ..evaluation.record import record_metrics
 from ..evaluation.shards import this_shard
 

@@ -25,7 +25,7 @@ from .metric_pass import Classes, Figures, measure
 from .metric_summary import anomaly_metrics, notes
 from .open_pass import open_figures
 from .provenance import provenance
-from .recall_by_distance import CameraMount, by_distance
+from .recall import CameraMount
 from .results import latency, per_image_averages, write_frames, write_json
 from .score_store import ScoreStore
 from .shards import Shard
@@ -151,11 +151,8 @@ def evaluate(
     curves, components = None, []
     if dataset.kind == "anomaly":
         curves, components = anomaly_metrics(
-            metrics, figures, runner.bundle, store, _track(dataset, options), options.workers
+            metrics, figures, runner.bundle, store, _track(dataset, options), options.workers, options.mount
         )
-        if options.mount is not None:
-            sizes = [(row["height"], row["width"]) for row in figures.rows]
-            metrics["recall_by_distance"] = by_distance(components, sizes, options.mount)
         if classes is not None:
             thresholds = {"at_95_recall": metrics["pixel"]["FPR95_threshold"]}
             if "component_deployed" in metrics:

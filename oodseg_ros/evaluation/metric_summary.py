@@ -9,18 +9,26 @@ from .component_metrics import FrameComponents, summarize_components
 from .curve_figures import CurveFigures
 from .metric_pass import Figures, measure_components
 from .pixel_metrics import just_below, summarize
+from .recall import CameraMount, by_distance, by_size
 from .score_store import ScoreStore
 from .score_variant import ScoreVariant
 
 
 def anomaly_metrics(
-    metrics: dict[str, Any], figures: Figures, bundle: Bundle, store: ScoreStore, track: str, workers: int
+    metrics: dict[str, Any],
+    figures: Figures,
+    bundle: Bundle,
+    store: ScoreStore,
+    track: str,
+    workers: int,
+    mount: CameraMount | None = None,
 ) -> tuple[CurveFigures, list[FrameComponents]]:
     """Fill in `pixel`, `pixel_rules`, `component`, `component_smiyc`, `component_deployed`, and the rows' figures.
 
     `component` is at the threshold of the best pixel F1 on these very frames, as the benchmark wants it;
     `component_smiyc` is the benchmark's to the last digit: threshold from its binned curve, float16 comparison;
     `component_deployed` is at the threshold that stands in the bundle, and missing for another score than the bundle's.
+    Each has its `recall_by_size`, and with `mount` its `recall_by_distance`.
 
     Returns:
         The pooled curves, and the components of every row of `figures` at the first of these thresholds.
@@ -45,6 +53,11 @@ def anomaly_metrics(
         if threshold == threshold:
             found = measure_components(names, store, threshold, track, workers, half=key == "component_smiyc")
         metrics[key] = {"threshold": threshold, "track": track, **summarize_components(found)}
+        if found:
+            metrics[key]["recall_by_size"] = by_size(found)
+        if found and mount is not None:
+            sizes = [(row["height"], row["width"]) for row in figures.rows]
+            metrics[key]["recall_by_distance"] = by_distance(found, sizes, mount)
         if key == "component":
             components = found
     for row, single in zip(figures.rows, components, strict=False):

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..datasets.dataset import Dataset
 from ..errors import UserError
-from . import html, report_plots
+from . import html, recall, report_plots
 from .evaluate import Evaluation
 from .report_frames import choose, draw_classes, draw_frame
 
@@ -131,19 +131,24 @@ def _component_section(evaluation: Evaluation) -> html.Html:
             rows.append([what, f"{found['threshold']:.4g}", *figures, *counts])
     columns = ["threshold", "raw score", "sIoU", "PPV", "mean F1", "objects", "predicted"]
     parts = [html.table(columns, rows)]
-    sizes = report_plots.by_size(evaluation.components)
+    sizes = recall.by_size(evaluation.components)
     if sizes:
-        feet = report_plots.by_foot(evaluation.components, [row["height"] for row in evaluation.figures.rows])
+        feet = recall.by_foot(evaluation.components, [row["height"] for row in evaluation.figures.rows])
         label = "lowest pixel, % of the image height (far to near on a flat road)"
         figures = [
             html.figure(report_plots.size_plot(sizes), "Objects by size"),
             html.figure(report_plots.size_plot(feet, label), "Objects by the row of their foot"),
         ]
-        if distances := metrics.get("recall_by_distance"):
+        if distances := metrics["component"].get("recall_by_distance"):
             label = "metres to the foot, on a flat road"
             figures.append(html.figure(report_plots.size_plot(distances, label), "Objects by distance"))
         table = [[name, count, percent(found, 1), percent(covered, 1)] for name, count, found, covered in sizes]
-        parts += [html.gallery(figures, 380), html.table(["size in pixels", "objects", "found %", "covered %"], table)]
+        columns = ["size in pixels", "objects", "found %", "covered %"]
+        if deployed := metrics.get("component_deployed", {}).get("recall_by_size"):
+            columns.append("found % at the bundle's threshold")
+            for line, (_, _, found, _) in zip(table, deployed, strict=True):
+                line.append(percent(found, 1))
+        parts += [html.gallery(figures, 380), html.table(columns, table)]
     note = f"{metrics['component']['track']} track; in %, pooled over all objects of the dataset"
     return html.section("Objects", *parts, note=note)
 

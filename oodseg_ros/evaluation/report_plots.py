@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from .component_metrics import DETECTED, FrameComponents
+from .component_metrics import DETECTED
 from .html import plot_uri
 from .paired_histogram import PairedHistogram
 
@@ -23,10 +22,6 @@ STYLE = {
     "legend.frameon": False,
 }
 INLIER, ANOMALY = "#3b6fb6", "#d1495b"
-SIZES = (0, 100, 400, 1600, 6400, 25600, np.inf)
-"""Limits of the size classes of objects, in pixels: each class is twice as long as the one before."""
-FEET = (0, 45, 50, 55, 60, 70, 80, 100)
-"""Limits of the classes of an object's foot, in percent of the image height from the top."""
 
 
 def pr_plot(curves: Mapping[str, np.ndarray], prevalence: float | None = None) -> str:
@@ -90,41 +85,6 @@ def score_shares(histogram: PairedHistogram, bins: int) -> tuple[np.ndarray, np.
     place = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, bins - 1)
     shares = np.stack([np.bincount(place, weights=plane, minlength=bins) for plane in planes])
     return edges, shares / np.maximum(shares.sum(axis=1, keepdims=True), 1)
-
-
-def by_size(components: Iterable[FrameComponents]) -> list[tuple[str, int, float, float]]:
-    """Per size class with objects: (limits in pixels, objects, share found, mean covered share)."""
-    components = list(components)
-    area, siou, covered = (
-        np.concatenate([getattr(frame, key) for frame in components] or [np.zeros(0)])
-        for key in ("truth_area", "siou", "covered")
-    )
-    rows = []
-    for low, high in pairwise(SIZES):
-        some = (area >= low) & (area < high)
-        if some.any():
-            name = f"{low:.0f}-{high - 1:.0f}" if np.isfinite(high) else f"from {low:.0f}"
-            rows.append((name, int(some.sum()), float((siou[some] >= DETECTED).mean()), float(covered[some].mean())))
-    return rows
-
-
-def by_foot(components: Sequence[FrameComponents], heights: Sequence[int]) -> list[tuple[str, int, float, float]]:
-    """As `by_size`, by the row of an object's lowest pixel, in percent of the image height; lower rows are nearer.
-
-    Distances are not known to most datasets; on a flat road the foot's row orders objects by distance.
-    """
-    pairs = list(zip(components, heights, strict=True))
-    foot = np.concatenate([100 * c.truth_box[:, 3] / height for c, height in pairs] or [np.zeros(0)])
-    siou, covered = (
-        np.concatenate([getattr(c, key) for c, _ in pairs] or [np.zeros(0)]) for key in ("siou", "covered")
-    )
-    rows = []
-    for low, high in pairwise(FEET):
-        some = (foot > low) & (foot <= high)
-        if some.any():
-            found = float((siou[some] >= DETECTED).mean())
-            rows.append((f"{low}-{high} %", int(some.sum()), found, float(covered[some].mean())))
-    return rows
 
 
 def size_plot(rows: Sequence[tuple[str, int, float, float]], label: str = "size in pixels") -> str:

@@ -39,6 +39,8 @@ def test_figures_are_those_of_the_frames(runner, dataset, tmp_path):
     assert metrics["engine"] == runner.engine_identity
     assert metrics["seconds"] > 0
     assert metrics["component_deployed"]["threshold"] == runner.bundle.card.calibration.threshold
+    for key in ("component", "component_deployed"):
+        assert sum(row[1] for row in metrics[key]["recall_by_size"]) == metrics[key]["truth_components"] == 4
     assert metrics["per_image_average"]["frames"] == 4
     assert metrics["provenance"]["bundle"].endswith(f"{runner.bundle.weights_hash})")
     with (tmp_path / "out" / "frames.csv").open() as stream:

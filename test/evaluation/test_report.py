@@ -8,9 +8,10 @@ import pytest
 from oodseg_ros.evaluation.component_metrics import frame_components
 from oodseg_ros.evaluation.evaluate import EvaluationOptions, evaluate
 from oodseg_ros.evaluation.paired_histogram import PairedHistogram
+from oodseg_ros.evaluation.recall import by_foot, by_size
 from oodseg_ros.evaluation.report import write_report
 from oodseg_ros.evaluation.report_frames import FOUND, TRUTH, choose, draw_frame
-from oodseg_ros.evaluation.report_plots import by_foot, by_size, score_shares
+from oodseg_ros.evaluation.report_plots import score_shares
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

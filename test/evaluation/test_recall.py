@@ -9,7 +9,7 @@ import pytest
 
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.evaluation.component_metrics import frame_components
-from oodseg_ros.evaluation.recall_by_distance import CameraMount, by_distance
+from oodseg_ros.evaluation.recall import CameraMount, by_distance
 
 HEIGHT, WIDTH = 500, 1000
 MOUNT = CameraMount(1.5, pitch=2.0, field_of_view=60.0)
