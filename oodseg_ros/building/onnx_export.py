@@ -62,7 +62,30 @@ def export_onnx(
     except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
         raise EngineError(f"this network cannot be exported to ONNX: {reason}; use engine: torch") from error
-    return _with_scopes_only(program.model_proto)
+    return _with_scopes_only(_same_types(program.model_proto))
+
+
+def _same_types(model: Any) -> Any:
+    """The model with kernels and biases in the type of their convolution's output: where the exporter folds a batch
+    norm into a BF16 convolution, it leaves them in float32.
+    """
+    from onnx import TensorProto, numpy_helper
+
+    halves = {
+        value.name for value in model.graph.value_info if value.type.tensor_type.elem_type == TensorProto.BFLOAT16
+    }
+    constants = {entry.name: entry for entry in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Conv" and node.output[0] in halves:
+            for entry in (constants[name] for name in node.input[1:] if name in constants):
+                if entry.data_type == TensorProto.FLOAT:
+                    values = torch.from_numpy(numpy_helper.to_array(entry).copy()).bfloat16()
+                    name, dims = entry.name, list(entry.dims)
+                    entry.Clear()
+                    entry.name, entry.data_type = name, TensorProto.BFLOAT16
+                    entry.dims.extend(dims)
+                    entry.raw_data = values.view(torch.int16).numpy().tobytes()
+    return model
 
 
 def scopes(model: Any) -> dict[str, str]:

@@ -37,7 +37,7 @@ def exported(segmentor, size: tuple[int, int], precision: str = "fp16"):
     return export_onnx(segmentor, spec, 1, *size, precision)
 
 
-def checked(api, model, parts: tuple[str, ...], size: tuple[int, int]) -> None:
+def checked(api, model, parts: tuple[str, ...], size: tuple[int, int], half: str = "HALF") -> None:
     """Builds the graph, and looks into the network that the parser made of it."""
     image = f"1x{size[0]}x{size[1]}"
     plan = build_plan(model, "tensorrt_rtx", "sm_89", parts)
@@ -49,18 +49,22 @@ def checked(api, model, parts: tuple[str, ...], size: tuple[int, int]) -> None:
     names = islands(model, parts)
     seen = {types[name] for name in names if name in types}
     assert api.DataType.FLOAT in seen
-    assert api.DataType.HALF not in seen
-    assert api.DataType.HALF in types.values()
+    half_types = {api.DataType.HALF, api.DataType.BF16}
+    assert not half_types & seen
+    assert half_types & set(types.values()) == {getattr(api.DataType, half)}
     # The check can fail: asked for float32 everywhere, it finds the half-precision backbone.
     with pytest.raises(EngineError, match="would compute in half precision"):
         check_islands(api, network, islands(model, ()))
     del parser
 
 
-def test_uem_with_mixtures_becomes_one_engine(api, small_specs: dict, build) -> None:
+@pytest.mark.parametrize(
+    ("precision", "half"), [("fp16", "HALF"), pytest.param("bf16", "BF16", marks=pytest.mark.slow)]
+)
+def test_uem_with_mixtures_becomes_one_engine(api, small_specs: dict, build, precision: str, half: str) -> None:
     segmentor, images = build(small_specs["uem_g_d"])
     size = tuple(images.shape[-2:])
-    checked(api, exported(segmentor, size), tuple(half_parts(segmentor)), size)
+    checked(api, exported(segmentor, size, precision), tuple(half_parts(segmentor)), size, half)
 
 
 @pytest.mark.slow
