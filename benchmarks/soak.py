@@ -22,17 +22,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from soak_figures import MAX_AGE, figures, table
 
 NAMESPACE = "/soak"
 ALERT_RATE = 10.0
-MAX_AGE = 0.5
-SETTLE = 0.25
-"""Share of the samples before memory counts: buffers and queues fill first."""
-GROWTH_MB = 8.0
-"""Allowed between the middle and the end of a run: allocators breathe by this much, a leak does not stop there."""
 
 
 class Consumer:
@@ -128,7 +123,7 @@ def soak(cameras: int, seconds: float, rate: float, engine_seconds: float, size:
         _settle(consumer, until)
         after = {key: count - before.get(key, 0) for key, count in _totals(consumer, names).items()}
         after["lost_in_transport"] -= pause
-        return _figures(consumer, names, sum(told[-1].values()), after, memory, frames / rate)
+        return figures(consumer, names, sum(told[-1].values()), after, memory, frames / rate)
     finally:
         process.end()
         executor.shutdown()
@@ -163,81 +158,6 @@ def _watch(driver: subprocess.Popen, executor: Any, pid: int) -> list[tuple[floa
             due = now + 1.0
             samples.append((now, int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page))
     return samples
-
-
-def _figures(
-    consumer: Consumer,
-    names: list[str],
-    sent: int,
-    counts: dict[str, int],
-    memory: list[tuple[float, float]],
-    seconds: float,
-) -> dict[str, Any]:
-    account = {name: consumer.accounts[name] for name in names}
-    dropped = {key.removeprefix("dropped_"): count for key, count in counts.items() if key.startswith("dropped_")}
-    received, answered, lost = (counts[key] for key in ("received", "answered", "lost_in_transport"))
-    steps = np.diff(consumer.sequences)
-    gaps = np.diff(consumer.times)
-    half = np.asarray(memory[int(SETTLE * len(memory)) :])
-    middle, end = (float(np.median(part[:, 1])) for part in np.array_split(half, 4)[::3])
-    slope = float(np.polyfit(half[:, 0], half[:, 1], 1)[0] * 3600) if len(half) > 10 else float("nan")
-    figures = {
-        "cameras": len(names),
-        "seconds": seconds,
-        "sent": sent,
-        "received": received,
-        "answered": answered,
-        "lost_in_transport": lost,
-        "dropped": {reason: count for reason, count in dropped.items() if count},
-        "unaccounted_sent": sent - received - lost,
-        "unaccounted_received": received - answered - sum(dropped.values()),
-        "age_p50_s": max(float(values["age_p50_s"]) for values in account.values()),
-        "age_p99_s": max(float(values["age_p99_s"]) for values in account.values()),
-        "age_max_s": max(float(values["age_max_s"]) for values in account.values()),
-        "heartbeats": len(consumer.sequences),
-        "heartbeats_lost": int((steps - 1).clip(min=0).sum()),
-        "heartbeat_gap_max_s": float(gaps.max(initial=0.0)),
-        "states": dict(sorted(consumer.states.items(), key=lambda item: -item[1])[:6]),
-        "memory_mb": [round(half[0][1], 1), round(half[-1][1], 1)],
-        "memory_growth_mb": round(end - middle, 2),
-        "memory_slope_mb_per_hour": round(slope, 1),
-    }
-    figures["trouble"] = _trouble(figures)
-    return figures
-
-
-def _trouble(figures: dict[str, Any]) -> list[str]:
-    checks = {
-        "frames that were sent are not accounted for": figures["unaccounted_sent"] != 0,
-        "frames that were received are not accounted for": figures["unaccounted_received"] != 0,
-        "heartbeats were lost": figures["heartbeats_lost"] > 0,
-        # What is older is dropped before the engine; after that only the engine and publishing add to it.
-        "an answer was older than max_age and what judging takes": figures["age_max_s"] > 2 * MAX_AGE,
-        "memory grows": figures["memory_growth_mb"] > GROWTH_MB,
-        "nothing was answered": figures["answered"] == 0,
-    }
-    return [text for text, bad in checks.items() if bad]
-
-
-def table(runs: list[dict[str, Any]]) -> str:
-    """For people."""
-    head = ("cameras", "s", "sent", "received", "answered", "lost by transport", "dropped", "unaccounted",
-            "age p50/p99/max ms", "heartbeats (lost)", "gap max s", "memory MB", "growth MB")  # fmt: skip
-    rows = [head]
-    for run in runs:
-        ages = "/".join(f"{1e3 * run[f'age_{key}_s']:.0f}" for key in ("p50", "p99", "max"))
-        rows.append(
-            (
-                str(run["cameras"]), f"{run['seconds']:.0f}", str(run["sent"]), str(run["received"]),
-                str(run["answered"]), str(run["lost_in_transport"]),
-                ", ".join(f"{count} {reason}" for reason, count in run["dropped"].items()) or "0",
-                str(run["unaccounted_sent"] + run["unaccounted_received"]), ages,
-                f"{run['heartbeats']} ({run['heartbeats_lost']})", f"{run['heartbeat_gap_max_s']:.2f}",
-                "{}–{}".format(*run["memory_mb"]), f"{run['memory_growth_mb']:.1f}",
-            )
-        )  # fmt: skip
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
 
 
 def main() -> None:
