@@ -18,6 +18,8 @@ class StageSpec(Strict):
         method: a name of `stages.STAGES`.
         steps, batch: optimiser steps, and images (or pairs) per step over all processes.
         optimizer, lr, weight_decay, betas: of AdamW (default) or Adam; `momentum` instead of betas with `sgd`.
+        no_decay: parts without weight decay: `norms` = all vectors (norms and biases), anything else is found in
+            the names of parameters, e.g. `position`.
         schedule: `poly` with `power` from `lr` down to `final_lr`, or `constant`.
         warmup: linear warm-up steps before it.
         clip: gradients are clipped to this norm; 0 = never.
@@ -35,6 +37,7 @@ class StageSpec(Strict):
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = Field(gt=0)
     weight_decay: float = Field(0.0, ge=0)
+    no_decay: list[str] = Field(default_factory=list)
     betas: tuple[float, float] = (0.9, 0.999)
     momentum: float = Field(0.9, ge=0, lt=1)
     schedule: Literal["poly", "constant"] = "poly"

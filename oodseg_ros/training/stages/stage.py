@@ -113,15 +113,20 @@ class Stage(lightning.LightningModule):
         parts = sorted(self.trained, key=len, reverse=True)
         seen: set[int] = set()
         groups = []
-        for part in parts:
-            own = [p for p in find_part(self.segmentor, part).parameters() if id(p) not in seen and p.requires_grad]
-            seen |= {id(p) for p in own}
-            if own:
-                groups.append({"params": own, "lr": self.stage.lr * self.trained[part], "name": part})
-        rest = [p for p in self.parameters() if p.requires_grad and id(p) not in seen]
-        if rest:  # what the method needs in training only
-            groups.append({"params": rest, "lr": self.stage.lr, "name": "training_only"})
+        for part, module in [*((part, find_part(self.segmentor, part)) for part in parts), ("training_only", self)]:
+            own = [(n, p) for n, p in module.named_parameters() if id(p) not in seen and p.requires_grad]
+            seen |= {id(p) for _, p in own}
+            lr = self.stage.lr * self.trained.get(part, 1.0)
+            plain = [p for n, p in own if not self._undecayed(f"{part}.{n}", p)]
+            undecayed = [p for n, p in own if self._undecayed(f"{part}.{n}", p)]
+            if plain:
+                groups.append({"params": plain, "lr": lr, "name": part})
+            if undecayed:
+                groups.append({"params": undecayed, "lr": lr, "name": f"{part}, no decay", "weight_decay": 0.0})
         return groups
+
+    def _undecayed(self, name: str, parameter: Tensor) -> bool:
+        return any(parameter.dim() <= 1 if key == "norms" else key in name for key in self.stage.no_decay)
 
     def configure_optimizers(self) -> dict[str, object]:
         """The stage's optimiser and its rate per step."""

@@ -188,6 +188,18 @@ def test_a_network_without_what_the_method_needs_is_refused(method, network, sen
         make_stage(method, network)
 
 
+def test_norms_can_be_left_out_of_weight_decay(make_stage) -> None:
+    stage = make_stage("drl", "drl", weight_decay=0.1, no_decay=["norms", "position"])
+    optimizer = stage.configure_optimizers()["optimizer"]
+    names = {id(p): name for name, p in stage.segmentor.head.named_parameters()}
+    decayed = {names[id(p)] for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
+    rest = {names[id(p)] for group in optimizer.param_groups if not group["weight_decay"] for p in group["params"]}
+    assert decayed | rest == set(names.values())
+    assert not decayed & rest
+    assert "calibration.position.weight" in rest
+    assert all(stage.segmentor.head.get_parameter(name).dim() > 1 for name in decayed)
+
+
 def test_rates_freeze_parts_and_thaw_others(make_stage, make_batch) -> None:
     stage = make_stage("inlier", "lite", rates={"decoder.blocks.0": 0.0, "backbone._blocks.15": 0.5})
     before = {key: value.clone() for key, value in stage.segmentor.state_dict().items()}
