@@ -47,7 +47,7 @@ CAMERA = (
     _camera("camera_info_nan", "camera_info holds NaN: no positions, or UNKNOWN; never a crash",
             info="nan", states=KNOWN, stays=True, hold=2.0),
     _camera("camera_info_absurd", "camera_info with a focal length of 1e300 and an endless distortion",
-            info="absurd", states=KNOWN, stays=True, hold=2.0),
+            "camera_info", info="absurd"),
 )  # fmt: skip
 
 MESSAGE = (

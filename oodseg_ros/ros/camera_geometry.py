@@ -22,6 +22,8 @@ _MODELS = {
 }
 _WIDEST = 0.05
 """Least focal length as a part of the image's width: below it the field of view would exceed 168 degrees (pinhole)."""
+_LONGEST = 100.0
+"""And the largest one: a field of view of half a degree."""
 
 
 class Lens(NamedTuple):
@@ -107,7 +109,7 @@ def _check(info: CameraInfo, matrix: np.ndarray) -> None:
         wrong = f"the optical axis lies outside the {info.width}x{info.height} image"
     elif not 0.5 <= fx / fy <= 2:
         wrong = "the two focal lengths differ by more than a factor of 2"
-    elif fx < _WIDEST * info.width:
+    elif not _WIDEST * info.width <= fx <= _LONGEST * info.width:
         wrong = f"a focal length of {fx:g} pixels cannot belong to an image {info.width} pixels wide"
     if wrong:
         raise ConfigError(f"camera_info contradicts itself: {wrong}; K = {_numbers(matrix)}")

@@ -96,6 +96,7 @@ BAD = {
     "center outside": (camera_info(k=k(cx=2500.0)), "optical axis lies outside the 1920x1080 image"),
     "unequal focal lengths": (camera_info(k=k(fx=5000.0)), "differ by more than a factor of 2"),
     "normalized focal lengths": (camera_info(k=k(fx=0.6, fy=0.6)), "a focal length of 0.6 pixels cannot belong"),
+    "absurd focal lengths": (camera_info(k=k(fx=1e300, fy=1e300)), r"a focal length of 1e\+300 pixels cannot belong"),
     "no size": (camera_info(width=0), "no image size"),
     "region outside": (camera_info(roi=RegionOfInterest(x_offset=1000, width=1000, height=10)), "region of interest"),
     "unknown model": (camera_info(distortion_model="fov", d=[0.9]), "'fov' is unknown; known: plumb_bob"),
