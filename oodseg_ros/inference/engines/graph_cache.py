@@ -19,8 +19,18 @@ import torch
 from ...bundle import Bundle
 from ...paths import cache_dir
 
-SOURCES = ("networks", "inference", "scores.py", "model_card.py")
-"""Parts of the package whose code decides what the graph computes."""
+SOURCES = (
+    "networks",
+    "inference/engines",
+    "inference/graph.py",
+    "inference/precision.py",
+    "inference/sizes.py",
+    "inference/windows.py",
+    "scores.py",
+    "model_card.py",
+)
+"""Parts of the package whose code decides what the graph computes. Not the queues and threads around it: building an
+engine again takes a vehicle minutes."""
 
 
 def graph_file(bundle: Bundle, runtime: str, shape: tuple[int, int, int]) -> Path:
