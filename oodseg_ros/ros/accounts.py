@@ -6,10 +6,19 @@ import math
 
 from ..frame import Alert
 from ..obstacles.alert import worst_case_reaction
+from ..obstacles.reaction import reaction_sentence
 from .alert_messages import sentence
 from .diagnostics import CameraReport, Rates
 from .road import CameraRoad
 from .settings import Settings
+
+
+def reaction(settings: Settings) -> str:
+    """The worst-case reaction time that follows from the parameters, in a sentence."""
+    rates = {camera.name: camera.rate for camera in settings.cameras}
+    return reaction_sentence(
+        settings.obstacles, settings.max_age, settings.image_timeout, 1 / settings.alert_rate, rates
+    )
 
 
 def to_report(

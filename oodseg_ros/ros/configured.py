@@ -21,9 +21,8 @@ from ..inference.worker import Handlers, InferenceWorker
 from ..labels import LabelSet
 from ..obstacles.ego_mask import load_ego_mask
 from ..obstacles.ground import CameraGeometry
-from ..obstacles.reaction import reaction_sentence
 from . import qos
-from .accounts import to_report
+from .accounts import reaction, to_report
 from .calibration_check import CalibrationCheck
 from .camera_input import CameraInput
 from .detection_messages import VISION_MSGS
@@ -50,7 +49,7 @@ class Configured:
         engine_failed: called once, in the inference thread, when the engine was given up.
 
     Raises:
-        ConfigError: an ego mask cannot be read.
+        ConfigError: an ego mask cannot be read, or odometry is wanted without nav_msgs.
     """
 
     def __init__(
@@ -71,6 +70,7 @@ class Configured:
         self._worker: InferenceWorker | None = None
         now = settings()
         ego_masks = {camera.name: load_ego_mask(camera.ego_mask) if camera.ego_mask else None for camera in now.cameras}
+        self._odometry = Odometry(node, now.odometry) if now.odometry else None
         if not VISION_MSGS and "obstacles" in now.publish:
             warnings += ("vision_msgs is not installed: no <camera>/obstacles and <camera>/semantic/label_info",)
         self._warnings = warnings
@@ -90,14 +90,12 @@ class Configured:
             )
             for camera in now.cameras
         }
-        self._odometry = Odometry(node, now.odometry) if now.odometry else None
-        calibration = runner.bundle.card.calibration
         self.recording = Recording(node, now, runner.bundle.id, runner.engine_identity)
         self._road = Road(
             node,
             settings,
             self.cameras,
-            calibration,
+            runner.bundle.card.calibration,
             self.board,
             self.publish_alert,
             self._reports,
@@ -141,7 +139,7 @@ class Configured:
             settings.batch,
             settings.engine_retries,
         )
-        self._node.get_logger().info(self.reaction())
+        self._node.get_logger().info(reaction(settings))
         for road in self.cameras.values():
             if road.gate is not None:
                 road.gate.reset()
@@ -166,12 +164,6 @@ class Configured:
         if self._node.context.ok():
             self.publish_alert()
         return stopped
-
-    def reaction(self) -> str:
-        """The worst-case reaction time that follows from the parameters, in a sentence."""
-        now = self._settings()
-        rates = {camera.name: camera.rate for camera in now.cameras}
-        return reaction_sentence(now.obstacles, now.max_age, now.image_timeout, 1 / now.alert_rate, rates)
 
     def destroy(self) -> None:
         self.recording.close()
@@ -261,7 +253,7 @@ class Configured:
             runner.bundle.id,
             runner.golden_error,
             self._warnings,
-            self.reaction(),
+            reaction(settings),
         )
         name = self._node.get_fully_qualified_name()
         recorder = self.recording.counts(), self.recording.trouble

@@ -17,7 +17,8 @@ FINE = NodeReport("", "openvino-fp32", "road@123", 1e-5)
 
 
 def camera(state: str = "CLEAR (ok)", **counts: object) -> CameraReport:
-    return CameraReport(FrameCounts(**counts), AgeWindow().summary(), 30.0, 29.5, state, troubled=bool(counts.get("lost")))
+    troubled = bool(counts.get("lost"))
+    return CameraReport(FrameCounts(**counts), AgeWindow().summary(), 30.0, 29.5, state, troubled=troubled)
 
 
 def levels(node: NodeReport, report: CameraReport) -> list[bytes]:
