@@ -31,7 +31,7 @@ from oodseg_ros.ros.node_process import NodeProcess
 from oodseg_ros.ros.qos import DIAGNOSTICS_OUT, IMAGE_IN, IMAGE_OUT
 
 RESULTS = Path(__file__).resolve().parent / "results" / "cameras.json"
-START_LIMIT, SETTLE_LIMIT = 300.0, 20.0
+START_LIMIT, SETTLE_LIMIT = 300.0, 60.0
 STEPS = 5
 """Different images of one camera, shown in turns."""
 WARM_UP = 2.0
@@ -86,9 +86,8 @@ class Rig:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            node, _, camera = status.name.rpartition(": ")
-            if node.startswith(self._node.get_namespace()) and camera in self.names:
-                self.reports[camera] = {pair.key: pair.value for pair in status.values}
+            if status.name.startswith(self._node.get_namespace()) and status.hardware_id in self.names:
+                self.reports[status.hardware_id] = {pair.key: pair.value for pair in status.values}
 
 
 def measure(count: int, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -122,7 +121,10 @@ def measure(count: int, options: argparse.Namespace, folder: Path) -> dict[str, 
             process.check()
             executor.spin_once(timeout_sec=0.5)
             rig.reports.clear()  # only a report from after the last frame counts
-            _until(lambda: rig.settled, executor, process, SETTLE_LIMIT)
+            try:
+                _until(lambda: rig.settled, executor, process, SETTLE_LIMIT)
+            except TimeoutError as error:
+                raise TimeoutError(f"{error}; its last account: {rig.reports}") from error
     finally:
         executor.shutdown()
         node.destroy_node()
@@ -135,7 +137,8 @@ def _until(ready: Any, executor: SingleThreadedExecutor, process: NodeProcess, l
     while not ready():
         process.check()
         if time.monotonic() > end:
-            raise TimeoutError(f"the node did not get ready within {limit:.0f} s; its log: {process.log}")
+            log = process.log.read_text(errors="replace")[-2000:]
+            raise TimeoutError(f"the node did not get ready within {limit:.0f} s; the end of its log:\n{log}")
         executor.spin_once(timeout_sec=0.1)
 
 
