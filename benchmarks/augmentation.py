@@ -48,7 +48,7 @@ METHODS: dict[str, tuple[tuple[int, int], dict, dict]] = {
         {"method": "anomaly_mix", "variant": "mss"},
         {"scale": NATIVE, "mirror": 0.0, "color": "none"},
     ),
-    "anomaly_mix mss, reinhard": (
+    "anomaly_mix mss, reinhard, color shift": (
         (700, 700),
         {"method": "anomaly_mix", "variant": "mss", "style": "reinhard"},
         {"scale": NATIVE, "color": "shift"},

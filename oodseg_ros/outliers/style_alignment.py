@@ -7,6 +7,7 @@ These are stand-ins with closed forms, and a plug for a model of one's own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 
 import cv2
@@ -113,16 +114,25 @@ def build_align(style: str, strength: tuple[float, float] = (1.0, 1.0), function
     else:
         raise ConfigError(f"no style alignment is called {style!r}; known: none, {', '.join(STYLES)}, external")
 
-    def align(rng: np.random.Generator, rgb: np.ndarray, solid: np.ndarray, around: np.ndarray) -> np.ndarray:
-        amount = float(rng.uniform(*strength))
+    return Aligner(chosen, strength, function or style)
+
+
+@dataclass(frozen=True)
+class Aligner:
+    """A style with a range of strengths; a class and no closure, so that loader processes can be handed one."""
+
+    style: Style
+    strength: tuple[float, float]
+    name: str
+
+    def __call__(self, rng: np.random.Generator, rgb: np.ndarray, solid: np.ndarray, around: np.ndarray) -> np.ndarray:
+        amount = float(rng.uniform(*self.strength))
         if amount == 0.0 or around.size == 0 or not solid.any():
             return rgb
-        out = chosen(rng, rgb, solid, around, amount)
+        out = self.style(rng, rgb, solid, around, amount)
         if not isinstance(out, np.ndarray) or out.shape != rgb.shape or out.dtype != np.uint8:
-            raise ConfigError(f"style function {function or style} must return RGB uint8 of shape {rgb.shape}")
+            raise ConfigError(f"style function {self.name} must return RGB uint8 of shape {rgb.shape}")
         return out
-
-    return align
 
 
 def _external(function: str) -> Style:

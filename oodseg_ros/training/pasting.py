@@ -83,6 +83,21 @@ class AnomalyMixing:
             self.paste(rng, image, target, *self.draw(rng))
 
 
+@dataclass(frozen=True)
+class PatchPasting:
+    """`patch_paste` with the frames of a recipe."""
+
+    read: ReadFrame
+    patches: int
+    rules: PatchRules
+
+    def __call__(self, rng: np.random.Generator, image: np.ndarray, target: np.ndarray, others: Sequence[int]) -> None:
+        def source(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+            return self.read(others[int(rng.integers(len(others)))])
+
+        paste_patches(rng, image, target, source, patches=self.patches, rules=self.rules)
+
+
 def build_pasting(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, seed: int) -> Pasting:
     """The steps of `spec`.
 
@@ -126,17 +141,7 @@ def _patch_paste(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: i
     (road,) = _ids(labels, ["road"])
     rules = replace(PatchRules(), road=road, sides=spec.patch_sides)
 
-    def step(rng: np.random.Generator, image: np.ndarray, target: np.ndarray, others: Sequence[int]) -> None:
-        paste_patches(
-            rng,
-            image,
-            target,
-            lambda rng: read(others[int(rng.integers(len(others)))]),
-            patches=spec.patches,
-            rules=rules,
-        )
-
-    return Pasting(on_scaled=step, patches=rules)
+    return Pasting(on_scaled=PatchPasting(read, spec.patches, rules), patches=rules)
 
 
 def _known_objects(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import cv2
@@ -92,6 +93,14 @@ def test_workers_and_resume_do_not_change_a_sample(make, method: str) -> None:
         loader = DataLoader(make(method, start=start, stop=8), 1, num_workers=workers)
         for sample, expected in zip(loader, alone[start:], strict=True):
             assert all(torch.equal(one[0], two) for one, two in zip(sample, expected, strict=True))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_loader_processes_that_start_afresh_can_be_handed_the_samples(make, method: str) -> None:
+    """Where processes are not forked, everything travels to them."""
+    samples = make(method)
+    copy = ForkingPickler.loads(ForkingPickler.dumps(samples))
+    assert all(torch.equal(one, two) for one, two in zip(samples[3], copy[3], strict=True))
 
 
 @pytest.mark.parametrize(("method", "low", "high"), [("uem", 0.1, 0.3), ("rpl", 1, 1), ("mss", 1, 1)])

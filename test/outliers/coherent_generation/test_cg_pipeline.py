@@ -8,55 +8,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from oodseg_ros.cli.main import build_app
+from oodseg_ros.datasets.encoding import read_values
+from oodseg_ros.datasets.generated import find_generated
 from oodseg_ros.errors import CheckpointError
 from oodseg_ros.outliers.coherent_generation.diffusion import Sampling, draw_picture, generated_size, load_pipeline
 from oodseg_ros.outliers.coherent_generation.mask_filter import Sam
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Folders of a Stable Diffusion and a ControlNet, as `save_pretrained` writes them."""
-    diffusers = pytest.importorskip("diffusers")
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
-    root = tmp_path_factory.mktemp("diffusion")
-    characters = [chr(code) for code in range(33, 127)]
-    tokens = [*characters, *(char + "</w>" for char in characters), "<|startoftext|>", "<|endoftext|>"]
-    (root / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
-    (root / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = CLIPTokenizer(str(root / "vocab.json"), str(root / "merges.txt"), model_max_length=77)
-    torch.manual_seed(0)
-    sizes = {"block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4}
-    network = {**sizes, "in_channels": 4, "cross_attention_dim": 8, "attention_head_dim": 4}
-    network["down_block_types"] = ("DownBlock2D", "CrossAttnDownBlock2D")
-    end = tokenizer.convert_tokens_to_ids("<|endoftext|>")
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-        projection_dim=8, bos_token_id=end - 1, eos_token_id=end, pad_token_id=end,
-    )  # fmt: skip
-    pipeline = diffusers.StableDiffusionControlNetPipeline(
-        vae=diffusers.AutoencoderKL(
-            **sizes,
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-            latent_channels=4,
-        ),
-        text_encoder=CLIPTextModel(text),
-        tokenizer=tokenizer,
-        unet=diffusers.UNet2DConditionModel(**network, up_block_types=("CrossAttnUpBlock2D", "UpBlock2D")),
-        controlnet=diffusers.ControlNetModel(**network, conditioning_embedding_out_channels=(8, 16)),
-        scheduler=diffusers.PNDMScheduler(skip_prk_steps=True),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipeline.save_pretrained(root / "base", safe_serialization=True)
-    pipeline.controlnet.save_pretrained(root / "control", safe_serialization=True)
-    return root / "base", root / "control"
 
 
 @pytest.mark.slow
@@ -92,27 +55,8 @@ def test_sides_are_multiples_of_64(size: tuple[int, int], resolution: int, expec
     assert generated_size(*size, resolution) == expected
 
 
-def test_segment_anything_answers_at_the_size_of_the_picture(tmp_path: Path) -> None:
-    from transformers import SamConfig, SamModel
-
-    torch.manual_seed(0)
-    vision = {"hidden_size": 16, "output_channels": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    vision |= {"image_size": 64, "patch_size": 16, "mlp_dim": 16, "window_size": 2, "global_attn_indexes": [0]}
-    prompt = {
-        "hidden_size": 16,
-        "image_size": 64,
-        "patch_size": 16,
-        "image_embedding_size": 4,
-        "mask_input_channels": 4,
-    }
-    decoder = {"hidden_size": 16, "mlp_dim": 16, "num_attention_heads": 2, "iou_head_hidden_dim": 16}
-    config = SamConfig(
-        vision_config=vision | {"num_pos_feats": 8},
-        prompt_encoder_config=prompt,
-        mask_decoder_config=decoder,
-    )
-    SamModel(config).save_pretrained(tmp_path, safe_serialization=True)
-    segment = Sam(str(tmp_path))
+def test_segment_anything_answers_at_the_size_of_the_picture(sam_weights: Path, tmp_path: Path) -> None:
+    segment = Sam(str(sam_weights))
     image = np.random.default_rng(0).integers(0, 256, (50, 120, 3), dtype=np.uint8)
     one, two = segment(image, (10, 10, 60, 40)), segment(image, (100, 5, 119, 20))
     assert one.shape == two.shape == (50, 120)
@@ -120,3 +64,25 @@ def test_segment_anything_answers_at_the_size_of_the_picture(tmp_path: Path) -> 
     np.testing.assert_array_equal(one, segment(image, (10, 10, 60, 40)))
     with pytest.raises(CheckpointError, match="safetensors"):
         Sam(str(tmp_path / "nothing"))
+
+
+@pytest.mark.slow
+def test_the_whole_command_runs_offline(weights: tuple[Path, Path], sam_weights: Path, tmp_path: Path) -> None:
+    """Random weights make random pictures, and a random segmenter finds a random mask: enough for an IoU above zero."""
+    rgba = np.zeros((50, 60, 4), np.uint8)
+    rgba[10:40, 20:50, 3] = 255
+    cv2.imwrite(str(tmp_path / "dog.png"), rgba)
+    (tmp_path / "cutouts.json").write_text(json.dumps([{"file": "dog.png", "cls": "dog", "kind": "animal"}]))
+    for name, array in (("images", np.zeros((480, 640, 3), np.uint8)), ("labels", np.full((480, 640), 3, np.uint8))):
+        (tmp_path / "frames" / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "frames" / name / "a.png"), array)
+    arguments = ["generate", "--root", str(tmp_path / "frames"), "--out", str(tmp_path / "out")]
+    arguments += ["--outlines", str(tmp_path), "--dataset", "folder", "--split", "", "--labels", "driving11"]
+    arguments += ["--base", str(weights[0]), "--control", str(weights[1]), "--sam", str(sam_weights)]
+    arguments += ["--steps", "2", "--resolution", "64", "--least-iou", "0", "--attempts", "5"]
+    shown = CliRunner(env={"COLUMNS": "160"}).invoke(build_app(["generate"]), arguments)
+    assert shown.exception is None
+    assert "1 pictures made, 0 were there" in shown.output
+    (found,) = find_generated(tmp_path / "out", "", ["a"])["a"]
+    assert found.read().shape == (480, 640, 3)
+    assert set(np.unique(read_values(found.label))) == {3, 254}
