@@ -54,7 +54,7 @@ def play(peer: Any, perception: Callable, bag: Path, **parameters: Any) -> dict[
     thread.start()
     peer.until(lambda: not thread.is_alive(), "the bag has ended")
     diagnostics.clear()
-    name = f"{peer.node.get_namespace()}/perception: camera"
+    name = f"{peer.node.get_namespace()}/perception: camera camera"
 
     def settled() -> dict[str, str] | None:
         entries = [entry for message in diagnostics for entry in message.status if entry.name == name]
