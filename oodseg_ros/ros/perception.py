@@ -223,9 +223,11 @@ def run(make_node: Callable[[], Perception], args: Sequence[str] | None = None) 
         # rclpy has just put the handlers of before back; Python needs seconds to unload an engine.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-    if not clean:
-        # A thread that hangs in an engine would crash the interpreter on its way out.
+    if not clean or any(thread.daemon for thread in threading.enumerate()):
+        # A thread that hangs in an engine, or still encodes a bag or snapshot, would abort the interpreter on its way
+        # out: Python ends daemon threads inside C++ code, and C++ calls terminate.
         sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
     return code
 

@@ -113,3 +113,40 @@ def test_build_only_builds_and_ends(tiny_bundle: Path, tmp_path: Path, missing: 
         assert result.returncode == 0, said
         assert "warm for 128x64" in said
         assert any((tmp_path / "cache").rglob("*")), "the built engine is kept"
+
+
+BUSY = """
+import sys, threading
+import numpy as np
+from oodseg_ros.ros import perception
+
+def encode():
+    import cv2
+    picture = np.random.default_rng(0).integers(0, 256, (2000, 2000, 3), dtype=np.uint8)
+    while True:
+        cv2.imencode(".png", picture)
+
+class Busy(perception.Perception):
+    def close(self):
+        for _ in range(3):
+            threading.Thread(target=encode, daemon=True).start()
+        return super().close()
+
+sys.exit(perception.run(Busy, sys.argv))
+"""
+
+
+def test_threads_that_still_encode_do_not_abort_the_process(peer: Any, tmp_path: Path) -> None:
+    """Such as the recorder's on a slow disk. Python would end them inside C++ code, which aborts."""
+    script = tmp_path / "busy.py"
+    script.write_text(BUSY)
+    command = [sys.executable, str(script), "--ros-args", "-r", f"__ns:={peer.node.get_namespace()}/busy"]
+    process = subprocess.Popen(command)
+    try:
+        service = f"{peer.node.get_namespace()}/busy/perception/enable"
+        names = peer.node.get_service_names_and_types
+        peer.until(lambda: service in dict(names()), "the node is there")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
