@@ -54,8 +54,8 @@ METHODS = {
     "uem": ({"method": "anomaly_mix"}, {"scale": (0.5, 2.0), "pad": (70, 106), "color": "jitter"}),
     "rpl": ({"method": "anomaly_mix", "variant": "rpl", "context": True}, {"mirror": 0.8, "color": "none"}),
     "mss": ({"method": "anomaly_mix", "variant": "mss", "style": "reinhard"}, {"scale": (1.0, 1.0), "color": "shift"}),
-    "patches": ({"method": "patch_paste", "patch_sides": (8, 24)}, {}),
-    "crops": ({"method": "patch_paste", "overlap": True, "patch_sides": (8, 24)}, {"scale": (0.5, 2.0)}),
+    "patches": ({"method": "patch_paste", "patches": 2, "patch_sides": (8, 24)}, {}),
+    "crops": ({"method": "patch_paste", "patches": 2, "overlap": True, "patch_sides": (8, 24)}, {"scale": (0.5, 2.0)}),
 }
 
 
