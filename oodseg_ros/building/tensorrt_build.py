@@ -17,8 +17,8 @@ import numpy as np
 from ..bundle import Bundle
 from ..errors import EngineError
 from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, default_dir, draft, remove
-from ..inference.engines.tensorrt import TensorRtEngine
-from ..inference.engines.tensorrt_api import PLAN, PRECISIONS, architecture, tensorrt_identity
+from ..inference.engines.tensorrt import TensorRtEngine, tensor_names
+from ..inference.engines.tensorrt_api import PLAN, PRECISIONS, architecture, load_api, tensorrt_identity
 from ..inference.precision import half_parts
 from .acceptance import ALLOWED_AP, ALLOWED_FPR95, Acceptance
 from .gated import Pairs, gated, resized, versions
@@ -121,7 +121,7 @@ def _write_plan(
     data: bytes | None = None
     if wanted.engine == "tensorrt" and wanted.precision != "int8" and torch_tensorrt_works():
         try:
-            data = build_by_torch(segmentor, bundle.card.input, wanted, GRAPH_PRECISION[wanted.precision])
+            data = _whole(build_by_torch(segmentor, bundle.card.input, wanted, wanted.precision), wanted)
             note = {"front_end": "torch_tensorrt"}
         except EngineError as error:
             note = {"torch_tensorrt": str(error)}
@@ -138,6 +138,16 @@ def _write_plan(
         "versions": versions(),
         **note,
     }
+
+
+def _whole(data: bytes, wanted: EngineIdentity) -> bytes:
+    """The same bytes, if the runtime takes them and they take and give what an engine should."""
+    api = load_api(wanted.engine)
+    engine = api.Runtime(api.Logger(api.Logger.ERROR)).deserialize_cuda_engine(data)
+    if engine is None:
+        raise EngineError("the runtime does not load what torch_tensorrt built")
+    tensor_names(api, engine, (wanted.batch, wanted.height, wanted.width))
+    return data
 
 
 def _by_parser(

@@ -105,7 +105,7 @@ class TensorRtEngine:
                 raise EngineError(
                     f"{self.identity} cannot load {plan}: it was built for another device or version, or is damaged"
                 )
-            names = _named(self._api, engine, shape)
+            names = tensor_names(self._api, engine, shape)
             context, kernels = context_of(self._api, engine, plan)
             if context is None:
                 raise EngineError(f"{self.identity}: not enough memory on {self.device} to run {plan.name}")
@@ -154,8 +154,12 @@ def in_turns(run: Run, batch: int) -> Run:
     return _run
 
 
-def _named(api: Any, engine: Any, shape: tuple[int, int, int]) -> tuple[str, str, str]:
-    """Names of the input, the labels and the score; found by type, because builders name them differently."""
+def tensor_names(api: Any, engine: Any, shape: tuple[int, int, int]) -> tuple[str, str, str]:
+    """Names of the input, the labels and the score; found by type, because builders name them differently.
+
+    Raises:
+        EngineError: the engine takes or gives something else.
+    """
     found: dict[tuple[Any, Any], str] = {}
     for name in (engine.get_tensor_name(index) for index in range(engine.num_io_tensors)):
         dims = (*shape, 3) if engine.get_tensor_mode(name) == api.TensorIOMode.INPUT else shape

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from oodseg_ros.errors import EngineError
-from oodseg_ros.inference.engines.tensorrt import in_turns
+from oodseg_ros.inference.engines.tensorrt import in_turns, tensor_names
 from oodseg_ros.inference.engines.tensorrt_api import PACKAGES, architecture, load_api
 from oodseg_ros.inference.runner import Runner
 
@@ -60,6 +60,49 @@ def test_any_number_of_images_goes_through_an_engine_for_four(count: int, runs: 
     np.testing.assert_array_equal(labels, images[..., 0])
     np.testing.assert_array_equal(score, images[..., 1])
     assert len(seen) == runs
+
+
+class Described:
+    """The description of an engine, which without a device none can be loaded for."""
+
+    def __init__(self, *tensors: tuple[str, object, object, tuple[int, ...]]) -> None:
+        self._tensors = tensors
+        self.num_io_tensors = len(tensors)
+
+    def get_tensor_name(self, index: int) -> str:
+        return self._tensors[index][0]
+
+    def _of(self, name: str) -> tuple:
+        return next(tensor for tensor in self._tensors if tensor[0] == name)
+
+    def get_tensor_mode(self, name: str) -> object:
+        return self._of(name)[1]
+
+    def get_tensor_dtype(self, name: str) -> object:
+        return self._of(name)[2]
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return self._of(name)[3]
+
+
+@needs_rtx
+def test_inputs_and_outputs_are_found_by_type_whatever_their_names() -> None:
+    api = load_api("tensorrt_rtx")
+    gives, takes = api.TensorIOMode.OUTPUT, api.TensorIOMode.INPUT
+    images = ("arg0", takes, api.DataType.UINT8, (2, 8, 9, 3))
+    labels = ("output0", gives, api.DataType.UINT8, (2, 8, 9))
+    score = ("output1", gives, api.DataType.FLOAT, (2, 8, 9))
+    assert tensor_names(api, Described(images, score, labels), (2, 8, 9)) == ("arg0", "output0", "output1")
+    wrong_type = ("output0", gives, api.DataType.INT32, (2, 8, 9))
+    wrong_size = ("output1", gives, api.DataType.FLOAT, (2, 8, 8))
+    for tensors in (
+        (images, wrong_type, score),
+        (images, labels, wrong_size),
+        (images, labels),
+        (*(images,) * 3, score),
+    ):
+        with pytest.raises(EngineError, match="rebuild it"):
+            tensor_names(api, Described(*tensors), (2, 8, 9))
 
 
 def test_torch_tensorrt_is_never_imported_by_the_node_s_side() -> None:
