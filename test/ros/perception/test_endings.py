@@ -122,7 +122,7 @@ from oodseg_ros.ros import perception
 
 def encode():
     import cv2
-    picture = np.random.default_rng(0).integers(0, 256, (2000, 2000, 3), dtype=np.uint8)
+    picture = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
     while True:
         cv2.imencode(".png", picture)
 
