@@ -91,7 +91,7 @@ def main() -> None:
             f"{row['samples_per_second_per_worker']:.1f}",
             str(row["workers_needed"]),
         )
-    Console().print(table)
+    Console(width=max(110, Console().width)).print(table)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps({"device": device, "torch": torch.__version__, "rows": rows}, indent=1) + "\n")

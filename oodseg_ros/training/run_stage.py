@@ -84,7 +84,13 @@ def run_stage(
         enable_model_summary=False,
     )
     began = time.monotonic()
-    trainer.fit(module, loader, ckpt_path=str(checkpoint) if finished else None, weights_only=True)
+    try:
+        trainer.fit(module, loader, ckpt_path=str(checkpoint) if finished else None, weights_only=True)
+    except SystemExit:  # what Lightning makes of an interrupt inside of a step
+        if not trainer.interrupted:
+            raise
+    finally:
+        saving.teardown()  # Lightning does not call it after an exception, and leaves Ctrl-C ignored
     if saving.stopped or trainer.interrupted:
         raise KeyboardInterrupt
     seconds = time.monotonic() - began

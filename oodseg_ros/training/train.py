@@ -19,6 +19,7 @@ from .frames import load_frames
 from .processes import from_environment
 from .recipe import Recipe
 from .run_stage import run_stage
+from .same_recipe import keep_recipe
 from .start import load_start
 
 
@@ -41,11 +42,12 @@ def train(recipe: Recipe, out: Path, resume: bool = False, threads: int = 0) -> 
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")
     processes = from_environment()
+    run = out / "run"
+    keep_recipe(recipe, run, resume, write=processes.first)
     labels = load_labels(recipe.label_set)
     segmentor = segmentor_of(recipe, labels)
     rank_zero_info(load_start(segmentor, recipe))
     frames = load_frames(recipe.data, labels, recipe.seed)
-    run = out / "run"
     seconds = [
         run_stage(recipe, index, segmentor, labels, frames, run, resume, processes)
         for index in range(len(recipe.stages))

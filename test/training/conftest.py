@@ -32,8 +32,8 @@ def road_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def small_recipe(road_folder: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def small_recipe_text(road_folder: Path) -> str:
     data = {"dataset": "folder", "root": str(road_folder), "labels": "driving11"}
     recipe = {
         "name": "small",
@@ -58,6 +58,11 @@ def small_recipe(road_folder: Path, tmp_path: Path) -> Path:
         "licence": {"weights": "Apache-2.0"},
         "workers": 0,
     }
+    return yaml.safe_dump(recipe)
+
+
+@pytest.fixture
+def small_recipe(small_recipe_text: str, tmp_path: Path) -> Path:
     path = tmp_path / "small.yaml"
-    path.write_text(yaml.safe_dump(recipe))
+    path.write_text(small_recipe_text)
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -31,11 +32,11 @@ def test_a_plan_says_what_would_be_trained(recipe: Recipe) -> None:
     assert inlier.step.memory > 4 * planned.parameters
     assert inlier.step.memory > uem.step.memory  # activations of the whole network against those of the head
     assert min(inlier.step.seconds, uem.step.seconds) > 0
-    console = Console(width=80, record=True, quiet=True)
+    console = Console(width=80, file=io.StringIO())
     show_plan(console, recipe, planned)
-    text = console.export_text()
+    text = console.file.getvalue()
     assert "2.97M" in text  # nothing is cut off in a narrow terminal
-    assert "uem: 8 images, 2,874 parameters trained, step measured, 2 images" in text
+    assert "uem: 8 images, 2,874 parameters trained, step measured, 2 images" in " ".join(text.split())
 
 
 def test_a_large_network_is_not_run(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:

