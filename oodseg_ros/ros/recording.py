@@ -19,7 +19,7 @@ from ..recorder.ring import Moment
 from .alert_messages import to_status
 from .settings import Settings
 
-EXPECTED = frozenset({reasons.INACTIVE, reasons.DISABLED, reasons.STARTING, reasons.ENGINE_WARMING, "recovering"})
+EXPECTED = frozenset({reasons.INACTIVE, reasons.DISABLED, reasons.STARTING, reasons.ENGINE_WARMING, reasons.RECOVERING})
 """Reasons of an UNKNOWN that somebody asked for, or that follow one which was recorded."""
 
 
