@@ -20,6 +20,7 @@ def command(
     threshold: Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")] = None,
     min_area: Annotated[int, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = 100,
     ego_mask: Annotated[Path | None, typer.Option(help="Image, white on the own vehicle: not judged.")] = None,
+    gates: Annotated[bool, typer.Option(help="Refuse pictures and answers as the node does by default.")] = True,
     write_bag: Annotated[bool, typer.Option("--write-bag", help="Leave a bag with outputs beside inputs.")] = False,
     engine: Annotated[str | None, typer.Option(help="openvino or torch; default: the device's own.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
@@ -44,5 +45,6 @@ def command(
         tolerance_s=tolerance,
         track=track,
         limit=limit,
+        gates=gates,
         write_bag=write_bag,
     )

@@ -22,7 +22,11 @@ from ..errors import ImageError, UserError
 from ..evaluation.component_metrics import ComponentMetrics
 from ..evaluation.pixel_metrics import PixelMetrics
 from ..frame import Alert, AlertState, Frame
+from ..health.fault import FrameRefused
+from ..health.input_gate.gate import InputGate
+from ..health.input_gate.sight import Sight, look
 from ..health.output_gate.drift import ScoreDrift
+from ..health.output_gate.settings import OutputGateSettings
 from ..inference.runner import Runner
 from ..obstacles.camera_pipeline import CameraPipeline, Judgement
 from ..obstacles.settings import ObstacleSettings
@@ -71,6 +75,7 @@ def replay(
     track: str = "obstacle",
     limit: int | None = None,
     ego_mask: np.ndarray | None = None,
+    gates: bool = True,
     watch: Watcher = lambda raw, frame, judgement: None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Drive:
@@ -86,6 +91,7 @@ def replay(
         track: component rule for frames with ground truth.
         limit: frames at most.
         ego_mask: see `CameraPipeline`.
+        gates: refuse pictures and answers as the node does by default; what they refuse is UNKNOWN and counted.
         watch: called with every judged frame, in order.
         progress: called with the number of frames so far.
 
@@ -98,7 +104,9 @@ def replay(
     if truth is not None:
         drive.pixel, drive.components = PixelMetrics(), ComponentMetrics(track)
     calibration = runner.bundle.card.calibration
-    pipelines = {camera: CameraPipeline(calibration, settings, ego_mask) for camera in cameras.values()}
+    output_gate = OutputGateSettings() if gates else None
+    pipelines = {camera: CameraPipeline(calibration, settings, ego_mask, output_gate) for camera in cameras.values()}
+    looks = {camera: InputGate() for camera in cameras.values()} if gates else {}
     drifts = {camera: ScoreDrift(calibration.inlier_histogram) for camera in cameras.values()}
     states: dict[str, AlertState] = {}
     warm: set[tuple[int, ...]] = set()
@@ -115,13 +123,20 @@ def replay(
             drive.start_ns = raw.log_ns if drive.start_ns is None else drive.start_ns
             drive.end_ns = raw.log_ns
             try:
-                frame = _frame(bag, raw, camera)
+                frame, encoding = _frame(bag, raw, camera)
+                if looks and (fault := looks[camera].check(_look(frame, encoding, raw.log_ns))):
+                    raise FrameRefused(fault, frame)
                 if frame.image.shape not in warm:  # what is built for a new size is no part of a frame's time
                     runner.warm(*frame.image.shape[:2])
                     warm.add(frame.image.shape)
                 start = time.perf_counter()
                 prediction = runner([frame.image])[0]
                 drive.milliseconds.append((time.perf_counter() - start) * 1e3)
+            except FrameRefused as refused:
+                drive.skipped[f"{camera}: {refused.fault.reason}"] += 1
+                alert = pipelines[camera].unknown(refused.fault.reason, raw.log_ns, refused.fault.detail)
+                _record(drive, table, count - 1, raw, refused.frame, alert, states, math.nan)
+                continue
             except UserError as error:
                 drive.skipped[f"{camera}: {error}"] += 1
                 frame = Frame(np.zeros((1, 1, 3), np.uint8), raw.log_ns, camera)
@@ -131,7 +146,9 @@ def replay(
             judgement = pipelines[camera].judge(frame, prediction, raw.log_ns)
             drift = drifts[camera].measure(judgement.prediction.score)
             _record(drive, table, count - 1, raw, frame, judgement.alert, states, drift)
-            if truth is not None:
+            if judgement.refused is not None:
+                drive.skipped[f"{camera}: {judgement.refused.reason}"] += 1
+            elif truth is not None:
                 _compare(drive, truth, frame, judgement)
             watch(raw, frame, judgement)
             progress(count)
@@ -161,12 +178,18 @@ class _Way:
         self._last = here
 
 
-def _frame(bag: ReplayBag, raw: RawMessage, camera: str) -> Frame:
+def _look(frame: Frame, encoding: str, now_ns: int) -> Sight:
+    return look(frame.image, encoding, frame.stamp_ns, now_ns)
+
+
+def _frame(bag: ReplayBag, raw: RawMessage, camera: str) -> tuple[Frame, str]:
+    """Frame and the encoding that its message states."""
     if raw.kind not in IMAGE_TYPES:
         raise ImageError(f"{raw.topic} is no image topic but {raw.kind}")
     message = bag.parse(raw)
     stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-    return Frame(message_to_rgb(message), stamp or raw.log_ns, camera, message.header.frame_id)
+    encoding = getattr(message, "encoding", "") or getattr(message, "format", "")
+    return Frame(message_to_rgb(message), stamp or raw.log_ns, camera, message.header.frame_id), encoding
 
 
 def _record(

@@ -38,6 +38,7 @@ class ReplayOptions:
         track: component rule.
         limit: frames per bag.
         ego_mask: see `CameraPipeline`.
+        gates: refuse pictures and answers as the node does by default.
         write_bag: leave `bag/` with outputs beside inputs.
         settings: of all cameras.
         shard: which of the bags are this process's.
@@ -50,6 +51,7 @@ class ReplayOptions:
     track: str = "obstacle"
     limit: int | None = None
     ego_mask: np.ndarray | None = None
+    gates: bool = True
     write_bag: bool = False
     settings: ObstacleSettings = field(default_factory=ObstacleSettings)
     shard: Shard = field(default_factory=Shard)
@@ -73,7 +75,8 @@ def replay_bag(
     elif options.truth_topic is not None:
         truth = truth_from_topic(bag, options.truth_topic, tolerance_ns)
     kept = Keepsake(runner.bundle.labels)
-    more = {"truth": truth, "track": options.track, "limit": options.limit, "ego_mask": options.ego_mask}
+    more = {"truth": truth, "track": options.track, "limit": options.limit}
+    more |= {"ego_mask": options.ego_mask, "gates": options.gates}
     if options.write_bag:
         with OutputBag(out / "bag") as output:
             output.copy(bag)

@@ -85,8 +85,8 @@ SETTINGS = ObstacleSettings(min_area=20, trigger_hits=1, trigger_window=1, relea
 
 
 def test_same_bag_same_alerts_byte_for_byte(runner, bag, tmp_path):
-    first = replay_bag(runner, bag, tmp_path / "a", ReplayOptions(settings=SETTINGS))
-    second = replay_bag(runner, bag, tmp_path / "b", ReplayOptions(settings=SETTINGS))
+    first = replay_bag(runner, bag, tmp_path / "a", ReplayOptions(settings=SETTINGS, gates=False))
+    second = replay_bag(runner, bag, tmp_path / "b", ReplayOptions(settings=SETTINGS, gates=False))
     table = (tmp_path / "a" / "alerts.csv").read_bytes()
     assert table == (tmp_path / "b" / "alerts.csv").read_bytes()
     assert table.count(b"\n") == FRAMES + 2
@@ -95,7 +95,7 @@ def test_same_bag_same_alerts_byte_for_byte(runner, bag, tmp_path):
 
 
 def test_figures_of_a_drive(runner, bag, tmp_path):
-    found = replay_bag(runner, bag, tmp_path, ReplayOptions(settings=SETTINGS))
+    found = replay_bag(runner, bag, tmp_path, ReplayOptions(settings=SETTINGS, gates=False))
     assert found["frames"] == FRAMES + 1
     assert found["duration_s"] == pytest.approx(FRAMES * 0.1)
     assert found["kilometres"] == pytest.approx((FRAMES - 1) / 1000)
@@ -112,12 +112,12 @@ def test_figures_of_a_drive(runner, bag, tmp_path):
 @pytest.mark.parametrize("source", ["topic", "folder"])
 def test_against_ground_truth(runner, bag, tmp_path, source):
     if source == "topic":
-        options = ReplayOptions(truth_topic="/front/truth", settings=SETTINGS)
+        options = ReplayOptions(truth_topic="/front/truth", settings=SETTINGS, gates=False)
     else:
         (tmp_path / "masks").mkdir()
         for stamp, _, mask in images():
             cv2.imwrite(str(tmp_path / "masks" / f"front_{stamp + 400_000}.png"), mask)
-        options = ReplayOptions(truth=tmp_path / "masks", settings=SETTINGS)
+        options = ReplayOptions(truth=tmp_path / "masks", settings=SETTINGS, gates=False)
     found = replay_bag(runner, bag, tmp_path / "out", options)
     expected = PixelMetrics()
     for _, image, mask in images():
@@ -127,8 +127,27 @@ def test_against_ground_truth(runner, bag, tmp_path, source):
     assert set(found["component"]) >= {"sIoU", "PPV", "F1"}
 
 
+def test_what_the_gates_refuse_is_unknown_and_counted(runner, bag, tmp_path):
+    """The output gate of a bundle with random weights refuses noise; a black picture never reaches the network."""
+    found = replay_bag(runner, bag, tmp_path / "noise", ReplayOptions(truth_topic="/front/truth", settings=SETTINGS))
+    refused = sum(count for reason, count in found["skipped"].items() if "secret" not in reason)
+    assert refused > 0
+    assert found["alerts"]["share_of_frames"]["UNKNOWN"] == pytest.approx((refused + 1) / (FRAMES + 1))
+    dark = tmp_path / "dark"
+    with Writer(dark, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        kind = "sensor_msgs/msg/Image"
+        camera = writer.add_connection("/front/image_raw", kind, typestore=STORE)
+        for index in range(3):
+            stamp = START + index * STEP
+            message = T[kind](header(stamp), 64, 128, "rgb8", 0, 384, np.full(64 * 384, index, np.uint8))
+            writer.write(camera, stamp + DELAY, STORE.serialize_cdr(message, kind))
+    found = replay_bag(runner, dark, tmp_path / "out", ReplayOptions(settings=SETTINGS))
+    assert found["skipped"] == {"front: black": 3}
+    assert found["alerts"]["share_of_frames"]["UNKNOWN"] == 1
+
+
 def test_output_bag_holds_inputs_and_outputs(runner, bag, tmp_path):
-    replay_bag(runner, bag, tmp_path, ReplayOptions(write_bag=True, settings=SETTINGS))
+    replay_bag(runner, bag, tmp_path, ReplayOptions(write_bag=True, settings=SETTINGS, gates=False))
     before, after = ReplayBag(bag), ReplayBag(tmp_path / "bag")
     inputs = [(m.topic, m.log_ns, m.data) for m in before.messages()]
     assert inputs == [(m.topic, m.log_ns, m.data) for m in after.messages(set(before.topics))]
@@ -146,7 +165,7 @@ def test_output_bag_holds_inputs_and_outputs(runner, bag, tmp_path):
 
 def test_compressed_sqlite_gives_the_same_scores(runner, bag, tmp_path):
     other = write_bag(tmp_path / "drive", StoragePlugin.SQLITE3, compressed=True)
-    options = ReplayOptions(truth_topic="/front/truth", settings=SETTINGS)
+    options = ReplayOptions(truth_topic="/front/truth", settings=SETTINGS, gates=False)
     found = replay_bag(runner, other, tmp_path / "a", options)
     assert found["pixel"] == replay_bag(runner, bag, tmp_path / "b", options)["pixel"]
     assert found["skipped"] == {}
@@ -164,7 +183,7 @@ def test_a_truncated_bag_is_evaluated_up_to_the_damage(runner, bag, tmp_path):
             writer.add_message(channels[message.topic], message.log_ns, message.data, message.log_ns)
         writer.finish()
     broken.write_bytes(broken.read_bytes()[: int(broken.stat().st_size * 0.6)])
-    found = replay_bag(runner, broken, tmp_path / "out", ReplayOptions(settings=SETTINGS))
+    found = replay_bag(runner, broken, tmp_path / "out", ReplayOptions(settings=SETTINGS, gates=False))
     assert 0 < found["frames"] < FRAMES
     assert "broken.mcap is damaged" in found["damage"]
     assert "Damaged bag" in (tmp_path / "out" / "report.html").read_text()
@@ -172,7 +191,7 @@ def test_a_truncated_bag_is_evaluated_up_to_the_damage(runner, bag, tmp_path):
 
 def test_several_bags_and_shards_give_equal_sums(runner, bag, tmp_path):
     other = write_bag(tmp_path / "other", StoragePlugin.SQLITE3)
-    options = {"truth_topic": "/front/truth", "settings": SETTINGS}
+    options = {"truth_topic": "/front/truth", "settings": SETTINGS, "gates": False}
     both = replay_bags(runner, [bag, other], tmp_path / "one", ReplayOptions(**options))
     assert replay_bags(runner, [bag, other], tmp_path / "two", ReplayOptions(**options, shard=Shard(1, 2))) is None
     shared = replay_bags(runner, [bag, other], tmp_path / "two", ReplayOptions(**options, shard=Shard(0, 2)))
