@@ -50,7 +50,8 @@ def starts(length: int, window: int, stride: int) -> tuple[int, ...]:
 
 
 def spread(length: int, window: int, count: int) -> tuple[int, ...]:
-    """First pixels of `count` windows, evenly spread; more where that many would leave a hole.
+    """First pixels of `count` windows, evenly spread; more where that many would leave a hole, fewer where there are
+    not so many different places.
 
     >>> spread(2048, 1036, 4)
     (0, 337, 675, 1012)
@@ -58,7 +59,7 @@ def spread(length: int, window: int, count: int) -> tuple[int, ...]:
     if length <= window:
         return (0,)
     count = max(count, math.ceil(length / window), 2)
-    return tuple(round(index * (length - window) / (count - 1)) for index in range(count))
+    return tuple(sorted({round(index * (length - window) / (count - 1)) for index in range(count)}))
 
 
 def plan_by_stride(size: tuple[int, int], window: tuple[int, int], stride: tuple[int, int]) -> WindowPlan:
