@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 
@@ -39,7 +38,8 @@ class Counting(lightning.LightningModule):
     def training_step(self, batch: torch.Tensor, index: int) -> torch.Tensor:
         self.seen.append(batch.tolist())
         if self.global_step == self.interrupt_at:
-            os.kill(os.getpid(), signal.SIGINT)
+            # Not a real signal: in one process with rclpy's tests that ends in handlers of contexts that are gone.
+            signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
         return (self.weight - batch.mean()) ** 2
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
