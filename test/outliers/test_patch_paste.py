@@ -34,7 +34,7 @@ def test_a_patch_is_a_piece_of_the_scaled_turned_frame(seed: int) -> None:
         red, green = patch.image[..., 0].astype(float), patch.image[..., 1].astype(float)
         both = inside[:, 1:] & inside[:, :-1]
         step = np.hypot(np.diff(red, axis=1)[both].mean(), np.diff(green, axis=1)[both].mean())
-        assert 1 / 1.8 < step < 1 / 1.45
+        assert 1 / 1.9 < step < 1 / 1.4  # the patch is 8-bit, so its slope is known roughly
 
 
 def test_no_class_makes_up_more_than_half_where_that_is_possible() -> None:
