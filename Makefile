@@ -19,13 +19,8 @@ $(STAMP): $(wildcard requirements/*.txt) pyproject.toml setup.py setup.cfg tools
 demo: setup
 	$(BIN)/oodseg demo --out out/demo $(if $(INPUT),--input "$(INPUT)")
 
-# Two processes: what DDS leaves behind in one (threads, signal handlers) does not bear training's forks. A test that fails
-# runs once more, since nodes over DDS lose a message on a busy machine; one that fails twice fails.
-PYTEST = $(BIN)/python -m pytest -m "not slow"
-AGAIN = --last-failed --last-failed-no-failures none
 test: setup lint
-	$(PYTEST) test --ignore=test/ros || $(PYTEST) $(AGAIN) test --ignore=test/ros
-	$(PYTEST) test/ros || $(PYTEST) $(AGAIN) test/ros
+	sh tools/test.sh $(BIN)/python
 
 test-slow: setup
 	$(BIN)/python -m pytest test

@@ -6,6 +6,7 @@ between the last matrix product and the outputs stays in FP32, see `engines.open
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -18,6 +19,7 @@ from ..bundle import Bundle
 from ..errors import EngineError
 from ..inference.engine_cache import Draft, StoredEngine, default_dir, draft
 from ..inference.engines.openvino import GRAPH, OpenVinoEngine, openvino_identity
+from ..inference.engines.openvino_core import kept_signal_stack, openvino_core
 from ..inference.engines.openvino_graph import final_parts, keep_full_precision
 from .acceptance import ALLOWED_AP, ALLOWED_FPR95, Acceptance
 from .gated import Pairs, gated, resized, versions
@@ -102,16 +104,17 @@ def quantized(model: Any, frames: list[np.ndarray], names: list[str]) -> Any:
         import nncf
     except ModuleNotFoundError as error:
         raise EngineError(f"int8 needs the Python package {error.name!r}: pip install nncf==3.4.0") from error
-    import logging
-
-    nncf.set_log_level(logging.ERROR)
+    # Not nncf.set_log_level: that also raises the level of every handler it finds, ours among them.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    openvino_core()  # before nncf's own ones
     transformer = any(node.get_type_name() in ATTENTION for node in model.get_ops())
-    return nncf.quantize(
-        model,
-        nncf.Dataset(frames),
-        # Asymmetric ranges of activations: half of them come out of a ReLU and half do not.
-        preset=nncf.QuantizationPreset.MIXED,
-        subset_size=len(frames),
-        model_type=nncf.ModelType.TRANSFORMER if transformer else None,
-        ignored_scope=nncf.IgnoredScope(names=names, types=list(UNQUANTIZED), validate=False),
-    )
+    with kept_signal_stack():
+        return nncf.quantize(
+            model,
+            nncf.Dataset(frames),
+            # Asymmetric ranges of activations: half of them come out of a ReLU and half do not.
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(frames),
+            model_type=nncf.ModelType.TRANSFORMER if transformer else None,
+            ignored_scope=nncf.IgnoredScope(names=names, types=list(UNQUANTIZED), validate=False),
+        )

@@ -15,6 +15,7 @@ from oodseg_ros.errors import EngineError
 from oodseg_ros.evaluation.score_variant import with_score
 from oodseg_ros.inference import engine_cache
 from oodseg_ros.inference.engines.openvino import OpenVinoEngine
+from oodseg_ros.inference.engines.openvino_core import openvino_core
 from oodseg_ros.inference.runner import Runner
 
 SIZE = (64, 128)
@@ -78,9 +79,7 @@ def test_the_gate_is_recorded_beside_the_engine(built: dict) -> None:
 
 
 def test_int8_is_int8_and_its_last_products_are_not(bundle: Bundle, built: dict) -> None:
-    import openvino
-
-    model = openvino.Core().read_model(built["int8"][0].path(".xml"))
+    model = openvino_core().read_model(built["int8"][0].path(".xml"))
     by_type = {
         kind: [op for op in model.get_ops() if op.get_type_name() == kind] for kind in ("FakeQuantize", "Convolution")
     }

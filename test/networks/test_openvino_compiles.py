@@ -5,6 +5,7 @@ import openvino
 import pytest
 import torch
 
+from oodseg_ros.inference.engines.openvino_core import openvino_core
 from oodseg_ros.inference.graph import DeployGraph
 from oodseg_ros.model_card import InputSpec
 
@@ -19,7 +20,7 @@ def test_openvino_compiles_every_network_to_the_same_answer(small_spec, build):
     with torch.no_grad():
         labels, score = graph(frames)
         exported = torch.export.export(graph, (torch.zeros_like(frames),), strict=False)
-    model = openvino.Core().compile_model(openvino.convert_model(exported), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    model = openvino_core().compile_model(openvino.convert_model(exported), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     answer = model([frames.numpy()])
     assert np.abs(answer[1] - score.numpy()).max() <= 1e-3
     assert (answer[0] == labels.numpy()).mean() > 0.999

@@ -19,6 +19,7 @@ from ...networks.segmentor import Segmentor
 from ..engine_cache import EngineIdentity, StoredEngine, find
 from .accepted import accepted_at_any_size, identity, verified
 from .graph_cache import cached, graph_file
+from .openvino_core import openvino_core
 from .openvino_graph import converted
 
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -53,7 +54,7 @@ class OpenVinoEngine:
         if score_type != "fp32":
             raise EngineError("engine openvino computes in host memory, where score_type fp16 saves nothing; use fp32")
         self._openvino = openvino
-        self._core = openvino.Core()
+        self._core = openvino_core()
         self._options = {"INFERENCE_PRECISION_HINT": INFERENCE_HINT[precision], "PERFORMANCE_HINT": hint.upper()}
         if threads:
             self._options["INFERENCE_NUM_THREADS"] = str(threads)
@@ -133,7 +134,5 @@ def version() -> str:
 
 def architecture() -> str:
     """Processor family, and whether it computes in BF16 by itself: that decides the answers of a BF16 engine."""
-    import openvino
-
-    native = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    native = "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return f"{platform.machine()}-bf16" if native else platform.machine()

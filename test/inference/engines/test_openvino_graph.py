@@ -9,6 +9,7 @@ import openvino
 import pytest
 import torch
 
+from oodseg_ros.inference.engines.openvino_core import openvino_core
 from oodseg_ros.inference.engines.openvino_graph import PRODUCTS, converted, final_parts, keep_full_precision
 from oodseg_ros.model_card import InputSpec
 from oodseg_ros.networks.build import build_segmentor
@@ -37,7 +38,7 @@ def test_the_last_products_stay_in_fp32(kind: str, tmp_path: Path) -> None:
     assert sum(types[name] in PRODUCTS for name in names) == products
     assert len(names) < len(types) / 4
 
-    core, file = openvino.Core(), tmp_path / "graph.xml"
+    core, file = openvino_core(), tmp_path / "graph.xml"
     openvino.save_model(model, file, compress_to_fp16=False)
     reference = core.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     assert keep_full_precision(file, names) == len(names)
