@@ -17,11 +17,11 @@ from typing import Any
 from ..datasets.dataset import Dataset
 from ..errors import ConfigError, DatasetError
 from ..inference.runner import Runner
-from ..labels import LabelSet
+from .class_labels import Classes, class_labels
 from .component_metrics import TRACKS, FrameComponents
 from .curve_figures import CurveFigures
 from .frame_pass import Work, plan, run_frames
-from .metric_pass import Classes, Figures, measure
+from .metric_pass import Figures, measure
 from .metric_summary import anomaly_metrics, notes
 from .open_pass import open_figures
 from .provenance import provenance
@@ -159,7 +159,7 @@ def evaluate(
                 thresholds["at_deployed_threshold"] = metrics["component_deployed"]["threshold"]
             metrics["open"] = open_figures([row["frame"] for row in figures.rows], store, classes, thresholds)
     if figures.semantic is not None:
-        metrics["semantic"] = figures.semantic.compute(runner.bundle.labels.names)
+        metrics["semantic"] = figures.semantic.compute(classes.labels.names)
     metrics["notes"] = [*dataset.notes, *notes(metrics, figures)]
     metrics["per_image_average"] = per_image_averages(figures.rows)
     metrics["latency_ms"] = latency([row["milliseconds"] for row in figures.rows])
@@ -208,19 +208,3 @@ def claim(out: Path, runner: Runner, dataset: Dataset, options: EvaluationOption
 
 def _track(dataset: Dataset, options: EvaluationOptions) -> str:
     return options.track or ("obstacle" if dataset.name in OBSTACLE_TRACK else "anomaly")
-
-
-def class_labels(dataset: Dataset, labels: LabelSet) -> Classes | None:
-    """The dataset's class labels in the bundle's ids; None where there are none or they cannot be translated.
-
-    Raises:
-        ConfigError: a dataset of class labels has a label set that the bundle's cannot be made of.
-    """
-    if dataset.label_set is None or (dataset.kind == "anomaly" and dataset.classes is None):
-        return None
-    try:
-        return Classes(labels.names, labels.map_from(dataset.label_set), dataset.kind == "semantic")
-    except ConfigError:
-        if dataset.kind == "semantic":
-            raise
-        return None

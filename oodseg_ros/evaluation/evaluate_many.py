@@ -59,14 +59,13 @@ def evaluate_many(
     found = []
     for name, variant in variants.items():
         folder = out if len(variants) == 1 else out / folder_name(name)
-        palette = variant.labels.palette()
 
-        def finish(evaluation: Evaluation, folder: Path = folder, palette: Any = palette) -> None:
+        def finish(evaluation: Evaluation, folder: Path = folder) -> None:
             if check and evaluation.curves is not None:
                 names = [row["frame"] for row in evaluation.figures.rows]
                 evaluation.metrics["check"] = compare_with_sklearn(evaluation.store, names)
                 write_json(folder / "metrics.json", evaluation.metrics)
-            write_report(evaluation, dataset, palette, folder / "report.html")
+            write_report(evaluation, dataset, folder / "report.html")
             if submission:
                 ids = {key: entry.item.id for key, entry in evaluation.work.items()}
                 write_submission(evaluation.store, ids, folder / "submission")

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import UserError
 from .ahead import ahead
+from .class_labels import Classes
 from .component_metrics import FrameComponents, frame_components
 from .frame_pass import Work
 from .pixel_metrics import PixelMetrics
@@ -21,21 +22,6 @@ from .semantic_metrics import SemanticMetrics
 from .smiyc_pixel_metrics import SmiycPixelMetrics
 
 PER_FRAME = ("AP", "AUROC", "FPR95", "best_F1", "positives", "negatives", "void", "unjudged")
-
-
-@dataclass(frozen=True)
-class Classes:
-    """Class labels of a dataset, in the bundle's ids.
-
-    Attributes:
-        names: of the bundle's classes.
-        table: uint8 `[256]`, the dataset's ids to the bundle's; 255 = unlabeled.
-        instead: the dataset's labels are classes; False where it has anomaly labels and classes beside them.
-    """
-
-    names: tuple[str, ...]
-    table: np.ndarray
-    instead: bool
 
 
 @dataclass
@@ -107,7 +93,7 @@ def measure(
         workers: threads that read and measure single frames.
         progress: called with the number of frames done.
     """
-    figures = Figures(semantic=None if classes is None else SemanticMetrics(len(classes.names)))
+    figures = Figures(semantic=None if classes is None else SemanticMetrics(len(classes.labels)))
 
     def read(entry: Work) -> tuple[str, tuple | UserError | None]:
         if entry.name not in store:
@@ -123,13 +109,13 @@ def measure(
                 single.update(score, label)
                 found = single.compute()
                 row |= {key: found[key] for key in PER_FRAME}
-            truth = None
+            predicted = truth = None
             if classes is not None:
                 truth = label if classes.instead else extra.get("classes")
-                truth = None if truth is None else classes.table[truth]
+                predicted, truth = classes.predicted[extra["labels"]], None if truth is None else classes.truth[truth]
         except UserError as error:
             return entry.name, error
-        return entry.name, (row, score, label, extra["labels"], truth)
+        return entry.name, (row, score, label, predicted, truth)
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for done, (name, found) in enumerate(ahead(pool, read, work, 2 * workers), 1):
@@ -160,7 +146,7 @@ def _add(
     row: dict[str, Any],
     score: np.ndarray,
     label: np.ndarray,
-    labels: np.ndarray,
+    predicted: np.ndarray | None,
     truth: np.ndarray | None,
 ) -> None:
     if not only_classes:
@@ -168,7 +154,7 @@ def _add(
         figures.smiyc.update(score, label)
     if truth is not None:
         before = figures.semantic.matrix.copy()
-        figures.semantic.update(labels, truth)
+        figures.semantic.update(predicted, truth)
         added = figures.semantic.matrix - before
         row["pixels"] = int(added.sum())
         row["pixel_accuracy"] = float(np.trace(added) / max(1, added.sum()))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..frame import UNLABELED
-from .metric_pass import Classes
+from .class_labels import Classes
 from .score_store import ScoreStore
 from .semantic_metrics import OpenMetrics
 
@@ -20,18 +20,18 @@ def open_figures(
     Args:
         names: frames in the store; those without classes are left out.
         store: score, label (0, 1, 255), and by name `labels` (predicted) and `classes` (true, the dataset's ids).
-        classes: of the bundle.
+        classes: how true and predicted classes are compared.
         thresholds: name → raw score; those that are not finite are left out.
     """
-    count = len(classes.names)
+    count = len(classes.labels)
     metrics = {name: OpenMetrics(count, value) for name, value in thresholds.items() if np.isfinite(value)}
     for name in names:
         score, label, extra = store.get(name)
         if "classes" not in extra:
             continue
-        truth = np.where(label == 1, np.uint8(count), classes.table[extra["classes"]])
+        truth = np.where(label == 1, np.uint8(count), classes.truth[extra["classes"]])
         # What is void to the anomaly metrics is void here, and so is a score that was not judged.
         truth[(label == UNLABELED) | np.isnan(score)] = UNLABELED
         for metric in metrics.values():
-            metric.update(extra["labels"], score, truth)
+            metric.update(classes.predicted[extra["labels"]], score, truth)
     return {name: metric.compute() for name, metric in metrics.items()}

@@ -27,13 +27,12 @@ THRESHOLDS = {
 BEST, WORST = 4, 8
 
 
-def write_report(evaluation: Evaluation, dataset: Dataset, palette: np.ndarray, path: Path) -> None:
+def write_report(evaluation: Evaluation, dataset: Dataset, path: Path) -> None:
     """Write the page.
 
     Args:
         evaluation: while its score maps are still there.
         dataset: to read the frames that are shown.
-        palette: RGB uint8 `[256, 3]` of the bundle's classes.
         path: the HTML file.
     """
     metrics = evaluation.metrics
@@ -42,7 +41,7 @@ def write_report(evaluation: Evaluation, dataset: Dataset, palette: np.ndarray, 
         parts += _anomaly_sections(evaluation)
     if evaluation.figures.semantic is not None:
         parts += _semantic_sections(evaluation)
-    parts += [_frames_section(evaluation, dataset, palette), _latency_section(evaluation), _provenance(metrics)]
+    parts += [_frames_section(evaluation, dataset), _latency_section(evaluation), _provenance(metrics)]
     title = f"{metrics['bundle']} on {metrics['dataset']['name']}"
     subtitle = f"{metrics['frames']} frames, score: {metrics['score']}, engine: {metrics['engine']}"
     part = path.with_name(f".{path.name}.part")
@@ -161,14 +160,14 @@ def _semantic_sections(evaluation: Evaluation) -> list[html.Html]:
     return [html.section("Classes", html.gallery([table, figure], 380))]
 
 
-def _frames_section(evaluation: Evaluation, dataset: Dataset, palette: np.ndarray) -> html.Html:
+def _frames_section(evaluation: Evaluation, dataset: Dataset) -> html.Html:
     rows, semantic = evaluation.figures.rows, evaluation.curves is None
     key = "pixel_accuracy" if semantic else "AP"
     best, worst = choose(rows, key, BEST, WORST)
     parts = []
     limits = (0.0, 1.0) if semantic else _limits(evaluation)
     for heading, chosen in (("Worst first", worst), ("Best first", best)):
-        figures = [_frame(evaluation, dataset, palette, rows[i], key, limits) for i in chosen]
+        figures = [_frame(evaluation, dataset, rows[i], key, limits) for i in chosen]
         if figures:
             parts += [html.Html(f"<h3>{heading}</h3>"), html.gallery(figures, 420)]
     if not parts:
@@ -178,9 +177,7 @@ def _frames_section(evaluation: Evaluation, dataset: Dataset, palette: np.ndarra
     return html.section("Frames", *parts, note=note)
 
 
-def _frame(
-    evaluation: Evaluation, dataset: Dataset, palette: np.ndarray, row: dict, key: str, limits: tuple
-) -> html.Html:
+def _frame(evaluation: Evaluation, dataset: Dataset, row: dict, key: str, limits: tuple) -> html.Html:
     name = row["frame"]
     caption = f"{name}: {key.replace('_', ' ')} {percent(row[key], 1)} %"
     try:
@@ -189,8 +186,9 @@ def _frame(
         return html.Html(f"<p>{html.text(caption)}: {html.text(error)}</p>")
     score, label, extra = evaluation.store.get(name)
     if evaluation.curves is None:
-        truth = evaluation.classes.table[label]
-        drawn = draw_classes(image, extra["labels"], truth, palette)
+        classes = evaluation.classes
+        predicted, truth = classes.predicted[extra["labels"]], classes.truth[label]
+        drawn = draw_classes(image, predicted, truth, classes.labels.palette())
     else:
         drawn = draw_frame(image, score, label, evaluation.metrics["pixel"]["best_F1_threshold"], limits)
     return html.figure(html.image_uri(drawn, quality=80, max_width=1280), caption)

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from .data_recipe import Strict
 
+Scope = Literal["classifier", "block", "decoder"]
+"""What of the inlier network learns: its last 1x1 convolution, the last block of the decoder with it, the decoder."""
+
 
 class InlierOptions(Strict):
     """Stage `inlier`: nothing."""
@@ -96,11 +99,11 @@ class TwoStageOptions(Strict):
 class TunedOptions(Strict):
     """Methods without a head of their own: which part of the inlier network learns.
 
-    `classifier` is the last 1x1 convolution, `block` the last block of the decoder with it. Batch norm stays in eval
-    mode.
+    `decoder` is for networks whose last block is too narrow to hold more than its classes (ESPNetv2: ten channels).
+    Batch norm stays in eval mode.
     """
 
-    scope: Literal["classifier", "block"] = "classifier"
+    scope: Scope = "classifier"
 
 
 class OvrOptions(TunedOptions):
@@ -123,7 +126,7 @@ class DrlOptions(Strict):
 class PebalOptions(TunedOptions):
     """Stage `pebal`: margins of the energies, weights, and whether an abstention output is trained beside."""
 
-    scope: Literal["classifier", "block"] = "block"
+    scope: Scope = "block"
     inlier_energy: float = -12.0
     outlier_energy: float = -6.0
     energy_weight: float = Field(0.02, ge=0)
@@ -135,14 +138,14 @@ class PebalOptions(TunedOptions):
 class EntropyOptions(TunedOptions):
     """Stage `entropy_max`: weight of the unknowns against the inliers."""
 
-    scope: Literal["classifier", "block"] = "block"
+    scope: Scope = "block"
     balance: float = Field(0.9, ge=0, le=1)
 
 
 class ExposureOptions(TunedOptions):
     """Stage `outlier_exposure`: weight of the unknowns."""
 
-    scope: Literal["classifier", "block"] = "block"
+    scope: Scope = "block"
     weight: float = Field(0.5, ge=0)
 
 

@@ -143,6 +143,25 @@ def test_class_labels(runner, folder, tmp_path):
     assert "pixel" not in found.metrics
 
 
+def test_classes_finer_than_the_datasets(runner, folder, tmp_path):
+    """driving11 cannot be had from a coarser set, but predictions can be brought into it."""
+    coarse = tmp_path / "coarse.yaml"
+    classes = "".join(f"  - {{name: c{k}, color: [{k}, 0, 0]}}\n" for k in range(3))
+    mapping = ", ".join(f"{k}: {k % 3}" for k in range(10))  # class 10 has no place there
+    coarse.write_text(f"name: coarse\nclasses:\n{classes}from:\n  driving11: {{{mapping}}}\n")
+    images = sorted((folder / "images").iterdir())
+    lost = 0
+    for image, label in zip(images, sorted((folder / "labels").iterdir()), strict=True):
+        predicted = runner([cv2.imread(str(image))[..., ::-1]])[0].labels
+        lost += int((predicted == 10).sum())
+        cv2.imwrite(str(label), np.where(predicted == 10, 0, predicted % 3).astype(np.uint8))
+    dataset = open_dataset("folder", folder, labels=str(coarse))
+    found = evaluate(runner, dataset, tmp_path / "out", EvaluationOptions())
+    semantic = found.metrics["semantic"]
+    assert list(semantic["IoU"]) == ["c0", "c1", "c2"]
+    assert semantic["pixel_accuracy"] == pytest.approx(1 - lost / semantic["pixels"])
+
+
 def test_wrong_options():
     with pytest.raises(ConfigError, match="track"):
         EvaluationOptions(track="lane")

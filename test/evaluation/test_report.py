@@ -19,9 +19,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 @pytest.fixture
 def report(runner, dataset, tmp_path):
     path = tmp_path / "report.html"
-    palette = runner.bundle.labels.palette()
     options = EvaluationOptions()
-    evaluate(runner, dataset, tmp_path, options, then=lambda found: write_report(found, dataset, palette, path))
+    evaluate(runner, dataset, tmp_path, options, then=lambda found: write_report(found, dataset, path))
     return path
 
 

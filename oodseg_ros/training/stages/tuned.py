@@ -34,7 +34,8 @@ class TunedStage(Stage):
         name = type(segmentor.decoder).__name__
         if name not in PARTS:
             raise ConfigError(f"stage {stage.method}: it is not known which part of decoder {name} comes last")
-        parts = PARTS[name][stage.settings.scope == "block"]
+        scope = stage.settings.scope
+        parts = ("decoder", "classifier") if scope == "decoder" else PARTS[name][scope == "block"]
         super().__init__(segmentor, spec, stage, dict.fromkeys(parts, 1.0), seed, train_mode=())
 
     def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:

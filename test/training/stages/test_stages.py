@@ -36,6 +36,7 @@ MOVING = [
     ),
     ("ovr_topk", "lite", {"options": {"scope": "classifier"}}),
     ("ovr_topk", "espnet", {"options": {"scope": "classifier"}}),
+    ("ovr_topk", "espnet", {"options": {"scope": "decoder"}}),
     ("pebal", "espnet", {}),
     ("entropy_max", "lite", {}),
     ("outlier_exposure", "lite", {"optimizer": "sgd"}),
