@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,16 @@ def test_the_uem_stage_moves_the_head_and_nothing_else(trained: Path) -> None:
         assert moved == key.startswith("head."), key
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises, whatever started the tests (a shell's background jobs ignore it)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_a_resumed_run_ends_with_the_same_weights(
-    trained: Path, small_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, small_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ctrl_c: None
 ) -> None:
     recipe = load_recipe(small_recipe)
     monkeypatch.setattr(running, "SAVE_EVERY", 2)
