@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import resource
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -89,7 +91,7 @@ def test_rounding_moves_no_score_by_more_than_half_a_bit_of_eleven(value: float)
 
 
 FULL = """
-import sys
+import errno, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 import numpy as np
@@ -101,7 +103,7 @@ moments = [Moment(0.0, 1, "front", 1, "", Alert(AlertState.CLEAR, "ok"), image) 
 try:
     write_bag(Path(sys.argv[1]) / "a.mcap", moments, 0.0, {}, lambda camera, alert: {}, 10**9)
 except OSError as error:
-    print("OSError", error.errno)
+    print("OSError", errno.errorcode[error.errno], list(Path(sys.argv[1]).iterdir()))
 """
 
 
@@ -114,5 +116,15 @@ def test_a_disk_that_takes_no_more_leaves_nothing_behind(tmp_path: Path) -> None
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000)),
     )
-    assert result.stdout.startswith("OSError"), result.stdout + result.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert result.stdout == "OSError EFBIG []\n", result.stdout + result.stderr
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A file system of 600 kB, in a mount namespace of its own."""
+    alone = ["unshare", "--mount", "--map-root-user", "sh", "-c"]
+    mount = f"mount -t tmpfs -o size=600k tmpfs {shlex.quote(str(tmp_path))}"
+    if shutil.which("unshare") is None or subprocess.run([*alone, mount], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a small file system")
+    child = shlex.join([sys.executable, "-c", FULL, str(tmp_path), str(Path(__file__).parents[2])])
+    result = subprocess.run([*alone, f"{mount} && exec {child}"], capture_output=True, text=True)
+    assert result.stdout == "OSError ENOSPC []\n", result.stdout + result.stderr
