@@ -27,6 +27,7 @@ CAMERA = (
     _camera("camera_frozen", "the same picture again and again under new stamps", "frozen", picture="frozen", within=8),
     _camera("camera_black", "a black picture with sensor noise", "black", picture="black"),
     _camera("camera_over_exposed", "a white picture", "over_exposed", picture="over_exposed"),
+    _camera("camera_in_fog", "fog that leaves a tenth of the contrast", "low_contrast", picture="fog"),
     _camera("camera_blurred", "out of focus", "blurred", "blocked", picture="blurred", within=20, recover=20),
     _camera(
         "camera_blocked", "three quarters of the lens covered", "blocked", "blurred", picture="blocked", within=20,

@@ -34,6 +34,12 @@ def _over_exposed(index: int, size: tuple[int, int]) -> np.ndarray:
     return cv2.convertScaleAbs(good(index, size), alpha=1.0, beta=250)
 
 
+def _fog(index: int, size: tuple[int, int]) -> np.ndarray:
+    """A tenth of the contrast, and the sensor's noise whole."""
+    noise = np.random.default_rng(index).integers(-2, 3, (*size, 3), dtype=np.int16)
+    return (0.1 * good(index, size) + 0.9 * 200 + noise).clip(0, 255).astype(np.uint8)
+
+
 def _blurred(index: int, size: tuple[int, int]) -> np.ndarray:
     road = np.roll(_road(*size), 2 * index, axis=1)
     soft = cv2.GaussianBlur(road, (0, 0), 9.0)
@@ -66,6 +72,7 @@ PICTURES: dict[str, Callable[[int, tuple[int, int]], np.ndarray]] = {
     "good": good,
     "black": _black,
     "over_exposed": _over_exposed,
+    "fog": _fog,
     "blurred": _blurred,
     "blocked": _blocked,
     "frozen": _frozen,

@@ -38,6 +38,7 @@ CAMERA_INFO = "camera_info"
 FROZEN = "frozen"
 BLACK = "black"
 OVER_EXPOSED = "over_exposed"
+LOW_CONTRAST = "low_contrast"
 BLURRED = "blurred"
 BLOCKED = "blocked"
 
@@ -77,6 +78,7 @@ SENTENCES = {
     FROZEN: "the picture stands still to the last bit",
     BLACK: "the picture is black",
     OVER_EXPOSED: "the picture is over-exposed",
+    LOW_CONTRAST: "the picture has too little contrast: fog, a fogged lens, too little light",
     BLURRED: "the picture is blurred",
     BLOCKED: "something covers the lens",
     SCORE_NOT_FINITE: "the network answered NaN or infinity",

@@ -10,6 +10,7 @@ from .blocked import Blocked
 from .blurred import Blurred
 from .camera_info import CameraInfoCheck
 from .frozen import Frozen
+from .low_contrast import LowContrast
 from .over_exposed import OverExposed
 from .settings import NAMES, InputGateSettings
 from .sight import Sight
@@ -24,6 +25,7 @@ CHECKS: dict[str, Callable[[InputGateSettings], Check]] = {
     "camera_info": CameraInfoCheck,
     "black": Black,
     "over_exposed": OverExposed,
+    "low_contrast": LowContrast,
     "frozen": Frozen,
     "blocked": Blocked,
     "blurred": Blurred,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...errors import ConfigError
 
-NAMES = ("stamps", "size", "camera_info", "black", "over_exposed", "frozen", "blocked", "blurred")
+NAMES = ("stamps", "size", "camera_info", "black", "over_exposed", "low_contrast", "frozen", "blocked", "blurred")
 """The checks in their order; the first fault is told, the checks after it do not see the frame."""
 
 

@@ -29,7 +29,7 @@ class OutputGateSettings:
     checks: tuple[str, ...] = NAMES
     one_class: float = 0.95
     saturated: float = 0.5
-    drift_limit: float = 0.2
+    drift_limit: float = 0.15
     drift_window: int = 20
 
     def __post_init__(self) -> None:
