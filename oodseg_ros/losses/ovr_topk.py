@@ -1,6 +1,8 @@
 """Top-k one-vs-rest loss on unknowns (Bai et al., arXiv 2308.09965).
 
 The poster gives the term on unknowns. The scale s and the term on inliers are not published: s = 1 and plain CE here.
+CE does not mind when all logits of a pixel fall together, and a small network lets them fall everywhere: then energy
+and largest logit tell no more than before. `inlier_weight` (ours) holds the largest logit of inliers above zero.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from .masks import class_cross_entropy, masked_mean
+from .masks import class_cross_entropy, inliers, masked_mean
 
 
 def ovr_topk_terms(
@@ -20,8 +22,9 @@ def ovr_topk_terms(
     k: int = 5,
     scale: float = 1.0,
     ce_weight: float = 0.0,
+    inlier_weight: float = 0.0,
 ) -> dict[str, Tensor]:
-    """The terms of `ovr_topk_loss` by name: `ovr`, and `ce` (weighted) where its weight is not zero. Scalars.
+    """The terms of `ovr_topk_loss` by name: `ovr`, and, weighted, `ce` and `inlier` where they have a weight. Scalars.
 
     Args:
         logits: of the inlier classes alone, float `[B, K, H, W]`.
@@ -29,11 +32,15 @@ def ovr_topk_terms(
         k: how many of the largest logits of a pixel are pushed down; all of them where there are fewer.
         scale: s.
         ce_weight: weight of the cross-entropy of the inliers.
+        inlier_weight: weight of -log σ(s·max λ) on inliers, with or without a class.
     """
     largest = logits.float().topk(min(k, logits.shape[1]), dim=1).values
     terms = {"ovr": masked_mean(F.softplus(scale * largest).mean(dim=1), target == outlier)}
     if ce_weight:
         terms["ce"] = ce_weight * class_cross_entropy(logits, target, outlier=outlier, ignore=ignore)
+    if inlier_weight:
+        counted = inliers(target, outlier, ignore)
+        terms["inlier"] = inlier_weight * masked_mean(F.softplus(-scale * largest[:, 0]), counted)
     return terms
 
 
@@ -46,7 +53,8 @@ def ovr_topk_loss(
     k: int = 5,
     scale: float = 1.0,
     ce_weight: float = 0.0,
+    inlier_weight: float = 0.0,
 ) -> Tensor:
-    """Mean over unknowns and their k largest logits of -log σ(-s·λ), + `ce_weight` · CE of the inliers; scalar."""
-    terms = ovr_topk_terms(logits, target, outlier=outlier, ignore=ignore, k=k, scale=scale, ce_weight=ce_weight)
-    return sum(terms.values())
+    """Mean over unknowns and their k largest logits of -log σ(-s·λ), + the weighted terms on inliers; scalar."""
+    weights = {"ce_weight": ce_weight, "inlier_weight": inlier_weight}
+    return sum(ovr_topk_terms(logits, target, outlier=outlier, ignore=ignore, k=k, scale=scale, **weights).values())

@@ -107,11 +107,14 @@ class TunedOptions(Strict):
 
 
 class OvrOptions(TunedOptions):
-    """Stage `ovr_topk`: k and s of the loss (s is unpublished), and the weight of the inliers' CE (unpublished)."""
+    """Stage `ovr_topk`: k and s of the loss (s is unpublished), the weight of the inliers' CE (unpublished), and the
+    weight of a term that keeps their largest logit above zero (ours).
+    """
 
     k: int = Field(5, ge=1)
     scale: float = Field(1.0, gt=0)
     ce_weight: float = Field(1.0, ge=0)
+    inlier_weight: float = Field(0.0, ge=0)
 
 
 class DrlOptions(Strict):

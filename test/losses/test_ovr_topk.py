@@ -38,3 +38,14 @@ def test_the_inlier_term_is_plain_cross_entropy(random_batch) -> None:
     logits, target = random_batch(3, (2, 5, 7, 9))
     expected = F.cross_entropy(logits, torch.where(target < 5, target, 255), ignore_index=255)
     torch.testing.assert_close(ovr_topk_terms(logits, target, ce_weight=2.0)["ce"], 2.0 * expected)
+
+
+def test_the_largest_logit_of_inliers_is_held_above_zero() -> None:
+    """With and without a class (200), never where it is void or unknown."""
+    logits = torch.tensor([[3.0, -1.0], [-2.0, -4.0], [5.0, 5.0], [1.0, 0.0]]).T[None, :, None]
+    target = torch.tensor([[[1, 200, 255, 254]]])
+    expected = 0.5 * (math.log(1 + math.exp(-3.0)) + math.log(1 + math.exp(2.0))) / 2
+    terms = ovr_topk_terms(logits, target, inlier_weight=0.5)
+    assert terms["inlier"].item() == pytest.approx(expected, rel=1e-6)
+    assert ovr_topk_loss(logits, target, inlier_weight=0.5).item() == pytest.approx(sum(terms.values()).item())
+    assert "inlier" not in ovr_topk_terms(logits, target)

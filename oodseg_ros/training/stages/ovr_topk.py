@@ -15,4 +15,5 @@ class OvrTopkStage(TunedStage):
 
     def logit_terms(self, logits: Tensor, target: Tensor, given: HeadInput) -> dict[str, Tensor]:
         options = self.options
-        return ovr_topk_terms(logits, target, k=options.k, scale=options.scale, ce_weight=options.ce_weight, **IDS)
+        weights = {"ce_weight": options.ce_weight, "inlier_weight": options.inlier_weight}
+        return ovr_topk_terms(logits, target, k=options.k, scale=options.scale, **weights, **IDS)
