@@ -23,19 +23,19 @@ from ..obstacles.ego_mask import load_ego_mask
 from ..obstacles.ground import CameraGeometry
 from . import qos
 from .accounts import reaction, to_report
-from .calibration_check import CalibrationCheck
 from .camera_input import CameraInput
 from .detection_messages import VISION_MSGS
 from .diagnostics import NodeReport, Rates, to_diagnostics
-from .geometry_source import GeometrySource
+from .geometry.calibration_check import CalibrationCheck
+from .geometry.geometry_source import GeometrySource
+from .geometry.odometry import Odometry
+from .geometry.transforms import TF2_ROS, Transforms
 from .heartbeat import Heartbeat
-from .odometry import Odometry
 from .outputs import Answer, CameraOutputs
 from .recording import Recording
 from .reports import Reports
 from .road import CameraRoad, Road
 from .settings import CameraSettings, Settings
-from .transforms import TF2_ROS, Transforms
 
 
 class Configured:

@@ -12,9 +12,9 @@ import rclpy
 
 from oodseg_ros.faults.engine import FaultEngine
 from oodseg_ros.ros.detection_messages import VISION_MSGS
+from oodseg_ros.ros.geometry.transforms import TF2_ROS
 from oodseg_ros.ros.perception import SUCCESS, Perception
 from oodseg_ros.ros.security_policy import policy, services, topics
-from oodseg_ros.ros.transforms import TF2_ROS
 
 FILE = Path(__file__).parents[2] / "config" / "sros2" / "policy.xml"
 

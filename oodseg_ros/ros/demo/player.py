@@ -12,10 +12,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from ..frame import Frame
-from . import qos
-from .image_messages import to_image
-from .stamps import to_stamp
+from ...frame import Frame
+from .. import qos
+from ..image_messages import to_image
+from ..stamps import to_stamp
 
 LONGEST_PAUSE = 1.0
 """Seconds; a longer gap between the stamps of two frames (a cut in the recording) is played as this."""

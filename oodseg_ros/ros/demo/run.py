@@ -15,15 +15,15 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
-from ..bundle import Bundle, load_bundle
-from ..errors import UserError
-from ..frame import Frame
-from ..paths import share_dir
-from . import launching
-from .demo_input import DemoInput, Truth
-from .keep import Keeper
-from .listener import AlertSeen, CameraSeen, Listener
-from .node_process import NodeProcess
+from ...bundle import Bundle, load_bundle
+from ...errors import UserError
+from ...frame import Frame
+from ...paths import share_dir
+from .. import launching
+from ..keep import Keeper
+from ..listener import AlertSeen, CameraSeen, Listener
+from ..node_process import NodeProcess
+from .input import DemoInput, Truth
 from .player import Player, read_ahead
 
 START_LIMIT = 180.0

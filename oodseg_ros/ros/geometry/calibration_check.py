@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from sensor_msgs.msg import CameraInfo
 
-from ..errors import ConfigError
-from ..frame import Frame
+from ...errors import ConfigError
+from ...frame import Frame
 from .camera_geometry import to_lens
 from .geometry_source import content
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from rclpy.node import Node
 
-from ..errors import ConfigError
-from . import qos
+from ...errors import ConfigError
+from .. import qos
 
 STALE = 1.0
 """Seconds after which a speed is no longer known."""

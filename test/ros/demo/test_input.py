@@ -6,7 +6,7 @@ import pytest
 
 from oodseg_ros.datasets.scenes import drive
 from oodseg_ros.errors import UserError
-from oodseg_ros.ros.demo_input import LEAST_AREA, open_input
+from oodseg_ros.ros.demo.input import LEAST_AREA, open_input
 
 
 def test_a_drive_comes_with_its_truth():

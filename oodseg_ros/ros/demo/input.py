@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import CameraInfo
 
-from ..datasets.scenes import Scene, drive
-from ..datasets.sources import open_source
-from ..errors import ConfigError
-from ..frame import Frame
+from ...datasets.scenes import Scene, drive
+from ...datasets.sources import open_source
+from ...errors import ConfigError
+from ...frame import Frame
 
 SCENE_FRAMES = 120
 """Twelve seconds: a free road, a group of unknown objects comes near and is passed, the road is free again."""

@@ -10,7 +10,7 @@ from geometry_msgs.msg import Transform
 from rclpy.node import Node
 from rclpy.time import Time
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 
 try:
     import tf2_ros

@@ -11,7 +11,7 @@ pytest.importorskip("rclpy")
 from sensor_msgs.msg import CameraInfo
 
 from oodseg_ros.frame import Frame
-from oodseg_ros.ros.calibration_check import CalibrationCheck
+from oodseg_ros.ros.geometry.calibration_check import CalibrationCheck
 
 FRAME = Frame(np.zeros((240, 320, 3), np.uint8), 1, "front")
 K = [250.0, 0.0, 160.0, 0.0, 250.0, 120.0, 0.0, 0.0, 1.0]

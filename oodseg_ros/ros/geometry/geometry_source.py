@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sensor_msgs.msg import CameraInfo
 
-from ..errors import ConfigError
-from ..frame import Frame
-from ..obstacles.ground import CameraGeometry, mounted
+from ...errors import ConfigError
+from ...frame import Frame
+from ...obstacles.ground import CameraGeometry, mounted
 from .camera_geometry import Lens, from_camera_info, to_lens
 
 if TYPE_CHECKING:
-    from .settings import CameraSettings, Mount
+    from ..settings import CameraSettings, Mount
     from .transforms import Transforms
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from ..evaluation.html import plot_uri
-from ..evaluation.report_plots import STYLE
-from ..frame import AlertState
-from .listener import CameraSeen
+from ...evaluation.html import plot_uri
+from ...evaluation.report_plots import STYLE
+from ...frame import AlertState
+from ..listener import CameraSeen
 
 if TYPE_CHECKING:
-    from .demo import DemoResult
+    from .run import DemoResult
 
 # Blue, orange and gray are told apart without seeing red and green.
 COLORS = {AlertState.CLEAR: "#3b6fb6", AlertState.OBSTACLE: "#e08e0b", AlertState.UNKNOWN: "#8a8f98"}

@@ -8,9 +8,9 @@ import pytest
 
 from oodseg_ros.frame import AlertState
 from oodseg_ros.paths import models_dir
-from oodseg_ros.ros.demo import DemoResult
-from oodseg_ros.ros.demo_input import DemoInput, Truth
-from oodseg_ros.ros.demo_page import figures, line, write_page
+from oodseg_ros.ros.demo.input import DemoInput, Truth
+from oodseg_ros.ros.demo.page import figures, line, write_page
+from oodseg_ros.ros.demo.run import DemoResult
 from oodseg_ros.ros.keep import Keeper
 from oodseg_ros.ros.listener import AlertSeen, CameraSeen
 

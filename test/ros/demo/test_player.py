@@ -9,7 +9,7 @@ import pytest
 
 from oodseg_ros.errors import ImageError
 from oodseg_ros.frame import Frame
-from oodseg_ros.ros.player import Player, camera_names, read_ahead
+from oodseg_ros.ros.demo.player import Player, camera_names, read_ahead
 
 os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
 LIMIT = 30.0

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation import html
-from ..evaluation.provenance import provenance
-from ..frame import AlertState
-from ..overlay import range_text
-from .demo import DemoResult, latencies
-from .demo_input import LEAST_AREA, DemoInput
-from .demo_plot import timeline
-from .keep import Picture
-from .listener import AlertSeen
+from ...evaluation import html
+from ...evaluation.provenance import provenance
+from ...frame import AlertState
+from ...overlay import range_text
+from ..keep import Picture
+from ..listener import AlertSeen
+from .input import LEAST_AREA, DemoInput
+from .plot import timeline
+from .run import DemoResult, latencies
 
 CHANGES = 60
 
