@@ -28,7 +28,7 @@ ENGINE = (
     _engine("engine_one_class", "every pixel is road", "one_class", "one_class", within=8),
     _engine("engine_saturated", "every score above the threshold", "shift:50", "score_saturated", "score_drift",
             within=8, states=UNKNOWN),
-    _engine("engine_drifted", "scores as in fog: all of them 2.5 higher", "shift:2.5", "score_drift",
+    _engine("engine_drifted", "scores unlike any road: all of them 2.5 higher", "shift:2.5", "score_drift",
             "score_saturated", within=12, recover=20),
     _engine("engine_wrong_size", "an answer of another size than the image", "size", "internal_error",
             "engine_error", "decode_failed"),
