@@ -32,7 +32,7 @@ from oodseg_ros.ros.qos import DIAGNOSTICS_OUT, IMAGE_IN, IMAGE_OUT
 
 RESULTS = Path(__file__).resolve().parent / "results" / "cameras.json"
 START_LIMIT, SETTLE_LIMIT = 300.0, 60.0
-STEPS = 5
+STEPS = 13
 """Different images of one camera, shown in turns."""
 WARM_UP = 2.0
 """Seconds whose frames are sent and not counted among the ages."""
