@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..networks.heads.drl import DrlReconstruction
+from ..networks.heads.residual_feature import ResidualFeature
 from ..networks.heads.residual_pattern import ResidualPattern
 from ..networks.segmentor import Segmentor
 
@@ -29,7 +30,9 @@ FULL = {"fp16": NORMS, "bf16": (*NORMS, nn.ConvTranspose2d)}
 def half_parts(segmentor: Segmentor) -> dict[str, nn.Module]:
     """The parts that compute in half precision, by their attribute's name."""
     parts = {"backbone": segmentor.backbone, "decoder": segmentor.decoder}
-    if isinstance(segmentor.head, HALF_HEADS):
+    # Where RPL's second logits come out of the decoder's own last block, they round as the first ones do.
+    reads_block = isinstance(segmentor.head, ResidualFeature) and hasattr(segmentor.decoder, "last_block")
+    if reads_block or isinstance(segmentor.head, HALF_HEADS):
         parts["head"] = segmentor.head
     return parts
 
