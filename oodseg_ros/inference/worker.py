@@ -85,6 +85,7 @@ class InferenceWorker:
         self._batch = batch
         self._retries = retries
         self._failures = 0
+        self._answered: dict[str, float] = {}
         self._busy_since: float | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="inference", daemon=True)
@@ -115,6 +116,8 @@ class InferenceWorker:
 
     def _process(self, items: list[Item]) -> bool:
         """Answer or drop every item; False when the engine was given up."""
+        # Who waited longest comes first; else, where a round takes longer than max_age, the last ones would starve.
+        items = sorted(items, key=lambda item: self._answered.get(item.camera, 0.0))
         groups: dict[tuple[int, ...], list[tuple[Item, Frame]]] = {}
         for item in items:
             self._busy_since = time.monotonic()
@@ -201,6 +204,7 @@ class InferenceWorker:
             except Exception as error:
                 self._handlers.dropped(item, timing.INTERNAL_ERROR, error)
                 continue
+            self._answered[item.camera] = time.monotonic()
             if refused is None:
                 self._handlers.answered(item)
             else:

@@ -179,6 +179,24 @@ def test_old_frames_are_dropped_before_they_cost_anything(bench: Callable[..., B
     assert b.runner.batches == [1]
 
 
+def test_no_camera_starves_where_a_round_takes_longer_than_a_frame_may_wait(bench: Callable[..., Bench]) -> None:
+    """Each answer takes 0.6 s and frames are too old after 1 s, so two of three cameras are answered per round."""
+    b = bench(max_age=1.0)
+
+    def slowly(item: Item) -> bool:
+        b.now_ns += 600_000_000
+        return False
+
+    b.fail_answer = slowly
+    for _ in range(6):
+        b.run([picture(camera, stamp=b.now_ns) for camera in CAMERAS])
+        b.events, done = [], b.events
+        assert Counter(reason for reason, _, _ in done) == {"answered": 2, timing.TOO_OLD: 1}
+    served = Counter(item.camera for item, _, _ in b.answers)
+    assert set(served) == set(CAMERAS)
+    assert max(served.values()) - min(served.values()) <= 1
+
+
 def test_failures_in_a_row_end_the_thread_and_success_resets_them(bench: Callable[..., Bench]) -> None:
     b = bench(retries=2)
     bad = [[picture("front", BAD, stamp)] for stamp in (1, 2)]
