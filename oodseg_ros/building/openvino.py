@@ -104,7 +104,7 @@ def quantized(model: Any, frames: list[np.ndarray], names: list[str]) -> Any:
         import nncf
     except ModuleNotFoundError as error:
         raise EngineError(f"int8 needs the Python package {error.name!r}: pip install nncf==3.4.0") from error
-    # Not nncf.set_log_level: that also raises the level of every handler it finds, ours among them.
+    # Not nncf.set_log_level: that also changes the handlers which others have put on its logger.
     logging.getLogger("nncf").setLevel(logging.ERROR)
     openvino_core()  # before nncf's own ones
     transformer = any(node.get_type_name() in ATTENTION for node in model.get_ops())
