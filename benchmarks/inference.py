@@ -28,9 +28,9 @@ from oodseg_ros.building import acceptance
 from oodseg_ros.building.openvino import build_openvino
 from oodseg_ros.building.torch import build_torch
 from oodseg_ros.bundle import load_bundle, save_bundle
-from oodseg_ros.datasets.scenes import scene
 from oodseg_ros.errors import EngineError
 from oodseg_ros.evaluation.provenance import provenance
+from oodseg_ros.scenes import scene
 
 RESULTS = Path(__file__).resolve().parent / "results" / "inference.json"
 ENGINES = ("torch:fp32", "openvino:fp32", "openvino:bf16", "openvino:int8")

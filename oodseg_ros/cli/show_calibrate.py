@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..datasets.registry import open_dataset
-from ..evaluation.calibrate import CalibrationResult, calibrate, parse_target, write_calibration
+from ..evaluation.calibration.calibrate import CalibrationResult, calibrate, parse_target, write_calibration
 from ..inference.runner import Runner
 
 

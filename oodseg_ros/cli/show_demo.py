@@ -23,9 +23,9 @@ def demo_and_show(path: str | None, out: Path, bundle: str, engine: str, frames:
     """
     if find_spec("rclpy") is None:
         raise UserError("the demo needs ROS 2 (no rclpy here); run it with `make demo`, or source a ROS 2 workspace")
-    from ..ros.demo.input import open_input
-    from ..ros.demo.page import figures, line, write_page
-    from ..ros.demo.run import Watch, run_demo
+    from ..ros.tools.demo.input import open_input
+    from ..ros.tools.demo.page import figures, line, write_page
+    from ..ros.tools.demo.run import Watch, run_demo
 
     console = Console(highlight=False)
     given = open_input(path, frames)

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from ..datasets.registry import open_dataset
 from ..errors import ConfigError
-from ..evaluation.compare import table_columns, table_rows
 from ..evaluation.evaluate import EvaluationOptions
 from ..evaluation.evaluate_many import evaluate_many
-from ..evaluation.recall import CameraMount
+from ..evaluation.metrics.recall import CameraMount
 from ..evaluation.record import record_metrics
+from ..evaluation.report.compare import table_columns, table_rows
 from ..evaluation.shards import this_shard
 
 

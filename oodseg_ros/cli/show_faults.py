@@ -14,10 +14,10 @@ from rich.markup import escape
 
 from .. import __version__
 from ..errors import ConfigError
-from ..faults.catalog import choose
-from ..faults.script import Outcome
-from ..faults.table import write
 from ..paths import share_dir
+from ..ros.tools.faults.catalog import choose
+from ..ros.tools.faults.script import Outcome
+from ..ros.tools.faults.table import write
 
 
 def show_faults(out: Path, only: list[str], timeout: float, list_only: bool) -> None:
@@ -33,8 +33,8 @@ def show_faults(out: Path, only: list[str], timeout: float, list_only: bool) -> 
             console.print(f"{script.group:11} {script.name:28} {escape(script.what)}", highlight=False)
         return
     try:
-        from ..ros import launching
-        from ..ros.faults.run import run_all
+        from ..ros.node import launching
+        from ..ros.tools.faults.run import run_all
     except ModuleNotFoundError as error:
         raise ConfigError(f"`oodseg faults` needs ROS 2: {error}") from error
     # Nobody else's cameras, and large images must get through: both are read when the first participant is made.

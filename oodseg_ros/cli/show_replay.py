@@ -12,8 +12,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ..evaluation.shards import this_shard
 from ..inference.runner import Runner
-from ..obstacles.ego_mask import load_ego_mask
-from ..obstacles.settings import ObstacleSettings
+from ..pipeline.obstacles.ego_mask import load_ego_mask
+from ..pipeline.obstacles.settings import ObstacleSettings
 from ..replay.run import ReplayOptions, replay_bags
 
 

@@ -12,14 +12,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..datasets.source import Source
-from ..datasets.sources import open_source
 from ..frame import AlertState
 from ..inference.runner import Runner
-from ..obstacles.ego_mask import load_ego_mask
-from ..obstacles.ground import pinhole
-from ..obstacles.settings import ObstacleSettings
+from ..pipeline.obstacles.ego_mask import load_ego_mask
+from ..pipeline.obstacles.ground import pinhole
+from ..pipeline.obstacles.settings import ObstacleSettings
 from ..replay.offline_run import STAGES, RunOptions, RunSummary, run_source
+from ..sources.open_source import open_source
+from ..sources.source import Source
 
 STYLES = {AlertState.CLEAR: "green", AlertState.OBSTACLE: "yellow", AlertState.UNKNOWN: "red"}
 

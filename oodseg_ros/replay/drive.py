@@ -16,22 +16,22 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets.bag_topics import IMAGE_TYPES, camera_names, choose_topics
-from ..datasets.message_images import message_to_rgb
 from ..errors import ImageError, UserError
-from ..evaluation.component_metrics import ComponentMetrics
-from ..evaluation.pixel_metrics import PixelMetrics
+from ..evaluation.metrics.components import ComponentMetrics
+from ..evaluation.metrics.pixels import PixelMetrics
 from ..frame import Alert, AlertState, Frame
-from ..health.fault import FrameRefused
-from ..health.input_gate.gate import InputGate
-from ..health.input_gate.sight import Sight, look
-from ..health.output_gate.drift import ScoreDrift
-from ..health.output_gate.settings import OutputGateSettings
 from ..inference.runner import Runner
-from ..obstacles.camera_pipeline import CameraPipeline, Judgement
-from ..obstacles.settings import ObstacleSettings
+from ..pipeline.camera import CameraPipeline, Judgement
+from ..pipeline.fault import FrameRefused
+from ..pipeline.input_gate.gate import InputGate
+from ..pipeline.input_gate.image_statistics import Sight, look
+from ..pipeline.obstacles.settings import ObstacleSettings
+from ..pipeline.output_gate.drift import ScoreDrift
+from ..pipeline.output_gate.settings import OutputGateSettings
+from ..sources.bag_messages import RawMessage, ReplayBag
+from ..sources.bag_topics import IMAGE_TYPES, camera_names, choose_topics
+from ..sources.message_images import message_to_rgb
 from .alert_table import AlertTable
-from .bag import RawMessage, ReplayBag
 from .truth import Truth
 
 ODOMETRY = "nav_msgs/msg/Odometry"

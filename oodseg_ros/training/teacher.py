@@ -14,13 +14,13 @@ from rich.progress import track
 
 from ..bundle import Bundle, load_bundle
 from ..datasets.encoding import read_values
-from ..datasets.image_files import read_image
 from ..errors import DatasetError
 from ..frame import UNLABELED
 from ..inference.graph import DeployGraph
 from ..labels import LabelSet
 from ..outliers.targets import KNOWN
 from ..paths import cache_dir
+from ..sources.image_files import read_image
 from .data_recipe import expand
 
 

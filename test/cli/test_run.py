@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from oodseg_ros.cli.main import build_app
 from oodseg_ros.cli.show_run import run_and_show
-from oodseg_ros.datasets.image_files import write_image
 from oodseg_ros.errors import UserError
+from oodseg_ros.sources.image_files import write_image
 
 
 @pytest.fixture
