@@ -48,7 +48,7 @@ RANDOM = {
 CALIBRATION, CALIBRATION_RANDOM = 12, 4
 """Frames for INT8, which no gate sees; fewer where nothing is judged."""
 ROUNDS = 3
-MOST_SECONDS = 12.0
+MAX_SECONDS = 12.0
 """Per engine and case: slow engines get fewer runs."""
 
 
@@ -155,7 +155,7 @@ def measure(case: str, options: Any, folder: Path) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {one: [] for one in names}
     once = {one: engine.ask(runs=2)["seconds"][1] for one, engine in engines.items()}
     per_round = {
-        one: int(np.clip(MOST_SECONDS / ROUNDS / length, 2, options.runs // ROUNDS)) for one, length in once.items()
+        one: int(np.clip(MAX_SECONDS / ROUNDS / length, 2, options.runs // ROUNDS)) for one, length in once.items()
     }
     for round_ in range(ROUNDS):
         for one, engine in engines.items():

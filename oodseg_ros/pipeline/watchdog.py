@@ -66,7 +66,7 @@ class Watchdog:
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(1.0)
 
-    def look(self) -> None:
+    def check(self) -> None:
         busy = self._watched.busy_for()
         blocked = busy > self._stall_after()
         if blocked != self._blocked:
@@ -81,4 +81,4 @@ class Watchdog:
 
     def _loop(self) -> None:
         while not self._stop.wait(self._period):
-            self.look()
+            self.check()

@@ -24,7 +24,7 @@ from ..inference.runner import Runner
 from ..pipeline.camera import CameraPipeline, Judgement
 from ..pipeline.fault import FrameRefused
 from ..pipeline.input_gate.gate import InputGate
-from ..pipeline.input_gate.image_statistics import Sight, look
+from ..pipeline.input_gate.image_statistics import ImageStatistics, measure
 from ..pipeline.obstacles.settings import ObstacleSettings
 from ..pipeline.output_gate.drift import ScoreDrift
 from ..pipeline.output_gate.settings import OutputGateSettings
@@ -124,7 +124,7 @@ def replay(
             drive.end_ns = raw.log_ns
             try:
                 frame, encoding = _frame(bag, raw, camera)
-                if looks and (fault := looks[camera].check(_look(frame, encoding, raw.log_ns))):
+                if looks and (fault := looks[camera].check(_statistics(frame, encoding, raw.log_ns))):
                     raise FrameRefused(fault, frame)
                 if frame.image.shape not in warm:  # what is built for a new size is no part of a frame's time
                     runner.warm(*frame.image.shape[:2])
@@ -178,8 +178,8 @@ class _Way:
         self._last = here
 
 
-def _look(frame: Frame, encoding: str, now_ns: int) -> Sight:
-    return look(frame.image, encoding, frame.stamp_ns, now_ns)
+def _statistics(frame: Frame, encoding: str, now_ns: int) -> ImageStatistics:
+    return measure(frame.image, encoding, frame.stamp_ns, now_ns)
 
 
 def _frame(bag: ReplayBag, raw: RawMessage, camera: str) -> tuple[Frame, str]:

@@ -12,7 +12,7 @@ from ..frame import AlertState
 from ..pipeline.reasons import sentence
 from ..pipeline.timing import AgeWindow, FrameCounter
 
-MOST_EPISODES = 50
+MAX_EPISODES = 50
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def summarize_health(rows: Iterable[Mapping[str, Any]]) -> Health:
     start_ns = rows[0]["log_ns"] if rows else 0
     cameras = {camera: [row for row in rows if row["camera"] == camera] for camera in {row["camera"] for row in rows}}
     episodes = [episode for camera in cameras.values() for episode in _episodes(camera, start_ns)]
-    longest = sorted(episodes, key=lambda episode: (-episode.seconds, episode.start_s))[:MOST_EPISODES]
+    longest = sorted(episodes, key=lambda episode: (-episode.seconds, episode.start_s))[:MAX_EPISODES]
     return Health(
         {name: _camera(cameras[name]) for name in sorted(cameras)},
         tuple(sorted(longest, key=lambda episode: (episode.start_s, episode.camera))),

@@ -34,7 +34,7 @@ def test_reasons_given_as_text_are_codes() -> None:
     """Calls of `unknown`, `failed` and `drop` with a literal."""
     root = Path(oodseg_ros.__file__).parent
     given = set()
-    for part in ("ros", "obstacles", "health", "inference"):
+    for part in ("ros", "pipeline", "inference"):
         for path in (root / part).rglob("*.py"):
             if "faults" in path.parts:
                 continue

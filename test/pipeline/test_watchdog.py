@@ -35,7 +35,7 @@ def test_a_blocked_thread_is_told_once_and_its_return_too() -> None:
     node = Node()
     watchdog = dog(node)
     for node.busy in (0.5, 1.9, 2.1, 5.0, 0.0, 0.1, 3.0):
-        watchdog.look()
+        watchdog.check()
     assert node.blocked == [True, False, True]
     assert node.given_up == []
 
@@ -44,11 +44,11 @@ def test_it_gives_up_once_and_never_if_told_so() -> None:
     node = Node()
     watchdog = dog(node)
     for node.busy in (9.0, 11.0, 12.0):
-        watchdog.look()
+        watchdog.check()
     assert node.given_up == [11.0]
     patient = Node()
     patient.busy = 1e9
-    dog(patient, stall_exit=0.0).look()
+    dog(patient, stall_exit=0.0).check()
     assert patient.given_up == []
 
 
@@ -56,7 +56,7 @@ def test_it_sends_the_heartbeat_only_where_nobody_else_does() -> None:
     node = Node()
     watchdog = dog(node)
     for node.silent in (0.0, 0.2, 0.31, 0.5, 0.1):
-        watchdog.look()
+        watchdog.check()
     assert node.beats == 2
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..fault import Fault
 from ..reasons import BLACK
-from .image_statistics import Sight
+from .image_statistics import ImageStatistics
 from .settings import InputGateSettings
 
 BRIGHTEST = 12
@@ -22,9 +22,9 @@ class Black:
     def __init__(self, settings: InputGateSettings) -> None:
         pass
 
-    def __call__(self, sight: Sight) -> Fault | None:
-        counts = cv2.calcHist([sight.gray], [0], None, [256], [0, 256])[:, 0]
-        brightest = int(np.searchsorted(np.cumsum(counts), 0.99 * sight.gray.size))
-        if brightest < BRIGHTEST or (brightest < NOISY_BRIGHTEST and float(sight.gray.std()) < NOISY_CONTRAST):
+    def __call__(self, statistics: ImageStatistics) -> Fault | None:
+        counts = cv2.calcHist([statistics.gray], [0], None, [256], [0, 256])[:, 0]
+        brightest = int(np.searchsorted(np.cumsum(counts), 0.99 * statistics.gray.size))
+        if brightest < BRIGHTEST or (brightest < NOISY_BRIGHTEST and float(statistics.gray.std()) < NOISY_CONTRAST):
             return Fault(BLACK, f"99 % of the pixels are darker than {brightest + 1} of 255")
         return None

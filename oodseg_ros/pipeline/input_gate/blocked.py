@@ -11,7 +11,7 @@ import numpy as np
 
 from ..fault import Fault
 from ..reasons import BLOCKED
-from .image_statistics import TILES, Sight
+from .image_statistics import TILES, ImageStatistics
 from .level import Lasting, Level
 from .settings import InputGateSettings
 
@@ -37,21 +37,21 @@ class Blocked:
         self._level = Level()
         self._lasting = Lasting(round(settings.covered_after * 1e9))
 
-    def __call__(self, sight: Sight) -> Fault | None:
-        dead = sight.contrast < DEAD
+    def __call__(self, statistics: ImageStatistics) -> Fault | None:
+        dead = statistics.contrast < DEAD
         lower = dead[TILES // 2 :]
-        covered = lower.mean() >= ALL_LOWER or (sight.contrast < FLAT).mean() >= ALL
+        covered = lower.mean() >= ALL_LOWER or (statistics.contrast < FLAT).mean() >= ALL
         usual = self._level.value
         lost, gone = 0.0, dead
         if usual is not None:
-            gone = (sight.contrast < np.maximum(DEAD, LEFT * usual)) & (usual >= ALIVE)
+            gone = (statistics.contrast < np.maximum(DEAD, LEFT * usual)) & (usual >= ALIVE)
             lost = float(gone[TILES // 2 :].mean())
             # Fog and dusk weaken all tiles; what covers a part of the lens leaves the others as they were.
             others = ~gone & (usual >= ALIVE)
-            kept = others.any() and float(np.median(sight.contrast[others] / usual[others])) >= _KEPT
+            kept = others.any() and float(np.median(statistics.contrast[others] / usual[others])) >= _KEPT
             lost = lost if kept else 0.0
         # Dead tiles keep their level: what is covered must not become usual.
-        self._level.learn(sight.contrast, ~gone)
-        if not self._lasting(bool(covered) or lost >= LOST, sight.stamp_ns):
+        self._level.learn(statistics.contrast, ~gone)
+        if not self._lasting(bool(covered) or lost >= LOST, statistics.stamp_ns):
             return None
         return Fault(BLOCKED, f"{float(lower.mean()):.0%} of the lower half shows nothing")

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..fault import Fault
 from ..reasons import BLURRED
-from .image_statistics import TILES, Sight
+from .image_statistics import TILES, ImageStatistics
 from .level import Lasting, Level
 from .settings import InputGateSettings
 
@@ -31,19 +31,19 @@ class Blurred:
         self._level = Level()
         self._lasting = Lasting(round(settings.covered_after * 1e9))
 
-    def __call__(self, sight: Sight) -> Fault | None:
-        value, level = sharpness(sight), self._level.value
+    def __call__(self, statistics: ImageStatistics) -> Fault | None:
+        value, level = sharpness(statistics), self._level.value
         blurred = value < FLOOR or (level is not None and value < min(CEILING, PART * level))
         if not blurred:
             self._level.learn(value)
-        if not self._lasting(blurred, sight.stamp_ns):
+        if not self._lasting(blurred, statistics.stamp_ns):
             return None
         usual = "" if level is None else f", usually {level:.2g}"
         return Fault(BLURRED, f"sharpness {value:.2g}{usual}")
 
 
-def sharpness(sight: Sight) -> float:
+def sharpness(statistics: ImageStatistics) -> float:
     """See above; 0 or more, without unit."""
-    contrast, detail = sight.contrast.reshape(-1), sight.detail.reshape(-1)
+    contrast, detail = statistics.contrast.reshape(-1), statistics.detail.reshape(-1)
     strong = np.argpartition(contrast, -_STRONG)[-_STRONG:]
     return float(detail[strong].sum() / (np.square(contrast[strong]).sum() + _QUIET))

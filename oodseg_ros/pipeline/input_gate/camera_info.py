@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..fault import Fault
 from ..reasons import CAMERA_INFO
-from .image_statistics import Sight
+from .image_statistics import ImageStatistics
 from .settings import InputGateSettings
 
 
@@ -14,5 +14,5 @@ class CameraInfoCheck:
     def __init__(self, settings: InputGateSettings) -> None:
         pass
 
-    def __call__(self, sight: Sight) -> Fault | None:
-        return Fault(CAMERA_INFO, sight.calibration) if sight.calibration else None
+    def __call__(self, statistics: ImageStatistics) -> Fault | None:
+        return Fault(CAMERA_INFO, statistics.calibration) if statistics.calibration else None

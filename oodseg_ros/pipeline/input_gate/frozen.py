@@ -6,10 +6,10 @@ import numpy as np
 
 from ..fault import Fault
 from ..reasons import FROZEN
-from .image_statistics import Sight
+from .image_statistics import ImageStatistics
 from .settings import InputGateSettings
 
-LEAST_FRAMES = 3
+MIN_FRAMES = 3
 
 
 class Frozen:
@@ -24,12 +24,12 @@ class Frozen:
         self._since = 0
         self._count = 0
 
-    def __call__(self, sight: Sight) -> Fault | None:
-        if self._sample is None or not np.array_equal(sight.sample, self._sample):
-            self._sample, self._since, self._count = sight.sample, sight.stamp_ns, 1
+    def __call__(self, statistics: ImageStatistics) -> Fault | None:
+        if self._sample is None or not np.array_equal(statistics.sample, self._sample):
+            self._sample, self._since, self._count = statistics.sample, statistics.stamp_ns, 1
             return None
         self._count += 1
-        elapsed = sight.stamp_ns - self._since
-        if self._count < LEAST_FRAMES or elapsed < self._after_ns:
+        elapsed = statistics.stamp_ns - self._since
+        if self._count < MIN_FRAMES or elapsed < self._after_ns:
             return None
         return Fault(FROZEN, f"no pixel changed in {self._count} images of {elapsed * 1e-9:.1f} s")

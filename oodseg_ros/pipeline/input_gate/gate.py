@@ -10,14 +10,14 @@ from .blocked import Blocked
 from .blurred import Blurred
 from .camera_info import CameraInfoCheck
 from .frozen import Frozen
-from .image_statistics import Sight
+from .image_statistics import ImageStatistics
 from .low_contrast import LowContrast
 from .over_exposed import OverExposed
 from .settings import NAMES, InputGateSettings
 from .size import Size
 from .stamps import Stamps
 
-Check = Callable[[Sight], "Fault | None"]
+Check = Callable[[ImageStatistics], "Fault | None"]
 
 CHECKS: dict[str, Callable[[InputGateSettings], Check]] = {
     "stamps": Stamps,
@@ -46,12 +46,12 @@ class InputGate:
         self._checks = {name: CHECKS[name](self._settings) for name in wanted}
         self._last: int | None = None
 
-    def check(self, sight: Sight) -> Fault | None:
+    def check(self, statistics: ImageStatistics) -> Fault | None:
         """The first fault of a frame, or None: it may be judged."""
-        if self._last is not None and sight.stamp_ns < self._last:
-            fault = self._checks["stamps"](sight) if "stamps" in self._checks else None
+        if self._last is not None and statistics.stamp_ns < self._last:
+            fault = self._checks["stamps"](statistics) if "stamps" in self._checks else None
             if fault is not None:
                 return fault
             self.reset()
-        self._last = sight.stamp_ns
-        return next((fault for check in self._checks.values() if (fault := check(sight))), None)
+        self._last = statistics.stamp_ns
+        return next((fault for check in self._checks.values() if (fault := check(statistics))), None)

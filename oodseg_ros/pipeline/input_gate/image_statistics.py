@@ -16,7 +16,7 @@ _WIDTH = 960
 
 
 @dataclass(frozen=True)
-class Sight:
+class ImageStatistics:
     """What one frame looks like.
 
     Attributes:
@@ -42,7 +42,9 @@ class Sight:
     calibration: str = ""
 
 
-def look(image: np.ndarray, encoding: str = "", stamp_ns: int = 0, now_ns: int = 0, calibration: str = "") -> Sight:
+def measure(
+    image: np.ndarray, encoding: str = "", stamp_ns: int = 0, now_ns: int = 0, calibration: str = ""
+) -> ImageStatistics:
     """Measure an RGB uint8 image `[H, W, 3]` of at least 32x32 pixels; a smaller one is shown enlarged."""
     height, width = image.shape[:2]
     if min(height, width) < 4 * TILES:
@@ -51,7 +53,7 @@ def look(image: np.ndarray, encoding: str = "", stamp_ns: int = 0, now_ns: int =
     sample = np.ascontiguousarray(image[::step, ::step])
     contrast, detail = _strips(image)
     gray = cv2.cvtColor(sample, cv2.COLOR_RGB2GRAY)
-    return Sight(width, height, encoding, stamp_ns, now_ns, sample, gray, contrast, detail, calibration)
+    return ImageStatistics(width, height, encoding, stamp_ns, now_ns, sample, gray, contrast, detail, calibration)
 
 
 def _strips(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

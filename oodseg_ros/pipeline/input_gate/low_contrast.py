@@ -13,7 +13,7 @@ import numpy as np
 
 from ..fault import Fault
 from ..reasons import LOW_CONTRAST
-from .image_statistics import Sight
+from .image_statistics import ImageStatistics
 from .settings import InputGateSettings
 
 RANGE = 30.0
@@ -27,8 +27,8 @@ class LowContrast:
     def __init__(self, settings: InputGateSettings) -> None:
         pass
 
-    def __call__(self, sight: Sight) -> Fault | None:
-        found = brightness_range(sight.gray)
+    def __call__(self, statistics: ImageStatistics) -> Fault | None:
+        found = brightness_range(statistics.gray)
         if found >= RANGE:
             return None
         return Fault(LOW_CONTRAST, f"the brightness of the whole picture spans {found:.0f} of 255 levels")

@@ -6,7 +6,7 @@ import cv2
 
 from ..fault import Fault
 from ..reasons import OVER_EXPOSED
-from .image_statistics import Sight
+from .image_statistics import ImageStatistics
 from .settings import InputGateSettings
 
 WHITE = 249
@@ -20,7 +20,7 @@ class OverExposed:
     def __init__(self, settings: InputGateSettings) -> None:
         pass
 
-    def __call__(self, sight: Sight) -> Fault | None:
-        _, white = cv2.threshold(sight.gray, WHITE, 1, cv2.THRESH_BINARY)
+    def __call__(self, statistics: ImageStatistics) -> Fault | None:
+        _, white = cv2.threshold(statistics.gray, WHITE, 1, cv2.THRESH_BINARY)
         share = cv2.countNonZero(white) / white.size
         return Fault(OVER_EXPOSED, f"{share:.0%} of the pixels are white") if share > SHARE else None

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from ..fault import Fault
 from ..reasons import STAMP_IN_FUTURE, STAMP_WENT_BACK
-from .image_statistics import Sight
+from .image_statistics import ImageStatistics
 from .settings import InputGateSettings
 
 LONGEST_STEP_BACK = 1_000_000_000
 """Nanoseconds; a longer one is time itself that went back, as when a bag loops: then everything begins anew."""
-MOST_STEPS_BACK = 3
+MAX_STEPS_BACK = 3
 """As many in a row are a new time line as well."""
 
 
@@ -24,13 +24,13 @@ class Stamps:
         self._last: int | None = None
         self._back = 0
 
-    def __call__(self, sight: Sight) -> Fault | None:
-        ahead = sight.stamp_ns - sight.now_ns
-        if sight.now_ns > 0 and ahead > self._future_ns:
+    def __call__(self, statistics: ImageStatistics) -> Fault | None:
+        ahead = statistics.stamp_ns - statistics.now_ns
+        if statistics.now_ns > 0 and ahead > self._future_ns:
             return Fault(STAMP_IN_FUTURE, f"{ahead * 1e-9:.2f} s ahead of the clock")
-        step = 0 if self._last is None else sight.stamp_ns - self._last
-        if -LONGEST_STEP_BACK <= step < 0 and self._back + 1 < MOST_STEPS_BACK:
+        step = 0 if self._last is None else statistics.stamp_ns - self._last
+        if -LONGEST_STEP_BACK <= step < 0 and self._back + 1 < MAX_STEPS_BACK:
             self._back += 1
             return Fault(STAMP_WENT_BACK, f"by {-step * 1e-9:.3f} s")
-        self._last, self._back = sight.stamp_ns, 0
+        self._last, self._back = statistics.stamp_ns, 0
         return None

@@ -6,16 +6,16 @@ from collections import deque
 
 import numpy as np
 
-LEAST_SPEED = 0.1
+MIN_SPEED = 0.1
 """Metres per second; slower than that nothing is reached."""
-_POINTS, _LEAST_POINTS = 12, 5
-_LEAST_NS = 400_000_000
+_POINTS, _MIN_POINTS = 12, 5
+_MIN_NS = 400_000_000
 _FORGET_NS = 2_000_000_000
 
 
 def time_to_reach(distance: float, speed: float | None) -> float | None:
     """Seconds for `distance` metres, or None where nothing is reached (standing, going away, speed not known)."""
-    if speed is None or not speed > LEAST_SPEED:
+    if speed is None or not speed > MIN_SPEED:
         return None
     return max(0.0, distance) / speed
 
@@ -38,7 +38,7 @@ class Closing:
         points.append((stamp_ns, distance))
         for other in [key for key, seen in self._tracks.items() if stamp_ns - seen[-1][0] > _FORGET_NS]:
             del self._tracks[other]
-        if len(points) < _LEAST_POINTS or points[-1][0] - points[0][0] < _LEAST_NS:
+        if len(points) < _MIN_POINTS or points[-1][0] - points[0][0] < _MIN_NS:
             return None
         stamps, distances = np.asarray(points, float).T
         seconds = (stamps - stamps.mean()) * 1e-9

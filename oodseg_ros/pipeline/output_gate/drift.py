@@ -18,7 +18,7 @@ from ..reasons import SCORE_DRIFT
 from .reading import SAMPLE, Reading
 from .settings import OutputGateSettings
 
-LEAST_FRAMES = 5
+MIN_FRAMES = 5
 """Frames before drift is a fault: one scene is never the average of all."""
 
 
@@ -83,7 +83,7 @@ class Drift:
         self._limit = settings.drift_limit
         reference = calibration.inlier_histogram
         self._drift = None if reference is None else ScoreDrift(reference, settings.drift_window)
-        self._least = min(LEAST_FRAMES, settings.drift_window)
+        self._least = min(MIN_FRAMES, settings.drift_window)
 
     def __call__(self, reading: Reading) -> Fault | None:
         if self._drift is None or not reading.scores.size:

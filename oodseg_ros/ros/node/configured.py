@@ -32,7 +32,7 @@ from .camera_input import CameraInput
 from .camera_reports import reaction, to_report
 from .diagnostics import NodeReport, Rates, to_diagnostics
 from .heartbeat import Heartbeat
-from .log_once import Reports
+from .log_once import LogOnce
 from .outputs import Answer, CameraOutputs
 from .recording import Recording
 from .road import CameraRoad, Road
@@ -75,7 +75,7 @@ class Configured:
             warnings += ("vision_msgs is not installed: no <camera>/obstacles and <camera>/semantic/label_info",)
         self._warnings = warnings
         self.board = AlertBoard(now.names, lambda: settings().image_timeout)
-        self._reports = Reports(node.get_logger())
+        self._reports = LogOnce(node.get_logger())
         self._unplaced: dict[str, str] = {}
         wants_tf = any(camera.geometry in ("auto", "tf") for camera in now.cameras)
         self._transforms = Transforms(node, now.base_frame) if TF2_ROS and wants_tf else None

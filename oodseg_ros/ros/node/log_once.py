@@ -8,11 +8,11 @@ from typing import Any
 
 from ...errors import UserError
 
-MOST_KINDS = 200
+MAX_KINDS = 200
 _FIGURES = re.compile(r"-?\d[\d.]*")
 
 
-class Reports:
+class LogOnce:
     """Thread-safe.
 
     Args:
@@ -40,7 +40,7 @@ class Reports:
         key = (camera, kind, _FIGURES.sub("#", text)[:300])
         with self._lock:
             # Bounded: adversarial input must not fill memory or disk through the log.
-            if key in self._seen or len(self._seen) >= MOST_KINDS:
+            if key in self._seen or len(self._seen) >= MAX_KINDS:
                 return
             self._seen.add(key)
         # Two places: rclpy allows a line of code to log at one level only.

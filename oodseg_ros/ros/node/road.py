@@ -15,13 +15,13 @@ from ...pipeline.alert_board import AlertBoard
 from ...pipeline.camera import CameraPipeline
 from ...pipeline.fault import FrameRefused
 from ...pipeline.input_gate.gate import InputGate
-from ...pipeline.input_gate.image_statistics import look
+from ...pipeline.input_gate.image_statistics import measure
 from ...pipeline.mailbox import Item
 from ...pipeline.obstacles.ground import CameraGeometry
 from ...pipeline.timing import AgeWindow, FrameCounter
 from ..messages.images import to_frame
 from ..parameters.settings import Settings
-from .log_once import Reports
+from .log_once import LogOnce
 from .outputs import Answer, CameraOutputs
 
 
@@ -75,7 +75,7 @@ class Road:
         calibration: Calibration,
         board: AlertBoard,
         publish_alert: Callable[[], None],
-        reports: Reports,
+        reports: LogOnce,
         record: Callable[[Item, Frame, np.ndarray | None, Alert], None],
         speed: Callable[[], float | None] = lambda: None,
     ) -> None:
@@ -97,8 +97,8 @@ class Road:
         camera, frame = self._cameras[item.camera], to_frame(item.payload, item.camera)
         if camera.gate is not None:
             encoding = getattr(item.payload, "encoding", "") or getattr(item.payload, "format", "")
-            sight = look(frame.image, encoding, frame.stamp_ns, self.now_ns(), camera.calibration(frame))
-            if fault := camera.gate.check(sight):
+            statistics = measure(frame.image, encoding, frame.stamp_ns, self.now_ns(), camera.calibration(frame))
+            if fault := camera.gate.check(statistics):
                 raise FrameRefused(fault, frame)
         return frame
 

@@ -22,7 +22,7 @@ TYPES = {"string": str, "bool": bool, "integer": int, "double": float, "string_a
 CAREFUL = ("", "lower", "higher", "more", "first", "same")
 ZONES = "zone."
 """Prefix of the blocks of zones; with it no camera may be called `zone`."""
-MOST_NUMBERS = 256
+MAX_NUMBERS = 256
 RESERVED = ("zone", "health", "obstacles", "publish", "record")
 """Groups of the node's own parameters, which a camera's block must not be confused with."""
 CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
@@ -115,9 +115,9 @@ def check(spec: Spec, name: str, value: Any) -> Any:
             raise ConfigError(f"parameter {name} must be a list of strings, got {_shown(value)}")
         value = list(value)
     elif spec.type == "double_array":
-        numbers = isinstance(value, (list, tuple)) and len(value) <= MOST_NUMBERS
+        numbers = isinstance(value, (list, tuple)) and len(value) <= MAX_NUMBERS
         if not numbers or any(isinstance(item, bool) or not isinstance(item, (int, float)) for item in value):
-            raise ConfigError(f"parameter {name} must be a list of at most {MOST_NUMBERS} numbers, got {_shown(value)}")
+            raise ConfigError(f"parameter {name} must be a list of at most {MAX_NUMBERS} numbers, got {_shown(value)}")
         value = [float(item) for item in value]
     elif not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         raise ConfigError(f"parameter {name} must be of type {spec.type}, got {_shown(value)}")

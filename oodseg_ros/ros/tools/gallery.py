@@ -23,7 +23,7 @@ class Picture:
     marked: bool = False
 
 
-class Keeper:
+class Gallery:
     """Memory stays bounded: pictures are stored as JPEG, and every second even one goes when there are too many."""
 
     def __init__(self) -> None:

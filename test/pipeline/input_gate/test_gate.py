@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.pipeline import reasons
 from oodseg_ros.pipeline.input_gate.gate import CHECKS, InputGate
-from oodseg_ros.pipeline.input_gate.image_statistics import Sight, look
+from oodseg_ros.pipeline.input_gate.image_statistics import ImageStatistics, measure
 from oodseg_ros.pipeline.input_gate.settings import NAMES, InputGateSettings
 
 HEIGHT, WIDTH = 180, 320
@@ -61,7 +61,7 @@ def drive(gate: InputGate, count: int, first: int, change: Callable = lambda ima
     answers = []
     for number in range(first, first + count):
         fault = gate.check(
-            look(np.ascontiguousarray(change(picture(number, rng), rng)), "bgr8", START + number * PERIOD)
+            measure(np.ascontiguousarray(change(picture(number, rng), rng)), "bgr8", START + number * PERIOD)
         )
         answers.append(fault.reason if fault else None)
     return answers
@@ -103,13 +103,13 @@ def test_light_fog_and_dusk_are_no_fault() -> None:
 def test_a_frozen_picture_under_new_stamps() -> None:
     gate = InputGate(InputGateSettings(frozen_after=0.5))
     image = picture(0, np.random.default_rng(0))
-    answers = [gate.check(look(image, "bgr8", START + number * PERIOD)) for number in range(10)]
+    answers = [gate.check(measure(image, "bgr8", START + number * PERIOD)) for number in range(10)]
     assert [bool(fault) for fault in answers] == [False] * 5 + [True] * 5
     assert answers[-1].reason == reasons.FROZEN
     assert "10 images" in answers[-1].detail
     image = image.copy()
     image[:: HEIGHT // 9, :: WIDTH // 9] ^= 1
-    assert gate.check(look(image, "bgr8", START + 10 * PERIOD)) is None
+    assert gate.check(measure(image, "bgr8", START + 10 * PERIOD)) is None
 
 
 def test_another_encoding_is_a_fault_until_it_is_the_usual_one() -> None:
@@ -118,7 +118,7 @@ def test_another_encoding_is_a_fault_until_it_is_the_usual_one() -> None:
     rng = np.random.default_rng(0)
     answers = []
     for number in range(5, 65):
-        fault = gate.check(look(picture(number, rng), "mono8", START + number * PERIOD))
+        fault = gate.check(measure(picture(number, rng), "mono8", START + number * PERIOD))
         answers.append(fault.reason if fault else None)
     assert answers == [reasons.ENCODING_CHANGED] * 50 + [None] * 10
 
@@ -128,19 +128,21 @@ def test_a_size_that_is_a_parameter_is_never_given_up() -> None:
     assert set(drive(gate, 70, 0)) == {reasons.WRONG_SIZE}
 
 
-def sight(stamp_ns: int, now_ns: int = 0, calibration: str = "") -> Sight:
-    plain = look(picture(0, np.random.default_rng(stamp_ns % 1000)))
+def statistics(stamp_ns: int, now_ns: int = 0, calibration: str = "") -> ImageStatistics:
+    plain = measure(picture(0, np.random.default_rng(stamp_ns % 1000)))
     return replace(plain, stamp_ns=stamp_ns, now_ns=now_ns, calibration=calibration)
 
 
 def test_stamps_ahead_of_the_clock_and_stamps_that_go_back() -> None:
     gate = InputGate(InputGateSettings(checks=("stamps",)))
-    assert gate.check(sight(START, START)) is None
-    assert gate.check(sight(START + PERIOD, START)) is None, "clocks of two machines never agree to the millisecond"
-    assert gate.check(sight(START + 10 * PERIOD, START)).reason == reasons.STAMP_IN_FUTURE
-    assert gate.check(sight(START + 10 * PERIOD, 0)) is None, "simulation time has not begun"
-    assert gate.check(sight(START + 9 * PERIOD)).reason == reasons.STAMP_WENT_BACK
-    assert gate.check(sight(START + 11 * PERIOD)) is None
+    assert gate.check(statistics(START, START)) is None
+    assert gate.check(statistics(START + PERIOD, START)) is None, (
+        "clocks of two machines never agree to the millisecond"
+    )
+    assert gate.check(statistics(START + 10 * PERIOD, START)).reason == reasons.STAMP_IN_FUTURE
+    assert gate.check(statistics(START + 10 * PERIOD, 0)) is None, "simulation time has not begun"
+    assert gate.check(statistics(START + 9 * PERIOD)).reason == reasons.STAMP_WENT_BACK
+    assert gate.check(statistics(START + 11 * PERIOD)) is None
 
 
 def test_time_itself_going_back_is_a_new_beginning() -> None:
@@ -154,7 +156,7 @@ def test_time_itself_going_back_is_a_new_beginning() -> None:
 
 
 def test_a_contradicting_camera_info_is_told_in_its_words() -> None:
-    fault = InputGate().check(sight(START, calibration="K is zero"))
+    fault = InputGate().check(statistics(START, calibration="K is zero"))
     assert (fault.reason, fault.detail) == (reasons.CAMERA_INFO, "K is zero")
     assert "K is zero" in fault.text
 
@@ -179,5 +181,5 @@ def test_every_name_is_a_check() -> None:
 def test_any_picture_and_any_stamps_give_an_answer(image: np.ndarray, times: list[tuple[int, int]]) -> None:
     gate = InputGate()
     for stamp, now in times:
-        fault = gate.check(look(image, "bgr8", stamp, now))
+        fault = gate.check(measure(image, "bgr8", stamp, now))
         assert fault is None or fault.reason in reasons.SENTENCES

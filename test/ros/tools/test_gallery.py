@@ -3,7 +3,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from oodseg_ros.ros.tools.gallery import EVEN, MARKED, Keeper
+from oodseg_ros.ros.tools.gallery import EVEN, MARKED, Gallery
 
 
 def image(value: int = 0) -> np.ndarray:
@@ -11,19 +11,19 @@ def image(value: int = 0) -> np.ndarray:
 
 
 def test_few_pictures_are_all_kept():
-    keeper = Keeper()
+    gallery = Gallery()
     for stamp in range(5):
-        keeper.offer("a", stamp, image(stamp))
-    pictures = keeper.pictures()
+        gallery.offer("a", stamp, image(stamp))
+    pictures = gallery.pictures()
     assert [picture.stamp_ns for picture in pictures] == [0, 1, 2, 3, 4]
     assert cv2.imdecode(np.frombuffer(pictures[0].jpeg, np.uint8), cv2.IMREAD_COLOR).shape == (16, 24, 3)
 
 
 def test_many_are_thinned_evenly():
-    keeper = Keeper()
+    gallery = Gallery()
     for stamp in range(1000):
-        keeper.offer("a", stamp, image())
-    stamps = [picture.stamp_ns for picture in keeper.pictures()]
+        gallery.offer("a", stamp, image())
+    stamps = [picture.stamp_ns for picture in gallery.pictures()]
     assert EVEN // 2 <= len(stamps) <= EVEN
     assert stamps[0] == 0
     assert stamps[-1] >= 800
@@ -32,24 +32,24 @@ def test_many_are_thinned_evenly():
 
 
 def test_marked_pictures_stay_whether_they_come_before_or_after():
-    keeper = Keeper()
-    keeper.mark("a", 901)
-    keeper.mark("a", 901)
+    gallery = Gallery()
+    gallery.mark("a", 901)
+    gallery.mark("a", 901)
     for stamp in range(1000):
-        keeper.offer("a", stamp, image())
+        gallery.offer("a", stamp, image())
         if stamp == 333:
             # Two alerts can rest on the same frame.
-            keeper.mark("a", 333)
-            keeper.mark("a", 333)
-    marked = [picture.stamp_ns for picture in keeper.pictures() if picture.marked]
+            gallery.mark("a", 333)
+            gallery.mark("a", 333)
+    marked = [picture.stamp_ns for picture in gallery.pictures() if picture.marked]
     assert marked == [333, 901]
-    stamps = [picture.stamp_ns for picture in keeper.pictures()]
+    stamps = [picture.stamp_ns for picture in gallery.pictures()]
     assert stamps == sorted(set(stamps)), "a picture is there twice"
 
 
 def test_marks_are_bounded():
-    keeper = Keeper()
+    gallery = Gallery()
     for stamp in range(1, 400):
-        keeper.mark("a", stamp)
-        keeper.offer("a", stamp, image())
-    assert sum(picture.marked for picture in keeper.pictures()) == MARKED
+        gallery.mark("a", stamp)
+        gallery.offer("a", stamp, image())
+    assert sum(picture.marked for picture in gallery.pictures()) == MARKED

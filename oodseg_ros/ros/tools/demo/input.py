@@ -18,7 +18,7 @@ from ....sources.open_source import open_source
 SCENE_FRAMES = 120
 """Twelve seconds: a free road, a group of unknown objects comes near and is passed, the road is free again."""
 SCENE_SEED = 3
-LEAST_AREA = 100
+MIN_AREA = 100
 """Pixels; the node's default `obstacles.min_area`, below which it is not asked to find anything."""
 
 
@@ -101,7 +101,7 @@ def _scenes(seed: int, count: int) -> DemoInput:
 
 def _frames(scenes: Iterator[Scene], camera: str, truth: dict[int, Truth]) -> Iterator[Frame]:
     for scene in scenes:
-        large = [obstacle.distance_m for obstacle in scene.obstacles if obstacle.area >= LEAST_AREA]
+        large = [obstacle.distance_m for obstacle in scene.obstacles if obstacle.area >= MIN_AREA]
         truth[scene.stamp_ns] = Truth(len(large), min(large, default=None))
         yield Frame(scene.image, scene.stamp_ns, camera)
 

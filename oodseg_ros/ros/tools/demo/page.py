@@ -13,7 +13,7 @@ from ....frame import AlertState
 from ....overlay import range_text
 from ..gallery import Picture
 from ..listener import AlertSeen
-from .input import LEAST_AREA, DemoInput
+from .input import MIN_AREA, DemoInput
 from .plot import timeline
 from .run import DemoResult, latencies
 
@@ -100,7 +100,7 @@ def _story(result: DemoResult) -> html.Html:
     columns = ["seconds", "camera", "state", "reason", "obstacles", "nearest", "evidence age"]
     parts.append(html.details(f"{len(rows)} alert changes", html.table(columns, rows), is_open=len(rows) <= 12))
     note = (
-        f"An unknown object counts as in sight from {LEAST_AREA} visible pixels on."
+        f"An unknown object counts as in sight from {MIN_AREA} visible pixels on."
         if result.truth
         else "What is really there is not known for this input."
     )

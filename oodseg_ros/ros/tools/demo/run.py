@@ -20,7 +20,7 @@ from ....errors import UserError
 from ....frame import Frame
 from ....paths import share_dir
 from ...node import launching
-from ..gallery import Keeper
+from ..gallery import Gallery
 from ..listener import AlertSeen, CameraSeen, Listener
 from ..node_process import NodeProcess
 from .input import DemoInput, Truth
@@ -52,7 +52,7 @@ class DemoResult:
 
     bundle: Bundle
     cameras: dict[str, CameraSeen]
-    pictures: Keeper
+    pictures: Gallery
     engine: dict[str, str] = field(default_factory=dict)
     sent: dict[str, list[int]] = field(default_factory=dict)
     truth: dict[int, Truth] = field(default_factory=dict)
@@ -104,7 +104,7 @@ def run_demo(given: DemoInput, out: Path, bundle: str, engine: str, watch: Watch
     player = Player(node, given.cameras)
     first: dict[str, float] = {}
     zero: list[int] = []
-    result = DemoResult(loaded, {}, Keeper())
+    result = DemoResult(loaded, {}, Gallery())
 
     def on_changed(alert: AlertSeen) -> None:
         if alert.state.value != "UNKNOWN":

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from oodseg_ros.errors import UserError
-from oodseg_ros.ros.tools.demo.input import LEAST_AREA, open_input
+from oodseg_ros.ros.tools.demo.input import MIN_AREA, open_input
 from oodseg_ros.scenes import drive
 
 
@@ -18,7 +18,7 @@ def test_a_drive_comes_with_its_truth():
     scenes = list(drive(3, 3))
     assert [frame.stamp_ns for frame in frames] == [scene.stamp_ns for scene in scenes] == list(given.truth)
     for scene in scenes:
-        large = [obstacle.distance_m for obstacle in scene.obstacles if obstacle.area >= LEAST_AREA]
+        large = [obstacle.distance_m for obstacle in scene.obstacles if obstacle.area >= MIN_AREA]
         assert given.truth[scene.stamp_ns].count == len(large)
         assert given.truth[scene.stamp_ns].nearest_m == min(large, default=None)
     info = given.info(frames[0])

@@ -11,7 +11,7 @@ from oodseg_ros.paths import models_dir
 from oodseg_ros.ros.tools.demo.input import DemoInput, Truth
 from oodseg_ros.ros.tools.demo.page import figures, line, write_page
 from oodseg_ros.ros.tools.demo.run import DemoResult
-from oodseg_ros.ros.tools.gallery import Keeper
+from oodseg_ros.ros.tools.gallery import Gallery
 from oodseg_ros.ros.tools.listener import AlertSeen, CameraSeen
 
 SECOND = 1_000_000_000
@@ -30,9 +30,9 @@ def result() -> DemoResult:
 
     if not (models_dir() / "road_lite" / "model.yaml").is_file():
         pytest.skip("the shipped bundle is not here")
-    keeper = Keeper()
+    gallery = Gallery()
     for index in range(3):
-        keeper.offer("front", ZERO + index * SECOND, np.full((20, 30, 3), 80 * index, np.uint8))
+        gallery.offer("front", ZERO + index * SECOND, np.full((20, 30, 3), 80 * index, np.uint8))
     seen = CameraSeen(
         alerts=[
             alert(-0.5, AlertState.UNKNOWN, "starting"),
@@ -47,7 +47,7 @@ def result() -> DemoResult:
     truth = {stamp: Truth(int(index > 0), 30.0 - 10 * index if index else None) for index, stamp in enumerate(stamps)}
     engine = {"engine": "openvino <x>", "golden_error": "1e-05"}
     return DemoResult(
-        load_bundle("road_lite"), {"front": seen}, keeper, engine, {"front": stamps}, truth, 4.0, 5.0, 6.5
+        load_bundle("road_lite"), {"front": seen}, gallery, engine, {"front": stamps}, truth, 4.0, 5.0, 6.5
     )
 
 
@@ -95,7 +95,7 @@ def test_page_tells_what_was_seen(result, tmp_path):
 
 
 def test_an_early_end_leaves_a_page_too(result, tmp_path):
-    empty = DemoResult(result.bundle, {"front": CameraSeen()}, Keeper(), interrupted=True)
+    empty = DemoResult(result.bundle, {"front": CameraSeen()}, Gallery(), interrupted=True)
     write_page(empty, given(), tmp_path / "index.html")
     assert "ended early by Ctrl-C" in (tmp_path / "index.html").read_text()
     numbers = figures(empty)
