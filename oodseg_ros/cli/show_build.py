@@ -13,8 +13,8 @@ from rich.table import Table
 
 from ..building.build import Built, Order, build_engine
 from ..building.gate_data import GateData, calibration_frames, gate_data
-from ..building.sizes import parse_size
 from ..bundle import load_bundle
+from ..inference.sizes import parse_size
 
 
 def build_and_show(bundle: str, size: str, gate: dict[str, Any], calibration: str | None, **order: Any) -> None:
@@ -58,7 +58,6 @@ def show_built(built: Built, console: Console) -> None:
         "files": str(built.engine.folder / side.identity.stem) + " " + " ".join(_suffixes(built)),
         "size": f"{side.built.get('bytes', 0) / 1e6:.1f} MB",
         "built in": f"{side.built.get('seconds', 0):g} s",
-        "fell back to torch": ", ".join(side.built.get("fallen_back", [])) or "no operation",
         "usable": "yes" if side.accepted else f"not yet: it {side.reason}; run the same command there",
     }
     for key, value in rows.items():

@@ -7,10 +7,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from ..building.export_bundle import export_bundle
-from ..building.sizes import parse_size
+from ..building.onnx_export import export_bundle
 from ..bundle import load_bundle
 from ..datasets.dataset import read_rgb
+from ..inference.sizes import parse_size
 
 
 def export_and_show(bundle: str, size: str, batch: int, precision: str, out: Path, image: Path | None) -> None:
