@@ -70,7 +70,7 @@ def test_what_fails_its_gate_is_not_stored(bundle: Bundle, tmp_path: Path) -> No
     [
         ({"precision": "fp16"}, "no precision 'fp16' on cpu"),
         ({"precision": "int8"}, "choose from fp32, bf16"),
-        ({"device": "tpu"}, "not on 'tpu'"),
+        ({"device": "tpu"}, "unknown device 'tpu'"),
     ],
 )
 def test_what_it_cannot_do_is_refused(bundle: Bundle, options: dict, message: str) -> None:
