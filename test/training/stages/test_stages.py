@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from oodseg_ros.errors import ConfigError
-from oodseg_ros.training.options import OPTIONS
-from oodseg_ros.training.stages import STAGES
+from oodseg_ros.training.methods import METHODS, stage_class
 
 DINO_SIZE = (56, 84)
 FROZEN = [
@@ -71,7 +70,7 @@ def batch_for(stage_name: str, network: str, make_batch):
 
 
 def test_every_method_has_its_options_and_a_case() -> None:
-    assert set(STAGES) == set(OPTIONS) == {case[0] for case in FROZEN + MOVING}
+    assert set(METHODS) == {case[0] for case in FROZEN + MOVING}
 
 
 @pytest.mark.parametrize(("method", "network", "values"), FROZEN, ids=name_of)
@@ -135,7 +134,7 @@ def test_the_second_stage_goes_on_from_the_first(network, make_stage) -> None:
     with torch.no_grad():
         head += 1.0
     kept = head.clone()
-    STAGES["two_stage_b"](first.segmentor, _input(first), first.stage.model_copy(update={"method": "two_stage_b"}))
+    stage_class("two_stage_b")(first.segmentor, _input(first), first.stage.model_copy(update={"method": "two_stage_b"}))
     assert torch.equal(next(first.segmentor.head.parameters()), kept)
 
 
