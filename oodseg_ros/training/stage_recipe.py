@@ -80,7 +80,7 @@ class StageSpec(Strict):
     def rate(self, step: int) -> float:
         """Learning rate at optimiser step `step` (from 0) as a factor on `lr`."""
         if step < self.warmup:
-            return (step + 1) / self.warmup
+            return step / self.warmup  # 0 in the first step, as in the references
         if self.schedule == "constant":
             return 1.0
         left = max(0.0, (self.steps - step) / max(1, self.steps - self.warmup))

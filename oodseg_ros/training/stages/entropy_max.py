@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from ...losses.entropy_max import entropy_max_terms
+from ...losses.exposure import entropy_max_terms
 from ...networks.segmentor import HeadInput
 from .stage import IDS
 from .tuned import Scope, TunedOptions, TunedStage

@@ -61,8 +61,8 @@ class MixtureEm:
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
-        """M step, when `step` optimiser steps are a multiple of the interval."""
-        if step % self._options.interval:
+        """M step after the first of `step` optimiser steps and every `interval` from there, as in the reference."""
+        if (step - 1) % self._options.interval:
             return
         update(self._classifier, self.memory)
         if distributed.is_available() and distributed.is_initialized():

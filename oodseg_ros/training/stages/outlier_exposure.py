@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from ...losses.outlier_exposure import outlier_exposure_terms
+from ...losses.exposure import outlier_exposure_terms
 from ...networks.segmentor import HeadInput
 from .stage import IDS
 from .tuned import Scope, TunedOptions, TunedStage

@@ -10,9 +10,7 @@ from torch import Tensor
 from ...errors import ConfigError
 from ...losses.relative_contrastive import relative_contrastive_terms
 from ...model_card import InputSpec
-from ...networks.heads.learnable_block import LearnableBlock
-from ...networks.heads.learnable_uncertainty import LearnableUncertainty
-from ...networks.heads.query_uncertainty import QueryUncertainty
+from ...networks.heads.two_stage import LearnableBlock, LearnableUncertainty, QueryUncertainty
 from ...networks.segmentor import HeadInput, Segmentor
 from ..data_recipe import Strict
 from ..stage_recipe import StageSpec

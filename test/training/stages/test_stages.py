@@ -172,6 +172,16 @@ def test_a_mixtures_memory_is_part_of_the_checkpoint(make_stage, make_batch) -> 
     torch.testing.assert_close(learn(two, make_batch(), 1), learn(one, make_batch(), 1))
 
 
+def test_the_m_step_comes_in_the_references_steps(make_stage, make_batch, monkeypatch) -> None:
+    """Its counter runs 0, 1, 2, … and it acts at 0, 3, 6: in the first step, and every third from there."""
+    stage = make_stage("inlier_gmm", "lite_mixture", options={"memory": 16, "interval": 3})
+    seen: list[int] = []
+    for step in range(1, 9):
+        monkeypatch.setattr("oodseg_ros.training.stages.mixture.update", lambda *_, step=step: seen.append(step - 1))
+        stage.em.after_step(step)
+    assert seen == [0, 3, 6]
+
+
 @pytest.mark.parametrize(
     ("method", "network", "sentence"),
     [
