@@ -37,16 +37,19 @@ class UemOptions(MixtureOptions):
 
     Attributes:
         ce_weight: of the CE of U alone: 0 for D-D and G-D, 0.5 for G-G.
+        small_weight: largest weight of pixels of small objects (`losses.llr.crowding`); 1 = all alike, as published.
     """
 
     interval: int = Field(3, ge=1)
     ce_weight: float = Field(0.0, ge=0)
+    small_weight: float = Field(1.0, ge=1)
 
 
 class JointOptions(Strict):
-    """Stage `joint`: `ce_weight` of the CE of U alone, as in `uem`."""
+    """Stage `joint`: `ce_weight` and `small_weight` as in `uem`."""
 
     ce_weight: float = Field(0.0, ge=0)
+    small_weight: float = Field(1.0, ge=1)
 
 
 class RplOptions(Strict):

@@ -118,10 +118,12 @@ def _none(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, see
 def _road_paste(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, seed: int) -> Pasting:
     ground = np.zeros(256, bool)
     ground[_ids(labels, spec.ground_classes)] = True
-    unknowns = tuple((entry, source.unit) for source in spec.cutouts for entry in open_objects([source], seed))
+    unknowns = [(entry, source) for source in spec.cutouts for entry in open_objects([source], seed)]
+    weights = np.cumsum([source.weight for _, source in unknowns])
+    sources = tuple((entry, source.unit) for entry, source in unknowns)
     knowns = _known_objects(labels, spec.known_classes, read, frames, seed)
     align = build_align(spec.style, spec.style_strength, spec.style_function)
-    return Pasting(on_crop=RoadPasting(spec, ground, unknowns, knowns, read, align))
+    return Pasting(on_crop=RoadPasting(spec, ground, sources, weights, knowns, read, align))
 
 
 def _anomaly_mix(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, seed: int) -> Pasting:

@@ -39,4 +39,9 @@ class JointStage(Stage):
         logits = self.fit(segmentor.classifier(segmentor.decoder(features)), target)
         unknown = self.fit(segmentor.head(features), target)
         ce = class_cross_entropy(logits, target, **IDS)
-        return {"ce": ce, **llr_terms(logits, unknown, target, ce_weight=self.options.ce_weight, **IDS)}
+        return {
+            "ce": ce,
+            **llr_terms(
+                logits, unknown, target, ce_weight=self.options.ce_weight, small_weight=self.options.small_weight, **IDS
+            ),
+        }

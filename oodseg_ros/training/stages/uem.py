@@ -37,7 +37,14 @@ class UemStage(MixtureStage):
         head = self.segmentor.head
         embedded = head.embed(given.features)
         unknown = self.fit(head.classifier(embedded), target)
-        terms = llr_terms(self.fit(logits, target), unknown, target, ce_weight=self.options.ce_weight, **IDS)
+        terms = llr_terms(
+            self.fit(logits, target),
+            unknown,
+            target,
+            ce_weight=self.options.ce_weight,
+            small_weight=self.options.small_weight,
+            **IDS,
+        )
         if self.em is not None:
             binary = torch.where(full == UNLABELED, UNLABELED, (full == OUTLIER).to(full.dtype))
             terms["contrast"] = self.em.contrast(embedded, binary)
