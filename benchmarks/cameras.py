@@ -23,12 +23,12 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
-from oodseg_ros.datasets.scenes import scene
 from oodseg_ros.evaluation.provenance import provenance
 from oodseg_ros.paths import share_dir
-from oodseg_ros.ros import launching
-from oodseg_ros.ros.node_process import NodeProcess
-from oodseg_ros.ros.qos import DIAGNOSTICS_OUT, IMAGE_IN, IMAGE_OUT
+from oodseg_ros.ros.node import launching
+from oodseg_ros.ros.node.qos import DIAGNOSTICS_OUT, IMAGE_IN, IMAGE_OUT
+from oodseg_ros.ros.tools.node_process import NodeProcess
+from oodseg_ros.scenes import scene
 
 RESULTS = Path(__file__).resolve().parent / "results" / "cameras.json"
 START_LIMIT, SETTLE_LIMIT = 300.0, 60.0

@@ -28,9 +28,9 @@ from oodseg_ros.building import acceptance
 from oodseg_ros.building.openvino import build_openvino
 from oodseg_ros.building.torch import build_torch
 from oodseg_ros.bundle import load_bundle, save_bundle
-from oodseg_ros.datasets.scenes import scene
 from oodseg_ros.errors import EngineError
 from oodseg_ros.evaluation.provenance import provenance
+from oodseg_ros.scenes import scene
 
 RESULTS = Path(__file__).resolve().parent / "results" / "inference.json"
 ENGINES = ("torch:fp32", "openvino:fp32", "openvino:bf16", "openvino:int8")
@@ -48,7 +48,7 @@ RANDOM = {
 CALIBRATION, CALIBRATION_RANDOM = 12, 4
 """Frames for INT8, which no gate sees; fewer where nothing is judged."""
 ROUNDS = 3
-MOST_SECONDS = 12.0
+MAX_SECONDS = 12.0
 """Per engine and case: slow engines get fewer runs."""
 
 
@@ -155,7 +155,7 @@ def measure(case: str, options: Any, folder: Path) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {one: [] for one in names}
     once = {one: engine.ask(runs=2)["seconds"][1] for one, engine in engines.items()}
     per_round = {
-        one: int(np.clip(MOST_SECONDS / ROUNDS / length, 2, options.runs // ROUNDS)) for one, length in once.items()
+        one: int(np.clip(MAX_SECONDS / ROUNDS / length, 2, options.runs // ROUNDS)) for one, length in once.items()
     }
     for round_ in range(ROUNDS):
         for one, engine in engines.items():

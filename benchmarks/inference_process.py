@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from oodseg_ros.datasets.registry import open_dataset
-from oodseg_ros.datasets.scenes import scene
-from oodseg_ros.evaluation.pixel_metrics import PixelMetrics
+from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
 from oodseg_ros.inference.runner import Runner
+from oodseg_ros.scenes import scene
 
 KEPT = 2
 """Scores of this many frames are kept, to compare engines with."""

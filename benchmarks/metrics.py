@@ -25,7 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from oodseg_ros.evaluation.pixel_metrics import PixelMetrics
+from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
 
 HEIGHT, WIDTH = 1024, 2048
 KEYS = ("AP", "AUROC", "FPR95", "best_F1")

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from oodseg_ros.ros.launching import dds_profile
+from oodseg_ros.ros.node.launching import dds_profile
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "node_overhead.json"

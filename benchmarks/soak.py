@@ -36,7 +36,7 @@ class Consumer:
     def __init__(self, node: Any) -> None:
         from diagnostic_msgs.msg import DiagnosticArray
 
-        from oodseg_ros.ros import qos
+        from oodseg_ros.ros.node import qos
 
         self.sequences: list[int] = []
         self.times: list[float] = []
@@ -74,7 +74,7 @@ def soak(cameras: int, seconds: float, rate: float, engine_seconds: float, size:
     from lifecycle_msgs.srv import ChangeState
     from rclpy.executors import SingleThreadedExecutor
 
-    from oodseg_ros.ros.faults.process import FaultProcess
+    from oodseg_ros.ros.tools.faults.process import FaultProcess
 
     names = [f"camera{index}" for index in range(cameras)]
     parameters = {
@@ -172,7 +172,7 @@ def main() -> None:
     options = parser.parse_args()
 
     from oodseg_ros.paths import share_dir
-    from oodseg_ros.ros import launching
+    from oodseg_ros.ros.node import launching
 
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.update(launching.dds_profile(os.environ, share_dir()))

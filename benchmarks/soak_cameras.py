@@ -17,10 +17,10 @@ from sensor_msgs.msg import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from oodseg_ros.faults.pictures import good
-from oodseg_ros.ros import qos
-from oodseg_ros.ros.faults.messages import image
-from oodseg_ros.ros.stamps import to_stamp
+from oodseg_ros.ros.messages.stamps import to_stamp
+from oodseg_ros.ros.node import qos
+from oodseg_ros.ros.tools.faults.messages import image
+from oodseg_ros.ros.tools.faults.pictures import good
 
 PICTURES = 8
 WARM_UP = 3.0

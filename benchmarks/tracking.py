@@ -23,8 +23,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from oodseg_ros.obstacles import tracks
-from oodseg_ros.obstacles.tracks import Track, Tracker
+from oodseg_ros.pipeline.obstacles import tracks
+from oodseg_ros.pipeline.obstacles.tracks import Track, Tracker
 
 WIDTH, HEIGHT, FOCAL = 1920, 1080, 1000.0
 MARGIN = 0.01 * WIDTH

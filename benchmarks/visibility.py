@@ -20,15 +20,15 @@ import numpy as np
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.datasets.dataset import Dataset
 from oodseg_ros.datasets.registry import open_dataset
-from oodseg_ros.evaluation.pixel_metrics import PixelMetrics
+from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
+from oodseg_ros.evaluation.metrics.semantics import SemanticMetrics
 from oodseg_ros.evaluation.provenance import provenance
-from oodseg_ros.evaluation.semantic_metrics import SemanticMetrics
-from oodseg_ros.health.input_gate.low_contrast import RANGE, brightness_range
-from oodseg_ros.health.input_gate.sight import look
-from oodseg_ros.health.output_gate.drift import ScoreDrift
-from oodseg_ros.health.output_gate.settings import OutputGateSettings
 from oodseg_ros.inference.engines.openvino import OpenVinoEngine
 from oodseg_ros.inference.runner import Runner
+from oodseg_ros.pipeline.input_gate.image_statistics import look
+from oodseg_ros.pipeline.input_gate.low_contrast import RANGE, brightness_range
+from oodseg_ros.pipeline.output_gate.drift import ScoreDrift
+from oodseg_ros.pipeline.output_gate.settings import OutputGateSettings
 
 RESULTS = Path(__file__).resolve().parent / "results" / "visibility.json"
 FOG_GRAY = 200.0

@@ -19,7 +19,7 @@ import torch
 
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.datasets.registry import open_dataset
-from oodseg_ros.evaluation.pixel_metrics import PixelMetrics
+from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
 from oodseg_ros.inference.windows import Windowed, WindowPlan, plan_by_count, plan_by_stride
 
 

@@ -21,7 +21,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from oodseg_ros.ros import launching
+from oodseg_ros.ros.node import launching
 
 # launch/ and config/ lie side by side: in a checkout, in share/, and behind the links of `--symlink-install`.
 SHARE = Path(__file__).resolve().parent.parent

@@ -19,7 +19,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.event_handlers import OnStateTransition
 
-from oodseg_ros.ros import launching
+from oodseg_ros.ros.node import launching
 
 SHARE = Path(__file__).resolve().parent.parent
 SWITCH = ["true", "false"]

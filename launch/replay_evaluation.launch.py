@@ -14,7 +14,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from oodseg_ros.ros import launching
+from oodseg_ros.ros.node import launching
 
 ARGUMENTS = [
     DeclareLaunchArgument("bag", description="Bag to play (folder, or .mcap/.db3 file)"),

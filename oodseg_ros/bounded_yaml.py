@@ -13,9 +13,9 @@ import yaml
 
 from .errors import ConfigError
 
-MOST_BYTES = 2_000_000
-MOST_VALUES = 500_000
-MOST_DEPTH = 60
+MAX_BYTES = 2_000_000
+MAX_VALUES = 500_000
+MAX_DEPTH = 60
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -34,12 +34,12 @@ def load_yaml(source: Path | bytes, where: str | None = None) -> Any:
     try:
         if isinstance(source, Path):
             with source.open("rb") as stream:
-                source = stream.read(MOST_BYTES + 1)
-        if len(source) > MOST_BYTES:
-            raise ConfigError(f"{where} is larger than {MOST_BYTES // 10**6} MB; that is no file of settings")
+                source = stream.read(MAX_BYTES + 1)
+        if len(source) > MAX_BYTES:
+            raise ConfigError(f"{where} is larger than {MAX_BYTES // 10**6} MB; that is no file of settings")
         text = source.decode("utf-8")
-        if _deepest(text) > MOST_DEPTH:
-            raise ConfigError(f"{where} is nested deeper than {MOST_DEPTH} levels")
+        if _deepest(text) > MAX_DEPTH:
+            raise ConfigError(f"{where} is nested deeper than {MAX_DEPTH} levels")
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
@@ -72,8 +72,8 @@ def _deepest(text: str) -> int:
 
 def _size(node: yaml.Node, known: dict[int, int], depth: int, where: str) -> int:
     """Number of values that a node stands for, aliases unfolded; counted once per node."""
-    if depth > MOST_DEPTH:
-        raise ConfigError(f"{where} is nested deeper than {MOST_DEPTH} levels")
+    if depth > MAX_DEPTH:
+        raise ConfigError(f"{where} is nested deeper than {MAX_DEPTH} levels")
     if id(node) in known:
         if known[id(node)] < 0:
             raise ConfigError(f"{where} contains itself by an alias")
@@ -84,7 +84,7 @@ def _size(node: yaml.Node, known: dict[int, int], depth: int, where: str) -> int
         size += sum(_size(part, known, depth + 1, where) for pair in node.value for part in pair)
     elif isinstance(node, yaml.SequenceNode):
         size += sum(_size(item, known, depth + 1, where) for item in node.value)
-    if size > MOST_VALUES:
-        raise ConfigError(f"{where} unfolds to more than {MOST_VALUES:,} values by its aliases; refused as a bomb")
+    if size > MAX_VALUES:
+        raise ConfigError(f"{where} unfolds to more than {MAX_VALUES:,} values by its aliases; refused as a bomb")
     known[id(node)] = size
     return size

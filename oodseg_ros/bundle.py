@@ -20,7 +20,7 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
-from .bounded_yaml import MOST_BYTES, load_yaml
+from .bounded_yaml import MAX_BYTES, load_yaml
 from .errors import BundleError, ConfigError
 from .labels import LabelSet, load_labels
 from .model_card import SCHEMA, ModelCard, readable
@@ -31,7 +31,7 @@ MODEL_FILE = "model.yaml"
 WEIGHTS_FILE = "weights.safetensors"
 GOLDEN_FILE = "golden.npz"
 LABELS_FILE = "labels.yaml"
-MOST_GOLDEN_BYTES = 100_000_000
+MAX_GOLDEN_BYTES = 100_000_000
 """Unpacked; a golden frame has about a megabyte."""
 
 
@@ -96,7 +96,7 @@ class Bundle:
         try:
             with zipfile.ZipFile(file) as archive:
                 unpacked = sum(entry.file_size for entry in archive.infolist())
-            if unpacked > MOST_GOLDEN_BYTES:
+            if unpacked > MAX_GOLDEN_BYTES:
                 raise BundleError(f"{file} unpacks to {unpacked / 1e6:.0f} MB; refused as a decompression bomb")
             with np.load(file, allow_pickle=False) as data:
                 golden = {key: data[key] for key in ("image", "labels", "score")}
@@ -138,7 +138,7 @@ def load_bundle(name_or_path: str | Path, public_key: str = "") -> Bundle:
         raise BundleError(f"no bundle at {path} ({MODEL_FILE} is missing); shipped bundles: {known}")
     try:
         with file.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
+            content = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise BundleError(f"{file} cannot be read: {error}") from error
     # Before the first look into it, and on the very bytes that are parsed next.

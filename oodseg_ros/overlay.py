@@ -15,8 +15,8 @@ from .drawing import DARK, WHITE, Color, Style, draw_label, fill, place_label, p
 from .frame import UNLABELED, Alert, AlertState, Obstacle
 from .labels import LabelSet
 from .model_card import Calibration
-from .obstacles.camera_pipeline import Judgement
-from .obstacles.ground import MAX_RANGE
+from .pipeline.camera import Judgement
+from .pipeline.obstacles.ground import MAX_RANGE
 
 STATE_COLORS: dict[AlertState, tuple[Color, Color]] = {
     AlertState.CLEAR: ((30, 132, 73), WHITE),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SIGNATURE_FILE = "model.sig"
 VARIABLE = "OODSEG_PUBLIC_KEY"
 _METHOD = "oodseg-ed25519-v1"
-_MOST_BYTES = 4096
+_MAX_BYTES = 4096
 
 
 def make_keys(file: Path) -> Path:
@@ -83,7 +83,7 @@ def check_signature(bundle: Path, card: bytes, key_file: Path) -> str:
     wanted = f"a signature of key {fingerprint(key)} ({key_file}) is required"
     try:
         with file.open("rb") as stream:
-            words = stream.read(_MOST_BYTES).decode("ascii").split()
+            words = stream.read(_MAX_BYTES).decode("ascii").split()
     except FileNotFoundError as error:
         raise BundleError(
             f"bundle {bundle} is not signed, and {wanted}; sign it with `oodseg sign {bundle} --key <private key>`"
@@ -151,6 +151,6 @@ def _public_key(file: Path) -> Ed25519PublicKey:
 def _read(file: Path) -> bytes:
     try:
         with file.open("rb") as stream:
-            return stream.read(_MOST_BYTES)
+            return stream.read(_MAX_BYTES)
     except OSError as error:
         raise ConfigError(f"key {file} cannot be read: {error}") from error

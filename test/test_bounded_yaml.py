@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oodseg_ros.bounded_yaml import MOST_BYTES, load_yaml
+from oodseg_ros.bounded_yaml import MAX_BYTES, load_yaml
 from oodseg_ros.errors import ConfigError
 
 LAUGHS = "a: &a [l,l,l,l,l,l,l,l,l]\n" + "".join(
@@ -52,7 +52,7 @@ def test_aliases_are_fine_where_they_stay_small() -> None:
         (b"x: !!python/object/apply:os.system [ls]", "cannot be read"),
         (b"\xff\xfe\x00", "cannot be read"),
         (b"x: [1", "cannot be read"),
-        (b"a" * (MOST_BYTES + 1), "larger than 2 MB"),
+        (b"a" * (MAX_BYTES + 1), "larger than 2 MB"),
         (b"--- 1\n--- 2\n", "cannot be read"),
     ],
 )

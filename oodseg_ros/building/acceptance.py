@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..evaluation.pixel_metrics import PixelMetrics
+from ..evaluation.metrics.pixels import PixelMetrics
 
 Answer = tuple[np.ndarray, np.ndarray]
 """labels uint8 `[H, W]`, score float32 `[H, W]`."""

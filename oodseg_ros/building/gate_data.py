@@ -10,9 +10,9 @@ import numpy as np
 
 from ..datasets.dataset import Dataset
 from ..datasets.registry import open_dataset
-from ..datasets.scenes import scene
-from ..datasets.sources import open_source
 from ..errors import DatasetError
+from ..scenes import scene
+from ..sources.open_source import open_source
 
 FIRST_SEED = 77_000
 """Scenes of the gate; nothing is trained or calibrated on these."""

@@ -18,14 +18,14 @@ from ..datasets.dataset import Dataset
 from ..errors import ConfigError, DatasetError
 from ..inference.runner import Runner
 from .class_labels import Classes, class_labels
-from .component_metrics import TRACKS, FrameComponents
-from .curve_figures import CurveFigures
 from .frame_pass import Work, plan, run_frames
 from .metric_pass import Figures, measure
 from .metric_summary import anomaly_metrics, notes
+from .metrics.components import TRACKS, FrameComponents
+from .metrics.curves import CurveFigures
+from .metrics.recall import CameraMount
 from .open_pass import open_figures
 from .provenance import provenance
-from .recall import CameraMount
 from .results import latency, per_image_averages, write_frames, write_json
 from .score_store import ScoreStore
 from .shards import Shard

@@ -11,12 +11,12 @@ from typing import Any
 from ..bundle import load_bundle
 from ..datasets.dataset import Dataset
 from ..inference.runner import Runner
-from .compare import folder_name, write_comparison
 from .evaluate import Evaluation, EvaluationOptions, Progress, evaluate
-from .report import write_report
+from .metrics.sklearn_check import compare_with_sklearn
+from .report.compare import folder_name, write_comparison
+from .report.page import write_report
 from .results import write_json
 from .score_variant import with_score
-from .sklearn_check import compare_with_sklearn
 from .submission import write_submission
 
 

@@ -14,12 +14,12 @@ import numpy as np
 from ..errors import UserError
 from .ahead import ahead
 from .class_labels import Classes
-from .component_metrics import FrameComponents, frame_components
 from .frame_pass import Work
-from .pixel_metrics import PixelMetrics
+from .metrics.components import FrameComponents, frame_components
+from .metrics.pixels import PixelMetrics
+from .metrics.semantics import SemanticMetrics
+from .metrics.smiyc_pixels import SmiycPixelMetrics
 from .score_store import ScoreStore
-from .semantic_metrics import SemanticMetrics
-from .smiyc_pixel_metrics import SmiycPixelMetrics
 
 PER_FRAME = ("AP", "AUROC", "FPR95", "best_F1", "positives", "negatives", "void", "unjudged")
 

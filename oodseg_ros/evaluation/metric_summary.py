@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..bundle import Bundle
-from .component_metrics import FrameComponents, summarize_components
-from .curve_figures import CurveFigures
 from .metric_pass import Figures, measure_components
-from .pixel_metrics import just_below, summarize
-from .recall import CameraMount, by_distance, by_size
+from .metrics.components import FrameComponents, summarize_components
+from .metrics.curves import CurveFigures
+from .metrics.pixels import just_below, summarize
+from .metrics.recall import CameraMount, by_distance, by_size
 from .score_store import ScoreStore
 from .score_variant import ScoreVariant
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..frame import UNLABELED
 from .class_labels import Classes
+from .metrics.semantics import OpenMetrics
 from .score_store import ScoreStore
-from .semantic_metrics import OpenMetrics
 
 
 def open_figures(

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from ..bundle import Bundle, save_bundle
-from ..datasets.scenes import scene
 from ..errors import CheckpointError
-from ..evaluation.fit_calibration import fit_calibration
+from ..evaluation.calibration.fit import fit_calibration
 from ..inference.graph import DeployGraph
 from ..labels import load_labels
 from ..model_card import Calibration, InputSpec, Licence, ModelCard, Windows
 from ..networks.build import build_segmentor
 from ..networks.segmentor import Segmentor
+from ..scenes import scene
 from .fitted import FITTED, fit_head
 from .mapping import check_fit
 

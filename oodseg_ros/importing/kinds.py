@@ -8,9 +8,9 @@ from importlib import import_module
 from pathlib import Path
 
 from ..bundle import Bundle
-from ..datasets.sources import open_source
 from ..errors import ConfigError
 from ..networks.build import SCORES_WITHOUT_HEAD
+from ..sources.open_source import open_source
 from .fitted import FITTED
 from .imported import Imported, write_bundle
 

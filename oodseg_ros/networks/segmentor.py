@@ -111,7 +111,7 @@ class Segmentor(nn.Module):
         if hasattr(self.backbone, "prepare"):
             self.backbone.prepare(height, width)
 
-    def look(self, images: Tensor) -> HeadInput:
+    def extract(self, images: Tensor) -> HeadInput:
         """What backbone and decoder make of the images."""
         features = self.backbone(images)
         merged = self.decoder.merge(features) if hasattr(self.decoder, "merge") else None
@@ -122,7 +122,7 @@ class Segmentor(nn.Module):
         """Inlier logits `[B, K, H, W]` and the head's evidence `[B, C, H, W]` (None without a head), float32, at
         input size.
         """
-        given = self.look(images)
+        given = self.extract(images)
         logits = resize(self.classifier(given.decoded).float(), given.size, align_corners(self.decoder))
         return logits, None if self.head is None else self.head.evidence(given)
 

@@ -24,7 +24,7 @@ is pasted, not to be changed; strength: 0 = unchanged, 1 = aligned. The result i
 solid pixels are used. An external model is a function of this signature.
 """
 
-MOST_GAIN = 3.0
+MAX_GAIN = 3.0
 """Contrast is raised at most so much: the noise of a flat object must not become its texture."""
 
 POSITIVE = np.array([0, 128, 128], np.float32)
@@ -149,7 +149,7 @@ def _match(x: np.ndarray, solid: np.ndarray, goal: np.ndarray) -> np.ndarray:
     """`x` `[h, w, 3]` with mean and deviation over `solid` as those of `goal` `[n, 3]`."""
     own = x[solid]
     spread = own.std(axis=0)
-    gain = np.minimum(goal.std(axis=0) / np.maximum(spread, 1e-6), MOST_GAIN)
+    gain = np.minimum(goal.std(axis=0) / np.maximum(spread, 1e-6), MAX_GAIN)
     return (x - own.mean(axis=0)) * gain + goal.mean(axis=0)
 
 

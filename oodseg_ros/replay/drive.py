@@ -16,22 +16,22 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets.bag_topics import IMAGE_TYPES, camera_names, choose_topics
-from ..datasets.message_images import message_to_rgb
 from ..errors import ImageError, UserError
-from ..evaluation.component_metrics import ComponentMetrics
-from ..evaluation.pixel_metrics import PixelMetrics
+from ..evaluation.metrics.components import ComponentMetrics
+from ..evaluation.metrics.pixels import PixelMetrics
 from ..frame import Alert, AlertState, Frame
-from ..health.fault import FrameRefused
-from ..health.input_gate.gate import InputGate
-from ..health.input_gate.sight import Sight, look
-from ..health.output_gate.drift import ScoreDrift
-from ..health.output_gate.settings import OutputGateSettings
 from ..inference.runner import Runner
-from ..obstacles.camera_pipeline import CameraPipeline, Judgement
-from ..obstacles.settings import ObstacleSettings
+from ..pipeline.camera import CameraPipeline, Judgement
+from ..pipeline.fault import FrameRefused
+from ..pipeline.input_gate.gate import InputGate
+from ..pipeline.input_gate.image_statistics import ImageStatistics, measure
+from ..pipeline.obstacles.settings import ObstacleSettings
+from ..pipeline.output_gate.drift import ScoreDrift
+from ..pipeline.output_gate.settings import OutputGateSettings
+from ..sources.bag_messages import RawMessage, ReplayBag
+from ..sources.bag_topics import IMAGE_TYPES, camera_names, choose_topics
+from ..sources.message_images import message_to_rgb
 from .alert_table import AlertTable
-from .bag import RawMessage, ReplayBag
 from .truth import Truth
 
 ODOMETRY = "nav_msgs/msg/Odometry"
@@ -124,7 +124,7 @@ def replay(
             drive.end_ns = raw.log_ns
             try:
                 frame, encoding = _frame(bag, raw, camera)
-                if looks and (fault := looks[camera].check(_look(frame, encoding, raw.log_ns))):
+                if looks and (fault := looks[camera].check(_statistics(frame, encoding, raw.log_ns))):
                     raise FrameRefused(fault, frame)
                 if frame.image.shape not in warm:  # what is built for a new size is no part of a frame's time
                     runner.warm(*frame.image.shape[:2])
@@ -178,8 +178,8 @@ class _Way:
         self._last = here
 
 
-def _look(frame: Frame, encoding: str, now_ns: int) -> Sight:
-    return look(frame.image, encoding, frame.stamp_ns, now_ns)
+def _statistics(frame: Frame, encoding: str, now_ns: int) -> ImageStatistics:
+    return measure(frame.image, encoding, frame.stamp_ns, now_ns)
 
 
 def _frame(bag: ReplayBag, raw: RawMessage, camera: str) -> tuple[Frame, str]:

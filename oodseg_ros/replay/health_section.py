@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from ..evaluation import html
-from ..evaluation.report import percent
-from ..health.output_gate.settings import OutputGateSettings
-from ..health.reasons import sentence
-from ..health.summary import CameraHealth, Health, summarize_health
+from ..evaluation.report import html
+from ..evaluation.report.page import percent
+from ..pipeline.output_gate.settings import OutputGateSettings
+from ..pipeline.reasons import sentence
 from .drive import Drive
+from .drive_health import CameraHealth, Health, summarize_health
 
 
 def health_section(drive: Drive) -> html.Html:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation.component_metrics import ComponentMetrics
-from ..evaluation.pixel_metrics import PixelMetrics
+from ..evaluation.metrics.components import ComponentMetrics
+from ..evaluation.metrics.pixels import PixelMetrics
 from ..frame import AlertState
 from .truth import Truth
 

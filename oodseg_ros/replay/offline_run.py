@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.image_files import write_image
-from ..datasets.source import Source
 from ..errors import ConfigError, ImageError
 from ..frame import AlertState, Frame
 from ..inference.runner import Runner
-from ..obstacles.camera_pipeline import CameraPipeline, Judgement
-from ..obstacles.ground import CameraGeometry
-from ..obstacles.settings import ObstacleSettings
 from ..overlay import draw_overlay
+from ..pipeline.camera import CameraPipeline, Judgement
+from ..pipeline.obstacles.ground import CameraGeometry
+from ..pipeline.obstacles.settings import ObstacleSettings
+from ..sources.image_files import write_image
+from ..sources.source import Source
 from .alert_table import AlertTable
 
 STAGES = ("inference", "judgement", "overlay")

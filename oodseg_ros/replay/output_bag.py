@@ -29,8 +29,8 @@ from rosbags.typesys.stores.ros2_humble import (
 
 from ..errors import ConfigError
 from ..frame import AlertState, Frame
-from ..obstacles.camera_pipeline import Judgement
-from .bag import RawMessage, ReplayBag
+from ..pipeline.camera import Judgement
+from ..sources.bag_messages import RawMessage, ReplayBag
 
 LEVELS = {AlertState.CLEAR: 0, AlertState.OBSTACLE: 1, AlertState.UNKNOWN: 2}
 

@@ -11,14 +11,14 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from ..evaluation import html
-from ..evaluation.report import percent
-from ..evaluation.report_plots import STYLE
+from ..evaluation.report import html
+from ..evaluation.report.page import percent
+from ..evaluation.report.plots import STYLE
 from ..frame import AlertState, Frame
 from ..labels import LabelSet
-from ..obstacles.camera_pipeline import Judgement
 from ..overlay import draw_overlay
-from .bag import RawMessage
+from ..pipeline.camera import Judgement
+from ..sources.bag_messages import RawMessage
 from .drive import Drive
 from .health_section import health_section
 

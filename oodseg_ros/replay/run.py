@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
-from ..evaluation.pixel_metrics import PixelMetrics
+from ..evaluation.metrics.pixels import PixelMetrics
 from ..evaluation.provenance import provenance
 from ..evaluation.results import write_json
 from ..evaluation.shards import Shard
 from ..inference.runner import Runner
-from ..obstacles.settings import ObstacleSettings
-from .bag import ReplayBag
+from ..pipeline.obstacles.settings import ObstacleSettings
+from ..sources.bag_messages import ReplayBag
 from .drive import replay
 from .output_bag import OutputBag
 from .report import Keepsake, write_replay_report

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..datasets.encoding import read_values
 from ..errors import BagError, DatasetError
-from .bag import ReplayBag
+from ..sources.bag_messages import ReplayBag
 
 VALUES = {0, 1, 255}
 

@@ -22,8 +22,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from ..errors import BagError
-from . import qos
-from .stamps import to_stamp
+from .messages.stamps import to_stamp
+from .node import qos
 
 TYPES = {f"sensor_msgs/msg/{kind.__name__}": kind for kind in (Image, CompressedImage, CameraInfo)}
 CLOCK_PERIOD = 0.02

@@ -27,10 +27,10 @@ from ..errors import ConfigError, UserError
 from ..evaluation.results import write_json
 from ..replay.live_figures import LiveFigures
 from ..replay.truth import truth_from_folder
-from . import qos
-from .image_messages import view
-from .listener import read_alert
-from .stamps import to_ns
+from .messages.images import view
+from .messages.stamps import to_ns
+from .node import qos
+from .tools.listener import read_alert
 
 DEPTH = 50
 """Messages that may wait here while a mask is read: an evaluation must not lose what has arrived."""

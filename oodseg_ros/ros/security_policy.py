@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
-from . import qos
+from .node import qos
 
 NODE = "perception"
 PARAMETER_SERVICES = (

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.image_files import image_files, read_image, write_image
-from ..datasets.sources import open_source
 from ..errors import DatasetError
 from ..outliers.targets import KNOWN
 from ..paths import cache_dir
+from ..sources.image_files import image_files, read_image, write_image
+from ..sources.open_source import open_source
 
 
 def drive_files(path: Path) -> list[Path]:

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from ..bundle import Bundle, save_bundle
-from ..datasets.scenes import scene
-from ..evaluation.fit_calibration import fit_calibration
+from ..evaluation.calibration.fit import fit_calibration
 from ..inference.graph import DeployGraph
 from ..labels import LabelSet
 from ..model_card import ModelCard
 from ..networks.segmentor import Segmentor
+from ..scenes import scene
 from .frames import load_frames
 from .recipe import Recipe
 from .samples import Samples

@@ -12,11 +12,11 @@ import numpy as np
 from ..datasets.dataset import Dataset, Item
 from ..datasets.encoding import Encoding
 from ..datasets.registry import open_dataset
-from ..datasets.scenes import scene
 from ..errors import ConfigError, DatasetError
 from ..frame import UNLABELED
 from ..labels import LabelSet
 from ..outliers.targets import KNOWN, OUTLIER
+from ..scenes import scene
 from .data_recipe import DataSpec, expand
 
 Arrays = tuple[np.ndarray, np.ndarray]

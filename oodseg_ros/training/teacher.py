@@ -18,7 +18,6 @@ from torch import Tensor
 
 from ..bundle import Bundle, load_bundle
 from ..datasets.encoding import read_values
-from ..datasets.image_files import read_image
 from ..errors import ConfigError, DatasetError
 from ..frame import UNLABELED
 from ..inference.graph import DeployGraph
@@ -26,6 +25,7 @@ from ..inference.sizes import network_size
 from ..labels import LabelSet, load_labels
 from ..outliers.targets import KNOWN
 from ..paths import cache_dir
+from ..sources.image_files import read_image
 from .data_recipe import TeacherSpec, expand
 
 Probabilities = Callable[[np.ndarray], Tensor]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from oodseg_ros.building.acceptance import Acceptance, accept, largest_difference
-from oodseg_ros.datasets.scenes import scene
 from oodseg_ros.errors import DatasetError
 from oodseg_ros.inference.runner import Runner
+from oodseg_ros.scenes import scene
 
 SIZE = (192, 320)
 

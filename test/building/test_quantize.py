@@ -12,10 +12,10 @@ from oodseg_ros.building.islands import islands
 from oodseg_ros.building.onnx_export import OnnxRuntimeEngine, export_onnx, scopes
 from oodseg_ros.building.quantize import quantizable, quantized
 from oodseg_ros.bundle import load_bundle
-from oodseg_ros.datasets.scenes import scene
 from oodseg_ros.errors import EngineError
 from oodseg_ros.model_card import InputSpec
 from oodseg_ros.networks.build import build_segmentor
+from oodseg_ros.scenes import scene
 
 PARTS = ("backbone", "decoder")
 SPEC = InputSpec(mean=(0.5,) * 3, std=(0.25,) * 3, pixels=1 << 20, multiple=32)

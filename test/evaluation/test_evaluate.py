@@ -7,9 +7,9 @@ import pytest
 
 from oodseg_ros.datasets.registry import open_dataset
 from oodseg_ros.errors import ConfigError, DatasetError
-from oodseg_ros.evaluation.component_metrics import ComponentMetrics
 from oodseg_ros.evaluation.evaluate import EvaluationOptions, evaluate
-from oodseg_ros.evaluation.pixel_metrics import PixelMetrics
+from oodseg_ros.evaluation.metrics.components import ComponentMetrics
+from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
 from oodseg_ros.evaluation.shards import Shard
 
 SAME = ("frames", "pixel", "pixel_rules", "component", "component_deployed", "per_image_average", "skipped", "notes")

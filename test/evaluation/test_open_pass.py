@@ -10,7 +10,7 @@ import pytest
 
 from oodseg_ros.datasets.registry import open_dataset
 from oodseg_ros.evaluation.evaluate import EvaluationOptions, evaluate
-from oodseg_ros.evaluation.semantic_metrics import OpenMetrics
+from oodseg_ros.evaluation.metrics.semantics import OpenMetrics
 from oodseg_ros.inference.runner import Runner
 
 STORED_ROAD, STORED_CAR, STORED_ANOMALY = 8, 11, 14

@@ -26,7 +26,7 @@ FOLDER = Path(tempfile.mkdtemp(prefix="oodseg-fuzz-"))
 
 def compressed(data: bytes) -> None:
     """A CompressedImage's data."""
-    from oodseg_ros.image_bytes import decode_image
+    from oodseg_ros.sources.image_bytes import decode_image
 
     image = decode_image(data)
     assert image.dtype == np.uint8
@@ -35,7 +35,7 @@ def compressed(data: bytes) -> None:
 
 def raw(data: bytes) -> None:
     """An Image: encoding, size, step and byte order from the first bytes, the rest is its data."""
-    from oodseg_ros.datasets.message_images import message_to_rgb
+    from oodseg_ros.sources.message_images import message_to_rgb
 
     head, body = data[:14].ljust(14, b"\0"), data[14:]
     height, width, step = (int.from_bytes(head[i : i + 4], "little") for i in (0, 4, 8))
@@ -95,8 +95,8 @@ def sqlite(data: bytes) -> None:
 
 
 def _bag(file: Path, data: bytes) -> None:
-    from oodseg_ros.datasets.sources import open_source
-    from oodseg_ros.replay.bag import ReplayBag
+    from oodseg_ros.sources.bag_messages import ReplayBag
+    from oodseg_ros.sources.open_source import open_source
 
     file.write_bytes(data)
     for frame in itertools.islice(open_source(file), 50):

@@ -11,10 +11,10 @@ from released_tensors import random_state
 
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.cli import main as command_line
-from oodseg_ros.datasets.scenes import scene
 from oodseg_ros.errors import CheckpointError, ConfigError
 from oodseg_ros.importing.kinds import import_bundle, read_imported
 from oodseg_ros.inference.runner import Runner
+from oodseg_ros.scenes import scene
 
 WIDTHS, DEPTHS = (8, 16, 20, 24), (1, 1, 1, 1)
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from mcap.reader import make_reader
 
-from oodseg_ros.datasets.sources import open_source
 from oodseg_ros.recorder.bag_file import NAME, rounded, write_bag
-from oodseg_ros.replay.bag import ReplayBag
+from oodseg_ros.sources.bag_messages import ReplayBag
+from oodseg_ros.sources.open_source import open_source
 
 
 def describe(camera: str, alert: object) -> dict[str, str]:

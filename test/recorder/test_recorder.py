@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from oodseg_ros.datasets.sources import open_source
 from oodseg_ros.recorder import recorder as module
 from oodseg_ros.recorder.recorder import Recorder
+from oodseg_ros.sources.open_source import open_source
 
 PATIENCE = 60.0
 """Seconds: the writing thread is of low priority, and the machine may be busy."""

@@ -9,14 +9,14 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from oodseg_ros.errors import BagError, ConfigError, DatasetError
-from oodseg_ros.evaluation.pixel_metrics import PixelMetrics
+from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
 from oodseg_ros.evaluation.shards import Shard
-from oodseg_ros.health.output_gate.drift import ScoreDrift, jensen_shannon
 from oodseg_ros.model_card import Histogram
-from oodseg_ros.obstacles.settings import ObstacleSettings
-from oodseg_ros.replay.bag import ReplayBag
+from oodseg_ros.pipeline.obstacles.settings import ObstacleSettings
+from oodseg_ros.pipeline.output_gate.drift import ScoreDrift, jensen_shannon
 from oodseg_ros.replay.run import ReplayOptions, replay_bag, replay_bags
 from oodseg_ros.replay.truth import truth_from_folder, truth_from_topic
+from oodseg_ros.sources.bag_messages import ReplayBag
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 T = STORE.types

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from oodseg_ros.bundle import load_bundle
-from oodseg_ros.datasets.image_files import read_image
 from oodseg_ros.labels import load_labels
 from oodseg_ros.outliers.targets import KNOWN
+from oodseg_ros.sources.image_files import read_image
 from oodseg_ros.training import teacher
 from oodseg_ros.training.frames import load_frames
 from oodseg_ros.training.recipe import DataSpec

@@ -18,7 +18,7 @@ from ...datasets.generated import IMAGE_END, LABEL_END
 from ...labels import load_labels
 from ..targets import OUTLIER
 from .layout_map import paint, table_to_ade
-from .mask_filter import LEAST_IOU, Segment, judge
+from .mask_filter import MIN_IOU, Segment, judge
 from .outlines import Outline
 from .placement import place_on_road
 from .prompts import build_prompt
@@ -54,7 +54,7 @@ def generate(
     *,
     seed: int = 0,
     attempts: int = 10,
-    least_iou: float = LEAST_IOU,
+    least_iou: float = MIN_IOU,
     accept: Callable[[np.ndarray, np.ndarray], bool] | None = None,
 ) -> Outcome:
     """Generate one counterpart of `item`, unless it has one; the result depends on nothing but `seed` and the item.

@@ -16,7 +16,7 @@ Segment = Callable[[np.ndarray, tuple[int, int, int, int]], np.ndarray]
 """(image RGB uint8 `[H, W, 3]`, box x0, y0, x1, y1) → mask bool `[H, W]` of the object in the box."""
 
 SAM = "facebook/sam-vit-huge"
-LEAST_IOU = 0.7
+MIN_IOU = 0.7
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Verdict:
     kept: bool
 
 
-def judge(image: np.ndarray, outline: np.ndarray, segment: Segment, least_iou: float = LEAST_IOU) -> Verdict:
+def judge(image: np.ndarray, outline: np.ndarray, segment: Segment, least_iou: float = MIN_IOU) -> Verdict:
     """Segment the box of `outline` bool `[H, W]` in the generated image of the same size and compare.
 
     As published, an IoU of exactly `least_iou` is refused.

@@ -15,7 +15,7 @@ from ...errors import DatasetError
 from ...labels import load_labels
 from .layout_map import OBJECT_CLASSES
 
-LEAST_PIXELS = 1000
+MIN_PIXELS = 1000
 """A smaller component tells no shape."""
 
 
@@ -60,7 +60,7 @@ class AdeOutlines:
             mask = _component(rng, values == value)
             if mask is not None:
                 return Outline(mask, self._ids[value], self._ids[value])
-        raise DatasetError(f"no object of at least {LEAST_PIXELS} pixels in 200 pictures of {self._files[0].parent}")
+        raise DatasetError(f"no object of at least {MIN_PIXELS} pixels in 200 pictures of {self._files[0].parent}")
 
 
 class CutoutOutlines:
@@ -102,7 +102,7 @@ def _ade_class(name: str, kind: str) -> str:
 
 def _component(rng: np.random.Generator, mask: np.ndarray) -> np.ndarray | None:
     count, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    large = np.flatnonzero(stats[1:count, cv2.CC_STAT_AREA] >= LEAST_PIXELS) + 1
+    large = np.flatnonzero(stats[1:count, cv2.CC_STAT_AREA] >= MIN_PIXELS) + 1
     return _tight(parts == int(rng.choice(large))) if large.size else None
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo
 
 from ...errors import ConfigError
-from ...obstacles.ground import CameraGeometry
+from ...pipeline.obstacles.ground import CameraGeometry
 
 # distortion_model of sensor_msgs/distortion_models.hpp → (numbers of coefficients, OpenCV's fisheye model)
 _MODELS = {

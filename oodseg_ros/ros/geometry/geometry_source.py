@@ -11,11 +11,11 @@ from sensor_msgs.msg import CameraInfo
 
 from ...errors import ConfigError
 from ...frame import Frame
-from ...obstacles.ground import CameraGeometry, mounted
+from ...pipeline.obstacles.ground import CameraGeometry, mounted
 from .camera_geometry import Lens, from_camera_info, to_lens
 
 if TYPE_CHECKING:
-    from ..settings import CameraSettings, Mount
+    from ..parameters.settings import CameraSettings, Mount
     from .transforms import Transforms
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from rclpy.node import Node
 
 from ...errors import ConfigError
-from .. import qos
+from ..node import qos
 
 STALE = 1.0
 """Seconds after which a speed is no longer known."""

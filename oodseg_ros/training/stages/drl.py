@@ -35,7 +35,7 @@ class DrlStage(Stage):
     def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
         overlap = None if extra is None else extra.flatten(0, 1)
         images, target = flat_pairs(images, 4), self.subsample(flat_pairs(target, 3))
-        given, frozen = self.look(images)
+        given, frozen = self.extract(images)
         head = self.segmentor.head
         auxiliary, related, unrelated = head.disentangle(given.decoded)
         rebuilt, wanted = None, None

@@ -28,7 +28,7 @@ class RplStage(Stage):
 
     def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
         images, target = flat_pairs(images, 4), self.subsample(flat_pairs(target, 3))
-        given, logits = self.look(images)
+        given, logits = self.extract(images)
         residual = self.fit(self.segmentor.head.second_logits(given), target)
         return self.rpl_terms(residual, self.fit(logits, target), target)
 

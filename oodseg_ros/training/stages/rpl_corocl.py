@@ -33,7 +33,7 @@ class RplCoroclStage(RplStage):
         half = (len(images) + 1) // 2
         driving = half if pairs else len(images)  # RPL's own terms are of driving images alone
         head, options = self.segmentor.head, self.options
-        given, logits = self.look(images)
+        given, logits = self.extract(images)
         context = head.context(given.features)
         small = self.subsample(target[:driving])
         residual = self.fit(head.second_logits(first_images(given, driving), context[:driving]), small)

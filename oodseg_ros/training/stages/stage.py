@@ -141,10 +141,10 @@ class Stage(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, stage.rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def look(self, images: Tensor) -> tuple[HeadInput, Tensor]:
+    def extract(self, images: Tensor) -> tuple[HeadInput, Tensor]:
         """What the frozen base sees, and its raw inlier logits, at the decoder's resolution; without gradients."""
         with torch.no_grad():
-            given = self.segmentor.look(images)
+            given = self.segmentor.extract(images)
             return given, self.segmentor.classifier(given.decoded)
 
     def fit(self, maps: Tensor, target: Tensor) -> Tensor:

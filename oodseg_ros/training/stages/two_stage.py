@@ -43,7 +43,7 @@ class TwoStageA(Stage):
 
     def see(self, images: Tensor) -> tuple[HeadInput, Tensor]:
         """What the network sees and its logits."""
-        return self.look(images)
+        return self.extract(images)
 
     def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
         if images.dim() == 5:
@@ -87,7 +87,7 @@ class TwoStageB(TwoStageA):
             raise ConfigError("stage two_stage_b: mask_losses are for Mask2Former alone")
 
     def see(self, images: Tensor) -> tuple[HeadInput, Tensor]:
-        given = self.segmentor.look(images)
+        given = self.segmentor.extract(images)
         return given, self.segmentor.classifier(given.decoded)
 
     def further_terms(self, given: HeadInput, target: Tensor) -> dict[str, Tensor]:

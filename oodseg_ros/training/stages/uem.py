@@ -33,7 +33,7 @@ class UemStage(MixtureStage):
     def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
         images, full = flat_pairs(images, 4), flat_pairs(target, 3)
         target = self.subsample(full)
-        given, logits = self.look(images)
+        given, logits = self.extract(images)
         head = self.segmentor.head
         embedded = head.embed(given.features)
         unknown = self.fit(head.classifier(embedded), target)

@@ -15,7 +15,7 @@ def test_it_starts_as_the_energy_of_the_inlier_logits(small_specs, build):
     network.head.initialize_from(network.decoder)
     with torch.inference_mode():
         output = network(images)
-        low = scores.energy(network.classifier(network.look(images).decoded))[:, None]
+        low = scores.energy(network.classifier(network.extract(images).decoded))[:, None]
     torch.testing.assert_close(output.score, resize(low, images.shape[-2:], True)[:, 0])
 
 

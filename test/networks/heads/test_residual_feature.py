@@ -25,7 +25,7 @@ def test_on_a_feature_pyramid_the_residual_is_added_where_the_classifier_reads(s
     head = network.head
     with torch.no_grad():
         head.final.weight.normal_()
-        given = network.look(images)
+        given = network.extract(images)
         residual = head.final(head.context(given.features))
         residual = torch.nn.functional.interpolate(residual, size=given.decoded.shape[-2:], mode="bilinear")
         torch.testing.assert_close(head.second_logits(given), network.classifier(given.decoded + residual))

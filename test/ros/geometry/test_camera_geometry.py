@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from oodseg_ros.errors import ConfigError
-from oodseg_ros.obstacles.ground import ground_position
+from oodseg_ros.pipeline.obstacles.ground import ground_position
 from oodseg_ros.ros.geometry.camera_geometry import from_camera_info, to_lens
 
 LEVEL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])  # optical frame of a level camera → base_link

@@ -10,11 +10,11 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from oodseg_ros.frame import Frame
-from oodseg_ros.obstacles.ground import ground_position
+from oodseg_ros.pipeline.obstacles.ground import ground_position
 from oodseg_ros.ros.geometry.camera_geometry import to_lens
 from oodseg_ros.ros.geometry.geometry_source import GeometrySource, from_mount
 from oodseg_ros.ros.geometry.transforms import Pose
-from oodseg_ros.ros.settings import CameraSettings, Mount
+from oodseg_ros.ros.parameters.settings import CameraSettings, Mount
 
 MOUNT = Mount(height=1.2, pitch=0.1, yaw=0.0, x=2.0, y=0.5, pitch_sigma=0.01)
 BY_TF = Pose(np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]), np.array([0.0, 0.0, 3.0]))

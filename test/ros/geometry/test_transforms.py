@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.ros.geometry import transforms
 from oodseg_ros.ros.geometry.transforms import LATEST_TOLERANCE, TF2_ROS, Transforms, to_pose
-from oodseg_ros.ros.stamps import to_ns, to_stamp
+from oodseg_ros.ros.messages.stamps import to_ns, to_stamp
 
 os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
 needs_tf = pytest.mark.skipif(not TF2_ROS, reason="tf2_ros is not installed (it is not on PyPI)")

@@ -21,7 +21,7 @@ from oodseg_ros.ros.perception import EXIT_ENGINE_FAILED, EXIT_REFUSED
 FAILING = """
 import sys
 from oodseg_ros.ros import perception
-from oodseg_ros.ros.loading import load_runner
+from oodseg_ros.ros.node.loading import load_runner
 
 class Failing:
     def __init__(self, runner):

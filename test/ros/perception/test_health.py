@@ -16,7 +16,7 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from sensor_msgs.msg import CameraInfo, Image
 
-from oodseg_ros.faults.pictures import PICTURES
+from oodseg_ros.ros.tools.faults.pictures import PICTURES
 
 SIZE = (240, 320)
 EVERYWHERE = [-100.0, -500.0, 500.0, -500.0, 500.0, 500.0, -100.0, 500.0]
@@ -27,7 +27,7 @@ PERIOD = 0.1
 def node(perception: Callable, peer: Any) -> SimpleNamespace:
     """The active node and what it publishes; the ground everywhere is a zone whose obstacles are ignored."""
     process = perception(
-        module="oodseg_ros.ros.faults.node",
+        module="oodseg_ros.ros.tools.faults.node",
         cameras=["front"],
         front={"geometry": "mount", "mount": {"pitch": 0.2}},
         # Short enough to see a fault, long enough for a machine that is busy with other things.

@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from oodseg_ros.inference.runner import Runner
-from oodseg_ros.obstacles.settings import ObstacleSettings
+from oodseg_ros.pipeline.obstacles.settings import ObstacleSettings
 from oodseg_ros.replay.run import ReplayOptions, replay_bags
 
 
@@ -73,7 +73,7 @@ def test_the_last_seconds_of_a_camera_that_dies_are_on_disk(
     assert not metrics["damage"]
     assert not metrics["skipped"]
 
-    from oodseg_ros.datasets.sources import open_source
+    from oodseg_ros.sources.open_source import open_source
 
     frames = [frame for frame in open_source(file) if frame.camera.endswith("front")]
     assert len(frames) >= 4

@@ -8,7 +8,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from oodseg_ros.ros.image_messages import to_frame, to_image, view
+from oodseg_ros.ros.messages.images import to_frame, to_image, view
 
 HEADER = Header(stamp=Time(sec=1_700_000_000, nanosec=999_999_999), frame_id="front_optical")
 

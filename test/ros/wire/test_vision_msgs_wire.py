@@ -10,7 +10,7 @@ from std_msgs.msg import Header
 
 from oodseg_ros.frame import Obstacle
 from oodseg_ros.labels import load_labels
-from oodseg_ros.ros.detection_messages import UNKNOWN_CLASS, to_detections, to_label_info
+from oodseg_ros.ros.messages.detections import UNKNOWN_CLASS, to_detections, to_label_info
 
 vision_msgs = pytest.importorskip("vision_msgs.msg", reason="vision_msgs is neither installed nor generated")
 HEADER = Header(stamp=Time(sec=3, nanosec=4), frame_id="front_optical")

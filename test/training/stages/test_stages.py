@@ -84,7 +84,7 @@ def test_a_frozen_base_stays_bit_identical_while_the_head_learns(
     images = stage.normalize(batch[0].flatten(0, -4))
     before = {key: value.clone() for key, value in segmentor.state_dict().items()}
     with torch.no_grad():
-        logits = segmentor.look(images)
+        logits = segmentor.extract(images)
         logits = segmentor.classifier(logits.decoded)
     losses = learn(stage, batch, 4)
     # A mixture's likelihoods change scale when its deviations first follow the features.
@@ -93,7 +93,7 @@ def test_a_frozen_base_stays_bit_identical_while_the_head_learns(
     assert moved
     assert all(key.startswith("head.") for key in moved), sorted(moved)[:5]
     with torch.no_grad():
-        assert torch.equal(segmentor.classifier(segmentor.look(images).decoded), logits)
+        assert torch.equal(segmentor.classifier(segmentor.extract(images).decoded), logits)
     base = [module for part in segmentor.base_parts() for module in part.modules()]
     assert not any(module.training for module in base)
 

@@ -1,0 +1,90 @@
+"""Evidence of single frames → one state that a consumer may act on.
+
+With N = `trigger_hits`, M = `trigger_window`, R = `release_frames`:
+
+| condition | leaves for | when |
+|---|---|---|
+| UNKNOWN | OBSTACLE | a frame has an obstacle, the N-th one of the last M judged frames |
+| UNKNOWN | CLEAR | M frames in a row were judged without that (until then `starting`, after a fault `recovering`) |
+| CLEAR | OBSTACLE | as above (with fewer hits it stays CLEAR, `confirming`) |
+| CLEAR | UNKNOWN | a frame cannot be judged, or none comes |
+| OBSTACLE | CLEAR | R frames in a row were judged clear (until then it stays OBSTACLE, `releasing`) |
+
+A frame with a weak obstacle only (above the release threshold, below the trigger threshold) is neither a hit nor clear:
+during OBSTACLE it holds the alert (`holding`).
+
+A fault during OBSTACLE is answered UNKNOWN, but the condition stays: the next judged frame answers OBSTACLE again, and
+the R clear frames are counted from the fault on. So no fault shortens the way to CLEAR.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ..frame import AlertState
+from . import reasons
+from .obstacles.settings import ObstacleSettings
+
+
+class AlertMachine:
+    """Condition of one camera; not thread-safe."""
+
+    def __init__(self, settings: ObstacleSettings) -> None:
+        self._settings = settings
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all evidence, as after a jump in time."""
+        self._condition = AlertState.UNKNOWN
+        self._hits: deque[bool] = deque(maxlen=self._settings.trigger_window)
+        self._judged = 0
+        self._clear_run = 0
+        self._was_known = False
+
+    @property
+    def alarmed(self) -> bool:
+        """Whether the condition is OBSTACLE, answered or hidden by a fault."""
+        return self._condition is AlertState.OBSTACLE
+
+    def judged(self, present: bool, weak: bool = False) -> tuple[AlertState, str]:
+        """State and reason after a judged frame; `present` = it holds an obstacle, `weak` = only a weak one."""
+        settings = self._settings
+        self._hits.append(present)
+        self._judged += 1
+        self._clear_run = 0 if present or weak else self._clear_run + 1
+        if present and sum(self._hits) >= settings.trigger_hits:
+            self._condition = AlertState.OBSTACLE
+        elif self._condition is AlertState.OBSTACLE and self._clear_run >= settings.release_frames:
+            self._condition = AlertState.CLEAR
+            # These hits are spent: where R is shorter than M they must not count for the next alert.
+            self._hits.clear()
+        elif self._condition is AlertState.UNKNOWN and self._judged >= settings.trigger_window:
+            self._condition = AlertState.CLEAR
+        if self._condition is AlertState.UNKNOWN:
+            return AlertState.UNKNOWN, reasons.RECOVERING if self._was_known else reasons.STARTING
+        self._was_known = True
+        if self._condition is AlertState.OBSTACLE:
+            return AlertState.OBSTACLE, reasons.OBSTACLE if present else reasons.HOLDING if weak else reasons.RELEASING
+        return AlertState.CLEAR, reasons.CONFIRMING if present else reasons.OK
+
+    def unknown(self, reason: str) -> tuple[AlertState, str]:
+        """State and reason where a frame could not be judged, or none came. Hits stay: evidence of danger keeps."""
+        self._judged = self._clear_run = 0
+        if self._condition is AlertState.CLEAR:
+            self._condition = AlertState.UNKNOWN
+        return AlertState.UNKNOWN, reason
+
+
+def worst_case_reaction(settings: ObstacleSettings, frame_period: float, latency: float) -> float:
+    """Seconds from an object coming into view to OBSTACLE being published, at worst.
+
+    Holds for an object that is found in at least `trigger_hits` of any `trigger_window` frames in a row, at one judged
+    frame per `frame_period` seconds and at most `latency` seconds from a frame's stamp to its alert. The worst is an
+    object that comes into view just after a frame was taken, and whose hits are the last ones of the window.
+    """
+    return settings.trigger_window * frame_period + latency
+
+
+def worst_case_release(settings: ObstacleSettings, frame_period: float, latency: float) -> float:
+    """Seconds from an object leaving the view to CLEAR being published, without false alarms in between."""
+    return settings.release_frames * frame_period + latency

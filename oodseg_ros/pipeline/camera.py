@@ -1,0 +1,217 @@
+"""One camera's way from prediction to alert: ego mask, components, tracks, ground positions, state machine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from ..frame import Alert, AlertState, Frame, GroundPosition, Obstacle, Prediction
+from ..model_card import Calibration
+from .alert import AlertMachine
+from .fault import Fault
+from .obstacles.components import Component, anomaly_mask, find_components
+from .obstacles.ego_mask import check_ego_mask, fit_ego_mask
+from .obstacles.ground import CameraGeometry, ground_area, ground_position
+from .obstacles.hysteresis import release_threshold
+from .obstacles.least_area import least_area
+from .obstacles.reach import Closing, time_to_reach
+from .obstacles.settings import ObstacleSettings
+from .obstacles.tracks import Tracker
+from .obstacles.zones import ALERT, IGNORE
+from .output_gate.gate import OutputGate
+from .output_gate.reading import read
+from .output_gate.settings import OutputGateSettings
+
+_TRACK_MARGIN = 0.01
+"""Of the image width: how far a small box may jump between two frames."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All that is known about one frame.
+
+    Attributes:
+        prediction: as the bundle made it, score NaN under the ego mask.
+        mask: uint8 `[H, W]`, 255 = anomalous, else 0.
+        obstacles: largest first; empty where the answer was refused.
+        alert: the camera's alert after this frame.
+        unlisted: number of obstacles beyond `max_obstacles`.
+        calibration: what makes raw scores comparable, for whoever shows them.
+        refused: what the output gate has against the prediction; nothing of it may be acted upon. None = nothing.
+    """
+
+    prediction: Prediction
+    mask: np.ndarray
+    obstacles: tuple[Obstacle, ...]
+    alert: Alert
+    unlisted: int = 0
+    calibration: Calibration | None = None
+    refused: Fault | None = None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An obstacle before it has an identity: its pixels, where it stands, its zone, and whether it counts there."""
+
+    component: Component
+    ground: GroundPosition | None
+    zone: str
+    counts: bool
+
+
+class CameraPipeline:
+    """State of one camera; not thread-safe.
+
+    Args:
+        calibration: the bundle's threshold and score table.
+        settings: of this camera.
+        ego_mask: uint8 `[H, W]` of any size, non-zero = own vehicle; None = everything is judged.
+        gate: which answers are refused; None = only what is not finite.
+
+    Raises:
+        ConfigError: the ego mask is no gray image or masks everything.
+    """
+
+    def __init__(
+        self,
+        calibration: Calibration,
+        settings: ObstacleSettings,
+        ego_mask: np.ndarray | None = None,
+        gate: OutputGateSettings | None = None,
+    ) -> None:
+        self._calibration = calibration
+        self._settings = settings
+        self._threshold = calibration.threshold if settings.threshold is None else settings.threshold
+        self._release = release_threshold(calibration, self._threshold, settings.release_threshold)
+        self._gate = OutputGate(calibration, gate or OutputGateSettings(checks=()))
+        self._closing = Closing()
+        self._ego_mask = None if ego_mask is None else check_ego_mask(ego_mask)
+        self._ego_nan: np.ndarray | None = None
+        self._tracker = Tracker()
+        self._machine = AlertMachine(settings)
+        self._last_stamp: int | None = None
+        self._evidence_stamp: int | None = None
+
+    def reset(self) -> None:
+        """Forget tracks and evidence, as after a jump in time."""
+        self._tracker.reset()
+        self._machine.reset()
+        self._gate.reset()
+        self._closing.reset()
+        self._last_stamp = self._evidence_stamp = None
+
+    def judge(
+        self,
+        frame: Frame,
+        prediction: Prediction,
+        now_ns: int,
+        geometry: CameraGeometry | None = None,
+        speed: float | None = None,
+    ) -> Judgement:
+        """Judge one frame. An answer that the output gate refuses is UNKNOWN.
+
+        Args:
+            frame: the image; a stamp before the last one resets tracks and evidence.
+            prediction: for this frame, at its size.
+            now_ns: the clock that the stamps belong to.
+            geometry: of this camera; without it, or when it is for another image size, obstacles have no ground
+                position: an obstacle without a distance is better than none.
+            speed: of the vehicle in m/s; None = not known.
+        """
+        if self._last_stamp is not None and frame.stamp_ns < self._last_stamp:
+            self.reset()
+        self._last_stamp = frame.stamp_ns
+        score, finite = self._masked(prediction.score)
+        prediction = replace(prediction, score=score)
+        mask = anomaly_mask(score, self._threshold)
+        fault = self._gate.check(read(score, prediction.labels, finite))
+        if fault is not None:
+            alert = self._alert(*self._machine.unknown(fault.reason), now_ns, detail=fault.detail)
+            return Judgement(prediction, mask, (), alert, calibration=self._calibration, refused=fault)
+        if geometry is not None and (geometry.height, geometry.width) != score.shape:
+            geometry = None
+        found, unlisted = self._find(score, mask, geometry)
+        weak = False
+        if self._machine.alarmed and self._release < self._threshold and not any(one.counts for one in found):
+            # Only now, because it costs as much again: is what raised the alert still there, but weaker?
+            found, unlisted = self._find(score, anomaly_mask(score, self._release), geometry)
+            weak = any(one.counts for one in found)
+        obstacles = self._identify(frame, found, speed)
+        present = not weak and any(obstacle.counts for obstacle in obstacles)
+        self._evidence_stamp = frame.stamp_ns
+        state, reason = self._machine.judged(present, weak)
+        alert = self._alert(state, reason, now_ns, obstacles)
+        return Judgement(prediction, mask, obstacles, alert, unlisted, self._calibration)
+
+    def unknown(self, reason: str, now_ns: int, detail: str = "") -> Alert:
+        """No frame, or one that could not be judged: UNKNOWN with the reason and the age of the last evidence."""
+        return self._alert(*self._machine.unknown(reason), now_ns, detail=detail)
+
+    def _find(self, score: np.ndarray, mask: np.ndarray, geometry: CameraGeometry | None) -> tuple[list[_Found], int]:
+        """What of a mask is large enough and matters where it stands, and how much more there is than may be listed."""
+        settings, table = self._settings, self._settings.min_area_by_distance
+        components, unlisted = find_components(score, mask, settings.smallest_area, settings.max_obstacles)
+        found = []
+        for component in components:
+            ground, area = _place(component, score, geometry)
+            zone, action = settings.zones.place(area)
+            if action != IGNORE and component.area >= least_area(table, settings.min_area, ground):
+                found.append(_Found(component, ground, zone, action == ALERT))
+        return found, unlisted
+
+    def _identify(self, frame: Frame, found: list[_Found], speed: float | None) -> tuple[Obstacle, ...]:
+        """Obstacles with their tracks, calibrated scores and times to reach."""
+        tracks = self._tracker.update([one.component.box for one in found], _TRACK_MARGIN * frame.image.shape[1])
+        scores = self._calibration.calibrate(np.array([one.component.strength for one in found]))
+        obstacles = []
+        for one, calibrated, (track_id, age) in zip(found, scores, tracks, strict=True):
+            component, ground, reach = one.component, one.ground, None
+            if ground is not None:
+                closing = self._closing.update(track_id, frame.stamp_ns, math.hypot(*ground.position[:2]))
+                reach = time_to_reach(ground.range_min, closing if speed is None else speed)
+            known = (component.box, component.area, float(calibrated), component.foot, track_id, age, ground)
+            obstacles.append(Obstacle(*known, one.zone, one.counts, reach))
+        return tuple(obstacles)
+
+    def _alert(
+        self, state: AlertState, reason: str, now_ns: int, obstacles: tuple[Obstacle, ...] = (), detail: str = ""
+    ) -> Alert:
+        drift = None if math.isnan(self._gate.drift) else self._gate.drift
+        if self._evidence_stamp is None:
+            return Alert(state, reason, obstacles=obstacles, detail=detail, drift=drift)
+        age = (now_ns - self._evidence_stamp) / 1e9
+        return Alert(state, reason, self._evidence_stamp, age, obstacles, detail, drift)
+
+    def _masked(self, score: np.ndarray) -> tuple[np.ndarray, bool]:
+        """The score with NaN under the ego mask, and whether all the rest is finite."""
+        # A float64 sum of float32 values cannot overflow, so it is finite exactly if all of them are.
+        finite = math.isfinite(cv2.sumElems(score)[0])
+        if self._ego_mask is None:
+            return score, finite
+        if self._ego_nan is None or self._ego_nan.shape != score.shape:
+            ego = fit_ego_mask(self._ego_mask, *score.shape)
+            self._ego_nan = np.where(ego != 0, np.float32(np.nan), np.float32(0))
+        if not finite:
+            finite = bool(np.isfinite(score[self._ego_nan == 0]).all())
+        return cv2.add(score, self._ego_nan), finite
+
+
+def _place(
+    component: Component, score: np.ndarray, geometry: CameraGeometry | None
+) -> tuple[GroundPosition | None, np.ndarray | None]:
+    """Where a component stands and the ground it may cover; neither without geometry or above the horizon."""
+    ground = None if geometry is None else ground_position(geometry, component.foot)
+    if ground is None:
+        return None, None
+    hidden = _foot_is_hidden(score, component)
+    area = ground_area(geometry, component.box, component.foot, hidden)
+    return replace(ground, range_min=0.0) if hidden else ground, area
+
+
+def _foot_is_hidden(score: np.ndarray, component: Component) -> bool:
+    """Whether it ends at the image's lower edge or at pixels that are not judged: it may reach nearer than is seen."""
+    below = component.box[3]
+    return below >= score.shape[0] or bool(np.isnan(score[below, round(component.foot[0])]))

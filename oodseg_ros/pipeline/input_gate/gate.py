@@ -1,0 +1,57 @@
+"""The checks of one camera, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..fault import Fault
+from .black import Black
+from .blocked import Blocked
+from .blurred import Blurred
+from .camera_info import CameraInfoCheck
+from .frozen import Frozen
+from .image_statistics import ImageStatistics
+from .low_contrast import LowContrast
+from .over_exposed import OverExposed
+from .settings import NAMES, InputGateSettings
+from .size import Size
+from .stamps import Stamps
+
+Check = Callable[[ImageStatistics], "Fault | None"]
+
+CHECKS: dict[str, Callable[[InputGateSettings], Check]] = {
+    "stamps": Stamps,
+    "size": Size,
+    "camera_info": CameraInfoCheck,
+    "black": Black,
+    "over_exposed": OverExposed,
+    "low_contrast": LowContrast,
+    "frozen": Frozen,
+    "blocked": Blocked,
+    "blurred": Blurred,
+}
+"""Name in `InputGateSettings.checks` → what makes the check of one camera."""
+
+
+class InputGate:
+    """State of one camera; not thread-safe. Time going back begins everything anew."""
+
+    def __init__(self, settings: InputGateSettings | None = None) -> None:
+        self._settings = settings or InputGateSettings()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was usual."""
+        wanted = [name for name in NAMES if name in self._settings.checks]
+        self._checks = {name: CHECKS[name](self._settings) for name in wanted}
+        self._last: int | None = None
+
+    def check(self, statistics: ImageStatistics) -> Fault | None:
+        """The first fault of a frame, or None: it may be judged."""
+        if self._last is not None and statistics.stamp_ns < self._last:
+            fault = self._checks["stamps"](statistics) if "stamps" in self._checks else None
+            if fault is not None:
+                return fault
+            self.reset()
+        self._last = statistics.stamp_ns
+        return next((fault for check in self._checks.values() if (fault := check(statistics))), None)

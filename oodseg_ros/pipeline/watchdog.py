@@ -1,0 +1,84 @@
+"""A thread that looks whether the others still move, on its own monotonic clock.
+
+The executor's thread sends the heartbeat and the inference thread answers; both may stand still, in a driver that hangs
+or in a transition that waits. Then this one names the reason, sends the heartbeat, and at last gives up.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What the watchdog looks at and what it does; all are called in its thread.
+
+    Attributes:
+        busy_for: seconds that the inference thread has been at one step.
+        silent_for: seconds since the last heartbeat.
+        blocked: told True (with the seconds) when the inference thread stands still, False when it moves again.
+        beat: sends a heartbeat in the place of the thread that should.
+        give_up: the inference thread has stood still for too long; called once.
+    """
+
+    busy_for: Callable[[], float]
+    silent_for: Callable[[], float]
+    blocked: Callable[[bool, float], None]
+    beat: Callable[[], None]
+    give_up: Callable[[float], None]
+
+
+class Watchdog:
+    """`look` is one look; `start` takes one every `period` seconds in a thread of its own until `stop`.
+
+    Args:
+        watched: see there.
+        stall_after: seconds at one step after which a thread stands still; read each time.
+        stall_exit: seconds after which it is given up; 0 = never; read each time.
+        silence: seconds without a heartbeat after which one is sent from here.
+        period: of the looks, seconds.
+    """
+
+    def __init__(
+        self,
+        watched: Watched,
+        stall_after: Callable[[], float],
+        stall_exit: Callable[[], float],
+        silence: float,
+        period: float = 0.1,
+    ) -> None:
+        self._watched = watched
+        self._stall_after, self._stall_exit = stall_after, stall_exit
+        self._silence = silence
+        self._period = period
+        self._blocked = self._given_up = False
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="watchdog", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread; it may take one look more."""
+        self._stop.set()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(1.0)
+
+    def check(self) -> None:
+        busy = self._watched.busy_for()
+        blocked = busy > self._stall_after()
+        if blocked != self._blocked:
+            self._blocked = blocked
+            self._watched.blocked(blocked, busy)
+        limit = self._stall_exit()
+        if limit > 0 and busy > limit and not self._given_up:
+            self._given_up = True
+            self._watched.give_up(busy)
+        if self._watched.silent_for() > self._silence:
+            self._watched.beat()
+
+    def _loop(self) -> None:
+        while not self._stop.wait(self._period):
+            self.check()

@@ -1,0 +1,170 @@
+"""/diagnostics: what the node and each camera did, as diagnostic_msgs (REP-107)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from ...pipeline.reasons import sentence
+from ...pipeline.timing import REASONS, AgeSummary, FrameCounts
+
+CAMERA = "camera "
+"""Before a camera's name in the name of its status."""
+
+
+@dataclass(frozen=True)
+class CameraReport:
+    """One camera since the node was configured.
+
+    Attributes:
+        counts: its account.
+        ages: stamp → published over the last frames, seconds.
+        received_rate, answered_rate: per second since the last report.
+        state: its alert in a word.
+        geometry: where positions come from, in a sentence; empty = fine.
+        overlays_skipped: left out because the node was late.
+        sentence: its alert in a line.
+        troubled: frames were lost, dropped or late since the last report.
+        missed: answers later than `deadline` seconds, ever.
+        drift, drift_limit: of the scores from the calibration, bits; NaN = not measured.
+        period: seconds between two images, as they come; NaN = not known yet.
+        reaction: worst-case seconds from in view to OBSTACLE, by the measured period and the largest age.
+    """
+
+    counts: FrameCounts
+    ages: AgeSummary
+    received_rate: float
+    answered_rate: float
+    state: str
+    geometry: str = ""
+    overlays_skipped: int = 0
+    sentence: str = ""
+    troubled: bool = False
+    missed: int = 0
+    deadline: float = 0.0
+    drift: float = math.nan
+    drift_limit: float = math.nan
+    period: float = math.nan
+    reaction: float = math.nan
+
+
+@dataclass(frozen=True)
+class NodeReport:
+    """The node itself.
+
+    Attributes:
+        mode: why nothing is answered at the moment; empty = it is.
+        engine, bundle, golden_error: identities, and how far the engine's golden answer is off.
+        warnings: hold permanently.
+        reaction: the worst case by the parameters, in a sentence.
+    """
+
+    mode: str
+    engine: str
+    bundle: str
+    golden_error: float
+    warnings: tuple[str, ...] = ()
+    reaction: str = ""
+
+
+def to_diagnostics(
+    node: str,
+    stamp: Time,
+    report: NodeReport,
+    cameras: Mapping[str, CameraReport],
+    recorder: Mapping[str, str] | None = None,
+    recorder_trouble: str | None = None,
+) -> DiagnosticArray:
+    """One status of the node, one per camera, one of the recorder if it is on.
+
+    They are called `<node>: engine`, `<node>: camera <name>` and `<node>: recorder`.
+    """
+    array = DiagnosticArray()
+    array.header.stamp = stamp
+    array.status = [_engine(node, report)] + [_camera(node, name, camera) for name, camera in cameras.items()]
+    if recorder:
+        array.status.append(_recorder(node, recorder, recorder_trouble))
+    return array
+
+
+def _engine(node: str, report: NodeReport) -> DiagnosticStatus:
+    level, message = DiagnosticStatus.OK, f"{report.bundle} on {report.engine}"
+    if report.warnings:
+        level, message = DiagnosticStatus.WARN, "; ".join(report.warnings)
+    if report.mode:
+        level = DiagnosticStatus.ERROR if "failed" in report.mode else DiagnosticStatus.WARN
+        message = f"{sentence(report.mode)} ({report.mode})"
+    values = {
+        "bundle": report.bundle,
+        "engine": report.engine,
+        "golden_error": f"{report.golden_error:.3g}",
+        "mode": report.mode or "running",
+        "worst_case_reaction": report.reaction,
+    }
+    values |= {f"warning_{index}": text for index, text in enumerate(report.warnings)}
+    return _status(level, f"{node}: engine", message, report.engine, values)
+
+
+def _camera(node: str, name: str, camera: CameraReport) -> DiagnosticStatus:
+    counts, ages = camera.counts, camera.ages
+    dropped = sum(counts.dropped.values())
+    level = DiagnosticStatus.WARN if camera.troubled else DiagnosticStatus.OK
+    if camera.state.startswith("UNKNOWN"):
+        level = DiagnosticStatus.ERROR
+    age = f", age p99 {ages.p99 * 1e3:.0f} ms" if math.isfinite(ages.p99) else ""
+    message = (
+        f"{camera.sentence or camera.state}; {camera.answered_rate:.1f} of {camera.received_rate:.1f} frames/s "
+        f"answered{age}; in all {dropped} dropped, {counts.lost} lost in transport"
+    )
+    values = {
+        "state": camera.state,
+        "received_rate": f"{camera.received_rate:.2f}",
+        "answered_rate": f"{camera.answered_rate:.2f}",
+        "frames_expected": str(counts.expected),
+        "frames_received": str(counts.received),
+        "frames_answered": str(counts.answered),
+        "frames_waiting": str(counts.waiting),
+        "frames_lost_in_transport": str(counts.lost),
+        "frames_dropped": str(dropped),
+    }
+    values |= {f"dropped_{reason}": str(counts.dropped.get(reason, 0)) for reason in REASONS}
+    values |= {f"age_{key}_s": f"{getattr(ages, key):.4f}" for key in ("p50", "p95", "p99", "max")}
+    values |= {
+        "deadline_s": f"{camera.deadline:g}",
+        "deadline_misses": str(camera.missed),
+        "period_s": f"{camera.period:.4f}",
+        "worst_case_reaction_s": f"{camera.reaction:.3f}",
+        "score_drift_bits": f"{camera.drift:.3f}",
+        "score_drift_limit_bits": f"{camera.drift_limit:g}",
+    }
+    values |= {"overlays_skipped": str(camera.overlays_skipped), "geometry": camera.geometry or "ok"}
+    return _status(level, f"{node}: {CAMERA}{name}", message, name, values)
+
+
+def _recorder(node: str, counts: Mapping[str, str], trouble: str | None) -> DiagnosticStatus:
+    level, message = DiagnosticStatus.OK, f"{counts.get('written', 0)} bags written"
+    if trouble is not None:
+        level, message = DiagnosticStatus.WARN, f"{message}; not writing now: {trouble}"
+    return _status(level, f"{node}: recorder", message, "recorder", counts)
+
+
+def _status(level: bytes, name: str, message: str, hardware: str, values: Mapping[str, str]) -> DiagnosticStatus:
+    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    return DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware, values=pairs)
+
+
+class Rates:
+    """Events per second between two calls, from running totals."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[float, int]] = {}
+
+    def rate(self, key: str, total: int, now: float) -> float:
+        """Rate of `key` since its last call at `now` (monotonic seconds); 0 at the first."""
+        before, count = self._last.get(key, (now, total))
+        self._last[key] = (now, total)
+        return (total - count) / (now - before) if now > before else 0.0

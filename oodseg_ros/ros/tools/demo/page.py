@@ -1,0 +1,216 @@
+"""The demo's page: what was seen, when, how late, by which model."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from ....evaluation.provenance import provenance
+from ....evaluation.report import html
+from ....frame import AlertState
+from ....overlay import range_text
+from ..gallery import Picture
+from ..listener import AlertSeen
+from .input import MIN_AREA, DemoInput
+from .plot import timeline
+from .run import DemoResult, latencies
+
+CHANGES = 60
+
+
+def write_page(result: DemoResult, given: DemoInput, path: Path) -> None:
+    """Write the page; it holds its pictures itself."""
+    parts = [_headline(result), _story(result), _gallery(result), _numbers(result), _identity(result, given)]
+    how = "over DDS to the node in its own process, and back"
+    cut = "; ended early by Ctrl-C" if result.interrupted else ""
+    subtitle = f"{given.name}: {_sent(result)} frames {how}{cut}"
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(html.page("oodseg_ros demo", parts, subtitle))
+    temporary.replace(path)
+
+
+def figures(result: DemoResult) -> dict[str, object]:
+    """The page's numbers as plain values, for scripts; seconds; None = there is none."""
+    ages = _all_latencies(result)
+    percentiles = {key: _or_none(value) for key, value in _percentiles(ages).items()}
+    return {
+        "bundle": result.bundle.id,
+        "engine": result.engine.get("engine"),
+        "sent": _sent(result),
+        "answered": len(ages),
+        "start_s": _or_none(result.start_s),
+        "first_answer_s": result.first_answer_s,
+        "first_obstacle_s": result.first_obstacle_s,
+        "latency_s": percentiles,
+        "cameras": {name: dict(camera.account) for name, camera in result.cameras.items()},
+        "interrupted": result.interrupted,
+    }
+
+
+def line(alert: AlertSeen, since: float) -> str:
+    """An alert change in one readable line; `since` = seconds after the first frame."""
+    what = f"{since:7.2f} s  {alert.camera}  {alert.state.value:8}"
+    if alert.state is AlertState.OBSTACLE and not alert.count:
+        what += f"  seen a moment ago, not in this frame ({alert.reason})"
+    elif alert.state is AlertState.OBSTACLE:
+        where = f"nearest at {range_text(*alert.nearest)}" if alert.nearest else f"score {alert.score:.2f}"
+        what += f"  {alert.count} unknown obstacle{'s' * (alert.count != 1)}, {where}"
+    elif alert.state is AlertState.CLEAR:
+        what += "  no unknown obstacle"
+        what += "" if alert.reason == "ok" else f" ({alert.reason})"
+    else:
+        what += f"  {alert.reason.replace('_', ' ')}"
+    return what + (f"  (evidence {alert.age_s * 1e3:.0f} ms old)" if math.isfinite(alert.age_s) else "")
+
+
+def _headline(result: DemoResult) -> html.Html:
+    ages = _all_latencies(result)
+    found = _percentiles(ages)
+    sent, answered = _sent(result), len(ages)
+    first = result.first_obstacle_s
+    return html.cards(
+        [
+            ("frames", f"{answered} of {sent}", "answered, as a subscriber saw it"),
+            ("latency", _ms(found["p50"]), "median, camera stamp to answer at the subscriber"),
+            ("latency p95", _ms(found["p95"]), f"p99 {_ms(found['p99'])}, longest {_ms(found['max'])}"),
+            ("node ready", _s(result.start_s), "from the start of the demo: model loaded, verified, subscribed"),
+            ("first OBSTACLE", _s(first), "from the start of the demo" if first else "no obstacle was reported"),
+        ]
+    )
+
+
+def _story(result: DemoResult) -> html.Html:
+    zero = _zero(result)
+    parts = [
+        html.figure(timeline(result, name, camera), f"Camera {name}")
+        for name, camera in result.cameras.items()
+        if camera.alerts
+    ]
+    parts += [html.table(*_against_truth(result))] if result.truth else []
+    rows = []
+    for alert in sorted(_changes(result), key=lambda alert: alert.received_ns)[:CHANGES]:
+        nearest = range_text(*alert.nearest) if alert.nearest else ""
+        age = _ms(alert.age_s) if math.isfinite(alert.age_s) else ""
+        when = f"{(alert.received_ns - zero) * 1e-9:.2f}"
+        rows.append(
+            [when, alert.camera, alert.state.value, alert.reason.replace("_", " "), alert.count or "", nearest, age]
+        )
+    columns = ["seconds", "camera", "state", "reason", "obstacles", "nearest", "evidence age"]
+    parts.append(html.details(f"{len(rows)} alert changes", html.table(columns, rows), is_open=len(rows) <= 12))
+    note = (
+        f"An unknown object counts as in sight from {MIN_AREA} visible pixels on."
+        if result.truth
+        else "What is really there is not known for this input."
+    )
+    return html.section("What the node said", *parts, note=note)
+
+
+def _against_truth(result: DemoResult) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows: judged frames by what was in sight and by state."""
+    counts: dict[tuple[bool, AlertState], int] = {}
+    for camera in result.cameras.values():
+        for alert in camera.alerts:
+            if alert.stamp_ns in result.truth:
+                key = (result.truth[alert.stamp_ns].count > 0, alert.state)
+                counts[key] = counts.get(key, 0) + 1
+    rows = [
+        [what, *(counts.get((there, state), 0) for state in AlertState)]
+        for there, what in ((True, "unknown object in sight"), (False, "nothing unknown in sight"))
+    ]
+    return ["frames with", *(state.value for state in AlertState)], rows
+
+
+def _gallery(result: DemoResult) -> html.Html:
+    zero = _zero(result)
+    many = len(result.cameras) > 1
+
+    def caption(picture: Picture) -> str:
+        name = f"{picture.camera}, " if many else ""
+        return f"{name}{(picture.stamp_ns - zero) * 1e-9:.2f} s{', alert change' if picture.marked else ''}"
+
+    figures = [
+        html.figure(html.data_uri("image/jpeg", picture.jpeg), caption(picture), f"overlay at {caption(picture)}")
+        for picture in result.pictures.pictures()
+    ]
+    note = "As published on <camera>/overlay: class colors, heat where the image is unlike the training data. "
+    return html.section("Overlays", html.gallery(figures, 300), note=note + "Click to enlarge.")
+
+
+def _numbers(result: DemoResult) -> html.Html:
+    rows = []
+    for name, camera in result.cameras.items():
+        found, account = _percentiles(latencies(camera)), camera.account
+        sent = len(result.sent.get(name, []))
+        dropped = [
+            f"{value} {key.removeprefix('dropped_').replace('_', ' ')}"
+            for key, value in account.items()
+            if key.startswith("dropped_") and value != "0"
+        ]
+        received, answered = account.get("frames_received", "?"), account.get("frames_answered", "?")
+        lost = sent - int(received) if received.isdecimal() else "?"
+        rows.append([name, sent, lost, received, answered, ", ".join(dropped) or "none", len(camera.latency_s)])
+        rows[-1] += [_ms(found[key]) for key in ("p50", "p95", "p99", "max")]
+    columns = ["camera", "sent", "lost on the way", "received", "answered", "dropped by the node", "answers seen here"]
+    columns += ["p50", "p95", "p99", "max"]
+    note = (
+        "Latency: from the stamp that the image was sent with to the arrival of its anomaly mask in the demo's "
+        "process, transport both ways included. Received, answered and dropped: the node's own account on /diagnostics."
+    )
+    return html.section("Frames and latency", html.table(columns, rows), note=note)
+
+
+def _identity(result: DemoResult, given: DemoInput) -> html.Html:
+    card = result.bundle.card
+    rows = provenance(
+        bundle=result.bundle.id,
+        description=card.description,
+        engine=result.engine.get("engine", "unknown: no diagnostics arrived"),
+        golden_frame=f"reproduced to {result.engine.get('golden_error', '?')}",
+        licence=card.licence.weights,
+        input=f"{given.name} ({given.kind})",
+    )
+    return html.section("Made by", html.pairs(rows.items()))
+
+
+def _changes(result: DemoResult) -> list[AlertSeen]:
+    changes = []
+    for camera in result.cameras.values():
+        last = None
+        for alert in camera.alerts:
+            if (alert.state, alert.reason) != last:
+                changes.append(alert)
+            last = (alert.state, alert.reason)
+    return changes
+
+
+def _zero(result: DemoResult) -> int:
+    return min((stamps[0] for stamps in result.sent.values()), default=0)
+
+
+def _sent(result: DemoResult) -> int:
+    return sum(map(len, result.sent.values()))
+
+
+def _all_latencies(result: DemoResult) -> np.ndarray:
+    return np.concatenate([latencies(camera) for camera in result.cameras.values()] or [np.zeros(0)])
+
+
+def _percentiles(ages: np.ndarray) -> dict[str, float]:
+    if not ages.size:
+        return dict.fromkeys(("p50", "p95", "p99", "max"), math.nan)
+    p50, p95, p99 = np.percentile(ages, (50, 95, 99))
+    return {"p50": float(p50), "p95": float(p95), "p99": float(p99), "max": float(ages.max())}
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.0f} ms" if math.isfinite(seconds) else "–"
+
+
+def _s(seconds: float | None) -> str:
+    return "–" if seconds is None or not math.isfinite(seconds) else f"{seconds:.1f} s"

@@ -1,0 +1,93 @@
+"""The node's process as the harness holds it: started, told, limited, signaled, respawned."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ....errors import UserError
+from ....paths import share_dir
+from ...node import launching
+
+
+class FaultProcess:
+    """Starts on construction.
+
+    Args:
+        parameters: of the node.
+        folder: gets `node.yaml` and `node.log`.
+        namespace: of the node.
+    """
+
+    def __init__(self, parameters: Mapping[str, Any], folder: Path, namespace: str) -> None:
+        file = folder / "node.yaml"
+        file.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(parameters)}}, sort_keys=False))
+        command = [sys.executable, "-m", f"{__package__}.node", "--ros-args", "--params-file", str(file)]
+        environment = {**os.environ, **launching.dds_profile(os.environ, share_dir())}
+        self.process = subprocess.Popen(
+            # No log files: a limit of file sizes must hit the recorder, not rcl's logger.
+            [*command, "-r", f"__ns:={namespace}", "--disable-external-lib-logs"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+        self._log = folder / "node.log"
+        threading.Thread(target=self._drain, daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def tell(self, line: str) -> None:
+        """One command for `faults.engine`.
+
+        Raises:
+            UserError: the process is gone.
+        """
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError as error:
+            raise UserError(f"the node has ended with status {self.process.poll()}; see {self._log}") from error
+
+    def signal(self, name: str) -> None:
+        self.process.send_signal(getattr(signal, name))
+
+    def limit_files(self, size: int | None) -> None:
+        """From now on no file of the process may grow beyond `size` bytes; None = as before."""
+        _, hard = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
+
+    def wait(self, seconds: float) -> int | None:
+        """Exit status, or None if it lives on."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def end(self, patience: float = 20.0) -> None:
+        """SIGINT, then SIGKILL."""
+        if self.alive:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(signal.SIGINT)
+        if self.wait(patience) is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdin.close()
+
+    def _drain(self) -> None:
+        with self._log.open("ab") as log:
+            for line in self.process.stdout:
+                log.write(line)
+                log.flush()

@@ -1,0 +1,96 @@
+"""Single images and folders of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..errors import DatasetError, ImageError
+from ..frame import Frame
+from .image_bytes import image_size
+from .source import STILL_PERIOD_NS, Source, natural_key
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+
+
+def read_image(path: Path) -> np.ndarray:
+    """An image file as RGB uint8 `[H, W, 3]`; its EXIF orientation is applied.
+
+    Raises:
+        ImageError: it cannot be read or decoded.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"image {path} cannot be read: {error.strerror}") from error
+    try:
+        if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
+            image_size(data)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    except (ImageError, cv2.error) as error:
+        raise ImageError(f"image {path} cannot be decoded: {error}") from error
+    if image is None:
+        raise ImageError(f"image {path} cannot be decoded; it is damaged or no image")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def write_image(path: Path, image: np.ndarray, quality: int = 92) -> None:
+    """Write RGB or gray; the suffix says the format, `quality` holds for JPEG.
+
+    Raises:
+        ImageError: it cannot be written.
+    """
+    converted = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    parameters = (
+        [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix in (".jpg", ".jpeg") else [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    )
+    done, data = cv2.imencode(path.suffix, converted, parameters)
+    if not done:
+        raise ImageError(f"image {path} cannot be encoded")
+    try:
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise ImageError(f"image {path} cannot be written: {error.strerror}") from error
+
+
+def open_image(path: Path) -> Source:
+    """A source of one frame. An unreadable image raises when it is iterated, unlike in a folder."""
+    return Source(path.name, "image", (path.stem,), 1, lambda _: iter([Frame(read_image(path), 0, path.stem)]))
+
+
+def open_folder(path: Path) -> Source:
+    """The images of a folder in natural order of their names, as one camera named after the folder.
+
+    Raises:
+        DatasetError: it holds no images.
+    """
+    files = image_files(path)
+    name = path.resolve().name
+    return Source(name, "folder", (name,), len(files), lambda source: _frames(source, files, name))
+
+
+def image_files(path: Path) -> list[Path]:
+    """The images of a folder in natural order of their names.
+
+    Raises:
+        DatasetError: it holds no images.
+    """
+    files = sorted((file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES), key=natural_key)
+    if not files:
+        inner = sorted(child.name for child in path.iterdir() if child.is_dir())[:5]
+        hint = f"; give one of its folders: {', '.join(inner)}" if inner else ""
+        raise DatasetError(f"folder {path} holds no image ({' '.join(IMAGE_SUFFIXES)}) and no bag{hint}")
+    return files
+
+
+def _frames(source: Source, files: list[Path], camera: str) -> Iterator[Frame]:
+    for index, file in enumerate(files):
+        try:
+            image = read_image(file)
+        except ImageError as error:
+            source.skipped[str(error)] += 1
+            continue
+        yield Frame(image, index * STILL_PERIOD_NS, camera)

@@ -1,0 +1,130 @@
+import cv2
+import numpy as np
+import pytest
+
+from oodseg_ros.bundle import load_bundle
+from oodseg_ros.datasets.registry import open_dataset
+from oodseg_ros.errors import ConfigError, DatasetError
+from oodseg_ros.evaluation.calibration.calibrate import Target, calibrate, parse_target, write_calibration
+from oodseg_ros.evaluation.calibration.losses import frame_loss, object_loss, pixel_loss, threshold_grid
+from oodseg_ros.evaluation.metrics.paired_histogram import PairedHistogram
+
+GRID = np.linspace(-3, 3, 61).astype(np.float32).astype(np.float64)
+
+
+def noise(seed: int):
+    rng = np.random.default_rng(seed)
+    score = cv2.GaussianBlur(rng.normal(size=(60, 80)).astype(np.float32), (0, 0), 2) * 5
+    label = (cv2.GaussianBlur(rng.normal(size=(60, 80)), (0, 0), 3) > 0.12).astype(np.uint8)
+    label[:5] = 255
+    score[30, :7] = np.nan
+    return score, label
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_losses_are_those_of_their_definitions_at_every_threshold(seed):
+    score, label = noise(seed)
+    pixels, frames = pixel_loss(score, label, GRID), frame_loss(score, label, GRID, 30)
+    objects = object_loss(score, label, GRID, 20, 0.5)
+    count, ids = cv2.connectedComponents((label == 1).astype(np.uint8), connectivity=8)
+    known = [ids == i for i in range(1, count) if (ids == i).sum() >= 20]
+    for j, threshold in enumerate(GRID):
+        above = score > np.float32(threshold)
+        judged = (label == 0) & ~np.isnan(score)
+        assert pixels[j] == pytest.approx(above[judged].mean())
+        _, _, stats, _ = cv2.connectedComponentsWithStats((above & (label == 0)).astype(np.uint8), connectivity=8)
+        assert frames[j] == float((stats[1:, cv2.CC_STAT_AREA] >= 30).any())
+        assert objects[j] == pytest.approx(np.mean([above[mask].sum() < 0.5 * mask.sum() for mask in known]))
+
+
+def test_frames_that_do_not_count():
+    score, label = noise(0)
+    assert object_loss(score, np.zeros_like(label), GRID, 20, 0.5) is None
+    assert pixel_loss(score, np.ones_like(label), GRID) is None
+    assert frame_loss(score, np.full_like(label, 255), GRID, 30) is None
+
+
+def test_grid_reaches_above_all_scores_and_is_dense_at_the_top():
+    rng = np.random.default_rng(0)
+    negative, positive = rng.normal(size=100000).astype(np.float32), np.float32([3, 4, np.inf, -np.inf])
+    histogram = PairedHistogram()
+    histogram.add(negative, positive)
+    grid = threshold_grid(histogram, 1000)
+    assert np.isfinite(grid).all()
+    assert np.all(np.diff(grid) > 0)
+    top = np.sort(negative)[::-1][:5]
+    assert np.isin(top, grid).all()
+    histogram = PairedHistogram()
+    histogram.add(negative, negative[:0])
+    assert threshold_grid(histogram)[-1] > negative.max()
+
+
+@pytest.fixture
+def many(tmp_path):
+    root = tmp_path / "many"
+    for part in ("images", "labels"):
+        (root / part).mkdir(parents=True)
+    for index in range(24):
+        rng = np.random.default_rng(index)
+        label = np.zeros((64, 128), np.uint8)
+        label[20:40, 5 * index : 5 * index + 12] = 1
+        image = rng.integers(0, 255, (64, 128, 3), dtype=np.uint8)
+        cv2.imwrite(str(root / "images" / f"{index:02d}.png"), image)
+        cv2.imwrite(str(root / "labels" / f"{index:02d}.png"), label)
+    return open_dataset("folder", root)
+
+
+@pytest.mark.parametrize(("kind", "confidence"), [("pixels", None), ("objects", None), ("frames", 0.7)])
+def test_a_bundle_is_calibrated_and_still_loads(runner, many, tmp_path, kind, confidence):
+    result = calibrate(runner, many, Target(kind, 0.2, confidence))
+    assert result.choice.frames == 24
+    assert result.choice.risk <= 0.2
+    losses = []
+    for item in many.items:
+        image, label = many.load(item)
+        score, threshold = runner([image])[0].score, np.asarray([result.choice.threshold])
+        if kind == "pixels":
+            losses.append(pixel_loss(score, label, threshold))
+        elif kind == "frames":
+            losses.append([_has_group(score > threshold[0], label, 100)])
+        else:
+            losses.append(object_loss(score, label, threshold, 100, 0.5))
+    assert np.mean(losses) == pytest.approx(result.choice.risk)
+    written = write_calibration(runner.bundle, result.calibration, tmp_path / "copy")
+    assert written.card.calibration.threshold == result.choice.threshold
+    assert written.card.calibration.inlier_histogram is not None
+    assert written.weights_hash == runner.bundle.weights_hash
+    assert "at most 0.2" in written.card.calibration.source
+    assert load_bundle(runner.bundle.path).card.calibration == runner.bundle.card.calibration
+    with pytest.raises(ConfigError, match="exists"):
+        write_calibration(runner.bundle, result.calibration, tmp_path / "copy")
+
+
+def _has_group(above, label, least):
+    _, _, stats, _ = cv2.connectedComponentsWithStats((above & (label == 0)).astype(np.uint8), connectivity=8)
+    return float((stats[1:, cv2.CC_STAT_AREA] >= least).any())
+
+
+def test_held_out_half(runner, many):
+    result = calibrate(runner, many, Target("pixels", 0.3))
+    assert result.held_out.frames == 12
+    assert result.held_out_frames == 12
+    assert 0 <= result.held_out_risk <= 1
+    assert "held-out check" in result.calibration.source
+    few = calibrate(runner, many, Target("pixels", 0.05))
+    assert few.held_out is None
+    assert "too few frames" in few.calibration.source
+
+
+def test_too_few_frames_and_wrong_targets(runner, many, folder):
+    with pytest.raises(ConfigError, match="at least 99 frames"):
+        calibrate(runner, many, Target("pixels", 0.01))
+    with pytest.raises(ConfigError, match="--rate"):
+        parse_target("alerts-per-hour=6")
+    assert parse_target("alerts-per-hour=36", rate=10).alpha == pytest.approx(0.001)
+    assert parse_target("objects=0.1", confidence=0.9) == Target("objects", 0.1, 0.9)
+    for wrong in ("pixels", "pixels=x", "lanes=0.1"):
+        with pytest.raises(ConfigError):
+            parse_target(wrong)
+    with pytest.raises(DatasetError, match="class labels"):
+        calibrate(runner, open_dataset("folder", folder, labels="driving11"), Target("pixels", 0.1))

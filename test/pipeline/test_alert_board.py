@@ -1,0 +1,107 @@
+"""The heartbeat never repeats old evidence as if it were new."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from oodseg_ros.frame import Alert, AlertState, Obstacle
+from oodseg_ros.pipeline.alert_board import AlertBoard
+from oodseg_ros.pipeline.reasons import DISABLED, ENGINE_WARMING, INACTIVE, LATE, NO_IMAGE, STARTING
+
+CLEAR = Alert(AlertState.CLEAR, "ok", stamp_ns=10_000_000_000)
+NOW = 10_200_000_000
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def board(clock: Clock) -> AlertBoard:
+    board = AlertBoard(["front", "rear"], lambda: 1.0, clock)
+    board.set_mode(None)
+    return board
+
+
+def test_before_activation_every_camera_is_inactive(clock: Clock) -> None:
+    alerts = AlertBoard(["front", "rear"], lambda: 1.0, clock).alerts(NOW)
+    assert list(alerts) == ["front", "rear"]
+    assert {(alert.state, alert.reason) for alert in alerts.values()} == {(AlertState.UNKNOWN, INACTIVE)}
+
+
+def test_starting_then_no_image(board: AlertBoard, clock: Clock) -> None:
+    assert board.alerts(NOW)["front"] == Alert(AlertState.UNKNOWN, STARTING, 0, math.inf)
+    clock.now += 1.1
+    assert board.alerts(NOW)["front"].reason == NO_IMAGE
+
+
+def test_an_answer_is_told_with_its_age_until_it_times_out(board: AlertBoard, clock: Clock) -> None:
+    board.received("front")
+    assert board.post("front", CLEAR)
+    alert = board.alerts(NOW)["front"]
+    assert (alert.state, alert.stamp_ns) == (AlertState.CLEAR, CLEAR.stamp_ns)
+    assert alert.evidence_age_s == pytest.approx(0.2)
+    clock.now += 1.1
+    alert = board.alerts(NOW + 1_100_000_000)["front"]
+    assert (alert.state, alert.reason) == (AlertState.UNKNOWN, NO_IMAGE)
+    assert alert.stamp_ns == CLEAR.stamp_ns
+    assert alert.evidence_age_s == pytest.approx(1.3)
+    assert board.interruption("front") == NO_IMAGE
+    assert board.alerts(NOW)["rear"].reason == NO_IMAGE
+
+
+def test_images_without_answers_are_told_apart_from_no_images(board: AlertBoard, clock: Clock) -> None:
+    clock.now += 1.1
+    board.received("front")
+    assert board.alerts(NOW)["front"].reason == LATE
+    board.failed("front", "too_old")
+    assert board.alerts(NOW)["front"].reason == "too_old"
+
+
+def test_a_new_answer_ends_the_interruption(board: AlertBoard, clock: Clock) -> None:
+    board.post("front", CLEAR)
+    clock.now += 2
+    board.alerts(NOW)
+    assert board.interruption("front")
+    assert board.post("front", CLEAR), "consumers heard UNKNOWN meanwhile, so CLEAR is news"
+    assert board.interruption("front") is None
+    assert board.alerts(NOW)["front"].state is AlertState.CLEAR
+
+
+def test_only_news_are_told_at_once(board: AlertBoard) -> None:
+    assert board.post("front", CLEAR)
+    assert not board.post("front", replace(CLEAR, stamp_ns=CLEAR.stamp_ns + 1))
+    assert board.post("front", replace(CLEAR, reason="confirming"))
+    obstacle = Alert(AlertState.OBSTACLE, "obstacle", 1, 0.0, (Obstacle((0, 0, 9, 9), 81, 1.0, (4.0, 9.0)),))
+    assert board.post("front", obstacle)
+    assert board.post("front", obstacle), "an obstacle moves: every frame of it is news"
+
+
+def test_modes_hide_the_evidence_and_forget_it(board: AlertBoard) -> None:
+    board.post("front", CLEAR)
+    board.set_mode(DISABLED)
+    assert board.alerts(NOW)["front"].reason == DISABLED
+    board.set_mode(None)
+    assert board.alerts(NOW)["front"].reason == STARTING
+
+
+def test_warming_is_no_time_out(board: AlertBoard, clock: Clock) -> None:
+    board.received("front")
+    board.set_warming(True)
+    clock.now += 30
+    assert board.alerts(NOW)["front"].reason == ENGINE_WARMING
+    board.set_warming(False)
+    assert board.alerts(NOW)["front"].reason == STARTING
+    clock.now += 1.1
+    assert board.alerts(NOW)["front"].reason == NO_IMAGE

@@ -1,0 +1,76 @@
+"""`build_only`: what is built ahead, by the code of `oodseg build`."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from oodseg_ros.building import gate_data
+from oodseg_ros.bundle import load_bundle
+from oodseg_ros.errors import ConfigError, EngineError
+from oodseg_ros.inference.engine_cache import stored
+from oodseg_ros.ros.node.loading import build_engines
+
+LOGGER = logging.getLogger("build")
+
+
+def settings(bundle: Path, **changes: object) -> SimpleNamespace:
+    """The part of the node's settings that a build reads."""
+    values = {
+        "bundle": str(bundle),
+        "public_key": "",
+        "engine": None,
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+        "batch": 1,
+        "warm_size": (64, 128),
+    }
+    return SimpleNamespace(**{**values, **changes})
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OODSEG_CACHE", str(tmp_path))
+
+
+@pytest.mark.parametrize("engine", [None, "openvino", "torch"])
+def test_fp32_is_compiled_at_load_and_not_built_ahead(tiny_bundle: Path, engine: str | None) -> None:
+    build_engines(settings(tiny_bundle, engine=engine, warm_size=None), LOGGER)
+    assert stored(load_bundle(tiny_bundle)) == []
+
+
+def test_a_build_needs_a_size(tiny_bundle: Path) -> None:
+    with pytest.raises(ConfigError, match="openvino in bf16 is built for one image size; set warm_size"):
+        build_engines(settings(tiny_bundle, engine="openvino", precision="bf16", warm_size=None), LOGGER)
+
+
+def test_what_passed_the_gate_is_stored_for_one_image_and_for_the_batch(
+    tiny_bundle: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate_data, "SCENES", 4)
+    ordered = settings(tiny_bundle, engine="torch", precision="bf16", batch=2)
+    with caplog.at_level(logging.INFO):
+        build_engines(ordered, LOGGER)
+    engines = stored(load_bundle(tiny_bundle))
+    assert sorted(engine.side.identity.batch for engine in engines) == [1, 2]
+    assert caplog.text.count("accepted on 4 frames of procedural scenes") == 2
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        build_engines(ordered, LOGGER)
+    assert caplog.text.count("was built and accepted before") == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"engine": "openvino", "precision": "int8"}, "--calibration"),
+        ({"engine": "tensorrt_rtx", "precision": "int8", "device": "cuda"}, "tensorrt_rtx"),
+    ],
+)
+def test_what_it_cannot_build_is_said(tiny_bundle: Path, changes: dict, sentence: str) -> None:
+    with pytest.raises(EngineError, match=sentence):
+        build_engines(settings(tiny_bundle, **changes), LOGGER)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from oodseg_ros.errors import ImageError
+from oodseg_ros.ros.messages.images import to_frame
+from oodseg_ros.ros.messages.stamps import to_stamp
+from oodseg_ros.ros.tools.faults.catalog_camera import CAMERA, MESSAGE
+from oodseg_ros.ros.tools.faults.messages import CHANGES, camera_info, compressed, image
+from oodseg_ros.ros.tools.faults.pictures import SIZES, good
+from oodseg_ros.ros.tools.faults.script import VICTIM
+
+PICTURE = good(0, SIZES["front"])
+
+
+def test_good_messages_hold_the_picture() -> None:
+    frame = to_frame(image(PICTURE, to_stamp(5)), "front")
+    np.testing.assert_array_equal(frame.image, PICTURE[..., ::-1])
+    assert frame.stamp_ns == 5
+    assert to_frame(compressed(PICTURE, to_stamp(5)), "side").image.shape == PICTURE.shape
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_change_breaks_what_it_says(name: str) -> None:
+    victims = {script.name: script.victim for script in (*CAMERA, *MESSAGE)}
+    make = image if victims.get(name, VICTIM) == VICTIM else compressed
+    message = make(PICTURE, to_stamp(5))
+    CHANGES[name](message, 1)
+    if name == "mono":
+        assert to_frame(message, "front").image.shape == PICTURE.shape
+    elif name == "empty_header":
+        assert to_frame(message, "front").stamp_ns == 0
+    elif name == "jpeg_flipped":
+        # Some flips are survived by a JPEG: it has no checksum. Most are not.
+        assert message.data != make(PICTURE, to_stamp(5)).data
+    else:
+        with pytest.raises(ImageError):
+            to_frame(message, "front")
+
+
+def test_camera_infos() -> None:
+    assert camera_info((240, 320), to_stamp(1), "").width == 320
+    assert camera_info((240, 320), to_stamp(1), "shape").height == 480
+    assert np.isnan(camera_info((240, 320), to_stamp(1), "nan").k[0])
+    assert camera_info((240, 320), to_stamp(1), "absurd").k[0] == 1e300

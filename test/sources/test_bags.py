@@ -1,0 +1,227 @@
+"""Bags that are written here with rosbags, whole, damaged and torn, and read back."""
+
+import shutil
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from rosbags.rosbag1 import Writer as Writer1
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from oodseg_ros.errors import BagError
+from oodseg_ros.sources.bags import is_bag, open_bag
+
+STORE = get_typestore(Stores.ROS2_HUMBLE)
+TYPES = STORE.types
+START = 1_700_000_000_000_000_000
+PERIOD = 100_000_000
+FRAMES = 6
+
+
+def picture(index: int, camera: int) -> np.ndarray:
+    """RGB uint8 `[32, 48, 3]` that tells frame and camera by its color."""
+    return np.full((32, 48, 3), (10 * index + 20, 100 * camera + 50, 80), np.uint8)
+
+
+def header(store, stamp: int, frame_id: str):
+    parts = {"stamp": store.types["builtin_interfaces/msg/Time"](sec=stamp // 10**9, nanosec=stamp % 10**9)}
+    if "seq" in store.types["std_msgs/msg/Header"].__dataclass_fields__:
+        parts["seq"] = 0
+    return store.types["std_msgs/msg/Header"](frame_id=frame_id, **parts)
+
+
+def raw_message(index: int, camera: int, store=STORE, stamp: int | None = None, **changes):
+    image = picture(index, camera)
+    fields = {
+        "header": header(store, START + index * PERIOD if stamp is None else stamp, f"optical_{camera}"),
+        "height": 32,
+        "width": 48,
+        "encoding": "rgb8",
+        "is_bigendian": 0,
+        "step": 144,
+        "data": image.reshape(-1),
+    }
+    return store.types["sensor_msgs/msg/Image"](**(fields | changes))
+
+
+def compressed_message(index: int, camera: int):
+    data = cv2.imencode(".png", cv2.cvtColor(picture(index, camera), cv2.COLOR_RGB2BGR))[1].reshape(-1)
+    stamp = header(STORE, START + index * PERIOD, f"optical_{camera}")
+    return TYPES["sensor_msgs/msg/CompressedImage"](header=stamp, format="png", data=data)
+
+
+def write_bag(path: Path, storage: StoragePlugin = StoragePlugin.MCAP, edit=None, version: int = 9) -> Path:
+    """Front raw, left compressed 30 ms later, and chatter; `edit(index, message)` may change the raw messages."""
+    with Writer(path, version=version, storage_plugin=storage) as writer:
+        front = writer.add_connection("/front/image_raw", "sensor_msgs/msg/Image", typestore=STORE)
+        left = writer.add_connection("/left/image_raw/compressed", "sensor_msgs/msg/CompressedImage", typestore=STORE)
+        chatter = writer.add_connection("/chatter", "std_msgs/msg/String", typestore=STORE)
+        for index in range(FRAMES):
+            log = START + index * PERIOD + 1000
+            message = raw_message(index, 0)
+            message = edit(index, message) if edit else message
+            writer.write(front, log, STORE.serialize_cdr(message, front.msgtype))
+            text = TYPES["std_msgs/msg/String"](data="hello")
+            writer.write(chatter, log + 10, STORE.serialize_cdr(text, chatter.msgtype))
+            writer.write(left, log + 30_000_000, STORE.serialize_cdr(compressed_message(index, 1), left.msgtype))
+    return path
+
+
+def check(frames) -> None:
+    """All frames of `write_bag`, in time order, with their own colors."""
+    assert len(frames) == 2 * FRAMES
+    for number, frame in enumerate(frames):
+        index, camera = divmod(number, 2)
+        assert frame.camera == ("front", "left")[camera]
+        assert frame.frame_id == f"optical_{camera}"
+        assert frame.stamp_ns == START + index * PERIOD
+        np.testing.assert_array_equal(frame.image, picture(index, camera))
+
+
+@pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+@pytest.mark.parametrize("single_file", [False, True])
+def test_whole_bags_of_both_storages(tmp_path, storage, single_file):
+    path = write_bag(tmp_path / "drive", storage)
+    if single_file:
+        (path,) = (file for file in path.iterdir() if file.suffix in (".mcap", ".db3"))
+    assert is_bag(path)
+    source = open_bag(path)
+    assert (source.name, source.kind, source.cameras) == ("drive", "bag", ("front", "left"))
+    assert source.count == 2 * FRAMES
+    for _ in range(2):  # every iteration starts anew
+        check(list(source))
+    assert source.damage is None
+    assert not source.skipped
+
+
+def test_bag_without_definitions_and_without_metadata(tmp_path):
+    path = write_bag(tmp_path / "drive", StoragePlugin.SQLITE3, version=8)
+    # As Humble records: its storage has no table of message definitions.
+    with closing(sqlite3.connect(path / "drive.db3")) as database:
+        database.execute("DELETE FROM message_definitions")
+        database.commit()
+    check(list(open_bag(path)))
+    (path / "metadata.yaml").unlink()
+    check(list(open_bag(path)))
+
+
+def test_one_topic_of_two(tmp_path):
+    source = open_bag(write_bag(tmp_path / "drive"), ["/left/image_raw/compressed"])
+    assert source.cameras == ("left",)
+    assert [frame.camera for frame in source] == ["left"] * FRAMES
+
+
+def test_bag_in_two_files_without_metadata_is_merged_in_time(tmp_path):
+    first, second = write_bag(tmp_path / "a"), write_bag(tmp_path / "b")
+    both = tmp_path / "both"
+    both.mkdir()
+    shutil.copy(first / "a.mcap", both / "x_0.mcap")
+    shutil.copy(second / "b.mcap", both / "x_1.mcap")
+    stamps = [frame.stamp_ns for frame in open_bag(both)]
+    assert len(stamps) == 4 * FRAMES
+    assert stamps == sorted(stamps)
+
+
+def test_ros1_bag(tmp_path):
+    store = get_typestore(Stores.ROS1_NOETIC)
+    path = tmp_path / "old.bag"
+    with Writer1(path) as writer:
+        connection = writer.add_connection("/front/image_raw", "sensor_msgs/msg/Image", typestore=store)
+        for index in range(FRAMES):
+            data = store.serialize_ros1(raw_message(index, 0, store), connection.msgtype)
+            writer.write(connection, START + index * PERIOD, data)
+    frames = list(open_bag(path))
+    assert [frame.stamp_ns for frame in frames] == [START + index * PERIOD for index in range(FRAMES)]
+    np.testing.assert_array_equal(frames[3].image, picture(3, 0))
+
+
+def test_stamp_zero_falls_back_to_the_log_time(tmp_path):
+    path = write_bag(tmp_path / "drive", edit=lambda index, _: raw_message(index, 0, stamp=0))
+    stamps = [frame.stamp_ns for frame in open_bag(path, ["/front/image_raw"])]
+    assert stamps == [START + index * PERIOD + 1000 for index in range(FRAMES)]
+
+
+def test_bad_frames_are_counted_by_reason_and_passed_over(tmp_path):
+    def edit(index, message):
+        if index in (1, 2):
+            return raw_message(index, 0, step=3)
+        return raw_message(index, 0, encoding="32FC1") if index == 4 else message
+
+    source = open_bag(write_bag(tmp_path / "drive", edit=edit), ["/front/image_raw"])
+    assert len(list(source)) == FRAMES - 3
+    assert sorted(source.skipped.values()) == [1, 2]
+    assert any("step is 3" in reason for reason in source.skipped)
+    assert len(list(source)) == FRAMES - 3
+    assert sum(source.skipped.values()) == 3, "counts are of one iteration"
+
+
+def large_message(index: int, _) -> object:
+    """About one chunk of an mcap file."""
+    large = cv2.resize(picture(index, 0), (640, 480)).reshape(-1)
+    return raw_message(index, 0, height=480, width=640, step=640 * 3, data=large)
+
+
+@pytest.mark.parametrize("in_folder", [False, True])
+def test_torn_mcap_is_read_up_to_the_damage(tmp_path, in_folder):
+    """A recorder that was killed: no index at the end, the last chunk cut."""
+    path = write_bag(tmp_path / "drive", edit=large_message)
+    whole = (path / "drive.mcap").read_bytes()
+    if not in_folder:
+        path = tmp_path / "torn.mcap"
+    file = path / "drive.mcap" if in_folder else path
+    found = []
+    for share in (0.4, 0.7, 0.95):
+        file.write_bytes(whole[: int(len(whole) * share)])
+        source = open_bag(path)
+        frames = list(source)
+        found.append(len(frames))
+        assert len(frames) == source.count
+        assert "not closed" in source.damage
+        for frame in frames:
+            index = (frame.stamp_ns - START) // PERIOD
+            np.testing.assert_array_equal(frame.image[:32, :48], picture(index, source.cameras.index(frame.camera)))
+    assert 0 < found[0] < found[1] <= found[2] <= 2 * FRAMES
+
+
+def test_flipped_bytes_end_in_a_sentence_never_in_another_error(tmp_path):
+    path = write_bag(tmp_path / "drive")
+    whole = bytearray((path / "drive.mcap").read_bytes())
+    rng = np.random.default_rng(0)
+    read = 0
+    for _ in range(40):
+        broken = bytearray(whole)
+        at = int(rng.integers(0, len(whole)))
+        broken[at : at + 8] = rng.bytes(8)
+        file = tmp_path / "broken.mcap"
+        file.write_bytes(broken)
+        with suppress(BagError):
+            read += len(list(open_bag(file)))
+    assert read > 20 * FRAMES
+
+
+@pytest.mark.parametrize("content", [b"", b"not a bag at all", b"\x89MCAP0\r\n"])
+@pytest.mark.parametrize("suffix", [".mcap", ".db3", ".bag"])
+def test_files_that_are_no_bags(tmp_path, content, suffix):
+    file = tmp_path / f"x{suffix}"
+    file.write_bytes(content)
+    with pytest.raises(BagError, match="cannot be read"):
+        open_bag(file)
+
+
+def test_folder_with_metadata_but_no_storage(tmp_path):
+    path = write_bag(tmp_path / "drive")
+    (path / "drive.mcap").unlink()
+    with pytest.raises(BagError, match="cannot be read"):
+        open_bag(path)
+
+
+@pytest.mark.data
+def test_recorded_bag(shared_data):
+    frames = list(open_bag(shared_data / "bag_pixood"))
+    assert len(frames) == 27
+    assert frames[0].image.shape == (540, 960, 3)
+    assert np.diff([frame.stamp_ns for frame in frames]).tolist() == [200_000_000] * 26
