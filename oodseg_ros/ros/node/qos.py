@@ -53,6 +53,11 @@ def deep(depth: int) -> QoSProfile:
     return _profile(depth, ReliabilityPolicy.RELIABLE)
 
 
+def latched(depth: int) -> QoSProfile:
+    """Reliable, and kept for those who come later, e.g. static transforms."""
+    return _profile(depth, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+
+
 def options(listen_to_events: bool = False) -> dict[str, Any]:
     """Keyword arguments for publishers: QoS overrides, and no event handlers.
 
