@@ -26,6 +26,7 @@ class Source:
         open_frames: called with this source for each iteration.
         damage: a sentence on the part of the file that could not be read, None = all is read so far; final after an
             iteration.
+        missing: frames that the file promises and that did not come; final after an iteration.
         skipped: frames of the last iteration that could not be decoded, counted by reason.
     """
 
@@ -35,6 +36,7 @@ class Source:
     count: int | None
     open_frames: Callable[[Source], Iterator[Frame]]
     damage: str | None = None
+    missing: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
 
     def __iter__(self) -> Iterator[Frame]:
