@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..building.build import Built
+    from ..building.gate_data import GateData
 
 
 def command(
@@ -44,22 +55,77 @@ def command(
 
     An engine built for another device is kept aside until the same command has run on that device.
     """
-    from .show_build import build_and_show
+    from ..building.build import Order, build_engine
+    from ..building.gate_data import calibration_frames, gate_data
+    from ..building.sizes import parse_size
+    from ..bundle import load_bundle
 
-    build_and_show(
-        bundle,
-        size,
-        gate={"name": accept_on, "root": root, "limit": frames},
-        calibration=calibration,
-        engine=engine,
-        precision=precision,
-        batch=batch,
-        device=device,
-        target=target,
-        folder=out,
-        threads=threads,
-        allowed_ap=allowed_ap,
-        allowed_fpr95=allowed_fpr95,
-        quantize=tuple(quantize or ()),
-        again=again,
-    )
+    height, width = parse_size(size)
+    loaded = load_bundle(bundle)
+    data = gate_data((height, width), name=accept_on, root=root, limit=frames)
+    console = Console()
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        tasks: dict[str, Any] = {}
+
+        def show(phase: str, done: float) -> None:
+            if phase not in tasks:
+                tasks[phase] = progress.add_task(escape(phase), total=1.0)
+            progress.update(tasks[phase], completed=done)
+
+        order = Order(
+            engine=engine,
+            precision=precision,
+            height=height,
+            width=width,
+            batch=batch,
+            device=device,
+            target=target,
+            folder=out,
+            threads=threads,
+            allowed_ap=allowed_ap,
+            allowed_fpr95=allowed_fpr95,
+            quantize=tuple(quantize or ()),
+            again=again,
+        )
+        calibrating = calibration_frames(calibration) if precision == "int8" else []
+        built = build_engine(loaded, order, _shown(data, show), data.name, calibrating, show)
+    show_built(built, console)
+
+
+def show_built(built: Built, console: Console) -> None:
+    """Print what is on disk now."""
+    if built.engine is None:
+        console.print(
+            "fp32 on this engine needs no build: it is checked against the golden frame whenever it is loaded"
+        )
+        return
+    side = built.engine.side
+    table = Table(show_header=False, title="engine, was there already" if built.reused else "engine")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    rows = {
+        "files": str(built.engine.folder / side.identity.stem) + " " + " ".join(_suffixes(built)),
+        "size": f"{side.built.get('bytes', 0) / 1e6:.1f} MB",
+        "built in": f"{side.built.get('seconds', 0):g} s",
+        "fell back to torch": ", ".join(side.built.get("fallen_back", [])) or "no operation",
+        "usable": "yes" if side.accepted else f"not yet: it {side.reason}; run the same command there",
+    }
+    for key, value in rows.items():
+        table.add_row(key, escape(value))
+    console.print(table)
+    if built.acceptance is not None:
+        console.print(built.acceptance.sentence, highlight=False, soft_wrap=True)
+
+
+def _suffixes(built: Built) -> list[str]:
+    assert built.engine is not None
+    stem = built.engine.side.identity.stem
+    return sorted(name.removeprefix(stem) for name in built.engine.side.files)
+
+
+def _shown(frames: GateData, show: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for index, pair in enumerate(frames):
+        show("acceptance gate", index / frames.frames)
+        yield pair
+    show("acceptance gate", 1.0)

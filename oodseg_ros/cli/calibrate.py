@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 def command(
@@ -33,20 +36,29 @@ def command(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames.")] = None,
 ) -> None:
     """Choose a bundle's threshold on data, fit its score table, and write both into the bundle."""
-    # Not at the top: `oodseg --help` reads this file and needs no OpenCV.
-    from .show_calibrate import calibrate_and_show
+    from ..datasets.registry import open_dataset
+    from ..evaluation.calibration.calibrate import calibrate, parse_target, write_calibration
+    from ..inference.runner import Runner
 
-    calibrate_and_show(
-        bundle,
-        dataset,
-        root,
-        target,
-        out,
-        split=split,
-        limit=limit,
-        rate=rate,
-        runner={"engine": engine, "device": device, "threads": threads},
-        confidence=confidence,
-        min_area=min_area,
-        cover=cover,
-    )
+    wanted = parse_target(target, rate, confidence=confidence, min_area=min_area, cover=cover)
+    opened = open_dataset(dataset, root, split)
+    loaded = Runner.load(bundle, engine=engine, device=device, threads=threads)
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(escape(opened.name))
+        result = calibrate(
+            loaded, opened, wanted, limit, progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    before = loaded.bundle.card.calibration.threshold
+    written = write_calibration(loaded.bundle, result.calibration, out)
+    console.print(f"{escape(written.id)}: threshold {before:.6g} -> [bold]{result.choice.threshold:.6g}[/]")
+    console.print(escape(result.calibration.source), highlight=False)
+    if result.held_out is not None and result.held_out_risk > result.choice.bound:
+        console.print(
+            f"[yellow]The held-out half gave {result.held_out_risk:.4g}, above {result.choice.bound:g}:[/] "
+            "within chance for few frames, or the frames are too unlike each other.",
+        )
+    for name, why in list(result.skipped.items())[:5]:
+        console.print(f"[yellow]{escape(name)}:[/] {escape(why)}", highlight=False)
+    console.print(f"written to {escape(str(written.path))}")

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from ..datasets.check import CheckReport
+
+MAX_PROBLEMS = 20
 
 
 def command(
@@ -15,10 +25,51 @@ def command(
     labels: Annotated[str | None, typer.Option(help="For `folder`: label set of the class ids.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read only the first frames.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
-    json: Annotated[Path | None, typer.Option(help="Also write the report to this file.")] = None,
+    report_file: Annotated[Path | None, typer.Option("--json", help="Also write the report to this file.")] = None,
 ) -> None:
     """Read every frame of a dataset; report counts, sizes, label values, classes and everything that is wrong."""
-    from .show_check_dataset import check_and_show
+    from ..datasets.check import check_dataset
+    from ..datasets.registry import open_dataset
 
-    if not check_and_show(name, root, split, labels, limit, workers, json):
+    dataset = open_dataset(name, root, split, labels)
+    console = Console()
+    steps = iter(track(range(len(dataset.items[:limit])), "reading", console=console, transient=True))
+    report = check_dataset(dataset, limit, workers, lambda done, total: next(steps, None))
+    for _ in steps:
+        pass
+    show(report, console)
+    if report_file:
+        report_file.parent.mkdir(parents=True, exist_ok=True)
+        report_file.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+    if not report.ok:
         raise typer.Exit(1)
+
+
+def show(report: CheckReport, console: Console) -> None:
+    """Print a report."""
+    table = Table(title=f"{report.name} {report.split}".strip(), show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    read = "" if report.checked == report.frames else f", {report.checked} of them read"
+    rows = [
+        ("folder", report.root),
+        ("layout", report.layout),
+        ("frames", f"{report.frames}, {report.scored} with ground truth{read}"),
+        ("sizes", ", ".join(f"{w}x{h}: {count}" for (w, h), count in report.sizes.items())),
+        ("label values", ", ".join(f"{value}: {count:,}" for value, count in report.values.items())),
+        ("share of pixels", ", ".join(f"{label} {share:.2%}" for label, share in report.shares.items())),
+        ("ignored pixels", f"{report.ignored:.2%}" + (f", {report.void} frames wholly" if report.void else "")),
+    ]
+    if report.kind == "anomaly":
+        rows.append(("frames without anomaly", str(report.without_anomaly)))
+    for title, text in rows:
+        table.add_row(title, escape(text))
+    console.print(table)
+    for note in report.notes:
+        console.print(f"[yellow]note:[/] {escape(note)}", highlight=False)
+    for problem in report.problems[:MAX_PROBLEMS]:
+        console.print(f"[red]problem:[/] {escape(problem)}", highlight=False)
+    if len(report.problems) > MAX_PROBLEMS:
+        console.print(f"[red]and {len(report.problems) - MAX_PROBLEMS} more problems[/]")
+    if report.ok:
+        console.print("[green]all is as it should be[/]")

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 
 def command(
@@ -38,24 +42,69 @@ def command(
     keep_scores: Annotated[bool, typer.Option("--keep-scores", help="Leave the lossless score maps in OUT.")] = False,
 ) -> None:
     """Evaluate bundles on a dataset; start the same command again to resume, under torchrun to share the frames."""
-    # Not at the top: `oodseg --help` reads this file and needs no OpenCV.
-    from .show_evaluate import evaluate_and_show
+    from ..datasets.registry import open_dataset
+    from ..errors import ConfigError
+    from ..evaluation.evaluate import EvaluationOptions
+    from ..evaluation.evaluate_many import evaluate_many
+    from ..evaluation.metrics.recall import CameraMount
+    from ..evaluation.record import record_metrics
+    from ..evaluation.report.compare import table_columns, table_rows
+    from ..evaluation.shards import this_shard
 
-    evaluate_and_show(
-        [bundle, *(also or [])],
-        score or ["own"],
-        dataset,
-        root,
-        out,
-        split=split,
-        labels=labels,
-        runner={"engine": engine, "device": device, "threads": threads},
-        submission=submission,
-        check=check,
-        record=record,
+    shard = this_shard()
+    bundles = [bundle, *(also or [])]
+    options = EvaluationOptions(
+        shard=shard,
         limit=limit,
         workers=workers,
         track=track,
-        mount=None if camera_height is None else (camera_height, camera_pitch, fov),
+        mount=None if camera_height is None else CameraMount(camera_height, camera_pitch, fov),
         keep_scores=keep_scores,
     )
+    opened = open_dataset(dataset, root, split, labels)
+    console = Console(quiet=shard.rank > 0)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(escape(stage))
+            bar.update(tasks[stage], completed=done, total=total)
+
+        evaluations = evaluate_many(
+            bundles,
+            score or ["own"],
+            opened,
+            out,
+            options,
+            runner={"engine": engine, "device": device, "threads": threads},
+            submission=submission,
+            check=check,
+            progress=progress,
+        )
+    runs = [evaluation.metrics for evaluation in evaluations]
+    if not runs:
+        return
+    table = Table(padding=(0, 0), title=f"{escape(opened.name)}, {runs[0]['frames']} frames, in %")
+    for column in table_columns(runs):
+        if column in ("bundle", "score"):
+            table.add_column(column, overflow="fold")
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
+    for row in table_rows(runs):
+        table.add_row(*map(escape, row))
+    console.print(table)
+    for run in runs:
+        for note in run["notes"]:
+            console.print(f"[yellow]{escape(run['bundle'])}:[/] {escape(note)}", highlight=False)
+        for name, why in list(run["skipped"].items())[:5]:
+            console.print(f"  [yellow]{escape(name)}:[/] {escape(why)}", highlight=False)
+        if run.get("check"):
+            difference, pixels = run["check"]["largest_difference"], run["check"]["pixels"]
+            console.print(f"scikit-learn on {pixels:,} of the pixels: largest difference {difference:.1e}")
+    if record:
+        if len(runs) > 1:
+            raise ConfigError("--record is for one bundle with its own score; leave out --also and --score")
+        console.print(f"figures recorded in the card of {record_metrics(bundles[0], opened.name, runs[0]).path}")
+    console.print(f"metrics.json, frames.csv and report.html are in {escape(str(out))}")

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
 
 
 def command(
@@ -17,6 +19,26 @@ def command(
     image: Annotated[Path | None, typer.Option(help="Image to check it on; default: the golden frame.")] = None,
 ) -> None:
     """Write the whole way from uint8 images to labels and score as ONNX, and check it with ONNX Runtime."""
-    from .show_export_onnx import export_and_show
+    from ..building.export_bundle import export_bundle
+    from ..building.sizes import parse_size
+    from ..bundle import load_bundle
+    from ..datasets.dataset import read_rgb
 
-    export_and_show(bundle, size, batch, precision, out, image)
+    height, width = parse_size(size)
+    console = Console()
+    with console.status(f"exporting {bundle} at {width}x{height}, {precision}"):
+        export = export_bundle(
+            load_bundle(bundle), height, width, batch, out, precision, None if image is None else read_rgb(image)
+        )
+    console.print(
+        f"{escape(str(out))}  {export.bytes / 1e6:.1f} MB, opset {export.opset}: uint8 images "
+        f"[{batch}, {height}, {width}, 3] → uint8 labels, float32 score",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(
+        f"ONNX Runtime against torch in FP32 on {escape(str(image) if image else 'the golden frame')}: max |Δscore| "
+        f"{export.max_abs_delta:.3g}, labels agree on {export.label_agreement:.2%}",
+        highlight=False,
+        soft_wrap=True,
+    )

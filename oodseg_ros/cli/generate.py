@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import track
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def command(
@@ -29,19 +36,55 @@ def command(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Generate one picture per original; a second call goes on where the first was interrupted."""
-    from .show_generate import generate_and_show
+    from ..datasets.registry import open_dataset
+    from ..errors import ConfigError
+    from ..outliers.coherent_generation.diffusion import BASE, CONTROL, Sampling, draw_picture, load_pipeline
+    from ..outliers.coherent_generation.generate import generate
+    from ..outliers.coherent_generation.layout import AdeOutlines, CutoutOutlines
+    from ..outliers.coherent_generation.mask_filter import SAM, Sam
 
-    generate_and_show(
-        root,
-        out,
-        outlines,
-        dataset,
-        split,
-        labels,
-        weights=(base, control, sam, detector),
-        least=(least_iou, least_score),
-        drawing=(steps, resolution, device),
-        attempts=attempts,
-        limit=limit,
-        seed=seed,
+    originals = open_dataset(dataset, root, split or None, labels)
+    if originals.kind != "semantic":
+        raise ConfigError(f"dataset {dataset} has no class ids; only labelled driving scenes can be varied")
+    source = CutoutOutlines(outlines) if (outlines / "cutouts.json").is_file() else AdeOutlines(outlines)
+    accept = _detector(detector, least_score, device) if detector else None
+    segment = Sam(sam or SAM, device)
+    pipeline = load_pipeline(base or BASE, control or CONTROL, device, half=device.startswith("cuda"))
+    draw = partial(draw_picture, pipeline, sampling=Sampling(steps=steps, resolution=resolution))
+    console, outcomes = Console(), []
+    for item in track(originals.scored[:limit], "generating", console=console):
+        done = generate(
+            originals,
+            item,
+            out,
+            source,
+            draw,
+            segment,
+            seed=seed,
+            attempts=attempts,
+            least_iou=least_iou,
+            accept=accept,
+        )
+        outcomes.append(done)
+    made, old = (sum(bool(o.name) and (o.attempts > 0) == new for o in outcomes) for new in (True, False))
+    console.print(
+        f"{made} pictures made, {old} were there, {len(outcomes) - made - old} originals without one "
+        f"({sum(o.attempts for o in outcomes)} attempts); in {out}",
+        highlight=False,
+        soft_wrap=True,
     )
+
+
+def _detector(bundle: str, least: float, device: str) -> Callable[[np.ndarray, np.ndarray], bool]:
+    import numpy as np
+
+    from ..inference.runner import Runner
+
+    runner = Runner.load(bundle, device=device)
+    raw, calibrated = np.array(runner.bundle.card.calibration.table).T
+
+    def accept(picture: np.ndarray, mask: np.ndarray) -> bool:
+        score = runner([picture])[0].score[mask]
+        return bool(np.nanmean(np.interp(score, raw, calibrated)) >= least)
+
+    return accept

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from ..bundle import Bundle
+    from ..evaluation.bundle_info import BundleInfo
 
 
 def command(
@@ -13,6 +21,78 @@ def command(
     height: Annotated[int, typer.Option(min=32, max=8192, help="Image height.")] = 1080,
 ) -> None:
     """Show a bundle's parts, input, score, calibration, data and metrics."""
-    from .show_info import show_info
+    from ..bundle import load_bundle
 
-    show_info(bundle, height, width)
+    loaded = load_bundle(bundle)
+    # Imports torch, which takes seconds that a mistyped path shall not wait for.
+    from ..evaluation.bundle_info import bundle_info
+
+    info = bundle_info(loaded, (height, width))
+    console = Console()
+    console.print(f"[bold]{loaded.id}[/]  {escape(str(loaded.path))}  {info.file_bytes / 1e6:.1f} MB", highlight=False)
+    if loaded.card.description:
+        console.print(escape(loaded.card.description), highlight=False)
+    console.print(_parts(info))
+    console.print(_facts(loaded, info))
+    if loaded.card.metrics:
+        table = Table("metric", "value", "data", "command", title="metrics")
+        for metric in loaded.card.metrics:
+            table.add_row(escape(metric.name), f"{metric.value:.4g}", escape(metric.data), escape(metric.command))
+        console.print(table)
+    else:
+        console.print("no metrics in the card")
+
+
+def _parts(info: BundleInfo) -> Table:
+    (height, width), (net_height, net_width) = info.image_size, info.network_size
+    title = f"network at {net_width}x{net_height} (image {width}x{height})"
+    table = Table("part", "name", "parameters", "GFLOP", title=title)
+    for part in info.parts:
+        table.add_row(part.part, part.name, f"{part.parameters:,}", f"{part.flops / 1e9:.2f}")
+    table.add_section()
+    total, flops = sum(part.parameters for part in info.parts), sum(part.flops for part in info.parts)
+    table.add_row("all", "", f"{total:,}", f"{flops / 1e9:.2f}")
+    return table
+
+
+def _facts(bundle: Bundle, info: BundleInfo) -> Table:
+    card = bundle.card
+    calibration, spec = card.calibration, card.input
+    table = Table(show_header=False, title="card")
+    histogram = calibration.inlier_histogram
+    calibrated = float(calibration.calibrate(calibration.threshold))
+    bins = f"{sum(histogram.counts):,} pixels in {len(histogram.counts)} bins" if histogram else "none"
+    rows: dict[str, Any] = {
+        "classes": f"{len(bundle.labels)} of {bundle.labels.name}: {', '.join(bundle.labels.names)}",
+        "score": card.network["score"],
+        "input": f"RGB, mean {_numbers(spec.mean)}, std {_numbers(spec.std)}; at most {spec.pixels:,} pixels, "
+        f"sides multiples of {spec.multiple}",
+        "threshold": f"{calibration.threshold:g} (calibrated {calibrated:.3f})",
+        "score table": f"{len(calibration.table)} points, {calibration.table[0][0]:g} to {calibration.table[-1][0]:g}",
+        "inlier histogram": bins,
+        "calibrated on": calibration.source,
+        "training": _brief(card.training) or "not stated",
+        "licence of weights": card.licence.weights,
+        "terms of data": card.licence.data or "not stated",
+    }
+    for key, value in rows.items():
+        table.add_row(key, escape(value))
+    return table
+
+
+def _brief(values: dict[str, Any]) -> str:
+    """Scalars of a nested dict; lists by their length, since model.yaml has the whole."""
+    parts = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            parts.append(f"{key} ({_brief(value)})")
+        elif isinstance(value, list):
+            short = all(isinstance(entry, (int, float)) for entry in value) and len(value) <= 4
+            parts.append(f"{key}: {_numbers(value)}" if short else f"{key}: {len(value)} entries")
+        else:
+            parts.append(f"{key}: {value}")
+    return ", ".join(parts)
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " ".join(f"{value:g}" for value in values)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
 from importlib import import_module
 
 import typer
@@ -42,8 +41,8 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
     try:
         build_app(sys.argv[1:])()
-    except UserError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    except (UserError, ModuleNotFoundError) as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(_sentence(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
 
 
@@ -52,16 +51,9 @@ def build_app(arguments: list[str]) -> typer.Typer:
     app = typer.Typer(no_args_is_help=True, add_completion=False)
     app.callback(help=HELP)(_options)
     asked = next((argument for argument in arguments if not argument.startswith("-")), None)
-    # Only the asked command is imported: torch and transformers take seconds, and `oodseg --help` needs neither.
+    # Only the asked command is imported; all of them import what is heavy only when they are called.
     for name in [asked] if asked in COMMANDS else COMMANDS:
-        try:
-            command = import_module(f".{COMMANDS[name]}", __package__).command
-        except ModuleNotFoundError as error:
-            if (error.name or "").startswith(__package__.partition(".")[0]):
-                raise
-            command = _unavailable(name, error)
-        lenient = {"allow_extra_args": True, "ignore_unknown_options": True}
-        app.command(name, context_settings=lenient if command.__name__ == "unavailable" else None)(command)
+        app.command(name)(import_module(f".{COMMANDS[name]}", __package__).command)
     return app
 
 
@@ -79,12 +71,9 @@ def _options(
     """Options before the command."""
 
 
-def _unavailable(name: str, error: ModuleNotFoundError) -> Callable[[], None]:
-    def unavailable() -> None:
-        raise UserError(
-            f"`oodseg {name}` needs the Python package {error.name!r}, which is not installed; "
-            f"see requirements/*.txt, or run `make setup`"
-        )
-
-    unavailable.__doc__ = f"Not available: the Python package {error.name} is not installed."
-    return unavailable
+def _sentence(error: UserError | ModuleNotFoundError) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    if (error.name or "").startswith(__package__.partition(".")[0]):
+        raise error  # a fault of this package, which nothing that is installed would mend
+    return f"the Python package {error.name!r} is not installed; see requirements/*.txt, or run `make setup`"

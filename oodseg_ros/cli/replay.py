@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 
 def command(
@@ -28,17 +32,18 @@ def command(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames of each bag.")] = None,
 ) -> None:
     """Replay bags through a bundle on the bags' own clock: same bag, same alerts; under torchrun bags are shared."""
-    # Not at the top: `oodseg --help` reads this file and needs no OpenCV.
-    from .show_replay import replay_and_show
+    from ..evaluation.shards import this_shard
+    from ..inference.runner import Runner
+    from ..pipeline.obstacles.ego_mask import load_ego_mask
+    from ..pipeline.obstacles.settings import ObstacleSettings
+    from ..replay.run import ReplayOptions, replay_bags
 
-    replay_and_show(
-        bundle,
-        bag,
-        out,
-        runner={"engine": engine, "device": device, "threads": threads},
-        threshold=threshold,
-        min_area=min_area,
-        ego_mask=ego_mask,
+    shard = this_shard()
+    settings = ObstacleSettings(threshold=threshold, min_area=min_area)
+    options = ReplayOptions(
+        settings=settings,
+        ego_mask=None if ego_mask is None else load_ego_mask(ego_mask),
+        shard=shard,
         topics=topic,
         truth=truth,
         truth_topic=truth_topic,
@@ -48,3 +53,31 @@ def command(
         gates=gates,
         write_bag=write_bag,
     )
+    loaded = Runner.load(bundle, engine=engine, device=device, threads=threads)
+    console = Console(quiet=shard.rank > 0)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        metrics = replay_bags(
+            loaded, bag, out, options, lambda name, done: bar.update(task, description=escape(name), completed=done)
+        )
+    if metrics is None:
+        return
+    alerts = metrics["alerts"]
+    console.print(f"{escape(metrics['bundle'])}: {metrics['frames']} frames, {metrics['duration_s']:.1f} s of driving")
+    rates = [f"{_number(alerts['per_hour'])} per hour", f"{_number(alerts['per_kilometre'])} per kilometre"]
+    console.print(f"alerts began {alerts['onsets']} times: {', '.join(rates)}", highlight=False)
+    if "pixel" in metrics:
+        pixel = metrics["pixel"]
+        figures = ", ".join(f"{key} {100 * pixel[key]:.2f} %" for key in ("AP", "AUROC", "FPR95"))
+        console.print(f"{figures} on {pixel['frames']} frames with ground truth", highlight=False)
+    for run in metrics.get("bags", [metrics]):
+        if run["damage"]:
+            console.print(f"[yellow]{escape(run['bag'])}, damage:[/] {escape(run['damage'])}", highlight=False)
+        for reason, count in list(run["skipped"].items())[:5]:
+            console.print(f"[yellow]{count} frames skipped:[/] {escape(reason)}", highlight=False)
+    console.print(f"alerts.csv, metrics.json and report.html are in {escape(str(out))}")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.3g}"

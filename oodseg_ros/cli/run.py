@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from ..inference.runner import Runner
+    from ..replay.offline_run import RunSummary
+    from ..sources.source import Source
+
+STYLES = {"CLEAR": "green", "OBSTACLE": "yellow", "UNKNOWN": "red"}
 
 
 def command(
@@ -34,24 +46,74 @@ def command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run's results.")] = False,
 ) -> None:
     """Run a bundle over frames; leaves overlays and alerts.csv."""
-    # Not at the top: `oodseg --help` reads this file and needs no OpenCV.
-    from .show_run import run_and_show
+    from ..inference.runner import Runner
+    from ..pipeline.obstacles.ego_mask import load_ego_mask
+    from ..pipeline.obstacles.ground import pinhole
+    from ..pipeline.obstacles.settings import ObstacleSettings
+    from ..replay.offline_run import RunOptions, run_source
+    from ..sources.open_source import open_source
 
-    run_and_show(
-        bundle,
-        input,
-        out,
-        engine=engine,
-        device=device,
-        threads=threads,
+    settings = ObstacleSettings(threshold=threshold, min_area=min_area)
+    source = open_source(input, topic)
+    mask = None if ego_mask is None else load_ego_mask(ego_mask)
+    runner = Runner.load(bundle, engine=engine, device=device, threads=threads)
+    geometry = None
+    if camera_height is not None:
+        view, pitch = math.radians(fov), math.radians(camera_pitch)
+        geometry = lambda h, w: pinhole(w, h, view, camera_height, pitch)  # noqa: E731
+    options = RunOptions(
+        out=out,
         limit=limit,
-        topics=topic,
-        threshold=threshold,
-        min_area=min_area,
+        geometry=geometry,
+        ego_mask=mask,
         save_scores=save_scores,
         image_format="png" if png else "jpg",
         sequence=sequence,
-        ego_mask=ego_mask,
-        mount=None if camera_height is None else (camera_height, camera_pitch, fov),
         overwrite=overwrite,
     )
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    total = source.count if limit is None else min(limit, source.count or limit)
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(escape(source.name), total=total)
+        summary = run_source(
+            runner,
+            source,
+            settings,
+            options,
+            lambda done: bar.update(task, completed=done),
+        )
+    print_summary(console, runner, source, summary, out)
+
+
+def print_summary(console: Console, runner: Runner, source: Source, summary: RunSummary, out: Path) -> None:
+    """States per camera, changes, timing, and what could not be read."""
+    import numpy as np
+
+    from ..frame import AlertState
+    from ..replay.offline_run import STAGES
+
+    console.print(f"{runner.bundle.id} on {runner.engine_identity}: {summary.frames} frames of {escape(source.name)}")
+    table = Table("camera", *(state.value for state in AlertState), title="frames per state")
+    for camera, states in summary.states.items():
+        table.add_row(escape(camera), *(f"[{STYLES[state.value]}]{states[state]}[/]" for state in AlertState))
+    console.print(table)
+    for camera, stamp, state, reason in summary.changes[:20]:
+        console.print(
+            f"  {stamp / 1e9:.2f} s  {escape(camera)}  [{STYLES[state.value]}]{state.value}[/] ({reason})",
+            highlight=False,
+        )
+    if len(summary.changes) > 20:
+        console.print(f"  … {len(summary.changes) - 20} more changes in alerts.csv")
+    timing = Table("stage", "p50 ms", "p95 ms", "max ms", title=f"{summary.wall_s:.1f} s in all")
+    for stage in STAGES:
+        if summary.seconds[stage]:
+            milliseconds = 1e3 * np.array(summary.seconds[stage])
+            figures = (*np.percentile(milliseconds, (50, 95)), milliseconds.max())
+            timing.add_row(stage, *(f"{value:.1f}" for value in figures))
+    console.print(timing)
+    for reason, count in summary.skipped.most_common(5):
+        console.print(f"[yellow]{count} frames skipped:[/] {escape(reason)}", highlight=False)
+    if summary.damage:
+        console.print(f"[yellow]damage:[/] {escape(summary.damage)}", highlight=False)
+    console.print(f"overlays and alerts.csv are in {escape(str(out))}")

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
 
 
 def command(
@@ -19,6 +21,26 @@ def command(
     ] = None,
 ) -> None:
     """Sign a bundle, check its signature, or make a pair of keys (ed25519)."""
-    from .show_sign import show_sign
+    from ..bundle import load_bundle
+    from ..errors import ConfigError
+    from ..signatures import VARIABLE, make_keys, sign_bundle
 
-    show_sign(bundle, key, check, new_key)
+    console = Console()
+    if new_key is not None:
+        public = make_keys(new_key)
+        console.print(f"private key {escape(str(new_key))} (keep it off the vehicle), public key {escape(str(public))}")
+        key = key or (new_key if bundle is not None else None)
+    if bundle is None:
+        if new_key is None:
+            raise ConfigError("give a bundle with --key (sign) or --check (verify), or --new-key FILE (make keys)")
+        return
+    if check is not None:
+        loaded = load_bundle(bundle, str(check))
+        console.print(f"{escape(loaded.id)}: signed by {escape(str(check))}, all files as signed")
+        return
+    if key is None:
+        raise ConfigError(f"--key FILE is missing: the private key to sign {bundle} with")
+    # Verified first: a signature of a damaged bundle would vouch for the damage.
+    loaded = load_bundle(bundle)
+    file = sign_bundle(loaded.path, key)
+    console.print(f"{escape(loaded.id)} signed: {escape(str(file))}. Require it with public_key:=… or ${VARIABLE}")

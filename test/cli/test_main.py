@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -60,17 +61,29 @@ def test_only_the_asked_command_is_imported(monkeypatch):
     assert imported == [".info"]
 
 
-def test_a_missing_package_makes_one_command_unavailable(monkeypatch):
-    def missing(name: str, package: str):
+def test_a_missing_package_is_named(monkeypatch, capsys):
+    def fail(_):
         raise ModuleNotFoundError("No module named 'lightning'", name="lightning")
 
-    monkeypatch.setattr(cli, "import_module", missing)
-    app = cli.build_app(["train"])
-    with pytest.raises(UserError, match=r"`oodseg train` needs the Python package 'lightning'"):
-        CliRunner().invoke(app, ["train", "recipe.yaml", "--out", "x"], catch_exceptions=False)
-    everything = CliRunner().invoke(cli.build_app([]), ["--help"])
-    assert everything.exit_code == 0
-    assert "lightning" in everything.output
+    monkeypatch.setattr(cli, "build_app", fail)
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "the Python package 'lightning' is not installed" in capsys.readouterr().err
+
+
+def test_a_missing_module_of_ours_is_not_hidden(monkeypatch):
+    def fail(_):
+        raise ModuleNotFoundError("No module named 'oodseg_ros.gone'", name="oodseg_ros.gone")
+
+    monkeypatch.setattr(cli, "build_app", fail)
+    with pytest.raises(ModuleNotFoundError):
+        cli.main()
+
+
+def test_one_file_per_command():
+    folder = Path(cli.__file__).parent
+    files = {file.stem for file in folder.glob("*.py")} - {"__init__", "main"}
+    assert files == set(cli.COMMANDS.values())
 
 
 def test_text_with_brackets_is_printed_as_it_is(monkeypatch, capsys):

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from oodseg_ros.cli.main import build_app
-from oodseg_ros.cli.show_run import run_and_show
+from oodseg_ros.cli.run import command
 from oodseg_ros.errors import UserError
 from oodseg_ros.sources.image_files import write_image
 
@@ -59,28 +59,15 @@ def test_options_reach_the_run(tiny_bundle, images, tmp_path):
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"path": "none"}, "does not exist"),
+        ({"input": "none"}, "does not exist"),
         ({"bundle": "none"}, "no bundle"),
         ({"engine": "abacus"}, "unknown engine"),
-        ({"topics": ["/camera/image_raw"]}, "no bag"),
+        ({"topic": ["/camera/image_raw"]}, "no bag"),
         ({"threshold": math.nan}, "threshold"),
-        ({"mount": (-1.0, 0.0, 60.0)}, "height"),
+        ({"camera_height": -1.0}, "height"),
     ],
 )
 def test_mistakes_are_sentences(tiny_bundle, images, tmp_path, change, word):
-    values = {
-        "bundle": str(tiny_bundle),
-        "path": str(images),
-        "out": tmp_path / "out",
-        "engine": "torch",
-        "device": "cpu",
-        "threads": 0,
-        "limit": None,
-        "topics": None,
-        "threshold": None,
-        "min_area": 100,
-        "ego_mask": None,
-        "mount": None,
-    }
+    values = {"bundle": str(tiny_bundle), "input": str(images), "out": tmp_path / "out", "engine": "torch"}
     with pytest.raises(UserError, match=word):
-        run_and_show(**(values | change))
+        command(**(values | change))

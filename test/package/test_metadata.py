@@ -88,7 +88,7 @@ def test_every_declared_dependency_is_used(imports):
 
 
 def test_only_the_ros_room_imports_ros(imports):
-    allowed = ("oodseg_ros/ros/", "launch/", "oodseg_ros/cli/show_demo.py")
+    allowed = ("oodseg_ros/ros/", "launch/", "oodseg_ros/cli/demo.py")
     ros = [files for name, files in imports.items() if name == "rclpy" or name.endswith("_msgs")]
     strangers = {file for files in ros for file in files if not file.startswith(allowed)}
     assert not strangers

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from oodseg_ros.cli.show_plan import show_plan
+from oodseg_ros.cli.train import show_plan
 from oodseg_ros.training import estimate
 from oodseg_ros.training.plan import plan
 from oodseg_ros.training.recipe import Recipe, load_recipe
