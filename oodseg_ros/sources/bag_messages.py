@@ -6,15 +6,17 @@ What is read is counted against what metadata.yaml and the files' own statistics
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import zstandard
+from rosbags.convert.converter import is_same_wireformat
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from ..bounded_yaml import load_yaml
@@ -39,7 +41,9 @@ _PACKED = (".zstd", ".zst")
 
 
 def is_bag(path: Path) -> bool:
-    """Whether the path is a bag file (also a compressed one), or a folder that holds one."""
+    """Whether the path is a bag file (also a compressed one), a folder that holds one, or a bag's metadata.yaml."""
+    if path.name == "metadata.yaml" and path.is_file():
+        return True
     if path.is_dir():
         return (path / "metadata.yaml").is_file() or any(map(_has_bag_suffix, path.iterdir()))
     return _has_bag_suffix(path)
@@ -67,11 +71,10 @@ class ReplayBag:
     """A rosbag2 folder (also without its metadata.yaml), one of its storage files, or a ROS 1 bag.
 
     Attributes:
-        path: as given.
+        path: folder or file.
         topics: topic → message type.
         definitions: topic → (message definition, RIHS01 hash) where the bag holds them.
         qos: topic → offered QoS profiles as the bag holds them, YAML text or a list.
-        ros1: it is a bag of ROS 1.
         promised: topic → messages, by metadata.yaml and the files' statistics, whichever says more.
 
     Raises:
@@ -79,8 +82,10 @@ class ReplayBag:
     """
 
     def __init__(self, path: Path) -> None:
+        path = path.parent if path.name == "metadata.yaml" else path
         self.path = path
-        self._stores = {False: get_typestore(Stores.ROS2_HUMBLE)}
+        self._store = get_typestore(Stores.ROS2_HUMBLE)
+        self._alike: dict[str, bool] = {}
         self._told: list[str] = []
         self._differences: list[str] = []
         self._files: list[StorageFile] = []
@@ -101,9 +106,11 @@ class ReplayBag:
         self.topics = {topic: told.kind for file in self._files for topic, told in file.topics.items() if told.kind}
         self.topics = meta.kinds | self.topics
         told = [(topic, what) for file in self._files for topic, what in file.topics.items()]
-        self.definitions = {topic: (what.definition, what.digest) for topic, what in told if what.definition}
         self.qos = {topic: what.qos for topic, what in told if what.qos} | {t: q for t, q in meta.qos.items() if q}
-        self.ros1 = any(isinstance(file, Ros1File) for file in self._files)
+        ros1 = any(isinstance(file, Ros1File) for file in self._files)
+        self.definitions = {
+            topic: (what.definition, what.digest) for topic, what in told if what.definition and not ros1
+        }
         self._meta = meta
         self.promised: dict[str, int] = dict(meta.counts)
         by_files: Counter[str] = Counter()
@@ -130,8 +137,8 @@ class ReplayBag:
         streams = [file.messages(topics) for file in self._files]
         for message in heapq.merge(*streams, key=lambda message: (message.log_ns, message.topic)):
             if not message.kind and (kind := self.topics.get(message.topic)):
-                message = RawMessage(message.topic, kind, message.log_ns, message.data, message.ros1)
-            yield message
+                message = replace(message, kind=kind)
+            yield self._as_ros2(message) if message.ros1 else message
         self._whole = True
         self._compare()
 
@@ -142,17 +149,25 @@ class ReplayBag:
             BagError: its bytes do not fit its type, or the type is known neither here nor to the bag.
         """
         try:
-            store = self._stores.get(message.ros1)
-            if store is None:
-                store = self._stores[message.ros1] = get_typestore(Stores.ROS1_NOETIC)
-            if message.kind not in store.types and message.topic in self.definitions:
-                found = get_types_from_msg(self.definitions[message.topic][0], message.kind)
-                store.register({kind: what for kind, what in found.items() if kind not in store.types})
             if message.ros1:
-                return store.deserialize_ros1(message.data, message.kind)
-            return store.deserialize_cdr(message.data, message.kind)
+                raise BagError(f"{message.kind} of ROS 1 has no counterpart in ROS 2, or its bytes are damaged")
+            if message.kind not in self._store.types and message.topic in self.definitions:
+                found = get_types_from_msg(self.definitions[message.topic][0], message.kind)
+                self._store.register({kind: what for kind, what in found.items() if kind not in self._store.types})
+            return self._store.deserialize_cdr(message.data, message.kind)
         except Exception as error:  # rosbags raises struct, assertion, unicode and its own errors on damaged bytes
             raise BagError(f"a message on {message.topic} cannot be parsed ({type(error).__name__})") from error
+
+    def _as_ros2(self, message: RawMessage) -> RawMessage:
+        """A message of ROS 1 as ROS 2 would have written it; as it is where ROS 2 has no type of the same fields."""
+        kind = message.kind
+        if kind not in self._alike:
+            old, both = get_typestore(Stores.ROS1_NOETIC), kind in self._store.types
+            self._alike[kind] = both and kind in old.types and is_same_wireformat(old, self._store, kind, kind)
+        if self._alike[kind]:
+            with contextlib.suppress(Exception):  # damaged bytes; see parse
+                return replace(message, data=bytes(self._store.ros1_to_cdr(message.data, kind)), ros1=False)
+        return message
 
     def _compare(self) -> None:
         """Messages read against metadata.yaml and against the files' own statistics."""

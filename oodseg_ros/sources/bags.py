@@ -24,6 +24,7 @@ def open_bag(path: Path, topics: list[str] | None = None) -> Source:
         BagError: it cannot be read, has no images, or lacks a topic that was asked for.
     """
     bag = ReplayBag(path)
+    path = bag.path
     cameras = camera_names(choose_topics(bag.topics, topics, str(path)))
     promised = [bag.promised.get(topic) for topic in cameras]
     return Source(

@@ -121,7 +121,11 @@ class McapFile:
                         self._say(f"a message on {channel.topic} cannot be decompressed ({error})")
                         content = b""
                     schema = self._schemas.get(channel.schema_id)
-                    yield log_ns, channel.topic, RawMessage(channel.topic, schema.name if schema else "", log_ns, content)
+                    yield (
+                        log_ns,
+                        channel.topic,
+                        RawMessage(channel.topic, schema.name if schema else "", log_ns, content),
+                    )
 
             yield from in_time_order((piece.start, lambda piece=piece: load(piece)) for piece in self._pieces)
         for number, count in strangers.items():
@@ -272,7 +276,7 @@ class McapFile:
         return _Piece(start, at + inner, packed, compression, crc)
 
     def _resume(self, file: io.BufferedReader, at: int) -> int | None:
-        """The next place behind damage where a record begins: one that the index names, or one that fits its numbers."""
+        """The next place behind damage where a record begins: the index names it, or its numbers fit."""
         named = min((place for place in self._index if place >= at), default=None)
         while at < self._size - 9:
             file.seek(at)
@@ -286,9 +290,12 @@ class McapFile:
                 if op == Opcode.CHUNK:
                     if self._chunk(head, place, length) is not None and place + 9 + length <= self._size:
                         return place
-                elif 2 <= length <= self._size - place - 9 and self._follows(file, place + 9 + length):
-                    if op != Opcode.MESSAGE or _MESSAGE.unpack_from(head.ljust(_HEAD_SIZE), 9)[0] in self._channels:
-                        return place
+                elif (
+                    2 <= length <= self._size - place - 9
+                    and self._follows(file, place + 9 + length)
+                    and (op != Opcode.MESSAGE or int.from_bytes(head[9:11], "little") in self._channels)
+                ):
+                    return place
             if named is not None and at + _WINDOW >= named:
                 return named
             at += _WINDOW
@@ -351,7 +358,11 @@ def _records(data: bytes, channels: dict[int, Channel] | None = None) -> Iterato
             op, length = _HEAD.unpack_from(data, match.start()) if match.start() + 9 <= len(data) else (0, 0)
             end = match.start() + 9 + length
             fits = end == len(data) or (end + 9 <= len(data) and data[end] in (3, 4, 5))
-            if op and fits and (op != 5 or (length >= 22 and struct.unpack_from("<H", data, match.start() + 9)[0] in channels)):
+            if (
+                op
+                and fits
+                and (op != 5 or (length >= 22 and struct.unpack_from("<H", data, match.start() + 9)[0] in channels))
+            ):
                 found = match.start()
                 break
         yield 0, at, found - at

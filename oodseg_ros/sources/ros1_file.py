@@ -1,4 +1,4 @@
-"""A bag of ROS 1 (format 2.0), read from record to record: also one whose recorder was killed before it wrote the index."""
+"""A bag of ROS 1 (format 2.0), read from record to record: also one whose recorder was killed and wrote no index."""
 
 from __future__ import annotations
 
@@ -154,9 +154,9 @@ class Ros1File:
                 place = window.find(mark)
                 while 0 <= place < _WINDOW:
                     start = at + place - 8
-                    if place >= 8 and (record := _record_at(file, start, self._size)) is not None:
-                        if record[1] + record[2] <= self._size:
-                            return start
+                    record = _record_at(file, start, self._size) if place >= 8 else None
+                    if record is not None and record[1] + record[2] <= self._size:
+                        return start
                     place = window.find(mark, place + 1)
             at += _WINDOW
         return None
@@ -194,7 +194,14 @@ class Ros1File:
         while at < len(data):
             record = _record_at(stream, at, len(data))
             if record is None or record[1] + record[2] > len(data):
-                found = next((p for p in _places(data, at + 1) if (r := _record_at(stream, p, len(data))) and r[1] + r[2] <= len(data)), len(data))
+                found = next(
+                    (
+                        p
+                        for p in _places(data, at + 1)
+                        if (r := _record_at(stream, p, len(data))) and r[1] + r[2] <= len(data)
+                    ),
+                    len(data),
+                )
                 self._say(f"the chunk at byte {piece.at} is damaged: {found - at} bytes of it fit no record")
                 at = found
                 continue

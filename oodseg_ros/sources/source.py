@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..errors import DatasetError
 from ..frame import Frame
 
 STILL_PERIOD_NS = 100_000_000
@@ -40,8 +41,24 @@ class Source:
     skipped: Counter[str] = field(default_factory=Counter)
 
     def __iter__(self) -> Iterator[Frame]:
+        """The frames.
+
+        Raises:
+            DatasetError: there was none to the end: an empty read is never a result.
+        """
         self.skipped.clear()
-        return self.open_frames(self)
+        self.missing, empty = 0, True
+        for frame in self.open_frames(self):
+            empty = False
+            yield frame
+        if empty:
+            raise DatasetError(f"{self.name} holds no frame that can be read: {self.troubles() or 'it is empty'}")
+
+    def troubles(self) -> str:
+        """What was lost and why, in one line; "" = nothing."""
+        parts = [f"{count} skipped ({reason})" for reason, count in self.skipped.most_common(3)]
+        parts += [f"{self.missing} missing"] if self.missing else []
+        return "; ".join([*parts, *([self.damage] if self.damage else [])])
 
     @property
     def sequential(self) -> bool:

@@ -46,7 +46,9 @@ class SqliteFile:
             self._tidy()
         log = path.with_name(path.name + "-wal")
         if log.is_file() and log.stat().st_size:
-            self.damage.append(f"{path.name}: the recorder did not close it; its write-ahead log {log.name} was read too")
+            self.damage.append(
+                f"{path.name}: the recorder did not close it; its write-ahead log {log.name} was read too"
+            )
         self._found = list(self.damage)
 
     def messages(self, topics: set[str] | None) -> Iterator[RawMessage]:
@@ -126,7 +128,8 @@ class SqliteFile:
         definitions: dict[str, tuple[str, str]] = {}
         try:
             rows = base.execute(
-                "SELECT topic_type, encoding, encoded_message_definition, type_description_hash FROM message_definitions"
+                "SELECT topic_type, encoding, encoded_message_definition, type_description_hash "
+                "FROM message_definitions"
             )
             definitions = {
                 kind: (text, digest or "") for kind, encoding, text, digest in rows if encoding == "ros2msg" and text

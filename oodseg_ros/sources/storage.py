@@ -84,7 +84,7 @@ def in_time_order(
 
 
 def unpacked(data: bytes) -> bytes:
-    """A message's bytes; rosbag2's compression mode `message` shows by Zstandard's magic number, which no CDR begins with.
+    """A message's bytes; compression mode `message` shows by Zstandard's magic number, which no CDR begins with.
 
     Raises:
         ValueError, zstandard.ZstdError: damaged, or larger than `MAX_MESSAGE`.
