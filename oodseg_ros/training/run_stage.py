@@ -19,13 +19,13 @@ from ..labels import LabelSet
 from ..networks.segmentor import Segmentor
 from .data_recipe import OutlierSpec
 from .frames import TrainingFrame
+from .methods import stage_class
 from .processes import Processes, batches_of
 from .recipe import Recipe
 from .resume import AtomicCheckpoints, SaveCheckpoint, StopSignals, finished_steps, write_atomically
 from .samples import Samples
 from .stage_log import ShowSteps, StageLog
 from .stage_recipe import StageSpec
-from .stages import STAGES
 
 SAVE_EVERY = 100
 """Steps between checkpoints."""
@@ -77,7 +77,7 @@ def run_stage(
     _quiet()
     if finished:
         console.print(f"stage {index + 1} ({stage.method}) goes on at step {finished} of {stage.steps}")
-    module = STAGES[stage.method](segmentor, recipe.input, stage, recipe.seed + index)
+    module = stage_class(stage.method)(segmentor, recipe.input, stage, recipe.seed + index)
     module = module.to(memory_format=torch.channels_last)
     saving = SaveCheckpoint(checkpoint, min(SAVE_EVERY, stage.steps), signals)
     monitor = LearningRateMonitor("step")
