@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from oodseg_ros.bundle import load_bundle
+from oodseg_ros.errors import ConfigError
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.training import run_stage as running
 from oodseg_ros.training import train as training
@@ -42,6 +43,23 @@ def test_the_uem_stage_moves_the_head_and_nothing_else(trained: Path) -> None:
         assert moved == key.startswith("head."), key
 
 
+def test_a_finished_training_is_not_begun_again_in_silence(trained: Path, small_recipe: Path) -> None:
+    recipe = load_recipe(small_recipe)
+    files = {file: file.read_bytes() for file in trained.rglob("*") if file.is_file()}
+    with pytest.raises(ConfigError, match="finished, 2 of 2 stages"):
+        training.train(recipe, trained)
+    assert training.train(recipe, trained, resume=True).id == load_bundle(trained / "small").id
+    assert {file: file.read_bytes() for file in files if file.suffix != ".png"} == {
+        file: content for file, content in files.items() if file.suffix != ".png"
+    }
+
+
+def test_the_card_tells_no_path_of_this_machine(trained: Path, road_folder: Path) -> None:
+    text = (trained / "small" / "model.yaml").read_text()
+    assert str(road_folder.parent) not in text
+    assert f"root: {road_folder.name}" in text
+
+
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
     """Ctrl-C raises, whatever started the tests (a shell's background jobs ignore it)."""
@@ -56,7 +74,7 @@ def test_a_resumed_run_ends_with_the_same_weights(
     recipe = load_recipe(small_recipe)
     monkeypatch.setattr(running, "SAVE_EVERY", 2)
     seen = 0
-    original = running.STAGES["uem"].training_step
+    original = running.stage_class("uem").training_step
 
     def step_then_interrupt(self, batch, index):
         nonlocal seen
@@ -65,11 +83,11 @@ def test_a_resumed_run_ends_with_the_same_weights(
             raise KeyboardInterrupt
         return original(self, batch, index)
 
-    monkeypatch.setattr(running.STAGES["uem"], "training_step", step_then_interrupt)
+    monkeypatch.setattr(running.stage_class("uem"), "training_step", step_then_interrupt)
     with pytest.raises(KeyboardInterrupt):
         training.train(recipe, tmp_path / "again")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    monkeypatch.setattr(running.STAGES["uem"], "training_step", original)
+    monkeypatch.setattr(running.stage_class("uem"), "training_step", original)
     training.train(recipe, tmp_path / "again", resume=True)
     one, two = (load_file(path / "small" / "weights.safetensors") for path in (trained, tmp_path / "again"))
     for key, value in one.items():

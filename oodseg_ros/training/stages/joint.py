@@ -7,14 +7,23 @@ No published method: the class term is plain cross-entropy, the unknown's term t
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ...losses.llr import llr_terms
 from ...losses.masks import class_cross_entropy
 from ...model_card import InputSpec
 from ...networks.segmentor import Segmentor
+from ..data_recipe import Strict
 from ..stage_recipe import StageSpec
 from .stage import IDS, Stage, flat_pairs
+
+
+class JointOptions(Strict):
+    """Stage `joint`: `ce_weight` and `small_weight` as in `uem`."""
+
+    ce_weight: float = Field(0.0, ge=0)
+    small_weight: float = Field(1.0, ge=1)
 
 
 class JointStage(Stage):
@@ -23,6 +32,8 @@ class JointStage(Stage):
 
     The backbone keeps its batch statistics unless `adapt_norm`.
     """
+
+    Options = JointOptions
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
         parts = {"backbone": stage.backbone_lr, "decoder": 1.0, "classifier": 1.0, "head": 1.0}
@@ -39,4 +50,9 @@ class JointStage(Stage):
         logits = self.fit(segmentor.classifier(segmentor.decoder(features)), target)
         unknown = self.fit(segmentor.head(features), target)
         ce = class_cross_entropy(logits, target, **IDS)
-        return {"ce": ce, **llr_terms(logits, unknown, target, ce_weight=self.options.ce_weight, **IDS)}
+        return {
+            "ce": ce,
+            **llr_terms(
+                logits, unknown, target, ce_weight=self.options.ce_weight, small_weight=self.options.small_weight, **IDS
+            ),
+        }

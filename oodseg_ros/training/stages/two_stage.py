@@ -1,20 +1,49 @@
-"""Two-stage noise-aware training of a learnable uncertainty ("Generalize or Detect?", arXiv 2411.03829)."""
+"""Two-stage noise-aware training of a learnable uncertainty (arXiv 2411.03829), with Mask2Former's own losses."""
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
+from pydantic import Field
 from torch import Tensor
 
 from ...errors import ConfigError
 from ...losses.relative_contrastive import relative_contrastive_terms
 from ...model_card import InputSpec
-from ...networks.heads.learnable_block import LearnableBlock
-from ...networks.heads.learnable_uncertainty import LearnableUncertainty
-from ...networks.heads.query_uncertainty import QueryUncertainty
+from ...networks.heads.two_stage import LearnableBlock, LearnableUncertainty, QueryUncertainty
 from ...networks.segmentor import HeadInput, Segmentor
+from ..data_recipe import Strict
 from ..stage_recipe import StageSpec
 from .appearance import shifted
-from .mask_losses import mask_terms
 from .stage import IDS, Stage
+
+WEIGHTS = {"loss_cross_entropy": 5.0, "loss_mask": 10.0, "loss_dice": 10.0}
+"""Of the two-stage method's second stage (β1 = β2 = 10)."""
+NO_OBJECT = 0.1
+
+
+def mask_terms(segmentor: Segmentor, given: HeadInput, target: Tensor) -> dict[str, Tensor]:
+    """Weighted `class`, `mask` and `dice`, scalars, over the segments of the known classes in `target` `[B, H, W]`."""
+    from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
+
+    queries, masks = given.decoded
+    config = segmentor.backbone.model.config
+    config.num_labels, config.no_object_weight = segmentor.classes, NO_OBJECT
+    criterion = Mask2FormerLoss(config, WEIGHTS).to(masks.device)
+    segments, classes = zip(*(_segments(picture, segmentor.classes) for picture in target), strict=True)
+    losses: dict[str, Any] = criterion(
+        masks, segmentor.classifier.class_predictor(queries), list(segments), list(classes)
+    )
+    names = {"loss_cross_entropy": "class", "loss_mask": "mask", "loss_dice": "dice"}
+    return {name: WEIGHTS[key] * losses[key] for key, name in names.items()}
+
+
+def _segments(target: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Masks float `[n, H, W]` and ids `[n]` of the classes in one picture."""
+    present = target.unique()
+    present = present[present < classes].long()
+    return (target[None] == present[:, None, None]).float(), present
+
 
 HEADS = (LearnableUncertainty, LearnableBlock, QueryUncertainty)
 SECOND_STAGE = {
@@ -22,6 +51,31 @@ SECOND_STAGE = {
     "NoDecoder": ("backbone.model.pixel_level_module.decoder", "backbone.model.transformer_module", "classifier"),
 }
 """Decoder → what stage b trains beside the head. DeepLabV3+'s last block is not trained, as in the released code."""
+
+
+class TwoStageOptions(Strict):
+    """Stages `two_stage_a` and `two_stage_b`.
+
+    Attributes:
+        margins: λ1, λ2, λ3; 10, 5, 5 for energies, 0.7, 0.5, 0.2 on Mask2Former.
+        ce_weights: β1, β2; 50, 10 on DeepLabV3+, 0, 0 on Mask2Former.
+        selection: share of the generated images' pixels that is trusted.
+        sign: of λ3, as in the released code or as in the paper.
+        select_contrast: the selection reaches the contrasted inliers too (the released code: no).
+        initialize: stage a: the head starts as the inlier classifier.
+        trained: stage b: parts of the network beside the head; empty = the decoder's context path on DeepLabV3+, all
+            but the encoder on Mask2Former, else the decoder.
+        mask_losses: stage b on Mask2Former: its own class, mask and dice losses beside the contrast.
+    """
+
+    margins: tuple[float, float, float] = (10.0, 5.0, 5.0)
+    ce_weights: tuple[float, float] = (50.0, 10.0)
+    selection: float = Field(0.8, gt=0, le=1)
+    sign: Literal["code", "paper"] = "code"
+    select_contrast: bool = False
+    initialize: bool = True
+    trained: list[str] = Field(default_factory=list)
+    mask_losses: bool = False
 
 
 class TwoStageA(Stage):
@@ -32,6 +86,8 @@ class TwoStageA(Stage):
 
     The released code puts the frozen network into train mode (batch norm and dropout active); this does not.
     """
+
+    Options = TwoStageOptions
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
         """Raises ConfigError for a network without a learnable uncertainty."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ...errors import ConfigError
@@ -12,8 +13,21 @@ from ...networks.classifiers.gmm import GmmClassifier
 from ...networks.heads.uem import UemHead
 from ...networks.segmentor import Segmentor
 from ..stage_recipe import StageSpec
-from .mixture_stage import MixtureStage
+from .mixture import MixtureOptions, MixtureStage
 from .stage import IDS, OUTLIER, UNLABELED, flat_pairs
+
+
+class UemOptions(MixtureOptions):
+    """Stage `uem`; the mixture's part only counts for heads of form G.
+
+    Attributes:
+        ce_weight: of the CE of U alone: 0 for D-D and G-D, 0.5 for G-G.
+        small_weight: largest weight of pixels of small objects (`losses.llr.crowding`); 1 = all alike, as published.
+    """
+
+    interval: int = Field(3, ge=1)
+    ce_weight: float = Field(0.0, ge=0)
+    small_weight: float = Field(1.0, ge=1)
 
 
 class UemStage(MixtureStage):
@@ -21,6 +35,8 @@ class UemStage(MixtureStage):
 
     The released code lets the frozen segmentor's batch norm drift; this does not.
     """
+
+    Options = UemOptions
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
         """Raises ConfigError for a network without such a head."""
@@ -37,7 +53,14 @@ class UemStage(MixtureStage):
         head = self.segmentor.head
         embedded = head.embed(given.features)
         unknown = self.fit(head.classifier(embedded), target)
-        terms = llr_terms(self.fit(logits, target), unknown, target, ce_weight=self.options.ce_weight, **IDS)
+        terms = llr_terms(
+            self.fit(logits, target),
+            unknown,
+            target,
+            ce_weight=self.options.ce_weight,
+            small_weight=self.options.small_weight,
+            **IDS,
+        )
         if self.em is not None:
             binary = torch.where(full == UNLABELED, UNLABELED, (full == OUTLIER).to(full.dtype))
             terms["contrast"] = self.em.contrast(embedded, binary)
