@@ -67,6 +67,11 @@ ARGUMENTS = [
         "rviz", default_value="false", description="Start RViz with config/oodseg.rviz, where it is installed"
     ),
     DeclareLaunchArgument(
+        "warm_size",
+        default_value="",
+        description="Image size to compile for before the first image, e.g. 1920x1080; empty = params_file",
+    ),
+    DeclareLaunchArgument(
         "alert_rate", default_value="", description="Heartbeats of the alert per second; empty = params_file"
     ),
     DeclareLaunchArgument(
@@ -108,13 +113,13 @@ def compose(context):
     asked = launching.parse_cameras(value("cameras"))
     cameras = asked or (given and given.cameras) or ["camera"]
     remappings, overrides = launching.image_inputs(cameras, value("image_topic"))
-    overrides.update({name: value(name) for name in ("bundle", "engine") if value(name)})
+    overrides.update({name: value(name) for name in ("bundle", "engine", "warm_size") if value(name)})
     # launch guesses types from the text otherwise: a bundle named 1e3 would arrive as a number.
     overrides = {name: ParameterValue(text, value_type=str) for name, text in overrides.items()}
     if asked:
         overrides["cameras"] = ParameterValue(asked, value_type=list[str])
     if value("alert_rate"):
-        overrides["alert_rate"] = ParameterValue(value("alert_rate"), value_type=float)
+        overrides["alert_rate"] = launching.number("alert_rate", value("alert_rate"))
     build_only = is_on("build_only")
     respawn = is_on("use_respawn") and not build_only
     # The node brings itself up. Asking it by service from here has two traps: the request to a respawned process

@@ -71,7 +71,8 @@ def generate_launch_description():
 def check(context):
     """Refuse what cannot be played; the DDS profile, which the player needs as well: it publishes the images."""
     given = context.launch_configurations
-    launching.check_replay(given["bag"].strip(), given["player"], context.environment.get("PATH"))
+    size = launching.check_replay(given["bag"].strip(), given["player"], context.environment.get("PATH"))
+    given["warm_size"] = given.get("warm_size") or size
     for name in ("loop", "start_paused"):
         launching.is_on(name, given[name])
     profile = launching.dds_profile(context.environment, SHARE)

@@ -15,6 +15,9 @@ from dataclasses import dataclass, replace
 from ..frame import Alert, AlertState
 from .reasons import ENGINE_WARMING, INACTIVE, INFERENCE_BLOCKED, LATE, NO_IMAGE, STARTING
 
+TIME_WENT_BACK = 1_000_000_000
+"""Nanoseconds by which the clock of the stamps must step back to be another time: a bag that starts over."""
+
 
 @dataclass
 class _Camera:
@@ -43,6 +46,7 @@ class AlertBoard:
         self._mode: str | None = INACTIVE
         self._warming = False
         self._blocked = False
+        self._now_ns, self._went_back = 0, False
         self._cameras = {camera: _Camera(clock(), clock()) for camera in cameras}
 
     @property
@@ -95,14 +99,23 @@ class AlertBoard:
         return self._cameras[camera].interrupted
 
     def alerts(self, now_ns: int) -> dict[str, Alert]:
-        """Every camera's alert at this moment, its evidence age brought up to `now_ns` (the clock of the stamps)."""
+        """Every camera's alert at this moment, its evidence age brought up to `now_ns` (the clock of the stamps).
+
+        Evidence from before that clock stepped back is none: its age would be negative.
+        """
         with self._lock:
             now = self._clock()
+            self._went_back |= now_ns < self._now_ns - TIME_WENT_BACK
+            self._now_ns = now_ns
+            for entry in self._cameras.values():
+                # Also an answer that was still on its way when time stepped back.
+                if self._went_back and entry.alert and entry.alert.stamp_ns > now_ns + TIME_WENT_BACK:
+                    entry.alert, entry.interrupted = None, STARTING
             return {name: self._alert(entry, now, now_ns) for name, entry in self._cameras.items()}
 
     def _alert(self, entry: _Camera, now: float, now_ns: int) -> Alert:
         last = entry.alert
-        age = (now_ns - last.stamp_ns) / 1e9 if last is not None and last.stamp_ns else math.inf
+        age = max(0, now_ns - last.stamp_ns) / 1e9 if last is not None and last.stamp_ns else math.inf
         reason = self._why_unknown(entry, now)
         if reason is None and last is not None:
             return replace(last, evidence_age_s=age)

@@ -79,7 +79,7 @@ class BagPlayer:
             except (ImportError, AttributeError) as error:
                 self.left_out[topic] = f"{self._bag.topics[topic]} is not installed here ({error})"
                 continue
-            profile = qos.latched(_DEPTH) if topic == _TF_STATIC else qos.deep(_DEPTH)
+            profile = qos.deep(_DEPTH, latched=topic == _TF_STATIC)
             is_image = self._bag.topics[topic] in CAMERA_TYPES
             self._publishers[topic] = node.create_publisher(kind, name, qos.IMAGE_OUT if is_image else profile)
         self._clock = node.create_publisher(Clock, "/clock", qos.ALERT_OUT)

@@ -105,3 +105,27 @@ def test_warming_is_no_time_out(board: AlertBoard, clock: Clock) -> None:
     assert board.alerts(NOW)["front"].reason == STARTING
     clock.now += 1.1
     assert board.alerts(NOW)["front"].reason == NO_IMAGE
+
+
+@pytest.mark.parametrize("on_its_way", [False, True])
+def test_no_evidence_from_before_time_went_back(board: AlertBoard, on_its_way: bool) -> None:
+    """A bag that starts over: what was seen at its end is no evidence, and its age is never negative."""
+    board.received("front")
+    board.post("front", CLEAR)
+    assert board.alerts(NOW)["front"].state is AlertState.CLEAR
+    begin = NOW - 5_000_000_000
+    if on_its_way:  # judged before the jump, posted after it
+        board.alerts(begin)
+        board.post("front", CLEAR)
+    alert = board.alerts(begin)["front"]
+    assert (alert.state, alert.reason, alert.evidence_age_s) == (AlertState.UNKNOWN, STARTING, math.inf)
+    assert board.interruption("front") == STARTING
+    board.post("front", replace(CLEAR, stamp_ns=begin))
+    assert board.alerts(begin + 100_000_000)["front"].evidence_age_s == pytest.approx(0.1)
+
+
+def test_a_clock_that_is_corrected_a_little_makes_no_negative_age(board: AlertBoard) -> None:
+    board.post("front", CLEAR)
+    board.alerts(NOW)
+    alert = board.alerts(CLEAR.stamp_ns - 100_000_000)["front"]
+    assert (alert.state, alert.evidence_age_s) == (AlertState.CLEAR, 0.0)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from ...errors import ConfigError
+from ...errors import BagError, ConfigError
 
 NODE = "perception"
 PLAYERS = ("rosbag2", "oodseg")
@@ -49,6 +49,18 @@ def is_on(name: str, text: str) -> bool:
     if (lower := text.strip().lower()) not in ("true", "1", "false", "0"):
         raise ConfigError(f"{name}:={text}: give true or false")
     return lower in ("true", "1")
+
+
+def number(name: str, text: str) -> float:
+    """A number of a launch file.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"{name}:={text}: give a number") from None
 
 
 def full_namespace(pushed: str | None, given: str) -> str:
@@ -197,24 +209,34 @@ def node_command(prefix: Path | None) -> tuple[str, list[str]]:
     return sys.executable, ["-m", f"oodseg_ros.ros.{NODE}"]
 
 
-def check_replay(bag: str, player: str, path: str | None = None) -> None:
-    """Nothing where the bag is there and the player installed.
+def check_replay(bag: str, player: str, path: str | None = None) -> str:
+    """Refuse a bag that cannot be replayed; returns the size of its first image, e.g. `1920x1080`.
+
+    An engine that is compiled when the first image comes misses that image and those after it.
 
     Args:
         player: one of `PLAYERS`.
         path: folders to look for `ros2` in, as in PATH.
 
     Raises:
-        ConfigError: one of them is not.
+        ConfigError: the player is not installed.
+        BagError: the bag is not there, cannot be read, or holds no image.
     """
     if not Path(bag).expanduser().exists():
-        raise ConfigError(f"bag:={bag} does not exist")
+        raise BagError(f"bag:={bag} does not exist")
     if player == "rosbag2" and (
         shutil.which("ros2", path=path) is None or importlib.util.find_spec("rosbag2_interfaces") is None
     ):
         raise ConfigError(
             "player:=rosbag2: `ros2 bag` is not installed (ros-<distro>-ros2bag); use player:=oodseg, which needs none"
         )
+    from ...sources.open_source import open_source  # a second's import that starting the node alone does without
+
+    frame = next(iter(open_source(bag)), None)
+    if frame is None:
+        raise BagError(f"bag:={bag} holds no image that can be decoded")
+    height, width = frame.image.shape[:2]
+    return f"{width}x{height}"
 
 
 def play_command(bag: str, player: str, node: str, *switches: str, **values: str) -> list[str]:

@@ -40,14 +40,9 @@ ALERT_OUT = profile(topics.ALERT_OUT)
 DIAGNOSTICS_OUT = profile(topics.DIAGNOSTICS_OUT)
 
 
-def deep(depth: int) -> QoSProfile:
+def deep(depth: int, latched: bool = False) -> QoSProfile:
     """Reliable, for a listener that must not lose what has arrived while it is busy."""
-    return profile(Quality(depth))
-
-
-def latched(depth: int) -> QoSProfile:
-    """Reliable, and kept for those who come later, e.g. static transforms."""
-    return _profile(depth, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+    return profile(Quality(depth, latched=latched))
 
 
 def options(listen_to_events: bool = False) -> dict[str, Any]:
