@@ -6,7 +6,8 @@ from typing import Any
 
 from ...bundle import load_bundle
 from ...errors import ConfigError, EngineError
-from ...inference.runner import DEFAULT_ENGINE, Runner
+from ...inference.engine import ENGINES, chosen
+from ...inference.runner import Runner
 from ..parameters.settings import Settings
 
 
@@ -54,8 +55,8 @@ def build_engines(settings: Settings, logger: Any) -> None:
     from ...building.build import Order, build_engine
     from ...building.gate_data import gate_data
 
-    engine = settings.engine or DEFAULT_ENGINE[settings.device.split(":")[0]]
-    if engine in ("openvino", "torch") and settings.precision == "fp32":
+    engine, device = chosen(settings.engine, settings.device, settings.precision)
+    if settings.precision in ENGINES[engine].unbuilt:
         return
     if settings.warm_size is None:
         raise ConfigError(
@@ -64,7 +65,7 @@ def build_engines(settings: Settings, logger: Any) -> None:
     bundle = load_bundle(settings.bundle, settings.public_key)
     frames = gate_data(settings.warm_size)
     for batch in sorted({1, settings.batch}):
-        order = Order(engine, settings.precision, *settings.warm_size, batch, settings.device, threads=settings.threads)
+        order = Order(engine, settings.precision, *settings.warm_size, batch, device, threads=settings.threads)
         built = build_engine(bundle, order, frames, frames.name)
         if built.acceptance is not None:
             logger.info(f"{engine} {settings.precision}, batch {batch}: {built.acceptance.sentence}")
