@@ -28,6 +28,18 @@ MAX_SHAPES = 8
 MIN_SIDE, MAX_SIDE = 32, 8192
 
 
+def default_engine(device: str) -> str:
+    """Name of the engine that a device runs where none is asked for.
+
+    Raises:
+        EngineError: no such kind of device.
+    """
+    kind = device.split(":")[0]
+    if kind not in DEFAULT_ENGINE:
+        raise EngineError(f"unknown device {device!r}; there are cpu, cuda and cuda:<index>")
+    return DEFAULT_ENGINE[kind]
+
+
 class Runner:
     """Built by `Runner.load`; not thread-safe: one thread owns the device.
 
@@ -75,7 +87,7 @@ class Runner:
         """
         if not isinstance(bundle, Bundle):
             bundle = load_bundle(bundle)
-        name = engine or DEFAULT_ENGINE[device.split(":")[0] if device.split(":")[0] in DEFAULT_ENGINE else "cpu"]
+        name = engine or default_engine(device)
         if name not in ENGINES:
             raise EngineError(f"unknown engine {name!r}; this version knows {', '.join(sorted(ENGINES))}")
         for option, value, known in (("hint", hint, HINTS), ("score_type", score_type, SCORE_TYPES)):

@@ -36,9 +36,9 @@ def published() -> dict:
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     import rclpy
 
+    from oodseg_ros.parameters.schema import load_schema
+    from oodseg_ros.parameters.settings import OUTPUTS
     from oodseg_ros.ros.node.outputs import CameraOutputs
-    from oodseg_ros.ros.parameters.schema import load_schema
-    from oodseg_ros.ros.parameters.settings import OUTPUTS
 
     context = rclpy.Context()
     rclpy.init(context=context)
@@ -91,6 +91,6 @@ def test_images_are_shown_best_effort(config):
 
 
 def test_fixed_frame_is_the_base_frame(config):
-    from oodseg_ros.ros.parameters.schema import load_schema
+    from oodseg_ros.parameters.schema import load_schema
 
     assert config["Global Options"]["Fixed Frame"] == load_schema().node["base_frame"].default

@@ -18,7 +18,7 @@ from ...frame import Frame
 from ...labels import LabelSet
 from ...overlay import draw_overlay
 from ...pipeline.camera import Judgement
-from ...pipeline.obstacles.ground import CameraGeometry
+from ...pipeline.geometry.ground import CameraGeometry
 from ..messages import detections as detection_messages
 from ..messages.detections import VISION_MSGS, to_detections, to_label_info
 from ..messages.images import to_image
