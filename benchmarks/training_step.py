@@ -23,10 +23,10 @@ from oodseg_ros.labels import load_labels
 from oodseg_ros.paths import config_dir
 from oodseg_ros.training.estimate import measure_step
 from oodseg_ros.training.frames import load_frames
+from oodseg_ros.training.methods import stage_class
 from oodseg_ros.training.recipe import load_recipe
 from oodseg_ros.training.run_stage import seen_by
 from oodseg_ros.training.samples import Samples
-from oodseg_ros.training.stages import STAGES
 from oodseg_ros.training.start import load_start
 from oodseg_ros.training.train import segmentor_of
 
@@ -47,7 +47,7 @@ def measure(path: Path, steps: int, count: int) -> list[dict]:
             samples[index]
         rate = count / (time.perf_counter() - began)
         batch = [torch.stack(values) for values in zip(*made[: spec.batch], strict=True)]
-        module = STAGES[spec.method](segmentor, recipe.input, spec)
+        module = stage_class(spec.method)(segmentor, recipe.input, spec)
         seconds, memory = measure_step(module, batch, steps)
         consumed = spec.batch / seconds
         rows.append(

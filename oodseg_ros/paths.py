@@ -45,8 +45,12 @@ def models_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """Folder for built engines: `$OODSEG_CACHE`, else `$XDG_CACHE_HOME/oodseg_ros`, else `~/.cache/oodseg_ros`."""
+    """Folder for built engines: `$OODSEG_CACHE`, else `$XDG_CACHE_HOME/oodseg_ros`, else `~/.cache/oodseg_ros`.
+
+    As its specification says, an empty or relative `$XDG_CACHE_HOME` counts as unset.
+    """
     explicit = os.environ.get("OODSEG_CACHE")
     if explicit:
         return Path(explicit)
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / PACKAGE
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (given if given.is_absolute() else Path.home() / ".cache") / PACKAGE

@@ -40,8 +40,8 @@ def command(
     from ..errors import ConfigError
     from ..outliers.coherent_generation.diffusion import BASE, CONTROL, Sampling, draw_picture, load_pipeline
     from ..outliers.coherent_generation.generate import generate
+    from ..outliers.coherent_generation.layout import AdeOutlines, CutoutOutlines
     from ..outliers.coherent_generation.mask_filter import SAM, Sam
-    from ..outliers.coherent_generation.outlines import AdeOutlines, CutoutOutlines
 
     originals = open_dataset(dataset, root, split or None, labels)
     if originals.kind != "semantic":

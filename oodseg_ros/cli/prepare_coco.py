@@ -29,14 +29,20 @@ def command(
     console = Console()
     dropped = drop or (KNOWN_IN_CITYSCAPES if published else (*KNOWN_IN_CITYSCAPES, *OVERLOOKED))
     pictures = open_coco(
-        root / instances, root / images, drop_images_with=dropped, exclude=exclude or (), min_side=min_side
+        root / instances,
+        root / images,
+        drop_images_with=dropped,
+        exclude=exclude or (),
+        min_side=min_side,
+        said=lambda sentence: console.print(sentence, highlight=False),
     )
     steps = iter(track(range(len(pictures)), "masks", console=console, transient=True))
-    written = write_proxy(pictures, root / masks, lambda done, total: next(steps, None))
+    written = write_proxy(pictures, root / images, root / masks, lambda done, total: next(steps, None))
     for _ in steps:
         pass
+    kept = f", {len(pictures) - written} were there and are kept" if written < len(pictures) else ""
     console.print(
-        f"{len(pictures)} pictures without {', '.join(dropped)}; {written} masks written to {root / masks}",
+        f"{len(pictures)} pictures without {', '.join(dropped)}; {written} masks written to {root / masks}{kept}",
         highlight=False,
         soft_wrap=True,
     )

@@ -50,10 +50,10 @@ CLASSIFIERS = {
 }
 HEADS = {
     "drl_reconstruction": "drl:DrlReconstruction",
-    "learnable_uncertainty": "learnable_uncertainty:LearnableUncertainty",
-    "learnable_block": "learnable_block:LearnableBlock",
+    "learnable_uncertainty": "two_stage:LearnableUncertainty",
+    "learnable_block": "two_stage:LearnableBlock",
     "mahalanobis": "mahalanobis:Mahalanobis",
-    "query_uncertainty": "query_uncertainty:QueryUncertainty",
+    "query_uncertainty": "two_stage:QueryUncertainty",
     "residual_feature": "residual_feature:ResidualFeature",
     "residual_pattern": "residual_pattern:ResidualPattern",
     "standardized_max_logit": "standardized_max_logit:StandardizedMaxLogit",

@@ -77,7 +77,7 @@ def mix_object(
     """
     scale = float(scales[int(rng.integers(len(scales)))])
     if scale != 1.0:
-        size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
+        size = (max(1, int(mask.shape[1] * scale)), max(1, int(mask.shape[0] * scale)))  # cut off, as the references do
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
         mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
     solid = (mask != 0) & (mask != 255) if copy_mask_values else mask == outlier

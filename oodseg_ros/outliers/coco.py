@@ -7,9 +7,9 @@ The published proxy set drops whole pictures with classes that a driving label s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from ..datasets.dataset import read_rgb
 from ..datasets.encoding import read_values
 from ..datasets.layout import images_in
 from ..errors import DatasetError
-from .coco_masks import mask_of
+from .coco_masks import mask_of, outline_of
 from .known_classes import KNOWN_IN_CITYSCAPES
 from .targets import OUTLIER
 
@@ -76,6 +76,7 @@ def open_coco(
     exclude: Iterable[str] = (),
     min_side: int = 480,
     unit: str = "picture",
+    said: Callable[[str], None] | None = None,
 ) -> list[CocoPicture]:
     """Pictures of an instances file, in the order of their ids.
 
@@ -84,27 +85,40 @@ def open_coco(
         exclude: classes whose instances are no objects.
         min_side: smallest height and width of a picture.
         unit: `picture` = all its objects together, crowds included; `instance` = one entry per object, no crowds.
+        said: called with a sentence for what was left out of the file.
 
     Raises:
-        DatasetError: the file cannot be read, names no such class, or nothing is left.
+        DatasetError: the file is of another kind (panoptic, boxes only, captions), an entry in it is damaged, it names
+            no such class, or nothing is left; the text names the entry.
     """
-    try:
-        data = json.loads(instances.read_text())
-        names = {entry["id"]: entry["name"] for entry in data["categories"]}
-        pictures = {entry["id"]: entry for entry in data["images"]}
-        annotations = data["annotations"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"COCO instances file {instances} cannot be read: {error!r}") from error
+    names, pictures, annotations = _read(instances)
     for wanted in (set(drop_images_with), set(exclude)):
         if unknown := sorted(wanted - set(names.values())):
             raise DatasetError(f"{instances} has no class {', '.join(unknown)}; it has {', '.join(names.values())}")
     dropped = {entry["image_id"] for entry in annotations if names[entry["category_id"]] in set(drop_images_with)}
     objects: dict[int, list[Any]] = {}
-    for entry in annotations:
+    without_outline = set()
+    for index, entry in enumerate(annotations):
         crowd = bool(entry.get("iscrowd"))
         if names[entry["category_id"]] in set(exclude) or (crowd and unit == "instance"):
             continue
-        objects.setdefault(entry["image_id"], []).append(_compact(entry["segmentation"]))
+        picture = pictures[entry["image_id"]]
+        outline = outline_of(
+            entry.get("segmentation"), picture["height"], picture["width"], f"{instances}: annotation {index}"
+        )
+        if outline is None:
+            without_outline.add(entry["image_id"])
+        else:
+            objects.setdefault(entry["image_id"], []).append(outline)
+    if without_outline and not objects:
+        raise DatasetError(
+            f"{instances} holds boxes only: no annotation has a `segmentation`; "
+            "a file with outlines is needed, as instances_train2017.json has them"
+        )
+    # An object that nobody outlined would be learned as known ground.
+    dropped |= without_outline
+    if said is not None and without_outline:
+        said(f"{len(without_outline)} pictures left out: an object in them has a box and no outline")
     found = []
     for key in sorted(objects.keys() - dropped):
         picture = pictures[key]
@@ -119,13 +133,22 @@ def open_coco(
 
 
 def open_proxy(masks: Path, images: Path) -> list[ProxyPicture]:
-    """Masks with the pictures of the same name.
+    """Masks with the pictures of the same name, also below folders of the same name.
 
     Raises:
-        DatasetError: no mask, or none with a picture.
+        DatasetError: no mask, none with a picture, or two pictures for one mask.
     """
-    pictures = {file.stem: file for file in images_in(images)}
-    found = [ProxyPicture(pictures[mask.stem], mask) for mask in images_in(masks, "*.png") if mask.stem in pictures]
+    pictures: dict[str, Path] = {}
+    for file in images_in(images, "**/*"):
+        name = file.relative_to(images).with_suffix("").as_posix()
+        if name in pictures:
+            raise DatasetError(f"{file} and {pictures[name]} would share the mask {name}.png; rename one of them")
+        pictures[name] = file
+    found = [
+        ProxyPicture(pictures[name], mask)
+        for mask in images_in(masks, "**/*.png")
+        if (name := mask.relative_to(masks).with_suffix("").as_posix()) in pictures
+    ]
     if not found:
         raise DatasetError(
             f"no mask in {masks} has a picture of the same name in {images}; "
@@ -134,8 +157,55 @@ def open_proxy(masks: Path, images: Path) -> list[ProxyPicture]:
     return found
 
 
-def _compact(segmentation: Any) -> Any:
-    """Polygons as arrays: a tenth of the memory of lists of floats, over hundreds of thousands of annotations."""
-    if isinstance(segmentation, list):
-        return tuple(np.asarray(polygon, np.float32) for polygon in segmentation)
-    return segmentation
+def _read(file: Path) -> tuple[dict[Any, str], dict[Any, dict[str, Any]], list[dict[str, Any]]]:
+    """Class names and pictures by their ids, and the annotations, every id among them known."""
+    try:
+        data = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DatasetError(f"COCO instances file {file} cannot be read: {error!r}") from error
+    parts = ("categories", "images", "annotations")
+    missing = [part for part in parts if not isinstance(data, dict) or not isinstance(data.get(part), list)]
+    if missing:
+        raise DatasetError(
+            f"COCO instances file {file} cannot be read: it has no list {', '.join(missing)}; "
+            "instances_train2017.json or another file of that kind is wanted"
+        )
+    kinds = {"segments_info": "a panoptic", "caption": "a captions"}
+    for key, kind in kinds.items():
+        if any(isinstance(entry, dict) and key in entry for entry in data["annotations"]):
+            raise DatasetError(f"{file} is {kind} file ({key} in its annotations); instances_*.json is wanted")
+    names = {}
+    for entry in _entries(file, data, "categories", {"id": (int, str), "name": (str,)}):
+        if names.setdefault(entry["id"], entry["name"]) != entry["name"]:
+            raise DatasetError(f"{file}: two categories have the id {entry['id']}")
+    pictures, files = {}, {}
+    sides = {"height": (int,), "width": (int,)}
+    for entry in _entries(file, data, "images", {"id": (int, str), "file_name": (str,), **sides}):
+        name = PurePosixPath(entry["file_name"])
+        if name.is_absolute() or ".." in name.parts or not name.name:
+            raise DatasetError(
+                f"{file}: picture {entry['id']} has the file name {entry['file_name']!r}, outside of ROOT"
+            )
+        if min(entry["height"], entry["width"]) < 1:
+            raise DatasetError(f"{file}: picture {entry['id']} is {entry['width']}x{entry['height']} pixels")
+        if files.setdefault(name, entry["id"]) != entry["id"] or pictures.setdefault(entry["id"], entry) is not entry:
+            raise DatasetError(f"{file}: two pictures have the id {entry['id']} or the file name {name}")
+    ids = {"image_id": (int, str), "category_id": (int, str)}
+    annotations = _entries(file, data, "annotations", ids)
+    for index, entry in enumerate(annotations):
+        for key, known in (("image_id", pictures), ("category_id", names)):
+            if entry[key] not in known:
+                raise DatasetError(
+                    f"{file}: annotation {index} has the {key} {entry[key]!r}, which the file does not list"
+                )
+    return names, pictures, annotations
+
+
+def _entries(file: Path, data: dict[str, Any], part: str, wanted: dict[str, tuple[type, ...]]) -> list[dict[str, Any]]:
+    for index, entry in enumerate(data[part]):
+        for key, types in wanted.items():
+            value = entry.get(key) if isinstance(entry, dict) else None
+            if not isinstance(value, types) or isinstance(value, bool):
+                kinds = " or ".join("text" if kind is str else "a whole number" for kind in types)
+                raise DatasetError(f"{file}: {part}[{index}] needs `{key}`, {kinds}, and has {value!r:.60}")
+    return data[part]

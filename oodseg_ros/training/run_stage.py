@@ -18,11 +18,11 @@ from ..networks.segmentor import Segmentor
 from .checkpoints import AtomicCheckpoints, SaveCheckpoint, write_atomically
 from .data_recipe import OutlierSpec
 from .frames import TrainingFrame
+from .methods import stage_class
 from .processes import Processes, batches_of
 from .recipe import Recipe
 from .samples import Samples
 from .stage_recipe import StageSpec
-from .stages import STAGES
 
 SAVE_EVERY = 100
 """Steps between checkpoints."""
@@ -62,7 +62,7 @@ def run_stage(
         persistent_workers=False,
         pin_memory=torch.cuda.is_available(),
     )
-    module = STAGES[stage.method](segmentor, recipe.input, stage, recipe.seed + index)
+    module = stage_class(stage.method)(segmentor, recipe.input, stage, recipe.seed + index)
     module = module.to(memory_format=torch.channels_last)
     saving = SaveCheckpoint(checkpoint, min(SAVE_EVERY, stage.steps))
     trainer = lightning.Trainer(

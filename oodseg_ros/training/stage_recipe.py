@@ -8,14 +8,14 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from .data_recipe import Strict
-from .options import OPTIONS
+from .methods import METHODS, stage_class
 
 
 class StageSpec(Strict):
     """One stage of training.
 
     Attributes:
-        method: a name of `stages.STAGES`.
+        method: a name of `methods.METHODS`.
         steps, batch: optimiser steps, and images (or pairs) per step over all processes.
         optimizer, lr, weight_decay, betas: of AdamW (default) or Adam; `momentum` instead of betas with `sgd`.
         no_decay: parts without weight decay: `norms` = all vectors (norms and biases), anything else is found in
@@ -28,7 +28,7 @@ class StageSpec(Strict):
         adapt_norm: the backbone's batch-norm statistics follow the training frames (its weights may stay frozen).
         loss_stride: the loss is taken at 1/loss_stride of the crop size (labels by nearest); larger is cheaper.
         unknowns: false = this stage sees no pasted unknowns.
-        options: of the method, see `options`.
+        options: of the method: its stage class's `Options`.
     """
 
     method: str
@@ -55,13 +55,13 @@ class StageSpec(Strict):
     @field_validator("method")
     @classmethod
     def _known(cls, method: str) -> str:
-        if method not in OPTIONS:
-            raise ValueError(f"no method {method!r}; {_nearest(method, OPTIONS)}")
+        if method not in METHODS:
+            raise ValueError(f"no method {method!r}; {_nearest(method, METHODS)}")
         return method
 
     @model_validator(mode="after")
     def _options_fit(self) -> StageSpec:
-        model = OPTIONS[self.method]
+        model = stage_class(self.method).Options
         for key in self.options:
             if key not in model.model_fields:
                 raise ValueError(f"options: {self.method} has no {key!r}; {_nearest(key, model.model_fields)}")
@@ -74,13 +74,13 @@ class StageSpec(Strict):
 
     @property
     def settings(self) -> Any:
-        """The options of the method with its defaults, a model of `options.OPTIONS`."""
-        return OPTIONS[self.method].model_validate(self.options)
+        """The options of the method with its defaults, a model of its stage class's `Options`."""
+        return stage_class(self.method).Options.model_validate(self.options)
 
     def rate(self, step: int) -> float:
         """Learning rate at optimiser step `step` (from 0) as a factor on `lr`."""
         if step < self.warmup:
-            return (step + 1) / self.warmup
+            return step / self.warmup  # 0 in the first step, as in the references
         if self.schedule == "constant":
             return 1.0
         left = max(0.0, (self.steps - step) / max(1, self.steps - self.warmup))

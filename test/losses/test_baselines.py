@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from oodseg_ros.losses.drl import drl_terms
-from oodseg_ros.losses.entropy_max import entropy_max_terms
-from oodseg_ros.losses.outlier_exposure import outlier_exposure_terms
+from oodseg_ros.losses.exposure import entropy_max_terms, outlier_exposure_terms
 from oodseg_ros.losses.pebal import pebal_terms
 
 

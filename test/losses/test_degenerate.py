@@ -10,10 +10,9 @@ from torch import Tensor
 
 from oodseg_ros.losses.corocl import corocl_loss
 from oodseg_ros.losses.drl import drl_loss
-from oodseg_ros.losses.entropy_max import entropy_max_loss
+from oodseg_ros.losses.exposure import entropy_max_loss, outlier_exposure_loss
 from oodseg_ros.losses.gmm import gmm_loss
 from oodseg_ros.losses.llr import llr_loss
-from oodseg_ros.losses.outlier_exposure import outlier_exposure_loss
 from oodseg_ros.losses.ovr_topk import ovr_topk_loss
 from oodseg_ros.losses.pebal import pebal_loss
 from oodseg_ros.losses.relative_contrastive import relative_contrastive_loss

@@ -51,6 +51,14 @@ def test_scales_change_the_size(seed: int, scale: float) -> None:
     assert abs(width - 56 * scale) <= 2
 
 
+def test_sides_are_cut_off_as_the_references_cut_them() -> None:
+    """cv2 gets int(side * scale): 7x11 at 0.5 is 3x5, not the 4x6 that rounding up gives."""
+    image, label = scene(60, 60)
+    rgb, mask = np.full((7, 11, 3), 200, np.uint8), np.full((7, 11), OUTLIER, np.uint8)
+    assert mix_object(np.random.default_rng(0), image, label, rgb, mask, scales=[0.5])
+    assert tuple(np.ptp(np.argwhere(label == OUTLIER), axis=0) + 1) == (3, 5)
+
+
 def test_what_is_too_large_is_skipped_or_refused() -> None:
     image, label = scene(34, 200)
     with pytest.raises(DatasetError, match="56x35 pixels does not fit into 200x34"):

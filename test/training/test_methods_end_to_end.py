@@ -107,7 +107,7 @@ def test_a_mixture_run_resumed_ends_like_one_that_was_not(
     )
     train(recipe, tmp_path / "whole")
     monkeypatch.setattr(running, "SAVE_EVERY", 2)
-    stage = running.STAGES["inlier_gmm"]
+    stage = running.stage_class("inlier_gmm")
     terms, calls = stage.terms, []
 
     def dies_in_step_four(self, *arguments):

@@ -9,9 +9,8 @@ import torch
 
 from oodseg_ros.labels import load_labels
 from oodseg_ros.paths import config_dir
-from oodseg_ros.training.options import OPTIONS
+from oodseg_ros.training.methods import METHODS, stage_class
 from oodseg_ros.training.recipe import load_recipe
-from oodseg_ros.training.stages import STAGES
 from oodseg_ros.training.train import segmentor_of
 
 SHIPPED = sorted((config_dir() / "train").rglob("*.yaml"))
@@ -24,7 +23,7 @@ def test_its_stages_train_parts_of_its_network(path: Path) -> None:
     with torch.device("meta"):
         segmentor = segmentor_of(recipe, load_labels(recipe.label_set))
         for stage in recipe.stages:
-            module = STAGES[stage.method](segmentor, recipe.input, stage)
+            module = stage_class(stage.method)(segmentor, recipe.input, stage)
             trained = sum(p.numel() for group in module.groups() for p in group["params"])
             assert trained > 0
             if stage.method in ("uem", "rpl", "rpl_corocl", "two_stage_a", "drl"):
@@ -32,7 +31,7 @@ def test_its_stages_train_parts_of_its_network(path: Path) -> None:
 
 
 def test_every_method_has_a_recipe() -> None:
-    assert {stage.method for path in SHIPPED for stage in load_recipe(path).stages} >= set(OPTIONS) - {"joint"}
+    assert {stage.method for path in SHIPPED for stage in load_recipe(path).stages} >= set(METHODS) - {"joint"}
 
 
 @pytest.mark.parametrize(
@@ -49,5 +48,5 @@ def test_trained_parameters_are_the_published_ones(name: str, trained: int) -> N
     with torch.device("meta"):
         segmentor = segmentor_of(recipe, load_labels(recipe.label_set))
         stage = recipe.stages[-1]
-        module = STAGES[stage.method](segmentor, recipe.input, stage)
+        module = stage_class(stage.method)(segmentor, recipe.input, stage)
     assert sum(p.numel() for p in module.parameters() if p.requires_grad) == trained

@@ -56,7 +56,7 @@ def test_a_resumed_run_ends_with_the_same_weights(
     recipe = load_recipe(small_recipe)
     monkeypatch.setattr(running, "SAVE_EVERY", 2)
     seen = 0
-    original = running.STAGES["uem"].training_step
+    original = running.stage_class("uem").training_step
 
     def step_then_interrupt(self, batch, index):
         nonlocal seen
@@ -65,11 +65,11 @@ def test_a_resumed_run_ends_with_the_same_weights(
             raise KeyboardInterrupt
         return original(self, batch, index)
 
-    monkeypatch.setattr(running.STAGES["uem"], "training_step", step_then_interrupt)
+    monkeypatch.setattr(running.stage_class("uem"), "training_step", step_then_interrupt)
     with pytest.raises(KeyboardInterrupt):
         training.train(recipe, tmp_path / "again")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    monkeypatch.setattr(running.STAGES["uem"], "training_step", original)
+    monkeypatch.setattr(running.stage_class("uem"), "training_step", original)
     training.train(recipe, tmp_path / "again", resume=True)
     one, two = (load_file(path / "small" / "weights.safetensors") for path in (trained, tmp_path / "again"))
     for key, value in one.items():

@@ -17,10 +17,8 @@ from ...datasets.encoding import CITYSCAPES_IDS, read_values
 from ...datasets.generated import IMAGE_END, LABEL_END
 from ...labels import load_labels
 from ..targets import OUTLIER
-from .layout_map import paint, table_to_ade
+from .layout import Outline, paint, place_on_road, table_to_ade
 from .mask_filter import MIN_IOU, Segment, judge
-from .outlines import Outline
-from .placement import place_on_road
 from .prompts import build_prompt
 
 Draw = Callable[[np.ndarray, str, str, int], np.ndarray]

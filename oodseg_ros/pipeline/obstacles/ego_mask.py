@@ -11,20 +11,25 @@ from ...errors import ConfigError
 
 
 def load_ego_mask(path: str | Path) -> np.ndarray:
-    """Read a mask image: uint8 `[H, W]`, 255 = ego vehicle (non-zero in the file), 0 = judged.
+    """Read a mask image of any depth and colour: uint8 `[H, W]`, 255 = ego vehicle (non-zero in the file), 0 = judged.
 
     Raises:
-        ConfigError: it cannot be read, or masks everything.
+        ConfigError: it cannot be read, or masks everything or nothing.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise ConfigError(
             f"ego mask {path} does not exist; give an image that is white on the ego vehicle and black elsewhere"
         )
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    # As it is: a conversion to 8-bit gray makes 0 of a 16-bit 1, and of a dark blue.
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ConfigError(f"ego mask {path} is no image that OpenCV can read; save it as PNG")
-    return check_ego_mask(image, str(path))
+    colors = image[..., :3] if image.ndim == 3 else image[..., None]  # not the alpha: it is 255 everywhere as a rule
+    mask = check_ego_mask(colors.any(axis=2), str(path))
+    if not mask.any():
+        raise ConfigError(f"ego mask {path} is black everywhere and masks nothing; it is white on the ego vehicle")
+    return mask
 
 
 def check_ego_mask(mask: np.ndarray, where: str = "ego mask") -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from ...errors import ConfigError
@@ -11,8 +12,18 @@ from ...losses.drl import drl_terms
 from ...model_card import InputSpec
 from ...networks.heads.drl import DrlReconstruction
 from ...networks.segmentor import Segmentor
+from ..data_recipe import Strict
 from ..stage_recipe import StageSpec
 from .stage import IDS, Stage, flat_pairs
+
+
+class DrlOptions(Strict):
+    """Stage `drl`: weights of the reconstruction's terms, all ours; rate factor of classifier and rebuilding layers."""
+
+    auxiliary_weight: float = Field(0.4, ge=0)
+    discrepancy_weight: float = Field(1.0, ge=0)
+    reconstruction_weight: float = Field(1.0, ge=0)
+    output_lr: float = Field(10.0, gt=0)
 
 
 class DrlStage(Stage):
@@ -21,6 +32,8 @@ class DrlStage(Stage):
     Batches are pairs of overlapping crops with their overlap (`outliers: {method: patch_paste, overlap: true}`): the
     overlap is rebuilt from the semantic part of one view and the free part of the other. Plain batches leave that out.
     """
+
+    Options = DrlOptions
 
     may_skip_parameters = True
 

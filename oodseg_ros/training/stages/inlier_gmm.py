@@ -12,7 +12,7 @@ from ...networks.classifiers.gmm import GmmClassifier
 from ...networks.segmentor import Segmentor
 from ..stage_recipe import StageSpec
 from .inlier import InlierStage
-from .mixture_stage import MixtureStage
+from .mixture import MixtureStage
 from .stage import IDS, UNLABELED, flat_pairs
 
 

@@ -7,14 +7,22 @@ No published method: the class term is plain cross-entropy, the unknown's term t
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ...losses.llr import llr_terms
 from ...losses.masks import class_cross_entropy
 from ...model_card import InputSpec
 from ...networks.segmentor import Segmentor
+from ..data_recipe import Strict
 from ..stage_recipe import StageSpec
 from .stage import IDS, Stage, flat_pairs
+
+
+class JointOptions(Strict):
+    """Stage `joint`: `ce_weight` of the CE of U alone, as in `uem`."""
+
+    ce_weight: float = Field(0.0, ge=0)
 
 
 class JointStage(Stage):
@@ -23,6 +31,8 @@ class JointStage(Stage):
 
     The backbone keeps its batch statistics unless `adapt_norm`.
     """
+
+    Options = JointOptions
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
         parts = {"backbone": stage.backbone_lr, "decoder": 1.0, "classifier": 1.0, "head": 1.0}

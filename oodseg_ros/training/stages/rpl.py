@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from torch import Tensor
 
 from ...errors import ConfigError
@@ -10,12 +11,29 @@ from ...model_card import InputSpec
 from ...networks.heads.residual_feature import ResidualFeature
 from ...networks.heads.residual_pattern import ResidualPattern
 from ...networks.segmentor import Segmentor
+from ..data_recipe import Strict
 from ..stage_recipe import StageSpec
 from .stage import IDS, Stage, flat_pairs
 
 
+class RplOptions(Strict):
+    """Stage `rpl`.
+
+    Attributes:
+        energy_weight: of the positive energy of unknowns.
+        initialize: start the residual block from the trained ASPP where the head can.
+        final_lr: factor on the rate of the residual's last convolution.
+    """
+
+    energy_weight: float = Field(0.05, ge=0)
+    initialize: bool = True
+    final_lr: float = Field(10.0, gt=0)
+
+
 class RplStage(Stage):
     """The residual block learns, in train mode; everything else is frozen, so inlier logits stay bit-identical."""
+
+    Options = RplOptions
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
         """Raises ConfigError for a network without a residual head."""

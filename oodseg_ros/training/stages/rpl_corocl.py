@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from torch import Tensor
 
 from ...errors import ConfigError
@@ -9,8 +10,16 @@ from ...losses.corocl import corocl_loss
 from ...model_card import InputSpec
 from ...networks.segmentor import HeadInput, Segmentor
 from ..stage_recipe import StageSpec
-from .rpl import RplStage
+from .rpl import RplOptions, RplStage
 from .stage import IDS
+
+
+class CoroclOptions(RplOptions):
+    """Stage `rpl_corocl`. `corocl_weight`, `temperature` and `samples` are those of the contrastive loss."""
+
+    corocl_weight: float = Field(1.0, ge=0)
+    temperature: float = Field(0.1, gt=0)
+    samples: int = Field(512, ge=1)
 
 
 class RplCoroclStage(RplStage):
@@ -19,6 +28,8 @@ class RplCoroclStage(RplStage):
     Batches are pairs: a driving image, and the picture that the pasted object came from (`outliers.context: true`).
     With plain batches the two halves of a batch serve as each other's context.
     """
+
+    Options = CoroclOptions
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
         """Raises ConfigError for a head without a projector."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning
 import torch
@@ -16,17 +17,25 @@ from ...losses.masks import counted_over_processes
 from ...model_card import InputSpec
 from ...networks.segmentor import HeadInput, Segmentor, align_corners
 from ...outliers.targets import OUTLIER
+from ..data_recipe import Strict
 from ..stage_recipe import StageSpec
 
 IDS = {"outlier": OUTLIER, "ignore": UNLABELED}
 """Ids in training targets, as the losses ask for them."""
 
 
-class Stage(lightning.LightningModule):
+class NoOptions(Strict):
+    """A method that has no options."""
+
+
+class Stage(lightning.LightningModule, ABC):
     """Base of the methods: a subclass names what it trains and gives `terms(batch)`.
 
     Everything that is not trained is frozen: no gradients, and eval mode, so that no batch-norm statistics drift.
     """
+
+    Options: ClassVar[type[Strict]] = NoOptions
+    """What a recipe may say of this method under `options`, with the paper's values as defaults."""
 
     may_skip_parameters = False
     """Whether a step can leave trained parameters without a gradient (several processes must know)."""
@@ -65,6 +74,7 @@ class Stage(lightning.LightningModule):
             find_part(segmentor, part).requires_grad_(self.trained[part] > 0)
         self.train()  # Lightning leaves the modes as it finds them
 
+    @abstractmethod
     def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
         """The weighted terms of this method's loss by name, scalars.
 
@@ -73,7 +83,6 @@ class Stage(lightning.LightningModule):
             target: uint8 of the same leading shape, `[..., H, W]`.
             extra: what pairs carry beside, e.g. their overlap.
         """
-        raise TypeError(f"{type(self).__name__} gives no terms")
 
     def training_step(self, batch: Sequence[Tensor], index: int) -> Tensor:
         """Sum of the terms, scalar; logs it and them."""

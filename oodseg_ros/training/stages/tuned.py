@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Literal
 
 from torch import Tensor
 
 from ...errors import ConfigError
 from ...model_card import InputSpec
 from ...networks.segmentor import HeadInput, Segmentor
+from ..data_recipe import Strict
 from ..stage_recipe import StageSpec
 from .stage import Stage, flat_pairs
 
@@ -23,11 +25,27 @@ PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Decoder → parts of scope `classifier`, parts of scope `block`."""
 
 
+Scope = Literal["classifier", "block", "decoder"]
+"""What of the inlier network learns: its last 1x1 convolution, the last block of the decoder with it, the decoder."""
+
+
+class TunedOptions(Strict):
+    """Methods without a head of their own: which part of the inlier network learns.
+
+    `decoder` is for networks whose last block is too narrow to hold more than its classes (ESPNetv2: ten channels).
+    Batch norm stays in eval mode.
+    """
+
+    scope: Scope = "classifier"
+
+
 class TunedStage(Stage):
     """A last part of the inlier network learns; batch norm stays in eval mode, the rest is frozen.
 
     The inlier logits move with it: these methods do not promise the inlier accuracy of their start.
     """
+
+    Options = TunedOptions
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
         """Raises ConfigError for a decoder without a known last block."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import Field
 from torch import Tensor
 
 from ...errors import ConfigError
 from ...losses.relative_contrastive import relative_contrastive_terms
 from ...model_card import InputSpec
-from ...networks.heads.learnable_block import LearnableBlock
-from ...networks.heads.learnable_uncertainty import LearnableUncertainty
-from ...networks.heads.query_uncertainty import QueryUncertainty
+from ...networks.heads.two_stage import LearnableBlock, LearnableUncertainty, QueryUncertainty
 from ...networks.segmentor import HeadInput, Segmentor
+from ..data_recipe import Strict
 from ..stage_recipe import StageSpec
 from .appearance import shifted
 from .mask_losses import mask_terms
@@ -24,6 +26,31 @@ SECOND_STAGE = {
 """Decoder → what stage b trains beside the head. DeepLabV3+'s last block is not trained, as in the released code."""
 
 
+class TwoStageOptions(Strict):
+    """Stages `two_stage_a` and `two_stage_b`.
+
+    Attributes:
+        margins: λ1, λ2, λ3; 10, 5, 5 for energies, 0.7, 0.5, 0.2 on Mask2Former.
+        ce_weights: β1, β2; 50, 10 on DeepLabV3+, 0, 0 on Mask2Former.
+        selection: share of the generated images' pixels that is trusted.
+        sign: of λ3, as in the released code or as in the paper.
+        select_contrast: the selection reaches the contrasted inliers too (the released code: no).
+        initialize: stage a: the head starts as the inlier classifier.
+        trained: stage b: parts of the network beside the head; empty = the decoder's context path on DeepLabV3+, all
+            but the encoder on Mask2Former, else the decoder.
+        mask_losses: stage b on Mask2Former: its own class, mask and dice losses beside the contrast.
+    """
+
+    margins: tuple[float, float, float] = (10.0, 5.0, 5.0)
+    ce_weights: tuple[float, float] = (50.0, 10.0)
+    selection: float = Field(0.8, gt=0, le=1)
+    sign: Literal["code", "paper"] = "code"
+    select_contrast: bool = False
+    initialize: bool = True
+    trained: list[str] = Field(default_factory=list)
+    mask_losses: bool = False
+
+
 class TwoStageA(Stage):
     """Only the uncertainty learns, so inlier logits stay bit-identical.
 
@@ -32,6 +59,8 @@ class TwoStageA(Stage):
 
     The released code puts the frozen network into train mode (batch norm and dropout active); this does not.
     """
+
+    Options = TwoStageOptions
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
         """Raises ConfigError for a network without a learnable uncertainty."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ...errors import ConfigError
@@ -12,8 +13,19 @@ from ...networks.classifiers.gmm import GmmClassifier
 from ...networks.heads.uem import UemHead
 from ...networks.segmentor import Segmentor
 from ..stage_recipe import StageSpec
-from .mixture_stage import MixtureStage
+from .mixture import MixtureOptions, MixtureStage
 from .stage import IDS, OUTLIER, UNLABELED, flat_pairs
+
+
+class UemOptions(MixtureOptions):
+    """Stage `uem`; the mixture's part only counts for heads of form G.
+
+    Attributes:
+        ce_weight: of the CE of U alone: 0 for D-D and G-D, 0.5 for G-G.
+    """
+
+    interval: int = Field(3, ge=1)
+    ce_weight: float = Field(0.0, ge=0)
 
 
 class UemStage(MixtureStage):
@@ -21,6 +33,8 @@ class UemStage(MixtureStage):
 
     The released code lets the frozen segmentor's batch norm drift; this does not.
     """
+
+    Options = UemOptions
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
         """Raises ConfigError for a network without such a head."""

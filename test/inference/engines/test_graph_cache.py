@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from oodseg_ros.inference.engines.graph_cache import cached, code_digest, graph_file
+from oodseg_ros.paths import cache_dir
 
 
 def bundle(weights: str = "a", **network):
@@ -74,3 +75,11 @@ def test_the_name_holds_all_that_matters(monkeypatch, tmp_path):
     assert {file.parent for file in names} == {tmp_path / "graphs"}
     assert graph_file(bundle(), "openvino-1", (1, 2, 3)) in names
     assert len(code_digest()) == 64
+
+
+@pytest.mark.parametrize("given", ["", "here", "./cache"])
+def test_an_empty_or_relative_cache_home_counts_as_unset(monkeypatch, given):
+    """As the XDG specification says; taken at its word, it would fill whatever folder one happens to stand in."""
+    monkeypatch.delenv("OODSEG_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", given)
+    assert cache_dir() == Path.home() / ".cache" / "oodseg_ros"

@@ -12,7 +12,7 @@ import pytest
 from oodseg_ros.datasets.registry import open_dataset
 from oodseg_ros.labels import load_labels
 from oodseg_ros.outliers.coherent_generation.generate import generate
-from oodseg_ros.outliers.coherent_generation.outlines import Outline
+from oodseg_ros.outliers.coherent_generation.layout import Outline
 from oodseg_ros.training.frames import load_frames
 from oodseg_ros.training.recipe import DataSpec
 

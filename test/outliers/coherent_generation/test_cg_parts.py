@@ -15,10 +15,15 @@ from hypothesis import strategies as st
 from oodseg_ros.datasets.encoding import CITYSCAPES_IDS
 from oodseg_ros.errors import ConfigError, DatasetError
 from oodseg_ros.labels import load_labels
-from oodseg_ros.outliers.coherent_generation.layout_map import OBJECT_CLASSES, paint, table_to_ade
+from oodseg_ros.outliers.coherent_generation.layout import (
+    OBJECT_CLASSES,
+    AdeOutlines,
+    CutoutOutlines,
+    paint,
+    place_on_road,
+    table_to_ade,
+)
 from oodseg_ros.outliers.coherent_generation.mask_filter import intersection_over_union, judge
-from oodseg_ros.outliers.coherent_generation.outlines import AdeOutlines, CutoutOutlines
-from oodseg_ros.outliers.coherent_generation.placement import place_on_road
 from oodseg_ros.outliers.coherent_generation.prompts import build_prompt
 
 ADE, CITY = load_labels("ade20k"), load_labels("cityscapes19")

@@ -54,3 +54,21 @@ def test_resize_that_leaves_nothing_to_judge_is_refused():
     mask[51, 51] = 0
     with pytest.raises(ConfigError, match="whole image"):
         fit_ego_mask(mask, 4, 4)
+
+
+@pytest.mark.parametrize("value", [1, 255, 256, 65535])
+def test_sixteen_bits_and_dark_colours_count(tmp_path, value):
+    deep = np.zeros((20, 30), np.uint16)
+    deep[10:] = value
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    blue = np.zeros((20, 30, 3), np.uint8)
+    blue[10:, :, 0] = max(1, value % 256)
+    cv2.imwrite(str(tmp_path / "blue.png"), blue)
+    for name in ("deep.png", "blue.png"):
+        assert (load_ego_mask(tmp_path / name) == np.where(np.arange(20) < 10, 0, 255)[:, None]).all()
+
+
+def test_a_mask_of_nothing_is_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "mask.png"), np.zeros((20, 30, 4), np.uint8))
+    with pytest.raises(ConfigError, match="masks nothing"):
+        load_ego_mask(tmp_path / "mask.png")

@@ -10,8 +10,9 @@ import torch
 from oodseg_ros.model_card import InputSpec
 from oodseg_ros.networks.build import build_segmentor
 from oodseg_ros.networks.segmentor import Segmentor
+from oodseg_ros.training.methods import stage_class
 from oodseg_ros.training.stage_recipe import StageSpec
-from oodseg_ros.training.stages import STAGES, Stage
+from oodseg_ros.training.stages.stage import Stage
 
 LITE = {"name": "efficientnet_lite", "variant": 0}
 FPN = {"name": "fpn", "channels": 8}
@@ -94,7 +95,7 @@ def make_stage() -> Callable[..., Stage]:
         torch.manual_seed(0)
         segmentor: Segmentor = build_segmentor(SPECS[network])
         spec = StageSpec(**({"method": method, "steps": 10, "batch": 2, "lr": 1e-3} | values))
-        return STAGES[method](segmentor, INPUT, spec, 7)
+        return stage_class(method)(segmentor, INPUT, spec, 7)
 
     return make
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from oodseg_ros.errors import ConfigError
-from oodseg_ros.training.options import OPTIONS
-from oodseg_ros.training.stages import STAGES
+from oodseg_ros.training.methods import METHODS, stage_class
 
 DINO_SIZE = (56, 84)
 FROZEN = [
@@ -71,7 +70,7 @@ def batch_for(stage_name: str, network: str, make_batch):
 
 
 def test_every_method_has_its_options_and_a_case() -> None:
-    assert set(STAGES) == set(OPTIONS) == {case[0] for case in FROZEN + MOVING}
+    assert set(METHODS) == {case[0] for case in FROZEN + MOVING}
 
 
 @pytest.mark.parametrize(("method", "network", "values"), FROZEN, ids=name_of)
@@ -135,7 +134,7 @@ def test_the_second_stage_goes_on_from_the_first(network, make_stage) -> None:
     with torch.no_grad():
         head += 1.0
     kept = head.clone()
-    STAGES["two_stage_b"](first.segmentor, _input(first), first.stage.model_copy(update={"method": "two_stage_b"}))
+    stage_class("two_stage_b")(first.segmentor, _input(first), first.stage.model_copy(update={"method": "two_stage_b"}))
     assert torch.equal(next(first.segmentor.head.parameters()), kept)
 
 
@@ -171,6 +170,16 @@ def test_a_mixtures_memory_is_part_of_the_checkpoint(make_stage, make_batch) -> 
     assert torch.equal(two.em.memory.features, one.em.memory.features)
     assert torch.equal(two.em.memory.next, one.em.memory.next)
     torch.testing.assert_close(learn(two, make_batch(), 1), learn(one, make_batch(), 1))
+
+
+def test_the_m_step_comes_in_the_references_steps(make_stage, make_batch, monkeypatch) -> None:
+    """Its counter runs 0, 1, 2, … and it acts at 0, 3, 6: in the first step, and every third from there."""
+    stage = make_stage("inlier_gmm", "lite_mixture", options={"memory": 16, "interval": 3})
+    seen: list[int] = []
+    for step in range(1, 9):
+        monkeypatch.setattr("oodseg_ros.training.stages.mixture.update", lambda *_, step=step: seen.append(step - 1))
+        stage.em.after_step(step)
+    assert seen == [0, 3, 6]
 
 
 @pytest.mark.parametrize(

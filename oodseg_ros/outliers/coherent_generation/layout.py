@@ -1,4 +1,4 @@
-"""Outlines of objects: components of ADE20K annotations, or cut-outs with class names."""
+"""Where an object goes and what ControlNet is shown: outlines, placement on the road, class ids as ADE20K colors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ...datasets.encoding import read_values
+from ...datasets.encoding import CITYSCAPES_IDS, Encoding, read_values
 from ...datasets.layout import images_in
 from ...errors import DatasetError
 from ...labels import load_labels
-from .layout_map import OBJECT_CLASSES
 
 MIN_PIXELS = 1000
 """A smaller component tells no shape."""
@@ -109,3 +108,89 @@ def _component(rng: np.random.Generator, mask: np.ndarray) -> np.ndarray | None:
 def _tight(mask: np.ndarray) -> np.ndarray:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def place_on_road(
+    rng: np.random.Generator,
+    road: np.ndarray,
+    mask: np.ndarray,
+    *,
+    sides: tuple[int, int] = (200, 500),
+    margin: int = 150,
+    least_margin: int = 10,
+    step: int = 10,
+) -> np.ndarray | None:
+    """The object's outline in the scene, bool `[H, W]`; None where there is no road.
+
+    Args:
+        road: bool `[H, W]`.
+        mask: bool `[h, w]`, cropped to the object.
+        sides: the larger side of the object is brought into this range (pixels), its shape kept.
+        margin: its centre is a road pixel at least so far from the border; if there is none, `step` less, and so on
+            down to `least_margin`.
+    """
+    height, width = road.shape
+    while True:
+        inner = road[margin : height - margin, margin : width - margin]
+        rows, columns = np.nonzero(inner)
+        if rows.size or margin <= least_margin:
+            break
+        margin = max(least_margin, margin - step)
+    if not rows.size:
+        return None
+    pick = int(rng.integers(rows.size))
+    y, x = int(rows[pick]) + margin, int(columns[pick]) + margin
+    largest = max(mask.shape)
+    scale = min(max(largest, sides[0]), sides[1]) / largest
+    size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
+    scaled = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
+    top, left = y - size[1] // 2, x - size[0] // 2
+    outline = np.zeros_like(road)
+    ys, xs = slice(max(0, top), min(height, top + size[1])), slice(max(0, left), min(width, left + size[0]))
+    outline[ys, xs] = scaled[ys.start - top : ys.stop - top, xs.start - left : xs.stop - left]
+    return outline if outline.any() else None
+
+
+BLACK = 255
+"""ADE20K id of what has no class there; painted black."""
+
+OBJECT_CLASSES = (
+    *("bed", "cabinet", "door", "table", "chair", "sofa", "shelf", "armchair", "desk", "rock", "wardrobe", "lamp"),
+    *("bathtub", "cushion", "box", "chest of drawers", "sink", "refrigerator", "pool table", "pillow", "bookcase"),
+    *("coffee table", "toilet", "flower", "book", "bench", "stove", "computer", "swivel chair", "boat"),
+    *("arcade machine", "towel", "television receiver", "airplane", "apparel", "ottoman", "bottle", "ship", "fountain"),
+    *("washer", "plaything", "stool", "barrel", "basket", "tent", "bag", "cradle", "oven", "ball", "food", "tank"),
+    *("microwave", "pot", "animal", "dishwasher", "screen", "blanket", "sculpture", "vase", "tray", "ashcan", "fan"),
+    *("crt screen", "plate", "monitor", "radiator", "clock", "flag"),
+)
+"""ADE20K things that no driving label set knows. Our list: the published one of 82 is not in readable form."""
+
+# Cityscapes label ids that have no train id, but a look of their own.
+_MORE_IDS = {1: "road", 6: "road", 10: "railing", 14: "fence", 15: "bridge", 18: "pole", 29: "car", 30: "truck"}
+
+
+def table_to_ade(label_set: str, encoding: Encoding | None = None) -> np.ndarray:
+    """Look-up table uint8 `[256]` to ADE20K class ids, 255 = none.
+
+    Args:
+        label_set: of the class ids; with `encoding` of Cityscapes label ids, the table is for those instead, which
+            also say where the own vehicle, bridges and guard rails are.
+
+    Raises:
+        ConfigError: ADE20K has no mapping from that label set.
+    """
+    ade = load_labels("ade20k")
+    table = ade.map_from(label_set)
+    if encoding is not CITYSCAPES_IDS:
+        return table
+    by_id = table[encoding.table]
+    for value, name in _MORE_IDS.items():
+        by_id[value] = ade.names.index(name)
+    return by_id
+
+
+def paint(ade_ids: np.ndarray, outline: np.ndarray, object_class: str) -> np.ndarray:
+    """Control picture RGB uint8 `[H, W, 3]` of ADE20K ids uint8 `[H, W]`, with an object where `outline` is true."""
+    ade = load_labels("ade20k")
+    ids = np.where(outline, ade.names.index(object_class), ade_ids)
+    return ade.palette()[ids]

@@ -1,16 +1,36 @@
-"""Sinkhorn-EM while a network trains: the E step in every batch, the M step between optimiser steps."""
+"""Sinkhorn-EM of a mixture classifier beside the gradients: E step in every batch, M step between optimiser steps."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.distributed as distributed
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from ...losses.gmm import component_contrast
 from ...networks.classifiers.gmm import GmmClassifier
 from ...networks.classifiers.gmm_em import FeatureMemory, assign, update
-from ..options import MixtureOptions
+from ..data_recipe import Strict
+from .stage import Stage
+
+
+class MixtureOptions(Strict):
+    """Sinkhorn-EM of a mixture classifier.
+
+    Attributes:
+        contrast_weight: of the component contrast.
+        interval: steps between updates of means and deviations (5 for a segmentor, 3 for an unknown head).
+        memory: features kept per component (UEM 8000, GMMSeg 32000); 256 floats each.
+        per_step: the most features that enter per component and step.
+    """
+
+    contrast_weight: float = Field(0.01, ge=0)
+    interval: int = Field(5, ge=1)
+    memory: int = Field(8000, ge=1)
+    per_step: int = Field(20, ge=1)
 
 
 class MixtureEm:
@@ -41,8 +61,8 @@ class MixtureEm:
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
-        """M step, when `step` optimiser steps are a multiple of the interval."""
-        if step % self._options.interval:
+        """M step after the first of `step` optimiser steps and every `interval` from there, as in the reference."""
+        if (step - 1) % self._options.interval:
             return
         update(self._classifier, self.memory)
         if distributed.is_available() and distributed.is_initialized():
@@ -58,3 +78,31 @@ class MixtureEm:
         """Put a checkpoint's memory back."""
         self.memory.features.copy_(state["features"])
         self.memory.next.copy_(state["next"])
+
+
+class MixtureStage(Stage):
+    """`em` is None until `use_em`; its memory is part of the checkpoints, its M step follows the optimiser step."""
+
+    Options = MixtureOptions
+
+    em: MixtureEm | None = None
+
+    def use_em(self, classifier: GmmClassifier) -> None:
+        """Train `classifier` by EM with this stage's options."""
+        self.em = MixtureEm(classifier, self.options)
+
+    def optimizer_step(self, *arguments: Any, **named: Any) -> None:
+        """As Lightning's, then the M step."""
+        super().optimizer_step(*arguments, **named)
+        if self.em is not None:
+            self.em.after_step(self.global_step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The feature memory goes into the checkpoint."""
+        if self.em is not None:
+            checkpoint["mixture_memory"] = self.em.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """And comes back from it."""
+        if self.em is not None:
+            self.em.load(checkpoint["mixture_memory"])
