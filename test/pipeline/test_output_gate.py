@@ -110,7 +110,7 @@ def test_what_is_switched_off_is_off_but_never_nan() -> None:
     gate = OutputGate(CALIBRATION, OutputGateSettings(checks=()))
     assert reason(gate, normal(5.0), np.zeros(SIZE, np.uint8)) is None
     assert reason(gate, normal(), finite=False) == reasons.SCORE_NOT_FINITE
-    with pytest.raises(ConfigError, match="health.output must hold some of .*, got 'taste'"):
+    with pytest.raises(ConfigError, match=r"health\.output must hold some of .*, got 'taste'"):
         OutputGateSettings(checks=("taste",))
     with pytest.raises(ConfigError, match="drift_limit"):
         OutputGateSettings(drift_limit=0.0)

@@ -165,9 +165,9 @@ def test_a_contradicting_camera_info_is_told_in_its_words() -> None:
 def test_only_the_wanted_checks_run() -> None:
     gate = InputGate(InputGateSettings(checks=("blurred",)))
     assert set(drive(gate, 15, 0, FAULTS[reasons.BLACK])) <= {None, reasons.BLURRED}
-    with pytest.raises(ConfigError, match="health.input must hold some of .*, got 'smell'"):
+    with pytest.raises(ConfigError, match=r"health\.input must hold some of .*, got 'smell'"):
         InputGateSettings(checks=("smell",))
-    with pytest.raises(ConfigError, match="health.frozen_after must be a number"):
+    with pytest.raises(ConfigError, match=r"health\.frozen_after must be a number"):
         InputGateSettings(frozen_after=float("nan"))
 
 
