@@ -20,7 +20,6 @@ import numpy as np
 from ..errors import ConfigError
 from .schema import ZONES, Schema, check, load_schema
 
-OUTPUTS = ("semantic", "score", "mask", "overlay", "obstacles")
 ALERT, REPORT, IGNORE = "alert", "report", "ignore"
 ACTIONS = (ALERT, REPORT, IGNORE)
 """The most careful first. alert: it counts. report: it is listed, but does not count. ignore: it is not listed."""
@@ -343,7 +342,9 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
         engine=None if values["engine"] == "auto" else values["engine"],
         batch=values["batch"] or len(values["cameras"]),
         warm_size=tuple(_size(text, "warm_size") for text in values["warm_size"].replace(",", " ").split()),
-        publish=frozenset(name for name in OUTPUTS if values[f"publish.{name}"]),
+        publish=frozenset(
+            name.removeprefix("publish.") for name, value in values.items() if value and name.startswith("publish.")
+        ),
         obstacles=_obstacles(values),
         output_gate=_build(OutputGateSettings, values, "health.", checks=tuple(values["health.output"])),
         stall_after=values["health.stall_after"],

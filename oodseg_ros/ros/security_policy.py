@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
-from .node import qos
+from .node.topics import TOPICS, inputs, outputs, qualified
 
 NODE = "perception"
 PARAMETER_SERVICES = (
@@ -49,17 +49,13 @@ def topics(cameras: Mapping[str, str], namespace: str = "/", odometry: str = "")
         namespace: of the node.
         odometry: the node's parameter of this name.
     """
-    base = namespace.rstrip("/")
-    node = f"{base}/{NODE}"
-    publish = [f"{base}/alert", "/diagnostics", "/rosout", "/parameter_events", f"{node}/transition_event"]
-    publish += [f"{base}/{camera}/{topic}" for camera in cameras for topic in qos.TOPICS]
-    subscribe = ["/clock", "/tf", "/tf_static"]
-    if odometry:
-        subscribe.append(odometry if odometry.startswith("/") else f"{base}/{odometry}")
-    for camera, transport in cameras.items():
-        image = "image_raw/compressed" if transport == "compressed" else "image_raw"
-        subscribe += [f"{base}/{camera}/{image}", f"{base}/{camera}/camera_info"]
-    return {"publish": sorted(publish), "subscribe": sorted(subscribe)}
+    own = [topic for topic in TOPICS if not topic.of_camera]
+    publish = [topic.name for topic in own] + ["/rosout", "/parameter_events", f"{NODE}/transition_event"]
+    publish += [topic.named(camera) for camera in cameras for topic in outputs()]
+    subscribe = ["/clock", "/tf", "/tf_static", *([odometry] if odometry else [])]
+    subscribe += [topic.named(name) for name, transport in cameras.items() for topic in inputs(transport)]
+    both = {"publish": publish, "subscribe": subscribe}
+    return {right: sorted(qualified(name, namespace) for name in names) for right, names in both.items()}
 
 
 def services(namespace: str = "/") -> list[str]:

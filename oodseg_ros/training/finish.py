@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from rich.progress import track
 
 from ..bundle import Bundle, save_bundle
 from ..evaluation.calibration.fit import fit_calibration
+from ..evaluation.calibration.objects import ObjectTarget, fit_objects
 from ..inference.graph import DeployGraph
 from ..labels import LabelSet
-from ..model_card import ModelCard
+from ..model_card import Calibration, ModelCard
 from ..networks.segmentor import Segmentor
 from ..scenes import scene
 from .frames import load_frames
-from .recipe import Recipe
+from .pasting import class_ids
+from .recipe import ObjectsSpec, Recipe
 from .samples import Samples
 
+Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""RGB uint8 `[H, W, 3]` → class ids uint8 and score float32, both `[H, W]`."""
 GOLDEN_SIZE = (192, 320)
 GOLDEN_SEED = 4
 CALIBRATION_SEED = 10_000
@@ -52,6 +58,8 @@ def write_bundle(
         f"{spec.frames} crops of held-out frames ({', '.join(data.dataset for data in spec.data)}) with pasted "
         f"unknowns; {spec.false_positive_rate:.2%} of the known pixels are above the threshold",
     )
+    if spec.objects is not None:
+        calibration = _with_objects(spec.objects, calibration, labels, predict)
     # A procedural scene: the golden frame ships with the bundle, and training frames may not be passed on.
     golden = scene(GOLDEN_SEED, GOLDEN_SIZE).image
     label, score = predict(golden)
@@ -71,6 +79,18 @@ def write_bundle(
         licence=recipe.licence,
     )
     return save_bundle(path, card, segmentor.state_dict(), {"image": golden, "labels": label, "score": score})
+
+
+def _with_objects(spec: ObjectsSpec, calibration: Calibration, labels: LabelSet, predict: Predict) -> Calibration:
+    images = (frame.read()[0] for frame in load_frames(spec.data, labels))
+    target = ObjectTarget(spec.false_frames, spec.grow_rate, spec.seed, spec.min_area)
+    return fit_objects(
+        (predict(image)[::-1] for image in track(images, "frames without unknowns")),
+        target,
+        class_ids(labels, spec.ground_classes),
+        calibration,
+        ", ".join(dict.fromkeys(Path(data.root).name or data.dataset for data in spec.data)),
+    )
 
 
 def _first(sample: tuple[torch.Tensor, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -15,15 +15,34 @@ from .data_recipe import AugmentSpec, CutoutSpec, DataSpec, OutlierSpec, Strict,
 from .stage_recipe import StageSpec
 
 
+class ObjectsSpec(Strict):
+    """How objects are made of pixels, chosen on whole frames without unknowns (`calibration.objects.fit_objects`).
+
+    Attributes:
+        data: the frames; their labels do not matter.
+        ground_classes: classes that objects stand on.
+        false_frames, grow_rate, seed, min_area: see `calibration.objects.ObjectTarget`.
+    """
+
+    data: list[DataSpec] = Field(min_length=1)
+    ground_classes: tuple[str, ...] = ("road", "sidewalk")
+    false_frames: float = Field(0.01, gt=0, lt=1)
+    grow_rate: float = Field(0.01, gt=0, lt=1)
+    seed: int = Field(20, ge=1)
+    min_area: int = Field(100, ge=1)
+
+
 class CalibrationSpec(Strict):
     """Held-out frames for threshold and score table.
 
-    `false_positive_rate` is the share of inlier pixels above the threshold on these frames.
+    `false_positive_rate` is the share of inlier pixels above the threshold on these frames, with unknowns pasted in.
+    With `objects` the threshold is theirs instead.
     """
 
     data: list[DataSpec]
     false_positive_rate: float = Field(0.005, gt=0, lt=1)
     frames: int = Field(100, gt=0)
+    objects: ObjectsSpec | None = None
 
 
 class Recipe(Strict):

@@ -63,5 +63,5 @@ def test_the_teacher_runs_once_per_frame(spec, monkeypatch: pytest.MonkeyPatch) 
 def test_classes_without_counterpart_stay_unnamed(tiny_bundle: Path, road_folder: Path) -> None:
     image = read_image(road_folder / "images" / "0.png")
     table = np.full(256, 255, np.uint8)
-    predict = teacher.ConfidentLabels(load_bundle(tiny_bundle))
-    assert (predict(image, 0.0, table) == KNOWN).all()
+    predict = teacher.ConfidentLabels([teacher._of_bundle(load_bundle(tiny_bundle))])
+    assert (predict(image, 0.0, table)[0] == KNOWN).all()

@@ -15,7 +15,7 @@ from ...bundle import Bundle, rewrite_card
 from ...datasets.dataset import Dataset
 from ...errors import ConfigError, DatasetError
 from ...inference.runner import Runner
-from ...model_card import Calibration
+from ...model_card import Calibration, Objects
 from ...outliers.targets import OUTLIER
 from ..ahead import ahead
 from ..frame_pass import plan, run_frames
@@ -124,16 +124,21 @@ def calibrate(
         pooled = PixelMetrics()
         for name in names:
             pooled.update(*store.get(name)[:2])
-        grid = threshold_grid(pooled.histogram)
+        grid, objects = threshold_grid(pooled.histogram), runner.bundle.card.calibration.objects
         with ThreadPoolExecutor(workers) as pool:
-            losses = stack(ahead(pool, lambda name: _loss(target, store, name, grid), names, 2 * workers), grid.size)
+            losses = stack(
+                ahead(pool, lambda name: _loss(target, store, name, grid, objects), names, 2 * workers), grid.size
+            )
         choice = choose_threshold(losses, grid, target.alpha, target.rising, target.confidence)
         held_out, risk, count = _check(losses, grid, target)
         said = _sentence(dataset, target, choice, held_out, risk, count)
         # The maps stand in for images: the score of a map is itself.
         frames = (_target_map(*store.get(name)[:2]) for name in names)
         fitted = fit_calibration(lambda score: score, frames, 0.01, said)
-    calibration = fitted.model_copy(update={"threshold": choice.threshold})
+    if objects is not None:  # the rule stays what it is, as far as the threshold lets it
+        limits = {"grow": min(objects.grow, choice.threshold), "beside": max(objects.beside, choice.threshold)}
+        objects = objects.model_copy(update=limits)
+    calibration = fitted.model_copy(update={"threshold": choice.threshold, "objects": objects})
     return CalibrationResult(choice, held_out, risk, count, calibration, skipped)
 
 
@@ -148,12 +153,12 @@ def write_calibration(bundle: Bundle, calibration: Calibration, out: Path | None
     return rewrite_card(path, bundle.card.model_copy(update={"calibration": calibration}))
 
 
-def _loss(target: Target, store: ScoreStore, name: str, grid: np.ndarray) -> np.ndarray | None:
-    score, label, _ = store.get(name)
+def _loss(target: Target, store: ScoreStore, name: str, grid: np.ndarray, objects: Objects | None) -> np.ndarray | None:
+    score, label, extra = store.get(name)
     if target.kind == "pixels":
         return pixel_loss(score, label, grid)
     if target.kind == "frames":
-        return frame_loss(score, label, grid, target.min_area)
+        return frame_loss(score, label, grid, target.min_area, objects, extra["labels"])
     return object_loss(score, label, grid, target.min_area, target.cover)
 
 

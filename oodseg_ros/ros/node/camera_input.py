@@ -11,7 +11,7 @@ from ...parameters.settings import CameraSettings
 from ...pipeline.account import FrameCounter
 from ...pipeline.mailbox import Item, Mailbox
 from ..messages.stamps import to_ns
-from . import qos
+from . import qos, topics
 
 
 class CameraInput:
@@ -48,14 +48,15 @@ class CameraInput:
         self._arrived = arrived
         self._refuse = refuse
         self._rejected = rejected
-        compressed = camera.transport == "compressed"
-        topic, kind = ("image_raw/compressed", CompressedImage) if compressed else ("image_raw", Image)
-        options = {"qos_overriding_options": qos.overridable()}
         self._subscriptions = [
-            node.create_subscription(kind, f"{camera.name}/{topic}", self._on_image, qos.IMAGE_IN, **options),
             node.create_subscription(
-                CameraInfo, f"{camera.name}/camera_info", self._on_info, qos.CAMERA_INFO_IN, **options
-            ),
+                topics.message_type(topic),
+                topic.named(camera.name),
+                self._on_info if topic.kind == "sensor_msgs/CameraInfo" else self._on_image,
+                qos.profile(topic.quality),
+                qos_overriding_options=qos.overridable(),
+            )
+            for topic in topics.inputs(camera.transport)
         ]
 
     def destroy(self) -> None:

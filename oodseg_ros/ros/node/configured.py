@@ -25,7 +25,7 @@ from ...pipeline.mailbox import Mailbox
 from ...pipeline.obstacles.ego_mask import load_ego_mask
 from ...pipeline.worker import Handlers, InferenceWorker
 from ..messages.detections import VISION_MSGS
-from . import qos
+from . import qos, topics
 from .camera_input import CameraInput
 from .camera_reports import reaction, to_report
 from .diagnostics import NodeReport, Rates, to_diagnostics
@@ -81,7 +81,9 @@ class Configured:
         self._transforms = Transforms(node, now.base_frame) if TF2_ROS and wants_tf else None
         self.cameras = {
             camera.name: CameraRoad(
-                outputs=CameraOutputs(node, camera.name, now.publish, self.labels, now.base_frame),
+                outputs=CameraOutputs(
+                    node, camera.name, now.publish, self.labels, now.base_frame, self._info(camera.name)
+                ),
                 ego_mask=ego_masks[camera.name],
                 counter=FrameCounter(),
                 geometry=self._geometry(camera),
@@ -111,7 +113,9 @@ class Configured:
             lambda: self._worker.busy_for() if self._worker is not None else 0.0,
             engine_failed,
         )
-        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS_OUT, **qos.options())
+        self._diagnostics = node.create_publisher(
+            DiagnosticArray, "/diagnostics", qos.profile(topics.DIAGNOSTICS_OUT), **qos.options()
+        )
         # A clock of their own: heartbeats must not stop when simulation time does.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers = [

@@ -14,7 +14,7 @@ from ...parameters.settings import Settings
 from ...pipeline.alert_board import AlertBoard
 from ...pipeline.watchdog import Watchdog, Watched
 from ..messages.alert import to_alert
-from . import qos
+from . import qos, topics
 
 
 class Heartbeat:
@@ -49,7 +49,7 @@ class Heartbeat:
         self._sequence = 0
         self._at = time.monotonic()
         self._publisher = node.create_publisher(
-            DiagnosticArray, "alert", qos.ALERT_OUT, **qos.options(listen_to_events=True)
+            DiagnosticArray, "alert", qos.profile(topics.ALERT_OUT), **qos.options(listen_to_events=True)
         )
         period = 1.0 / settings().alert_rate
         watched = Watched(

@@ -6,7 +6,8 @@ from typing import Any
 
 from ...bundle import load_bundle
 from ...errors import ConfigError, EngineError
-from ...inference.runner import Runner, default_engine
+from ...inference.engine import ENGINES, chosen
+from ...inference.runner import Runner
 from ...parameters.settings import Settings
 
 
@@ -54,8 +55,8 @@ def build_engines(settings: Settings, logger: Any) -> None:
     from ...building.build import Order, build_engine
     from ...building.gate_data import gate_data
 
-    engine = settings.engine or default_engine(settings.device)
-    if engine in ("openvino", "torch") and settings.precision == "fp32":
+    engine, device = chosen(settings.engine, settings.device, settings.precision)
+    if settings.precision in ENGINES[engine].unbuilt:
         return
     if not settings.warm_shapes:
         raise ConfigError(
@@ -65,7 +66,7 @@ def build_engines(settings: Settings, logger: Any) -> None:
     bundle = load_bundle(settings.bundle, settings.public_key)
     for height, width, batch in settings.warm_shapes:
         frames = gate_data((height, width))
-        order = Order(engine, settings.precision, height, width, batch, settings.device, threads=settings.threads)
+        order = Order(engine, settings.precision, height, width, batch, device, threads=settings.threads)
         built = build_engine(bundle, order, frames, frames.name)
         what = f"{engine} {settings.precision}, {width}x{height}, batch {batch}"
         if built.acceptance is not None:

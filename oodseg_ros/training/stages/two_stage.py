@@ -15,8 +15,8 @@ from ...networks.segmentor import HeadInput, Segmentor
 from ..data_recipe import Strict
 from ..stage_recipe import StageSpec
 from .appearance import shifted
-from .mask_losses import mask_terms
 from .stage import IDS, Stage
+from .two_stage import mask_terms
 
 HEADS = (LearnableUncertainty, LearnableBlock, QueryUncertainty)
 SECOND_STAGE = {

@@ -6,9 +6,7 @@ import fnmatch
 from collections.abc import Sequence
 
 from ....errors import ConfigError
-from .catalog_camera import CAMERA, MESSAGE
-from .catalog_node import DISK, ENGINE, LOAD, PARAMETERS, SERVICES, TIME
-from .catalog_process import PROCESS
+from .catalog import CAMERA, DISK, ENGINE, LOAD, MESSAGE, PARAMETERS, PROCESS, SERVICES, TIME
 from .script import Script
 
 ALL: tuple[Script, ...] = (*CAMERA, *MESSAGE, *ENGINE, *LOAD, *DISK, *PARAMETERS, *SERVICES, *TIME, *PROCESS)

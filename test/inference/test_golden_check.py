@@ -11,7 +11,8 @@ from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import EngineError
 from oodseg_ros.inference import golden_check
 from oodseg_ros.inference.engine_cache import StoredEngine, draft
-from oodseg_ros.inference.engines.accepted import ANSWER, identity, verified
+from oodseg_ros.inference.golden_check import ANSWER, verified
+from oodseg_ros.inference.graph_cache import identity
 
 SCORE = np.linspace(-25.0, 25.0, 64 * 128, dtype=np.float32).reshape(64, 128)
 LABELS = np.zeros((64, 128), np.uint8)

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from oodseg_ros.building.acceptance import accept
-from oodseg_ros.building.islands import islands
 from oodseg_ros.building.onnx_export import OnnxRuntimeEngine, export_onnx, scopes
-from oodseg_ros.building.quantize import quantizable, quantized
+from oodseg_ros.building.onnx_precision import islands, quantizable, quantized
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import EngineError
 from oodseg_ros.model_card import InputSpec

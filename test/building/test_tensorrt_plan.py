@@ -8,9 +8,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from oodseg_ros.building.islands import islands
 from oodseg_ros.building.onnx_export import SCOPE
-from oodseg_ros.building.tensorrt import build_plan
+from oodseg_ros.building.onnx_precision import islands
+from oodseg_ros.building.tensorrt_plan import build_plan
 from oodseg_ros.errors import EngineError
 from oodseg_ros.inference.engines.tensorrt_api import load_api
 

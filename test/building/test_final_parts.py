@@ -9,8 +9,9 @@ import openvino
 import pytest
 import torch
 
-from oodseg_ros.inference.engines.openvino_core import openvino_core
-from oodseg_ros.inference.engines.openvino_graph import PRODUCTS, converted, final_parts, keep_full_precision
+from oodseg_ros.building.openvino import PRODUCTS, final_parts, keep_full_precision
+from oodseg_ros.inference.engines.openvino import openvino_core
+from oodseg_ros.inference.graph import converted
 from oodseg_ros.model_card import InputSpec
 from oodseg_ros.networks.build import build_segmentor
 

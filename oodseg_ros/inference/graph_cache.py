@@ -11,13 +11,13 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ...bundle import Bundle
-from ...paths import cache_dir
+from ..bundle import Bundle
+from ..paths import cache_dir
+from .engine_identity import EngineIdentity
 
 SOURCES = (
     "networks",
@@ -36,9 +36,18 @@ engine again takes a vehicle minutes."""
 def graph_file(bundle: Bundle, runtime: str, shape: tuple[int, int, int]) -> Path:
     """Where the graph of a bundle for (batch, height, width) images lies; `runtime` = its name and version."""
     digest = _digest(
-        {"model": model_digest(bundle), "runtime": runtime, "torch": torch.__version__, "code": code_digest()}
+        {"model": model_digest(bundle), "runtime": runtime, "torch": version("torch"), "code": code_digest()}
     )
     return cache_dir() / "graphs" / f"{bundle.card.name}-{digest[:16]}-{'x'.join(map(str, shape))}.xml"
+
+
+def identity(
+    bundle: Bundle, precision: str, batch: int, height: int, width: int, architecture: str, runtime: str
+) -> EngineIdentity:
+    """What an engine must have been built for to run here, with this code."""
+    return EngineIdentity(
+        bundle.card.name, model_digest(bundle), height, width, batch, precision, architecture, runtime, code_digest()
+    )
 
 
 def model_digest(bundle: Bundle) -> str:
@@ -91,7 +100,7 @@ def cached(file: Path, read: Callable[[Path], Any], make: Callable[[], Any], wri
 @lru_cache(maxsize=1)
 def code_digest() -> str:
     """Hash of the code that builds and runs graphs: an update of the package does not use graphs of the old one."""
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for source in SOURCES:
         for file in sorted((root / source).rglob("*.py")) if (root / source).is_dir() else [root / source]:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from oodseg_ros.inference.engines.graph_cache import cached, code_digest, graph_file
+from oodseg_ros.inference.graph_cache import cached, code_digest, graph_file
 from oodseg_ros.paths import cache_dir
 
 

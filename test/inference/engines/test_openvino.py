@@ -28,7 +28,7 @@ check()
 """
 FOREIGN_CORES = """
 import openvino
-from oodseg_ros.inference.engines.openvino_core import kept_signal_stack, openvino_core
+from oodseg_ros.inference.engines.openvino import kept_signal_stack, openvino_core
 openvino_core()
 with kept_signal_stack():
     one, two = openvino.Core(), openvino.Core()

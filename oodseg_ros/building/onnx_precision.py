@@ -1,7 +1,9 @@
-"""INT8 by post-training quantization, as explicit quantize and dequantize operations in the ONNX graph.
+"""Precision in an exported graph: which operations must compute in float32 whatever the rest does (the islands), and
+INT8 for the others.
 
-What TensorRT wants: symmetric, weights per channel, activations per tensor, biases as they are. Convolutions and matrix
-products of backbone and decoder are quantized; classifier, head and score never are.
+INT8 is post-training quantization, written as explicit quantize and dequantize operations. What TensorRT wants:
+symmetric, weights per channel, activations per tensor, biases as they are. Convolutions and matrix products of backbone
+and decoder are quantized; classifier, head and score never are.
 """
 
 from __future__ import annotations
@@ -16,10 +18,42 @@ from typing import Any
 import numpy as np
 
 from ..errors import EngineError
-from .islands import islands, part_of
 from .onnx_export import INPUT, scopes
 
+DECIDING = frozenset({"ArgMax", "Exp", "Log", "ReduceLogSumExp", "ReduceMax", "ReduceSum", "Softmax", "LogSoftmax"})
+"""Where these stand outside of any part of the network, they form the score or the labels."""
+
+MOVING = frozenset(
+    {"Concat", "Expand", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"}
+)
+"""These compute nothing: where an island begins, they may still hand on what came in half precision."""
 TYPES = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+def islands(model: Any, half_parts: Iterable[str]) -> set[str]:
+    """Names of the nodes that belong to the classifier or to a float32 head, or that come after one of these, or that
+    form the score; `half_parts` = names of the segmentor's parts that may round, e.g. `backbone`.
+    """
+    half_parts = tuple(half_parts)
+    scope_of = scopes(model)
+    found: set[str] = set()
+    tainted: set[str] = set()  # tensors that come out of an island
+    for node in model.graph.node:  # in topological order, as ONNX demands
+        part = part_of(scope_of.get(node.name, ""))
+        inside = part is not None and part not in half_parts
+        deciding = part is None and node.op_type in DECIDING
+        after = bool(tainted.intersection(node.input))
+        if after or ((inside or deciding) and node.op_type not in (*MOVING, "Cast")):
+            tainted.update(node.output)
+            if node.op_type not in MOVING:
+                found.add(node.name)
+    return found
+
+
+def part_of(scope: str) -> str | None:
+    """`segmentor.segmentor.head.mlp` → `head`; None for what stands in no part."""
+    names = [name for name in scope.split(".") if name not in ("", "segmentor")]
+    return names[0] if names else None
 
 
 def quantized(model: Any, frames: Sequence[np.ndarray], half_parts: Iterable[str], only: Iterable[str] = ()) -> Any:
