@@ -74,6 +74,10 @@ def command(
     for run in metrics.get("bags", [metrics]):
         if run["damage"]:
             console.print(f"[yellow]{escape(run['bag'])}, damage:[/] {escape(run['damage'])}", highlight=False)
+        if run["missing"]:
+            console.print(f"[yellow]{run['missing']} frames are missing[/]", highlight=False)
+        for topic, why in run["left_out"].items():
+            console.print(f"not in the new bag: {escape(topic)} ({escape(why)})", highlight=False)
         for reason, count in list(run["skipped"].items())[:5]:
             console.print(f"[yellow]{count} frames skipped:[/] {escape(reason)}", highlight=False)
     console.print(f"alerts.csv, metrics.json and report.html are in {escape(str(out))}")

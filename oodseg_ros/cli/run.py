@@ -114,6 +114,8 @@ def print_summary(console: Console, runner: Runner, source: Source, summary: Run
     console.print(timing)
     for reason, count in summary.skipped.most_common(5):
         console.print(f"[yellow]{count} frames skipped:[/] {escape(reason)}", highlight=False)
+    if summary.missing:
+        console.print(f"[yellow]{summary.missing} frames are missing[/]", highlight=False)
     if summary.damage:
         console.print(f"[yellow]damage:[/] {escape(summary.damage)}", highlight=False)
     console.print(f"overlays and alerts.csv are in {escape(str(out))}")
