@@ -229,6 +229,21 @@ class Configured:
 
         return info
 
+    def _look_around(self, name: str) -> str:
+        """Tell board and log what is wrong with the publishers of a camera; returns why they are too many."""
+        if (camera := self._inputs.get(name)) is None:
+            return ""
+        several, missing = camera.look_around()
+        self.board.explain(name, missing)
+        if several:
+            text = (
+                f"camera {name}: {several}; what they send mixes, and a camera that stands still hides behind another"
+            )
+            self._reports.text_once(name, "publishers", text)
+        elif missing and not missing.startswith("nobody"):
+            self._reports.text_once(name, "publishers", f"camera {name}: {missing}")
+        return several
+
     def _refusal(self) -> str | None:
         return None if self._enabled else reasons.DISABLED
 
@@ -246,8 +261,13 @@ class Configured:
         now, monotonic = self._node.get_clock().now(), time.monotonic()
         alerts = self.board.alerts(now.nanoseconds)
         settings = self._settings()
+        several = {name: self._look_around(name) for name in self.cameras}
         reports = {
-            name: to_report(name, road, alerts[name], settings, self._rates, monotonic, self._unplaced.get(name, ""))
+            name: to_report(
+                *(name, road, alerts[name], settings, self._rates, monotonic),
+                unplaced=self._unplaced.get(name, ""),
+                publishers=several[name],
+            )
             for name, road in self.cameras.items()
         }
         runner = self._runner
