@@ -16,7 +16,7 @@ from ..frame import Alert, AlertState
 from .reasons import ENGINE_WARMING, INACTIVE, INFERENCE_BLOCKED, LATE, NO_IMAGE, STARTING
 
 TIME_WENT_BACK = 1_000_000_000
-"""Nanoseconds by which the clock of the stamps must fall back for evidence to be of another time, as in a bag's loop."""
+"""Nanoseconds by which the clock of the stamps falls back when time itself did, as in a bag that starts over."""
 
 
 @dataclass

@@ -14,6 +14,8 @@ from ...pipeline.timing import REASONS, AgeSummary, FrameCounts
 
 CAMERA = "camera "
 """Before a camera's name in the name of its status."""
+ALERT = "alert"
+"""In the name of the statuses that repeat the alert, for aggregators and robot monitors: `<node>: alert: <name>`."""
 
 
 @dataclass(frozen=True)
