@@ -11,11 +11,11 @@ from rclpy.qos import QoSCompatibility, qos_check_compatible
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from ...parameters.settings import CameraSettings
 from ...pipeline import reasons
+from ...pipeline.account import FrameCounter
 from ...pipeline.mailbox import Item, Mailbox
-from ...pipeline.timing import FrameCounter
 from ..messages.stamps import to_ns
-from ..parameters.settings import CameraSettings
 from . import qos, topics
 
 SENDER_MEMORY = 2.0
