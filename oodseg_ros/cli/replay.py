@@ -34,8 +34,8 @@ def command(
     """Replay bags through a bundle on the bags' own clock: same bag, same alerts; under torchrun bags are shared."""
     from ..evaluation.shards import this_shard
     from ..inference.runner import Runner
+    from ..parameters.settings import ObstacleSettings
     from ..pipeline.obstacles.ego_mask import load_ego_mask
-    from ..pipeline.obstacles.settings import ObstacleSettings
     from ..replay.run import ReplayOptions, replay_bags
 
     shard = this_shard()

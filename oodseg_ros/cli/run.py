@@ -47,9 +47,9 @@ def command(
 ) -> None:
     """Run a bundle over frames; leaves overlays and alerts.csv."""
     from ..inference.runner import Runner
+    from ..parameters.settings import ObstacleSettings
+    from ..pipeline.geometry.ground import pinhole
     from ..pipeline.obstacles.ego_mask import load_ego_mask
-    from ..pipeline.obstacles.ground import pinhole
-    from ..pipeline.obstacles.settings import ObstacleSettings
     from ..replay.offline_run import RunOptions, run_source
     from ..sources.open_source import open_source
 

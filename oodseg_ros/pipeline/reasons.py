@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from ..errors import UserError
+from ..frame import Frame
+
 # Why there is a state at all.
 OK = "ok"
 CONFIRMING = "confirming"
@@ -92,3 +97,24 @@ SENTENCES = {
 def sentence(reason: str) -> str:
     """What a reason means; an unknown one as it is, readable."""
     return SENTENCES.get(reason, reason.replace("_", " "))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A reason code of a frame that must not be judged, and the figures behind it, for people."""
+
+    reason: str
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        """Reason and figures in one line."""
+        return f"{sentence(self.reason)} ({self.detail})" if self.detail else sentence(self.reason)
+
+
+class FrameRefused(UserError):
+    """A gate refused a frame; carries both to whoever counts and tells it."""
+
+    def __init__(self, fault: Fault, frame: Frame) -> None:
+        super().__init__(fault.text)
+        self.fault, self.frame = fault, frame

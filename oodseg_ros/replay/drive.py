@@ -21,13 +21,12 @@ from ..evaluation.metrics.components import ComponentMetrics
 from ..evaluation.metrics.pixels import PixelMetrics
 from ..frame import Alert, AlertState, Frame
 from ..inference.runner import Runner
+from ..parameters.settings import ObstacleSettings, OutputGateSettings
 from ..pipeline.camera import CameraPipeline, Judgement
-from ..pipeline.fault import FrameRefused
 from ..pipeline.input_gate.gate import InputGate
 from ..pipeline.input_gate.image_statistics import ImageStatistics, measure
-from ..pipeline.obstacles.settings import ObstacleSettings
-from ..pipeline.output_gate.drift import ScoreDrift
-from ..pipeline.output_gate.settings import OutputGateSettings
+from ..pipeline.reasons import FrameRefused
+from ..pipeline.score_drift import ScoreDrift
 from ..sources.bag_messages import RawMessage, ReplayBag
 from ..sources.bag_topics import IMAGE_TYPES, camera_names, choose_topics
 from ..sources.message_images import message_to_rgb

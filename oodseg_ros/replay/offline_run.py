@@ -14,9 +14,9 @@ from ..errors import ConfigError, ImageError
 from ..frame import AlertState, Frame
 from ..inference.runner import Runner
 from ..overlay import draw_overlay
+from ..parameters.settings import ObstacleSettings
 from ..pipeline.camera import CameraPipeline, Judgement
-from ..pipeline.obstacles.ground import CameraGeometry
-from ..pipeline.obstacles.settings import ObstacleSettings
+from ..pipeline.geometry.ground import CameraGeometry
 from ..sources.image_files import write_image
 from ..sources.source import Source
 from .alert_table import AlertTable

@@ -17,7 +17,7 @@ from ..evaluation.provenance import provenance
 from ..evaluation.results import write_json
 from ..evaluation.shards import Shard
 from ..inference.runner import Runner
-from ..pipeline.obstacles.settings import ObstacleSettings
+from ..parameters.settings import ObstacleSettings
 from ..sources.bag_messages import ReplayBag
 from .drive import replay
 from .output_bag import OutputBag

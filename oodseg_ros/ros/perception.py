@@ -21,13 +21,13 @@ from std_srvs.srv import SetBool, Trigger
 
 from ..errors import UserError
 from ..inference.runner import Runner
-from ..pipeline.obstacles.hysteresis import release_threshold
+from ..parameters.settings import Settings
+from ..pipeline.obstacles.thresholds import release_threshold
 from .node.allocator import keep_freed_memory
 from .node.configured import Configured
 from .node.loading import build_engines, load_runner
+from .node.parameters import NodeParameters
 from .node.snapshot import make_folders, write_answer
-from .parameters.node_parameters import NodeParameters
-from .parameters.settings import Settings
 
 EXIT_REFUSED = 1
 EXIT_ENGINE_FAILED = 70

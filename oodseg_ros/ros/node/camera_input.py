@@ -7,10 +7,10 @@ from collections.abc import Callable
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from ...parameters.settings import CameraSettings
+from ...pipeline.account import FrameCounter
 from ...pipeline.mailbox import Item, Mailbox
-from ...pipeline.timing import FrameCounter
 from ..messages.stamps import to_ns
-from ..parameters.settings import CameraSettings
 from . import qos, topics
 
 

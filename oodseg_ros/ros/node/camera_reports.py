@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 from ...frame import Alert
-from ...pipeline.alert import worst_case_reaction
-from ...pipeline.reaction import reaction_sentence
+from ...parameters.settings import Settings
+from ...pipeline.alert import reaction_sentence, worst_case_reaction
 from ..messages.alert import sentence
-from ..parameters.settings import Settings
 from .diagnostics import CameraReport, Rates
 from .road import CameraRoad
 

@@ -13,29 +13,29 @@ from sensor_msgs.msg import CameraInfo
 from ...frame import Frame
 from ...inference.runner import Runner
 from ...labels import LabelSet
+from ...parameters.settings import CameraSettings, Settings
 from ...pipeline import reasons
+from ...pipeline.account import FrameCounter
 from ...pipeline.alert_board import AlertBoard
+from ...pipeline.geometry.camera_info import CalibrationCheck
+from ...pipeline.geometry.ground import CameraGeometry
+from ...pipeline.geometry.source import GeometrySource
 from ...pipeline.input_gate.gate import InputGate
 from ...pipeline.mailbox import Mailbox
 from ...pipeline.obstacles.ego_mask import load_ego_mask
-from ...pipeline.obstacles.ground import CameraGeometry
-from ...pipeline.timing import FrameCounter
 from ...pipeline.worker import Handlers, InferenceWorker
-from ..geometry.calibration_check import CalibrationCheck
-from ..geometry.geometry_source import GeometrySource
-from ..geometry.odometry import Odometry
-from ..geometry.transforms import TF2_ROS, Transforms
 from ..messages.detections import VISION_MSGS
-from ..parameters.settings import CameraSettings, Settings
 from . import qos, topics
 from .camera_input import CameraInput
 from .camera_reports import reaction, to_report
 from .diagnostics import NodeReport, Rates, to_diagnostics
 from .heartbeat import Heartbeat
 from .log_once import LogOnce
+from .odometry import Odometry
 from .outputs import Answer, CameraOutputs
 from .recording import Recording
 from .road import CameraRoad, Road
+from .transforms import TF2_ROS, Transforms
 
 
 class Configured:
@@ -133,7 +133,7 @@ class Configured:
             warming=self._warming,
             fatal=self._fatal,
         )
-        mailbox = Mailbox(settings.by_priority, lambda item: self._road.dropped(item, "overwritten", None))
+        mailbox = Mailbox(settings.names, lambda item: self._road.dropped(item, "overwritten", None))
         self._worker = InferenceWorker(
             self._runner,
             mailbox,

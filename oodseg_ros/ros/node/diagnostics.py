@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from ...pipeline.account import REASONS, AgeSummary, FrameCounts
 from ...pipeline.reasons import sentence
-from ...pipeline.timing import REASONS, AgeSummary, FrameCounts
 
 CAMERA = "camera "
 """Before a camera's name in the name of its status."""

@@ -10,10 +10,10 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 
 from ...frame import Alert
+from ...parameters.settings import Settings
 from ...pipeline.alert_board import AlertBoard
 from ...pipeline.watchdog import Watchdog, Watched
 from ..messages.alert import to_alert
-from ..parameters.settings import Settings
 from . import qos, topics
 
 

@@ -12,12 +12,12 @@ from sensor_msgs.msg import CompressedImage
 
 from ... import __version__
 from ...frame import Alert, AlertState, Frame
+from ...parameters.settings import Settings
 from ...pipeline import reasons
 from ...pipeline.mailbox import Item
 from ...recorder.recorder import Recorder
 from ...recorder.ring import Moment
 from ..messages.alert import to_status
-from ..parameters.settings import Settings
 
 EXPECTED = frozenset({reasons.INACTIVE, reasons.DISABLED, reasons.STARTING, reasons.ENGINE_WARMING, reasons.RECOVERING})
 """Reasons of an UNKNOWN that somebody asked for, or that follow one which was recorded."""
