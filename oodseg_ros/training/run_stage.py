@@ -12,12 +12,13 @@ import torch
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from ..errors import ConfigError
 from ..labels import LabelSet
 from ..networks.segmentor import Segmentor
 from .data_recipe import OutlierSpec
+from .features import FeatureSamples, Recorded, record_features
 from .frames import TrainingFrame
 from .methods import stage_class
 from .processes import Processes, batches_of
@@ -64,9 +65,16 @@ def run_stage(
     checkpoint = folder / name / "last.ckpt"
     finished = finished_steps(checkpoint) if resume and checkpoint.is_file() else 0
     # Samples are functions of their index: a resumed run goes on with the very samples it would have seen.
-    samples = Samples.of(
-        seen_by(recipe, stage), frames, labels, recipe.seed + index, start=0, stop=stage.steps * stage.batch
-    )
+    seen, count = seen_by(recipe, stage), stage.steps * stage.batch
+    backbone = segmentor.backbone
+    module = stage_class(stage.method)(segmentor, recipe.input, stage, recipe.seed + index)
+    if stage.cached:
+        fixed = Samples.of(seen, frames, labels, recipe.seed, start=0, stop=stage.cached)
+        kept = record_features(fixed, backbone, recipe, stage, module.normalize)
+        samples: Dataset = FeatureSamples(kept, recipe.seed + index, count)
+        segmentor.backbone = Recorded(backbone)
+    else:
+        samples = Samples.of(seen, frames, labels, recipe.seed + index, start=0, stop=count)
     loader = DataLoader(
         samples,
         batch_sampler=batches_of(processes, stage.batch, finished, stage.steps),
@@ -77,7 +85,6 @@ def run_stage(
     _quiet()
     if finished:
         console.print(f"stage {index + 1} ({stage.method}) goes on at step {finished} of {stage.steps}")
-    module = stage_class(stage.method)(segmentor, recipe.input, stage, recipe.seed + index)
     module = module.to(memory_format=torch.channels_last)
     saving = SaveCheckpoint(checkpoint, min(SAVE_EVERY, stage.steps), signals)
     monitor = LearningRateMonitor("step")
@@ -111,6 +118,7 @@ def run_stage(
     finally:
         signals.stepping = False
         signals.listen()  # Lightning leaves Ctrl-C ignored
+        segmentor.backbone = backbone
     if saving.stopped or trainer.interrupted:
         raise KeyboardInterrupt
     seconds = saving.seconds
