@@ -59,8 +59,11 @@ def load_frames(specs: list[DataSpec], labels: LabelSet, seed: int = 0) -> list[
         if spec.teacher and spec.dataset != "frames":
             raise ConfigError(f"dataset {spec.dataset}: a `teacher` labels frames without labels (`dataset: frames`)")
         found = _LISTERS.get(spec.dataset, _stored)(spec, labels, seed)
+        first, last = (round(share * len(found)) for share in spec.part)
+        found = found[first:last]
         if not found:
-            raise DatasetError(f"dataset {spec.dataset} at {spec.root}: no labelled frame matches {spec.match!r}")
+            where = f"dataset {spec.dataset} at {spec.root}"
+            raise DatasetError(f"{where}: no labelled frame matches {spec.match!r} in part {list(spec.part)}")
         frames += found
     return frames
 
