@@ -186,20 +186,4 @@ class Listener:
         self.cameras[camera].latency_s[stamp] = (self._clock.now().nanoseconds - stamp) * 1e-9
 
     def _on_overlay(self, camera: str, message: Image) -> None:
-<<<<<<< HEAD
-        self._overlay(camera, to_ns(message.header.stamp), to_rgb(message))
-=======
         self._overlay(camera, to_ns(message.header.stamp), message_to_rgb(message))
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            name = status.name.removeprefix(self._prefix).removeprefix(CAMERA)
-            values = {pair.key: pair.value for pair in status.values}
-            if not status.name.startswith(self._prefix):
-                continue
-            if name == "engine":
-                self.engine = values
-                self.reports += 1
-            elif name in self.cameras:
-                self.cameras[name].account = values
->>>>>>> main
