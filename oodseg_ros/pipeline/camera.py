@@ -10,20 +10,16 @@ import numpy as np
 
 from ..frame import Alert, AlertState, Frame, GroundPosition, Obstacle, Prediction
 from ..model_card import Calibration
+from ..parameters.settings import ALERT, IGNORE, ObstacleSettings, OutputGateSettings
 from .alert import AlertMachine
-from .fault import Fault
+from .geometry.ground import CameraGeometry, ground_area, ground_position
 from .obstacles.components import Component, anomaly_mask, find_objects
 from .obstacles.ego_mask import check_ego_mask, fit_ego_mask
-from .obstacles.ground import CameraGeometry, ground_area, ground_position
-from .obstacles.hysteresis import release_threshold
-from .obstacles.least_area import least_area
-from .obstacles.reach import Closing, time_to_reach
-from .obstacles.settings import ObstacleSettings
-from .obstacles.tracks import Tracker
-from .obstacles.zones import ALERT, IGNORE
-from .output_gate.gate import OutputGate
-from .output_gate.reading import read
-from .output_gate.settings import OutputGateSettings
+from .obstacles.thresholds import least_area, release_threshold
+from .obstacles.tracks import Closing, Tracker, time_to_reach
+from .obstacles.zones import place
+from .output_gate import OutputGate, read
+from .reasons import Fault
 
 _TRACK_MARGIN = 0.01
 """Of the image width: how far a small box may jump between two frames."""
@@ -166,7 +162,7 @@ class CameraPipeline:
         found = []
         for component in components:
             ground, area = _place(component, score, geometry)
-            zone, action = settings.zones.place(area)
+            zone, action = place(settings.zones, area)
             if action != IGNORE and component.area >= least_area(table, settings.min_area, ground):
                 found.append(_Found(component, ground, zone, action == ALERT))
         return found, unlisted, mask
@@ -191,7 +187,7 @@ class CameraPipeline:
         drift = None if math.isnan(self._gate.drift) else self._gate.drift
         if self._evidence_stamp is None:
             return Alert(state, reason, obstacles=obstacles, detail=detail, drift=drift)
-        age = (now_ns - self._evidence_stamp) / 1e9
+        age = max(0.0, (now_ns - self._evidence_stamp) / 1e9)
         return Alert(state, reason, self._evidence_stamp, age, obstacles, detail, drift)
 
     def _masked(self, score: np.ndarray) -> tuple[np.ndarray, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 GOLDEN_SIZE = (192, 320)
 GOLDEN_SEED = 4
 CALIBRATION_SEED = 10_000
+PATHS = ("root", "originals", "start", "teacher", "labels", "label_set", "bundle", "onnx")
+"""Keys of a recipe that may hold a path of the machine it was written on."""
 
 
 def write_bundle(
@@ -71,7 +74,7 @@ def write_bundle(
         input=recipe.input,
         calibration=calibration,
         training={
-            "recipe": recipe.model_dump(mode="json", exclude={"network", "input", "licence"}),
+            "recipe": recipe_for_card(recipe),
             "frames": frames,
             "seconds_per_stage": [round(value) for value in seconds],
             "torch": torch.__version__,
@@ -79,6 +82,30 @@ def write_bundle(
         licence=recipe.licence,
     )
     return save_bundle(path, card, segmentor.state_dict(), {"image": golden, "labels": label, "score": score})
+
+
+def recipe_for_card(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as the model card tells it: what stands there already is left out, and so is where things lay.
+
+    A path that begins with a variable (`$OODSEG_DATA/camvid`) stays; of any other only the last name is told.
+    """
+
+    def told(key: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {inner: told(inner, entry) for inner, entry in value.items()}
+        if isinstance(value, list):
+            return [told(key, entry) for entry in value]
+        return without_folder(value) if key in PATHS and isinstance(value, str) else value
+
+    return told("", recipe.model_dump(mode="json", exclude={"network", "input", "licence"}))
+
+
+def without_folder(path: str) -> str:
+    """The last name of a path; unchanged where it begins with a variable or is no path."""
+    kind, colon, name = path.rpartition(":")
+    if path.startswith("$") or "/" not in path or (colon and not name.startswith(("/", "~", "."))):
+        return path
+    return kind + colon + Path(name).name
 
 
 def _with_objects(spec: ObjectsSpec, calibration: Calibration, labels: LabelSet, predict: Predict) -> Calibration:

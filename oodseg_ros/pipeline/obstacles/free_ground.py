@@ -9,7 +9,7 @@ import numpy as np
 
 from ...frame import Prediction
 from ...labels import LabelSet
-from .ground import CameraGeometry, ground_position
+from ..geometry.ground import CameraGeometry, ground_position
 
 GROUND_CLASSES = (
     "road", "sidewalk", "pavement", "terrain", "road line", "road marking", "lane marking", "crosswalk", "parking",

@@ -35,7 +35,7 @@ except ImportError:
     VISION_MSGS = False
 
 if TYPE_CHECKING:
-    from ...pipeline.obstacles.ground import CameraGeometry
+    from ...pipeline.geometry.ground import CameraGeometry
 
 UNKNOWN_CLASS = "unknown"
 """class_id of every detection: the obstacle belongs to none of the classes that the model knows."""

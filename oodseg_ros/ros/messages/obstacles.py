@@ -17,7 +17,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from ...frame import Obstacle
 
 if TYPE_CHECKING:
-    from ...pipeline.obstacles.ground import CameraGeometry
+    from ...pipeline.geometry.ground import CameraGeometry
 
 BASE_FRAME = "base_link"
 POINT_SPACING = 0.05

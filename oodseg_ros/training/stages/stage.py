@@ -97,7 +97,9 @@ class Stage(lightning.LightningModule, ABC):
         return loss
 
     def normalize(self, images: Tensor) -> Tensor:
-        """uint8 `[..., 3, H, W]` → normalised float32, channels last where that exists."""
+        """uint8 `[..., 3, H, W]` → normalised float32, channels last where that exists; floats as they are."""
+        if images.is_floating_point():
+            return images.float()
         images = (images.float() / 255.0 - self.mean) / self.std
         return images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
 

@@ -9,8 +9,8 @@ import pytest
 
 from oodseg_ros.frame import Prediction
 from oodseg_ros.labels import load_labels
+from oodseg_ros.pipeline.geometry.ground import ground_position, mounted
 from oodseg_ros.pipeline.obstacles.free_ground import MAX_CLEAR, free_ground, ground_ids
-from oodseg_ros.pipeline.obstacles.ground import ground_position, mounted
 
 LABELS = load_labels("driving11")
 ROAD, SKY, VEHICLE = (LABELS.names.index(name) for name in ("road", "sky", "vehicle"))

@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from oodseg_ros.frame import GroundPosition, Obstacle
-from oodseg_ros.pipeline.obstacles.ground import ground_position, mounted
+from oodseg_ros.pipeline.geometry.ground import ground_position, mounted
 from oodseg_ros.ros.messages.obstacles import MAX_LIFT, MAX_POINTS, label, to_free_ground, to_markers, to_points
 
 HEADER = Header(stamp=Time(sec=9, nanosec=8), frame_id="front_optical")

@@ -130,3 +130,44 @@ def test_the_raw_score_is_what_rviz_cannot_show_and_the_colors_are_what_it_can()
     seen = as_rviz_draws(np.ascontiguousarray(drawn[..., ::-1]), "bgr8", 1, [])
     assert (seen[mask != 0] == ANOMALOUS_RGB).all()
     assert (np.diff(seen[mask == 0].astype(int)[:, 0]) >= 0).all()
+
+
+def montage(seed: int) -> np.ndarray:
+    """BGR picture of every image topic of the shipped bundle on a procedural scene, as RViz would draw it."""
+    import cv2
+
+    from oodseg_ros.bundle import load_bundle
+    from oodseg_ros.frame import Frame
+    from oodseg_ros.inference.runner import Runner
+    from oodseg_ros.overlay import draw_overlay
+    from oodseg_ros.parameters.settings import ObstacleSettings
+    from oodseg_ros.pipeline.camera import CameraPipeline
+    from oodseg_ros.ros.node.outputs import _IMAGES
+    from oodseg_ros.scenes import scene
+
+    bundle, image, hood = load_bundle("road_lite"), scene(seed, (480, 640)).image, np.zeros((480, 640), np.uint8)
+    hood[450:] = 255
+    camera = CameraPipeline(bundle.card.calibration, ObstacleSettings(trigger_hits=1, trigger_window=1), hood)
+    judged = camera.judge(Frame(image), Runner.load(bundle)([image])[0], 0)
+    tiles = {"anomaly/score with a median window of 5": as_rviz_draws(judged.prediction.score, "32FC1", 5, [])}
+    for topic, (encoding, make) in _IMAGES.items():
+        if encoding != "32FC1":
+            pixels = np.ascontiguousarray(make(judged, bundle.labels))
+            tiles[topic] = as_rviz_draws(pixels, encoding, 1, [])
+    tiles["overlay"] = draw_overlay(image, judged, bundle.labels)
+    pictures = []
+    for name, tile in tiles.items():
+        small = cv2.resize(tile if tile.ndim == 3 else cv2.cvtColor(tile, cv2.COLOR_GRAY2RGB), (320, 240))
+        band = np.full((24, 320, 3), 255, np.uint8)
+        cv2.putText(band, name, (6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
+        pictures.append(np.vstack([band, small]))
+    rows = [np.hstack(pictures[start : start + 4]) for start in range(0, len(pictures), 4)]
+    return np.ascontiguousarray(np.vstack(rows)[..., ::-1])
+
+
+if __name__ == "__main__":
+    import sys
+
+    import cv2
+
+    cv2.imwrite(sys.argv[1], montage(int(sys.argv[2])), [cv2.IMWRITE_JPEG_QUALITY, 85])

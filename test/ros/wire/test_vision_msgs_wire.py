@@ -12,7 +12,7 @@ from std_msgs.msg import Header
 
 from oodseg_ros.frame import Obstacle
 from oodseg_ros.labels import load_labels
-from oodseg_ros.pipeline.obstacles.ground import ground_position, mounted
+from oodseg_ros.pipeline.geometry.ground import ground_position, mounted
 from oodseg_ros.ros.messages.detections import UNKNOWN_CLASS, to_detections, to_detections_3d, to_label_info
 
 vision_msgs = pytest.importorskip("vision_msgs.msg", reason="vision_msgs is neither installed nor generated")
