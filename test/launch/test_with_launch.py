@@ -41,6 +41,7 @@ pytestmark = [
 DOMAIN = 101 + os.getpid() % 100
 STARTED = "process started with pid ["
 FRAMES = 10
+CHOICES = ["device:=cpu", "threshold:=0.5", "image_reliability:=reliable"]
 TOPIC = "/camera/image_raw/compressed"
 PROGRAM = """
 import sys
@@ -256,7 +257,7 @@ def test_everything_follows_a_pushed_namespace(launch, words, tmp_path) -> None:
     text = yaml.safe_load(file.read_text())["/**"]
     text["ros__parameters"]["cameras"] = ["left"]
     file.write_text(yaml.safe_dump({"perception": text}))
-    started = launch(REPLAY, *words, "player:=oodseg", "namespace:=car", "log_level:=debug", pushed="fleet")
+    started = launch(REPLAY, *words, "player:=oodseg", "namespace:=car", "log_level:=debug", *CHOICES, pushed="fleet")
     assert started.end() == 0, started.said
     assert f"left: {FRAMES} " in started.said, started.said
     assert "[fleet.car.perception]: camera left: image of 1600000000" in started.said
