@@ -195,7 +195,7 @@ class ReplayBag:
     def _read_metadata(self, path: Path) -> _Metadata:
         file = (path if path.is_dir() else path.parent) / "metadata.yaml"
         if not file.is_file():
-            if path.is_dir():
+            if path.is_dir() and not all(_plain(file.name).lower().endswith(".bag") for file in path.iterdir()):
                 self._told.append("metadata.yaml is missing: how many messages there were is known from the files only")
             return _Metadata()
         try:
