@@ -28,6 +28,7 @@ from .ros1_file import Ros1File
 from .source import natural_key
 from .sqlite_file import SqliteFile
 from .storage import ZSTD_MAGIC, RawMessage, StorageFile
+from .video_packets import DEFINITIONS
 
 __all__ = ["BAG_SUFFIXES", "RawMessage", "ReplayBag", "is_bag"]
 
@@ -151,8 +152,9 @@ class ReplayBag:
         try:
             if message.ros1:
                 raise BagError(f"{message.kind} of ROS 1 has no counterpart in ROS 2, or its bytes are damaged")
-            if message.kind not in self._store.types and message.topic in self.definitions:
-                found = get_types_from_msg(self.definitions[message.topic][0], message.kind)
+            text = self.definitions.get(message.topic, ("", ""))[0] or DEFINITIONS.get(message.kind, "")
+            if message.kind not in self._store.types and text:
+                found = get_types_from_msg(text, message.kind)
                 self._store.register({kind: what for kind, what in found.items() if kind not in self._store.types})
             return self._store.deserialize_cdr(message.data, message.kind)
         except Exception as error:  # rosbags raises struct, assertion, unicode and its own errors on damaged bytes

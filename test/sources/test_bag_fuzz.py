@@ -61,7 +61,9 @@ def rewrite_mcap(path: Path, **how) -> Path:
         for topic, kind, log_ns, message in entries():
             if topic not in known:
                 text, _ = STORE.generate_msgdef(kind, ros_version=2)
-                known[topic] = writer.register_channel(topic, "cdr", writer.register_schema(kind, "ros2msg", text.encode()))
+                known[topic] = writer.register_channel(
+                    topic, "cdr", writer.register_schema(kind, "ros2msg", text.encode())
+                )
             writer.add_message(known[topic], log_ns, bytes(STORE.serialize_cdr(message, kind)), log_ns)
         writer.finish()
     return path
