@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from ..frame import UNLABELED
 from ..labels import LabelSet
 from ..outliers.targets import KNOWN, OUTLIER
 from ..scenes import scene
+from ..sources.drives import drive_files
+from ..sources.image_files import read_image
 from .data_recipe import DataSpec, expand
 
 _log = logging.getLogger(__name__)
@@ -84,11 +87,9 @@ def _render(seed: int, table: np.ndarray) -> Arrays:
 
 
 def _unlabelled(spec: DataSpec, labels: LabelSet, seed: int) -> list[TrainingFrame]:
-    from .drives import drive_files, read_known
-
     files = [file for file in drive_files(expand(spec.root)) if fnmatch(file.stem, spec.match)]
     if not spec.teacher:
-        return [TrainingFrame(file.stem, spec.weight, partial(read_known, file)) for file in files]
+        return [TrainingFrame(file.stem, spec.weight, partial(_read_known, file)) for file in files]
     from .teacher import read_taught, teach
 
     targets = teach(files, spec.teacher, spec.teacher_confidence, labels)
@@ -96,6 +97,16 @@ def _unlabelled(spec: DataSpec, labels: LabelSet, seed: int) -> list[TrainingFra
         TrainingFrame(file.stem, spec.weight, partial(read_taught, file, target))
         for file, target in zip(files, targets, strict=True)
     ]
+
+
+def _read_known(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Image RGB uint8 `[H, W, 3]`, and a target that says known, of unknown class, everywhere.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    image = read_image(file)
+    return image, np.full(image.shape[:2], KNOWN, np.uint8)
 
 
 def _stored(spec: DataSpec, labels: LabelSet, seed: int) -> list[TrainingFrame]:
