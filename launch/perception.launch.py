@@ -21,10 +21,11 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from oodseg_ros.ros.node import launching
+from oodseg_ros.ros.node import launching, viewers
 
 # launch/ and config/ lie side by side: in a checkout, in share/, and behind the links of `--symlink-install`.
 SHARE = Path(__file__).resolve().parent.parent
+BASE_FRAME = "base_link"
 ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and its topics, e.g. /car"),
     DeclareLaunchArgument(
@@ -55,6 +56,16 @@ ARGUMENTS = [
         description="Inference engine; empty = params_file",
     ),
     DeclareLaunchArgument(
+        "device",
+        default_value="",
+        description="Where the engine runs: cpu, cuda, cuda:<index>; empty = params_file",
+    ),
+    DeclareLaunchArgument(
+        "threshold",
+        default_value="",
+        description="Score from which a pixel is unknown (obstacles.threshold); empty = params_file",
+    ),
+    DeclareLaunchArgument(
         "cameras", default_value="", description="Names of the cameras, e.g. front,rear; empty = params_file"
     ),
     DeclareLaunchArgument(
@@ -64,7 +75,13 @@ ARGUMENTS = [
         "ends in /compressed is taken compressed; empty = <camera>/image_raw",
     ),
     DeclareLaunchArgument(
-        "rviz", default_value="false", description="Start RViz with config/oodseg.rviz, where it is installed"
+        "image_reliability",
+        default_value="",
+        choices=["", "best_effort", "reliable"],
+        description="QoS of the image subscriptions; empty = params_file (best_effort, which matches every driver)",
+    ),
+    DeclareLaunchArgument(
+        "rviz", default_value="false", description="Start RViz for the cameras, where it is installed"
     ),
     DeclareLaunchArgument(
         "warm_size",
@@ -113,20 +130,27 @@ def compose(context):
     asked = launching.parse_cameras(value("cameras"))
     cameras = asked or (given and given.cameras) or ["camera"]
     remappings, overrides = launching.image_inputs(cameras, value("image_topic"))
-    overrides.update({name: value(name) for name in ("bundle", "engine", "warm_size") if value(name)})
+    for name in ("bundle", "engine", "device", "warm_size"):
+        overrides |= {name: value(name)} if value(name) else {}
+    topics = launching.parse_list(value("image_topic"))
+    for camera in cameras if not topics else ():
+        transport = given.value(f"{camera}.transport", "raw") if given else "raw"
+        topics.append(f"{camera}/image_raw{'' if transport == 'raw' else f'/{transport}'}")
+    overrides |= launching.reliability(namespace, topics, value("image_reliability"))
     # launch guesses types from the text otherwise: a bundle named 1e3 would arrive as a number.
     overrides = {name: ParameterValue(text, value_type=str) for name, text in overrides.items()}
     if asked:
         overrides["cameras"] = ParameterValue(asked, value_type=list[str])
-    if value("alert_rate"):
-        overrides["alert_rate"] = launching.number("alert_rate", value("alert_rate"))
+    for name, parameter in (("alert_rate", "alert_rate"), ("threshold", "obstacles.threshold")):
+        overrides |= {parameter: launching.number(name, value(name))} if value(name) else {}
     build_only = is_on("build_only")
     respawn = is_on("use_respawn") and not build_only
     # The node brings itself up. Asking it by service from here has two traps: the request to a respawned process
     # goes to the dead one and is never answered, and a node that the user deactivates is easily activated again.
     overrides.update(autostart=is_on("autostart"), use_sim_time=is_on("use_sim_time"), build_only=build_only)
     # All that can be refused comes before the node: what fails after it has started leaves it behind.
-    rviz = [_rviz(namespace, cameras[0], is_on("use_sim_time"))] if is_on("rviz") else []
+    base_frame = given.value("base_frame", BASE_FRAME) if given else BASE_FRAME
+    rviz = [_rviz(viewers.rviz_config(cameras, namespace, base_frame), is_on("use_sim_time"))] if is_on("rviz") else []
     executable, arguments = launching.node_command(_prefix())
     node = LifecycleNode(
         name=launching.NODE,
@@ -168,23 +192,19 @@ def _ended(event, context):
         launching.fail(context, f"the node ended with status {event.returncode}; its log says why")
 
 
-def _rviz(namespace, camera, sim_time):
+def _rviz(text, sim_time):
     try:
         installed = (Path(get_package_prefix("rviz2")) / "lib" / "rviz2" / "rviz2").is_file()
     except (PackageNotFoundError, OSError):  # OSError: AMENT_PREFIX_PATH is not set
         installed = False
     if not installed:
         return LogInfo(msg="rviz:=true: RViz is not installed (ros-<distro>-rviz2); going on without it")
-    config = SHARE / "config" / "oodseg.rviz"
-    text = launching.rviz_config(config.read_text(), namespace, camera)
-    if text != config.read_text():
-        with tempfile.NamedTemporaryFile("w", suffix=".rviz", prefix="oodseg_", delete=False) as file:
-            file.write(text)
-        config = Path(file.name)
+    with tempfile.NamedTemporaryFile("w", suffix=".rviz", prefix="oodseg_", delete=False) as file:
+        file.write(text)
     return Node(
         package="rviz2",
         executable="rviz2",
-        arguments=["-d", str(config)],
+        arguments=["-d", file.name],
         parameters=[{"use_sim_time": sim_time}],
         output="screen",
     )

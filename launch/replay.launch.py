@@ -50,7 +50,7 @@ ARGUMENTS = [
         "wait_for", default_value="", description="Services (std_srvs/Trigger) that must say yes before the first frame"
     ),
     DeclareLaunchArgument(
-        "rviz", default_value="true", description="Start RViz with config/oodseg.rviz, where it is installed"
+        "rviz", default_value="true", description="Start RViz for the cameras, where it is installed"
     ),
     DeclareLaunchArgument(
         "use_sim_time", default_value="true", description="Take the time from the bag, so that ages are true"

@@ -38,7 +38,10 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not HAS_LAUNCH, reason="launch and launch_ros come with ROS 2, not from PyPI"),
 ]
+DOMAIN = 101 + os.getpid() % 100
+STARTED = "process started with pid ["
 FRAMES = 10
+CHOICES = ["device:=cpu", "threshold:=0.5", "image_reliability:=reliable"]
 TOPIC = "/camera/image_raw/compressed"
 PROGRAM = """
 import sys
@@ -60,7 +63,7 @@ class Launch:
     """`ros2 launch <file> <arguments>` without ros2cli, in a session of its own."""
 
     def __init__(self, file: Path, *words: str, pushed: str = "") -> None:
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(101 + os.getpid() % 100)}
+        environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)}
         self.process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, str(file), pushed, *words],
             env=environment,
@@ -132,6 +135,38 @@ def words(tmp_path: Path, tiny_bundle: Path, bag: Path) -> list[str]:
     return [f"{name}:={value}" for name, value in given.items()]
 
 
+@pytest.fixture
+def state() -> Iterator[Callable[[str], None]]:
+    """Waits until the node /perception answers that it is in a state."""
+    rclpy = pytest.importorskip("rclpy")
+    from lifecycle_msgs.srv import GetState
+    from rclpy.executors import SingleThreadedExecutor
+
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=DOMAIN)
+    node = rclpy.create_node("asks", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    client = node.create_client(GetState, "/perception/get_state")
+
+    def wait(label: str) -> None:
+        end = time.monotonic() + 300.0
+        while time.monotonic() < end:
+            executor.spin_once(timeout_sec=0.2)
+            if not client.service_is_ready():
+                continue
+            # Asked again and again: a question to a process that has died is never answered.
+            future = client.call_async(GetState.Request())
+            executor.spin_until_future_complete(future, timeout_sec=2.0)
+            if future.done() and future.result().current_state.label == label:
+                return
+        raise AssertionError(f"/perception did not become {label}")
+
+    yield wait
+    node.destroy_node()
+    context.try_shutdown()
+
+
 def test_show_args_is_complete() -> None:
     from launch import LaunchContext
     from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -176,12 +211,12 @@ def test_build_only_fails_loudly_without_a_bundle(launch, tmp_path) -> None:
     assert "the node ended with status" in started.said
 
 
-def test_interrupt_ends_node_and_launch_cleanly(launch) -> None:
+def test_interrupt_ends_node_and_launch_cleanly(launch, state) -> None:
     started = launch(PERCEPTION, "autostart:=false", "cameras:=front", "rviz:=True")
     started.until("process started")
     if shutil.which("rviz2") is None:
         assert "RViz is not installed" in started.said
-    time.sleep(6.0)  # nothing is printed by an unconfigured node that one could wait for
+    state("unconfigured")
     started.interrupt()
     assert started.end() == 0, started.said
     assert "finished cleanly" in started.said
@@ -222,50 +257,21 @@ def test_everything_follows_a_pushed_namespace(launch, words, tmp_path) -> None:
     text = yaml.safe_load(file.read_text())["/**"]
     text["ros__parameters"]["cameras"] = ["left"]
     file.write_text(yaml.safe_dump({"perception": text}))
-    started = launch(REPLAY, *words, "player:=oodseg", "namespace:=car", "log_level:=debug", pushed="fleet")
+    started = launch(REPLAY, *words, "player:=oodseg", "namespace:=car", "log_level:=debug", *CHOICES, pushed="fleet")
     assert started.end() == 0, started.said
     assert f"left: {FRAMES} " in started.said, started.said
     assert "[fleet.car.perception]: camera left: image of 1600000000" in started.said
 
 
-def test_a_node_that_dies_is_brought_up_again(launch, words) -> None:
-    rclpy = pytest.importorskip("rclpy")
-    from lifecycle_msgs.srv import GetState
-
-    context = rclpy.Context()
-    given = [word for word in words if not word.startswith("bag:=")]
-    started = launch(PERCEPTION, *given, "use_respawn:=1")
-    rclpy.init(context=context, domain_id=101 + os.getpid() % 100)
-    node = rclpy.create_node("asks", context=context)
-    executor = rclpy.executors.SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    client = node.create_client(GetState, "/perception/get_state")
-
-    def active() -> bool:
-        if not client.service_is_ready():
-            executor.spin_once(timeout_sec=0.1)
-            return False
-        future = client.call_async(GetState.Request())
-        executor.spin_until_future_complete(future, timeout_sec=2.0)
-        return future.done() and future.result().current_state.label == "active"
-
-    def wait() -> None:
-        end = time.monotonic() + 180.0
-        while not active():
-            assert time.monotonic() < end
-            time.sleep(0.2)
-
-    try:
-        for _ in range(2):
-            started.until("process started with pid [")
-            pid = int(started.said.rpartition("process started with pid [")[2].partition("]")[0])
-            wait()
-            os.kill(pid, signal.SIGKILL)
-            started.said = ""
-        started.until("process started with pid [")
-        wait()
-    finally:
-        node.destroy_node()
-        context.try_shutdown()
+def test_a_node_that_dies_is_brought_up_again(launch, words, state) -> None:
+    started = launch(PERCEPTION, *(word for word in words if not word.startswith("bag:=")), "use_respawn:=1")
+    for _ in range(2):
+        started.until(STARTED)
+        pid = int(started.said.rpartition(STARTED)[2].partition("]")[0])
+        state("active")
+        os.kill(pid, signal.SIGKILL)
+        started.said = ""
+    started.until(STARTED)
+    state("active")
     started.interrupt()
     assert started.end() == 0, started.said

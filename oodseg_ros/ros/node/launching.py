@@ -23,7 +23,6 @@ PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES
 
 _FASTDDS_2 = ("humble", "iron", "jazzy")
 _CAMERA = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_RVIZ_CAMERA = "/camera/"
 _COMPRESSED = "/compressed"
 
 
@@ -97,11 +96,25 @@ class ParameterFile:
 
     Attributes:
         path: the file to give to the node; another one than was asked for where its root key had to be rewritten.
-        cameras: names that it gives to the node; `[]` where it names none.
+        blocks: its parameters, the last one wins.
     """
 
     path: str
-    cameras: list[str]
+    blocks: tuple[Mapping[str, Any], ...]
+
+    @property
+    def cameras(self) -> list[str]:
+        """Names that it gives to the node; `[]` where it names none."""
+        found = self.value("cameras", [])
+        return [str(camera) for camera in found] if isinstance(found, list) else []
+
+    def value(self, name: str, default: Any = None) -> Any:
+        """A parameter by its dotted name, however the file nests it."""
+        for block in reversed(self.blocks):
+            found = _flat(block)
+            if name in found:
+                return found[name]
+        return default
 
 
 def parameter_file(params_file: str, name: str) -> ParameterFile:
@@ -137,17 +150,15 @@ def parameter_file(params_file: str, name: str) -> ParameterFile:
             f"params_file:={params_file} holds no parameters of {name}; it holds those of {others}. "
             f"Name the block {name} or /**"
         )
-    lists = [parameters["cameras"] for parameters in applied if "cameras" in parameters]
-    cameras = [str(camera) for camera in lists[-1]] if lists and isinstance(lists[-1], list) else []
     if not rewrite:
-        return ParameterFile(params_file, cameras)
+        return ParameterFile(str(Path(params_file).expanduser()), tuple(applied))
     marks = [(key.start_mark.index, key.end_mark.index, key.value) for key, _ in root.value if key.value in rewrite]
     for start, end, key in reversed(marks):
         # In the text: what YAML libraries write again may be another type (1e-3).
         text = f'{text[:start]}"{namespace}/{key}"{text[end:]}'
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", prefix="oodseg_params_", delete=False) as file:
         file.write(text)
-    return ParameterFile(file.name, cameras)
+    return ParameterFile(file.name, tuple(applied))
 
 
 def _blocks(data: Mapping[Any, Any], keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
@@ -156,6 +167,13 @@ def _blocks(data: Mapping[Any, Any], keys: tuple[str, ...] = ()) -> Iterator[tup
             yield keys, value if isinstance(value, dict) else {}
         elif isinstance(value, dict):
             yield from _blocks(value, (*keys, str(key)))
+
+
+def _flat(block: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in block.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _applies(key: str, name: str) -> bool:
@@ -194,6 +212,16 @@ def image_inputs(cameras: list[str], image_topic: str) -> tuple[list[tuple[str, 
         remappings += [(f"{camera}/image_raw{suffix}", topic), (f"{camera}/camera_info", info)]
         parameters[f"{camera}.transport"] = "compressed" if compressed else "raw"
     return remappings, parameters
+
+
+def reliability(namespace: str, topics: list[str], word: str) -> dict[str, str]:
+    """Parameters that subscribe to the image topics `reliable` or `best_effort`; empty word = none.
+
+    Args:
+        namespace: of the node; topics without a leading slash lie in it.
+    """
+    full = [topic if topic.startswith("/") else f"{namespace}/{topic}" for topic in topics]
+    return {f"qos_overrides.{topic}.subscription.reliability": word for topic in full if word}
 
 
 def node_command(prefix: Path | None) -> tuple[str, list[str]]:
@@ -272,9 +300,3 @@ def fail(context: Any, text: str) -> None:
 def logger_name(namespace: str) -> str:
     """Name of the node's logger: its full name with dots."""
     return ".".join([*(part for part in namespace.split("/") if part), NODE])
-
-
-def rviz_config(template: str, namespace: str, camera: str) -> str:
-    """The shipped RViz configuration (for `/camera/...`) for another namespace and camera."""
-    parts = [part for part in namespace.split("/") if part]
-    return template.replace(f"Value: {_RVIZ_CAMERA}", f"Value: /{'/'.join([*parts, camera])}/")

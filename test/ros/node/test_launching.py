@@ -125,13 +125,17 @@ def test_namespace_inside_a_pushed_one(pushed, given, full):
 def test_parameters_that_apply_to_the_node(tmp_path, text, name, cameras):
     file = tmp_path / "p.yaml"
     file.write_text(text)
-    assert launching.parameter_file(str(file), name) == launching.ParameterFile(str(file), cameras)
+    found = launching.parameter_file(str(file), name)
+    assert (found.path, found.cameras) == (str(file), cameras)
 
 
 def test_the_shipped_parameter_file_applies_everywhere():
     shipped = str(config_dir() / "perception.yaml")
     for name in ("/perception", "/car/perception"):
-        assert launching.parameter_file(shipped, name) == launching.ParameterFile(shipped, ["camera"])
+        found = launching.parameter_file(shipped, name)
+        assert (found.path, found.cameras) == (shipped, ["camera"])
+        assert found.value("obstacles.min_area") == 100
+        assert found.value("no.such.name") is None
 
 
 @pytest.mark.parametrize(
@@ -195,11 +199,11 @@ def test_logger_name(namespace, name):
     assert launching.logger_name(namespace) == name
 
 
-def test_rviz_config_for_another_camera():
-    text = launching.rviz_config((config_dir() / "oodseg.rviz").read_text(), "/car", "front")
-    values = {d["Topic"]["Value"] for d in yaml.safe_load(text)["Visualization Manager"]["Displays"] if "Topic" in d}
-    assert "/car/front/overlay" in values
-    assert not any("camera" in value for value in values)
+def test_reliability_of_the_image_topics():
+    name = "qos_overrides.{}.subscription.reliability"
+    given = launching.reliability("/car", ["/front/image_raw", "rear/image_raw"], "reliable")
+    assert given == {name.format("/front/image_raw"): "reliable", name.format("/car/rear/image_raw"): "reliable"}
+    assert launching.reliability("", ["rear/image_raw"], "") == {}
 
 
 def test_commands_of_the_players():
