@@ -229,7 +229,7 @@ def _tensorrt(task: dict, name: str, spec: Any, precision: str, shape: tuple, de
     plan = build_plan(model, kind, half_parts=parts)
     file = Path(task["folder"]) / f"{name}-{kind}.plan"
     file.write_bytes(plan.data)
-    captured = engine.load(file, shape)
+    captured = engine.bind(file, shape, shape)
     return captured, captured.replay
 
 

@@ -36,6 +36,9 @@ class InputSpec(_Strict):
     The network size follows from the image size: aspect kept, sides rounded to `multiple`, at most `pixels` pixels and
     never enlarged (`inference.sizes.network_size`). Mean and std are of RGB in [0, 1]. With `windows` the network runs
     on windows of that size instead of on the whole.
+
+    Logits, labels and score are formed `output_stride` times smaller than the network's input and resized to the image
+    from there: with 2, eleven maps of logits have a quarter of the pixels, and one score is made larger instead.
     """
 
     channels: Literal[3] = 3
@@ -44,6 +47,13 @@ class InputSpec(_Strict):
     pixels: int = Field(gt=0, le=1 << 26)
     multiple: int = Field(gt=0, le=1024)
     windows: Windows | None = None
+    output_stride: Literal[1, 2, 4] = 1
+
+    @model_validator(mode="after")
+    def _whole_pixels(self) -> InputSpec:
+        if self.output_stride > 1 and (self.windows is not None or self.multiple % self.output_stride):
+            raise ValueError("an output_stride above 1 must divide multiple, and windows have none")
+        return self
 
 
 class Histogram(_Strict):

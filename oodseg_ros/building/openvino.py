@@ -20,6 +20,7 @@ from ..errors import EngineError
 from ..extras import advice
 from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, default_dir, draft
 from ..inference.engines.openvino import GRAPH, OpenVinoEngine, kept_signal_stack, openvino_core, openvino_identity
+from ..inference.sizes import network_size
 from .acceptance import Acceptance, Pairs, gated, resized, versions
 from .build import Order, Progress
 
@@ -49,25 +50,27 @@ def build(
     """See `build.Builder`; `bf16` or `int8`."""
     start = time.perf_counter()
     with draft(identity(bundle, order), order.folder or default_dir()) as place:
-        _write_graph(place, bundle, [resized(image, order.height, order.width) for image in calibration])
+        _write_graph(place, bundle, calibration)
         built = {
             "seconds": round(time.perf_counter() - start, 1),
             "calibration_frames": len(calibration),
             "bytes": sum(place.path(suffix).stat().st_size for suffix in (GRAPH, ".bin")),
             "versions": versions(),
         }
-        run = OpenVinoEngine(bundle, precision=order.precision, threads=order.threads).run_of(place.path(GRAPH))
+        engine = OpenVinoEngine(bundle, precision=order.precision, threads=order.threads)
+        run = engine.run_of(place.path(GRAPH), order.height, order.width)
         return gated(place, bundle, run, pairs, data, built, order)
 
 
-def _write_graph(place: Draft, bundle: Bundle, calibration: list[np.ndarray]) -> None:
+def _write_graph(place: Draft, bundle: Bundle, calibration: Sequence[np.ndarray]) -> None:
     import openvino
 
     wanted = place.identity
     model = OpenVinoEngine(bundle).graph(wanted.batch, wanted.height, wanted.width)
     names = final_parts(model)
     if wanted.precision == "int8":
-        model = quantized(model, [np.stack([image] * wanted.batch) for image in calibration], names)
+        size = network_size(wanted.height, wanted.width, bundle.card.input)
+        model = quantized(model, [np.stack([resized(image, *size)] * wanted.batch) for image in calibration], names)
     openvino.save_model(model, place.path(GRAPH), compress_to_fp16=False)
     if wanted.precision == "bf16":
         keep_full_precision(place.path(GRAPH), names)

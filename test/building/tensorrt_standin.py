@@ -313,7 +313,7 @@ def main() -> None:
     file.write_bytes(plan.data)
     runtime = api.Runtime(api.Logger(api.Logger.WARNING))
     loaded = deserialized(api, runtime, file, "a test")
-    names = tensor_names(api, loaded, shape)
+    names = tensor_names(api, loaded, shape, shape)
     context, kernels, one_graph = context_of(api, loaded, file)
     bound = Bound(context, names, shape, torch.device("cpu"), torch.float32)
     images = torch.zeros((*shape, 3), dtype=torch.uint8)
