@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "calibrate": "calibrate",
     "replay": "replay",
+    "compare": "compare",
     "info": "info",
     "build": "build",
     "import": "import_",
