@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -83,3 +85,20 @@ def without_prefix(state: Mapping[str, Tensor], *prefixes: str) -> dict[str, Ten
 def _named_globals(message: str) -> str:
     """Class names out of torch's refusal ("… Unsupported global: GLOBAL easydict.EasyDict was not …")."""
     return ", ".join(dict.fromkeys(re.findall(r"GLOBAL ([\w.]+[\w])", message)))
+
+
+def check_archive(path: Path) -> None:
+    """Compare every member of a zip with its checksum; other files pass.
+
+    Raises:
+        CheckpointError: a member is damaged. torch reads such a file without a word.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); fetch it again") from error
+    if damaged is not None:
+        raise CheckpointError(f"{path} is damaged: the checksum of {damaged} in it is wrong; fetch it again")
