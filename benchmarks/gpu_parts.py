@@ -211,13 +211,13 @@ def _captured(task: dict, name: str, spec: Any, precision: str, shape: tuple, de
         graph = torch.compile(graph, dynamic=False, backend=task.get("backend", "inductor"))
     if device.type != "cuda":
         return _plain(graph, shape, device)
-    captured = CapturedGraph(graph, shape, device)
+    captured = CapturedGraph(graph, shape, device, task["engine"])
     return captured, captured.replay
 
 
 def _tensorrt(task: dict, name: str, spec: Any, precision: str, shape: tuple, device: torch.device, eager: Any) -> Any:
     from oodseg_ros.building.onnx_export import export_onnx
-    from oodseg_ros.building.tensorrt import build_plan
+    from oodseg_ros.building.tensorrt_plan import build_plan
     from oodseg_ros.inference.engines.tensorrt import TensorRtEngine
 
     kind, segmentor = task["engine"].split()[0], network(name)

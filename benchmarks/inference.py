@@ -25,8 +25,7 @@ import inference_process
 import numpy as np
 
 from oodseg_ros.building import acceptance
-from oodseg_ros.building.openvino import build_openvino
-from oodseg_ros.building.torch import build_torch
+from oodseg_ros.building.build import Order, build_engine
 from oodseg_ros.bundle import load_bundle, save_bundle
 from oodseg_ros.errors import EngineError
 from oodseg_ros.evaluation.provenance import provenance
@@ -86,16 +85,16 @@ def build(bundle: Path, engine: str, precision: str, size: tuple[int, int], opti
     """Build and accept an engine; returns the gate's sentence."""
     if precision == "fp32":
         return "reference" if engine == "torch" else "not needed in FP32"
-    more: dict[str, Any] = {"batch": options.batch, "threads": options.threads}
+    calibration = []
     if precision == "int8":
         count = CALIBRATION if judged else CALIBRATION_RANDOM
-        more["calibration"] = [scene(20_000 + seed, size).image for seed in range(count)]
-    make = {"openvino": build_openvino, "torch": build_torch}[engine]
+        calibration = [scene(20_000 + seed, size).image for seed in range(count)]
 
     def attempt(data: str, **allowed: float) -> str:
         pairs = inference_process.frames(data, size, first=100)
         named = data if data.startswith("scenes") else data.partition(":")[0]
-        return make(load_bundle(bundle), precision, *size, pairs, named, **more, **allowed)[1].sentence
+        order = Order(engine, precision, *size, options.batch, threads=options.threads, **allowed)
+        return build_engine(load_bundle(bundle), order, pairs, named, calibration).acceptance.sentence
 
     def open_gate() -> str:
         with mock.patch.object(acceptance, "LABELS_AGREE", 0.0):

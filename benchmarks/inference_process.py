@@ -26,7 +26,7 @@ KEPT = 2
 
 def frames(data: str, size: tuple[int, int], first: int = 0) -> Any:
     """(image, truth) pairs at `size`: `scenes:COUNT`, or `NAME:FOLDER[:EVERY]` for a dataset."""
-    from oodseg_ros.building.gated import resized_pairs
+    from oodseg_ros.building.acceptance import resized_pairs
 
     name, _, rest = data.partition(":")
     if name == "scenes":

@@ -25,10 +25,10 @@ from oodseg_ros.evaluation.metrics.semantics import SemanticMetrics
 from oodseg_ros.evaluation.provenance import provenance
 from oodseg_ros.inference.engines.openvino import OpenVinoEngine
 from oodseg_ros.inference.runner import Runner
+from oodseg_ros.parameters.settings import OutputGateSettings
+from oodseg_ros.pipeline.input_gate.brightness import RANGE, brightness_range
 from oodseg_ros.pipeline.input_gate.image_statistics import look
-from oodseg_ros.pipeline.input_gate.low_contrast import RANGE, brightness_range
-from oodseg_ros.pipeline.output_gate.drift import ScoreDrift
-from oodseg_ros.pipeline.output_gate.settings import OutputGateSettings
+from oodseg_ros.pipeline.score_drift import ScoreDrift
 
 RESULTS = Path(__file__).resolve().parent / "results" / "visibility.json"
 FOG_GRAY = 200.0

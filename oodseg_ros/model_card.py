@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -89,17 +89,35 @@ class Histogram(_Strict):
     counts: list[int] = Field(min_length=2, max_length=4096)
 
 
+class Objects(_Strict):
+    """How anomalous pixels become objects: a seed above the threshold, grown to a lower score.
+
+    Attributes:
+        grow: raw score above which pixels that hang together with a seed belong to its object; at most the threshold.
+        seed: number of pixels above the threshold that an object needs.
+        beside: raw score that the seeds of an object need which does not stand on the ground; at least the threshold.
+        ground: class ids that an object can stand on; empty = `beside` counts for none.
+    """
+
+    grow: float
+    seed: int = Field(1, ge=1)
+    beside: float
+    ground: list[Annotated[int, Field(ge=0, le=254)]] = Field(default_factory=list)
+
+
 class Calibration(_Strict):
     """What turns raw scores into decisions; travels with the weights.
 
     Attributes:
         threshold: raw score above which a pixel is anomalous (strict).
+        objects: how such pixels become objects; None = every group of them is one.
         table: pairs (raw score, calibrated score in [0, 1]), both non-decreasing; linear between, constant outside.
         inlier_histogram: scores of inlier pixels on the calibration set.
         source: the data and the rule that gave these numbers.
     """
 
     threshold: float
+    objects: Objects | None = None
     table: list[tuple[float, float]] = Field(min_length=2, max_length=4096)
     inlier_histogram: Histogram | None = None
     source: str
@@ -116,6 +134,12 @@ class Calibration(_Strict):
         ):
             raise ValueError("the score table must be finite, non-decreasing, and end in [0, 1]")
         return table
+
+    @model_validator(mode="after")
+    def _objects_fit(self) -> Calibration:
+        if self.objects is not None and not self.objects.grow <= self.threshold <= self.objects.beside:
+            raise ValueError("objects: `grow` must be at most the threshold, and `beside` at least")
+        return self
 
     def calibrate(self, score: np.ndarray | float) -> np.ndarray:
         """Raw scores → [0, 1], float64, same shape; NaN stays NaN."""

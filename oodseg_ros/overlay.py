@@ -16,7 +16,7 @@ from .frame import UNLABELED, Alert, AlertState, Obstacle
 from .labels import LabelSet
 from .model_card import Calibration
 from .pipeline.camera import Judgement
-from .pipeline.obstacles.ground import MAX_RANGE
+from .pipeline.geometry.ground import MAX_RANGE
 
 STATE_COLORS: dict[AlertState, tuple[Color, Color]] = {
     AlertState.CLEAR: ((30, 132, 73), WHITE),

@@ -11,8 +11,8 @@ from oodseg_ros.frame import UNLABELED, Alert, AlertState, Frame, GroundPosition
 from oodseg_ros.labels import load_labels
 from oodseg_ros.model_card import Calibration
 from oodseg_ros.overlay import BOX_COLOR, STATE_COLORS, caption, draw_overlay, headline, range_text
+from oodseg_ros.parameters.settings import ObstacleSettings
 from oodseg_ros.pipeline.camera import CameraPipeline, Judgement
-from oodseg_ros.pipeline.obstacles.settings import ObstacleSettings
 
 LABELS = load_labels("driving11")
 CALIBRATION = Calibration(threshold=1.0, table=[(-1.0, 0.0), (0.0, 0.5), (3.0, 1.0)], source="by hand")

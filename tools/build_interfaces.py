@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -74,6 +75,8 @@ def point_to_this_python(prefix: Path) -> None:
 def build(folder: Path) -> str | None:
     """Configure, compile and install one package; None, or the end of the output of the step that failed."""
     build_folder = WORK / folder.name
+    # CMake refuses a folder that was configured for another checkout.
+    shutil.rmtree(build_folder, ignore_errors=True)
     cmake = str(PREFIX / "bin" / "cmake")
     # Not optimized: a few hundred messages in tests do not need it, and it halves the compile time.
     options = {

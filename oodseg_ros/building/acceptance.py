@@ -6,17 +6,30 @@ score on labeled frames, and only a broken engine is caught by its labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
+from ..bundle import Bundle
+from ..errors import EngineError
 from ..evaluation.metrics.pixels import PixelMetrics
+from ..inference import golden_check
+from ..inference.engine import Run
+from ..inference.engine_cache import Draft, StoredEngine
+from ..inference.engines.torch import TorchEngine
+
+if TYPE_CHECKING:
+    from .build import Order
 
 Answer = tuple[np.ndarray, np.ndarray]
 """labels uint8 `[H, W]`, score float32 `[H, W]`."""
 Ask = Callable[[np.ndarray], Answer]
 """RGB uint8 `[H, W, 3]` → `Answer`."""
+Pairs = Iterable[tuple[np.ndarray, np.ndarray]]
+"""(image RGB uint8 `[H, W, 3]`, truth uint8 `[H, W]`: 0 normal, 1 anomaly, 255 void)."""
 
 ALLOWED_AP, ALLOWED_FPR95 = 0.005, 0.01
 LABELS_AGREE = 0.98
@@ -85,7 +98,7 @@ class Acceptance:
 def accept(
     reference: Ask,
     engine: Ask,
-    pairs: Iterable[tuple[np.ndarray, np.ndarray]],
+    pairs: Pairs,
     data: str,
     allowed_ap: float = ALLOWED_AP,
     allowed_fpr95: float = ALLOWED_FPR95,
@@ -95,7 +108,7 @@ def accept(
     Args:
         reference: the torch engine in FP32.
         engine: the one under test.
-        pairs: (image RGB uint8 `[H, W, 3]`, truth uint8 `[H, W]`: 0 normal, 1 anomaly, 255 void).
+        pairs: labeled frames.
         data: name of the frames, for the report.
         allowed_ap, allowed_fpr95: see `Acceptance`.
 
@@ -132,3 +145,68 @@ def largest_difference(expected: np.ndarray, measured: np.ndarray) -> float:
     if (finite != np.isfinite(measured)).any():
         return float("nan")
     return float(np.abs(expected[finite] - measured[finite]).max(initial=0.0))
+
+
+def gated(
+    place: Draft,
+    bundle: Bundle,
+    run: Run,
+    pairs: Pairs,
+    data: str,
+    built: dict[str, Any],
+    order: Order,
+) -> tuple[StoredEngine, Acceptance]:
+    """Compare an engine with eager torch in FP32 on labeled frames, and store it if it passes.
+
+    Args:
+        place: the draft that holds its files.
+        bundle: the model.
+        run: the engine.
+        pairs: labeled frames of any size: they are resized to the engine's.
+        data: what they are, for the side-car.
+        built: for the side-car.
+        order: how far AP and FPR95 may move, and the CPU threads of the reference.
+
+    Raises:
+        EngineError: it did not pass; nothing is stored.
+    """
+    wanted = place.identity
+    eager = TorchEngine(bundle, threads=order.threads).compile(1, wanted.height, wanted.width)
+
+    def ask(image: np.ndarray) -> Answer:
+        labels, score = run(np.stack([image] * wanted.batch))
+        return labels[-1], score[-1]
+
+    def ask_reference(image: np.ndarray) -> Answer:
+        labels, score = eager(image[None])
+        return labels[0], score[0]
+
+    frames = resized_pairs(pairs, wanted.height, wanted.width)
+    acceptance = accept(ask_reference, ask, frames, data, order.allowed_ap, order.allowed_fpr95)
+    if not acceptance.passed:
+        raise EngineError(f"{wanted.stem} was {acceptance.sentence}; nothing was stored")
+    golden = golden_check.golden_images(bundle, wanted)[0]
+    golden_check.keep_answer(place.path(golden_check.ANSWER), *ask_reference(golden))
+    found = golden_check.distance(place.path(golden_check.ANSWER), *ask(golden))
+    return place.keep(True, acceptance=vars(acceptance), golden=vars(found), built=built), acceptance
+
+
+def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """RGB uint8 `[H, W, 3]` at the engine's size; made smaller by averaging."""
+    if image.shape[:2] == (height, width):
+        return np.ascontiguousarray(image)
+    smaller = height < image.shape[0] or width < image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
+def resized_pairs(pairs: Pairs, height: int, width: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Labeled frames at the engine's size, the truth by the nearest pixel."""
+    for image, truth in pairs:
+        yield resized(image, height, width), cv2.resize(truth, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+def versions() -> str:
+    """Packages and their versions, for the side-car."""
+    from ..evaluation.provenance import provenance
+
+    return provenance()["versions"]

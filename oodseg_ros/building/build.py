@@ -4,20 +4,22 @@ both end here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from ..bundle import Bundle
 from ..errors import EngineError
+from ..inference.engine import ENGINES, chosen
 from ..inference.engine_cache import EngineIdentity, StoredEngine, stored
-from ..inference.engines.tensorrt_api import PACKAGES, architecture, tensorrt_identity
-from .acceptance import ALLOWED_AP, ALLOWED_FPR95, Acceptance
+from .acceptance import ALLOWED_AP, ALLOWED_FPR95, Acceptance, Pairs
 
-ENGINES = ("tensorrt", "tensorrt_rtx", "openvino", "torch")
-Pairs = Iterable[tuple[np.ndarray, np.ndarray]]
+Progress = Callable[[str, float], None]
+"""Called with a phase of the build and how much of it is done, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,46 @@ class Order:
     @property
     def where(self) -> str:
         """The device, with the engine's own filled in."""
-        return self.device or ("cuda" if self.engine in PACKAGES else "cpu")
+        return chosen(self.engine, self.device, self.precision)[1]
+
+
+class Builder(Protocol):
+    """A module of this room, named by `inference.engine.ENGINES`."""
+
+    def identity(self, bundle: Bundle, order: Order) -> EngineIdentity:
+        """What the order's engine will be called.
+
+        Raises:
+            EngineError: it cannot be built here.
+        """
+        ...
+
+    def build(
+        self,
+        bundle: Bundle,
+        order: Order,
+        pairs: Pairs,
+        data: str,
+        calibration: Sequence[np.ndarray] = (),
+        progress: Progress | None = None,
+    ) -> tuple[StoredEngine, Acceptance | None]:
+        """Build it, compare it with torch in FP32 on `pairs`, store it if it passes.
+
+        Args:
+            bundle: the model.
+            order: what, for an engine and a precision of this builder.
+            pairs: labeled frames, as `acceptance.accept` wants them, of any size: they are resized.
+            data: what they are, for the side-car.
+            calibration: int8 only: RGB uint8 images without labels, of any size, other than those of the gate.
+            progress: told how far the compiler is, by builders that know.
+
+        Returns:
+            The engine and its figures; None where its device is not here: then it is stored, but nobody loads it.
+
+        Raises:
+            EngineError: it cannot be built, or did not pass its gate (then nothing is stored).
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -61,7 +102,7 @@ class Built:
     """What came of an order.
 
     Attributes:
-        engine: what is on disk now; None for fp32 on openvino and torch, which need no build.
+        engine: what is on disk now; None for what needs no build.
         acceptance: the gate's figures, if it ran just now.
         reused: it was there already.
     """
@@ -82,7 +123,7 @@ def build_engine(
     pairs: Pairs,
     data: str,
     calibration: Sequence[np.ndarray] = (),
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Built:
     """Build what is ordered, put it through the gate, store it; or find that it is there already.
 
@@ -92,70 +133,22 @@ def build_engine(
         pairs: labeled frames for the gate (`gate_data.GateData`), of any size.
         data: their name.
         calibration: int8 only: RGB uint8 images of any size.
-        progress: told how far TensorRT's compiler is.
+        progress: told how far the compiler is.
 
     Raises:
         EngineError: unknown engine or precision, it cannot be built here, or it did not pass the gate: then nothing is
             stored.
     """
-    if order.engine not in ENGINES:
-        raise EngineError(f"no engine {order.engine!r} can be built; choose from {', '.join(ENGINES)}")
-    if order.engine in ("openvino", "torch") and order.precision == "fp32":
+    name, _ = chosen(order.engine, order.device, order.precision)
+    if order.precision in ENGINES[name].unbuilt:
         return Built(None, None, True)
-    wanted = _identity(bundle, order)
-    if wanted is not None and not order.again:
+    if order.precision == "int8" and not len(calibration):
+        raise EngineError("int8 is calibrated on frames of your cameras: name a bag or folder with --calibration")
+    builder: Builder = import_module(f"{__package__}.{ENGINES[name].builds}")  # type: ignore[assignment]
+    wanted = builder.identity(bundle, order)
+    if not order.again:
         for engine in stored(bundle):
             if engine.side.identity == wanted and order.folder in (None, engine.folder):
                 engine.verify()
                 return Built(engine, None, True)
-    shape = {"height": order.height, "width": order.width, "batch": order.batch}
-    allowed = {"allowed_ap": order.allowed_ap, "allowed_fpr95": order.allowed_fpr95}
-    common = {**shape, **allowed, "folder": order.folder, "threads": order.threads}
-    if order.engine == "openvino":
-        from .openvino import build_openvino
-
-        return Built(
-            *build_openvino(bundle, order.precision, pairs=pairs, data=data, calibration=calibration, **common)
-        )
-    if order.engine == "torch":
-        from .torch import build_torch
-
-        return Built(*build_torch(bundle, order.precision, pairs=pairs, data=data, device=order.where, **common))
-    from .tensorrt_build import build_tensorrt
-
-    waiting = [] if order.again else [one for one in stored(bundle, pending=True) if one.side.identity == wanted]
-    return Built(
-        *build_tensorrt(
-            bundle,
-            order.engine,
-            order.precision,
-            pairs=pairs,
-            data=data,
-            device=order.where,
-            target=order.target,
-            calibration=calibration,
-            quantize=order.quantize,
-            progress=progress,
-            pending=waiting[0] if waiting and order.target in (None, architecture(order.where)) else None,
-            **common,
-        )
-    )
-
-
-def _identity(bundle: Bundle, order: Order) -> EngineIdentity | None:
-    """What the order's engine will be called; None where the builder will say why it cannot be built."""
-    shape = order.precision, order.batch, order.height, order.width
-    if order.engine == "openvino":
-        from ..inference.engines.openvino import openvino_identity
-
-        return openvino_identity(bundle, *shape)
-    if order.engine == "torch":
-        import torch
-
-        if order.where != "cpu" and architecture(order.where) is None:
-            return None
-        from ..inference.engines.torch import torch_identity
-
-        return torch_identity(bundle, *shape, torch.device(order.where))
-    target = order.target or architecture(order.where)
-    return None if target is None else tensorrt_identity(bundle, order.engine, *shape, target)
+    return Built(*builder.build(bundle, order, pairs, data, calibration, progress))

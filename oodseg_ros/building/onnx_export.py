@@ -1,6 +1,6 @@
 """A bundle's whole graph as ONNX: uint8 images in, uint8 labels and float32 score out.
 
-What other tools take, and what TensorRT's parser reads.
+What other tools take (`export_bundle` compares with torch before it writes the file), and what TensorRT's parser reads.
 """
 
 from __future__ import annotations
@@ -11,21 +11,85 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..bundle import Bundle
 from ..errors import EngineError
+from ..inference.engines.torch import TorchEngine
+from ..inference.golden_check import stretched
 from ..inference.graph import DeployGraph
 from ..inference.precision import HALVES, lower
 from ..model_card import InputSpec
 from ..networks.segmentor import Segmentor
+from .acceptance import largest_difference, resized
 
 OPSET = 20
 INPUT, OUTPUTS = "images", ("labels", "score")
 SCOPE = "scope"
+PRECISIONS = ("fp32", "fp16")  # convolutions in bf16 are not in opset 20
+EXACT = 1e-3
+"""Largest |Δscore| of an FP32 export against torch; mixed precision is shown, not judged: gates need labeled frames."""
+LABELS_AGREE = 0.98
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written.
+
+    Attributes:
+        bytes: of the file.
+        opset: of ONNX.
+        max_abs_delta, label_agreement: of ONNX Runtime against torch in FP32, on one image.
+    """
+
+    bytes: int
+    opset: int
+    max_abs_delta: float
+    label_agreement: float
+
+
+def export_bundle(
+    bundle: Bundle,
+    height: int,
+    width: int,
+    batch: int,
+    out: Path,
+    precision: str = "fp32",
+    image: np.ndarray | None = None,
+) -> Export:
+    """Export, run once on the CPU, compare, write.
+
+    Args:
+        bundle: the model.
+        height, width, batch: of the images that the file will take.
+        out: the file.
+        precision: one of `PRECISIONS`.
+        image: RGB uint8 of any size to compare on; None = the golden frame.
+
+    Raises:
+        EngineError: unknown precision, an operation that ONNX has not, or another answer than torch's (then nothing is
+            written).
+    """
+    if precision not in PRECISIONS:
+        raise EngineError(f"ONNX files are exported in {', '.join(PRECISIONS)}, not in {precision!r}")
+    image = stretched(bundle, height, width) if image is None else resized(image, height, width)
+    segmentor = bundle.segmentor()
+    model = export_onnx(segmentor, bundle.card.input, batch, height, width, precision)
+    labels, score = OnnxRuntimeEngine(model)(image)
+    (wanted_labels,), (wanted_score,) = TorchEngine(bundle).compile(1, height, width)(image[None])
+    delta, agreement = largest_difference(wanted_score, score), float((labels == wanted_labels).mean())
+    if not (delta <= EXACT or precision != "fp32") or np.isnan(delta) or agreement < LABELS_AGREE:
+        raise EngineError(
+            f"the exported graph does not answer as torch does: max |Δscore| {delta:.3g}, labels agree on "
+            f"{agreement:.2%}; nothing was written; report this with the bundle"
+        )
+    save_onnx(model, out)
+    return Export(out.stat().st_size, OPSET, delta, agreement)
 
 
 def export_onnx(

@@ -1,15 +1,15 @@
 """BF16 and INT8 engines of OpenVINO: converted, quantized, put through the acceptance gate, stored.
 
 INT8 is post-training quantization by nncf with calibration frames (`pip install nncf`, offline only). What stands
-between the last matrix product and the outputs stays in FP32, see `engines.openvino_graph.final_parts`.
+between the last matrix product and the outputs stays in FP32, see `final_parts`.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,68 +17,44 @@ import numpy as np
 
 from ..bundle import Bundle
 from ..errors import EngineError
-from ..inference.engine_cache import Draft, StoredEngine, default_dir, draft
-from ..inference.engines.openvino import GRAPH, OpenVinoEngine, openvino_identity
-from ..inference.engines.openvino_core import kept_signal_stack, openvino_core
-from ..inference.engines.openvino_graph import final_parts, keep_full_precision
-from .acceptance import ALLOWED_AP, ALLOWED_FPR95, Acceptance
-from .gated import Pairs, gated, resized, versions
+from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, default_dir, draft
+from ..inference.engines.openvino import GRAPH, OpenVinoEngine, kept_signal_stack, openvino_core, openvino_identity
+from .acceptance import Acceptance, Pairs, gated, resized, versions
+from .build import Order, Progress
 
-PRECISIONS = ("bf16", "int8")
 UNQUANTIZED = ("Interpolate", "ReduceMax", "ReduceMean", "TopK", "Subtract", "Softmax", "MVN", "Normalize")
 """Types of operations that decide the score and cost little."""
 ATTENTION = frozenset({"Softmax", "ScaledDotProductAttention"})
 
 
-def build_openvino(
+PRODUCTS = frozenset({"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul", "Einsum"})
+
+
+def identity(bundle: Bundle, order: Order) -> EngineIdentity:
+    """See `build.Builder`."""
+    return openvino_identity(bundle, order.precision, order.batch, order.height, order.width)
+
+
+def build(
     bundle: Bundle,
-    precision: str,
-    height: int,
-    width: int,
+    order: Order,
     pairs: Pairs,
     data: str,
-    batch: int = 1,
     calibration: Sequence[np.ndarray] = (),
-    allowed_ap: float = ALLOWED_AP,
-    allowed_fpr95: float = ALLOWED_FPR95,
-    folder: Path | None = None,
-    threads: int = 0,
+    progress: Progress | None = None,
 ) -> tuple[StoredEngine, Acceptance]:
-    """Build an engine, compare it with torch in FP32 on labeled frames, store it if it passes.
-
-    Args:
-        bundle: the model.
-        precision: `bf16` or `int8`.
-        height, width, batch: the only images that the engine takes.
-        pairs: labeled frames for the gate, as `acceptance.accept` wants them, of any size: they are resized.
-        data: what they are, for the side-car.
-        calibration: INT8 only: RGB uint8 images without labels, of any size, other than those of the gate.
-        allowed_ap, allowed_fpr95: how far AP and FPR95 may move, as fractions.
-        folder: where to; None = the user's cache.
-        threads: CPU threads of the gate; 0 = all.
-
-    Raises:
-        EngineError: unknown precision, no calibration frames, nncf is missing, or the engine failed its gate (then
-            nothing is stored).
-    """
-    if precision not in PRECISIONS:
-        raise EngineError(f"openvino engines are built in {' or '.join(PRECISIONS)}; fp32 needs no build")
-    if precision == "int8" and not len(calibration):
-        raise EngineError("int8 is calibrated on frames of your cameras: name a bag or folder with --calibration")
-    wanted = openvino_identity(bundle, precision, batch, height, width)
+    """See `build.Builder`; `bf16` or `int8`."""
     start = time.perf_counter()
-    with draft(wanted, folder or default_dir()) as place:
-        _write_graph(place, bundle, [resized(image, height, width) for image in calibration])
+    with draft(identity(bundle, order), order.folder or default_dir()) as place:
+        _write_graph(place, bundle, [resized(image, order.height, order.width) for image in calibration])
         built = {
             "seconds": round(time.perf_counter() - start, 1),
             "calibration_frames": len(calibration),
             "bytes": sum(place.path(suffix).stat().st_size for suffix in (GRAPH, ".bin")),
             "versions": versions(),
         }
-        engine = OpenVinoEngine(bundle, precision=precision, threads=threads)
-        request = engine.request(place.path(GRAPH))
-        run = partial(engine.run, request)
-        return gated(place, bundle, run, pairs, data, built, allowed_ap, allowed_fpr95, threads)
+        run = OpenVinoEngine(bundle, precision=order.precision, threads=order.threads).run_of(place.path(GRAPH))
+        return gated(place, bundle, run, pairs, data, built, order)
 
 
 def _write_graph(place: Draft, bundle: Bundle, calibration: list[np.ndarray]) -> None:
@@ -118,3 +94,39 @@ def quantized(model: Any, frames: list[np.ndarray], names: list[str]) -> Any:
             model_type=nncf.ModelType.TRANSFORMER if transformer else None,
             ignored_scope=nncf.IgnoredScope(names=names, types=list(UNQUANTIZED), validate=False),
         )
+
+
+def final_parts(model: Any) -> list[str]:
+    """Names of the operations between the outputs and the last matrix product or convolution on each way, that one
+    included: logits, log-likelihoods, log-sum-exps, differences. In half precision these lose what a score is made of.
+    """
+    names: dict[str, None] = {}
+    waiting = [result.input_value(0).get_node() for result in model.get_results()]
+    while waiting:
+        node = waiting.pop()
+        if node.get_friendly_name() in names or node.get_type_name() in ("Constant", "Parameter"):
+            continue
+        names[node.get_friendly_name()] = None
+        if node.get_type_name() not in PRODUCTS:
+            waiting += [value.get_node() for value in node.input_values()]
+    return list(names)
+
+
+def keep_full_precision(file: Path, names: list[str]) -> int:
+    """Mark operations of a stored graph (`.xml`) so that a BF16 hint leaves them in FP32; returns how many.
+
+    OpenVINO reads the mark from the file only; its Python interface has no way to set it. Resizing ignores it.
+    """
+    tree = ET.parse(file)
+    wanted, marked = set(names), 0
+    for layer in tree.getroot().find("layers"):
+        if layer.get("name") not in wanted:
+            continue
+        info = layer.find("rt_info")
+        if info is None:
+            info = ET.Element("rt_info")
+            layer.insert(1 if layer.find("data") is not None else 0, info)
+        ET.SubElement(info, "attribute", name="precise", version="0")
+        marked += 1
+    tree.write(file)
+    return marked

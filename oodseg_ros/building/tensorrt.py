@@ -1,191 +1,109 @@
-"""Raw TensorRT engines from ONNX graphs, by TensorRT or TensorRT-RTX: one strongly typed network, nothing falls back.
+"""TensorRT engines of a bundle: export, quantize where asked, compile, gate, store.
 
-TensorRT-RTX compiles ahead of time, without a GPU, for a named architecture. TensorRT itself builds on the device that
-the engine will run on.
+An engine for another device than this machine's cannot be run here, so it is stored as pending; building it again on
+its device only puts it through the gate.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from ..bundle import Bundle
 from ..errors import EngineError
-from ..inference.engines.tensorrt_api import load_api
-from ..paths import cache_dir
-from .islands import check_islands, islands
-from .onnx_export import INPUT, OUTPUTS, scopes
+from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, default_dir, draft, remove, stored
+from ..inference.engines.tensorrt import TensorRtEngine
+from ..inference.engines.tensorrt_api import PLAN, architecture, tensorrt_identity
+from ..inference.precision import half_parts
+from .acceptance import Acceptance, Pairs, gated, resized, versions
+from .build import Order, Progress
+from .onnx_export import export_onnx
+from .onnx_precision import quantized
+from .tensorrt_plan import build_plan
 
-Progress = Callable[[str, float], None]
-"""Called with a phase of the build and how much of it is done, 0 to 1."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A built engine.
-
-    Attributes:
-        data: the bytes that `Runtime.deserialize_cuda_engine` takes.
-        seconds: how long parsing and building took.
-        layers: of the network before optimization.
-        tensors: name → type and shape of inputs and outputs, e.g. `{"score": "FLOAT 1x540x960"}`.
-    """
-
-    data: bytes
-    seconds: float
-    layers: int
-    tensors: dict[str, str]
+GRAPH_PRECISION = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "int8": "fp16"}
+"""What is not quantized in an INT8 engine computes in float16, the islands in float32 as ever."""
+NO_DEVICE = "was not run yet on the device that it is for"
 
 
-def build_plan(
-    model: Any,
-    engine: str,
-    target: str | None = None,
-    half_parts: Iterable[str] = (),
+def identity(bundle: Bundle, order: Order) -> EngineIdentity:
+    """See `build.Builder`."""
+    target = _target(order, architecture(order.where))
+    return tensorrt_identity(bundle, order.engine, order.precision, order.batch, order.height, order.width, target)
+
+
+def build(
+    bundle: Bundle,
+    order: Order,
+    pairs: Pairs,
+    data: str,
+    calibration: Sequence[np.ndarray] = (),
     progress: Progress | None = None,
-) -> Plan:
-    """Compile an ONNX graph into one engine.
-
-    Args:
-        model: from `onnx_export.export_onnx`.
-        engine: `tensorrt` or `tensorrt_rtx`.
-        target: architecture such as `sm_89`; None = the device of this machine. Only `tensorrt_rtx` builds for others.
-        half_parts: names of the network's parts that may compute in half precision, e.g. `backbone`; a half-precision
-            layer anywhere else is an error.
-        progress: told how far the build is.
-
-    Raises:
-        EngineError: an operation that TensorRT has not, a target that it cannot build for, or half precision where
-            there must be none.
+) -> tuple[StoredEngine, Acceptance | None]:
+    """See `build.Builder`. A pending engine of the same identity is not compiled again: it only goes through its gate
+    where its device is, and is gone if it fails.
     """
-    api = load_api(engine)
-    start = time.perf_counter()
-    logger = Collector(api)
-    builder = api.Builder(logger.logger)
-    network, parser = parsed(api, builder, logger, model)
-    check_islands(api, network, islands(model, half_parts))
-    config = builder.create_builder_config()
-    # TensorFloat-32 keeps ten bits, as float16 does: the float32 islands would be so in name only.
-    config.clear_flag(api.BuilderFlag.TF32)
-    if engine == "tensorrt_rtx":
-        _set_target(api, config, target)
-    cache = None if engine == "tensorrt_rtx" else _timing_cache(api, config, target)
-    monitor = _monitor(api, progress) if progress is not None else None
-    if monitor is not None:
-        config.progress_monitor = monitor
-    data = builder.build_serialized_network(network, config)
-    if data is None:
-        raise EngineError(f"{engine} {api.__version__} could not build the network: {logger.last}")
-    if cache is not None:
-        _keep_timing_cache(config, cache)
-    tensors = {tensor.name: f"{tensor.dtype.name} {'x'.join(map(str, tensor.shape))}" for tensor in _ends(network)}
-    del parser  # until here: the network's weights live in it
-    return Plan(bytes(data), time.perf_counter() - start, network.num_layers, tensors)
+    wanted, here = identity(bundle, order), architecture(order.where)
+    waiting = [] if order.again else [one for one in stored(bundle, pending=True) if one.side.identity == wanted]
+    pending = waiting[0] if waiting and here == wanted.architecture else None
+    with draft(wanted, order.folder or default_dir()) as place:
+        if pending is not None:
+            pending.verify()
+            shutil.copyfile(pending.path(PLAN), place.path(PLAN))
+            built = pending.side.built
+        else:
+            built = _write_plan(place, bundle, order, calibration, progress)
+        if here != wanted.architecture:
+            return place.keep(False, reason=f"{NO_DEVICE} ({wanted.architecture})", built=built), None
+        loaded = TensorRtEngine(bundle, device=order.where, precision=order.precision, engine=order.engine)
+        run = loaded.load(place.path(PLAN), (order.batch, order.height, order.width))
+        if pending is not None:
+            remove(pending)  # accepted or not, it is not pending any more
+        return gated(place, bundle, run, pairs, data, built, order)
 
 
-def parsed(api: Any, builder: Any, logger: Collector, model: Any) -> tuple[Any, Any]:
-    """The network of an ONNX graph, and its parser, which must live as long as the network.
-
-    Raises:
-        EngineError: TensorRT does not know an operation; inputs and outputs are not the declared ones.
-    """
-    typed = getattr(api.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)  # TensorRT 11 knows no other networks
-    network = builder.create_network(0 if typed is None else 1 << int(typed))
-    parser = api.OnnxParser(network, logger.logger)
-    if not parser.parse(model.SerializeToString()):
-        raise EngineError(f"TensorRT {api.__version__} cannot compile this network: {_parser_errors(parser, model)}")
-    types = {tensor.name: tensor.dtype for tensor in _ends(network)}
-    wanted = {INPUT: api.DataType.UINT8, OUTPUTS[0]: api.DataType.UINT8, OUTPUTS[1]: api.DataType.FLOAT}
-    if types != wanted:
-        raise EngineError(f"TensorRT {api.__version__} made other inputs or outputs than the graph has: {types}")
-    return network, parser
-
-
-def _ends(network: Any) -> list[Any]:
-    return [network.get_input(index) for index in range(network.num_inputs)] + [
-        network.get_output(index) for index in range(network.num_outputs)
-    ]
-
-
-def _parser_errors(parser: Any, model: Any) -> str:
-    texts = []
-    for error in (parser.get_error(index) for index in range(parser.num_errors)):
-        node = model.graph.node[error.node()] if 0 <= error.node() < len(model.graph.node) else None
-        where = f"operation {node.op_type} ({scopes(model).get(node.name) or node.name}): " if node is not None else ""
-        # The first line says that a node is invalid, the second why.
-        texts.append(where + " ".join(error.desc().strip().splitlines()[:2]))
-    return "; ".join(texts) or "no reason given"
-
-
-def _set_target(api: Any, config: Any, target: str | None) -> None:
-    if target is None:
-        return
-    known = {f"sm_{name[2:]}": value for name, value in api.ComputeCapability.__members__.items() if "SM" in name}
-    if target not in known:
+def _target(order: Order, here: str | None) -> str:
+    if order.engine == "tensorrt" and (here is None or order.target not in (None, here)):
+        place = "no CUDA device is here" if here is None else f"this one is {here}"
         raise EngineError(
-            f"tensorrt_rtx {api.__version__} builds for {', '.join(sorted(known))}, not for {target!r}; "
-            "use engine: tensorrt on such a device"
+            f"engine tensorrt is built on the device that it runs on, and {place}; run the same command there, or "
+            "build ahead with --engine tensorrt_rtx --target sm_89 (or another RTX card's)"
         )
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(known[target], 0)
+    if order.target is None and here is None:
+        raise EngineError("no CUDA device is here: name the one that the engine is for, e.g. --target sm_89")
+    return order.target or here  # type: ignore[return-value]
 
 
-def _timing_cache(api: Any, config: Any, target: str | None) -> Path:
-    """Measured kernel times of earlier builds: rebuilding after a new training takes a fraction of the time."""
-    file = cache_dir() / "timing" / f"tensorrt-{api.__version__}-{target or 'this'}.cache"
-    data = file.read_bytes() if file.is_file() else b""
-    config.set_timing_cache(config.create_timing_cache(data), ignore_mismatch=False)
-    config.avg_timing_iterations = 4
-    return file
-
-
-def _keep_timing_cache(config: Any, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part")
-    part.write_bytes(bytes(config.get_timing_cache().serialize()))
-    part.replace(file)
-
-
-class Collector:
-    """A logger that keeps the last error for the message."""
-
-    def __init__(self, api: Any) -> None:
-        collector = self
-        self.last = "no reason given"
-
-        class Logger(api.ILogger):
-            """Silent."""
-
-            def __init__(self) -> None:
-                api.ILogger.__init__(self)
-
-            def log(self, severity: Any, text: str) -> None:
-                # Without a GPU, every call complains of CUDA; that is no reason of anything here.
-                if severity <= api.ILogger.Severity.ERROR and "catchCudaError" not in text:
-                    collector.last = text.strip().splitlines()[0]
-
-        self.logger = Logger()
-
-
-def _monitor(api: Any, progress: Progress) -> Any:
-    class Monitor(api.IProgressMonitor):
-        """Hands the builder's phases on."""
-
-        def __init__(self) -> None:
-            api.IProgressMonitor.__init__(self)
-            self._steps: dict[str, int] = {}
-
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            self._steps[phase_name] = max(1, num_steps)
-            progress(phase_name, 0.0)
-
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            progress(phase_name, min(1.0, (step + 1) / self._steps.get(phase_name, 1)))
-            return True
-
-        def phase_finish(self, phase_name: str) -> None:
-            progress(phase_name, 1.0)
-
-    return Monitor()
+def _write_plan(
+    place: Draft, bundle: Bundle, order: Order, calibration: Sequence[np.ndarray], progress: Progress | None
+) -> dict[str, Any]:
+    """Compile into the draft; what the side-car says of it."""
+    start = time.perf_counter()
+    say = progress or (lambda phase, done: None)
+    say("export", 0.0)
+    segmentor = bundle.segmentor()
+    precision, int8 = GRAPH_PRECISION[order.precision], {}
+    model = export_onnx(segmentor, bundle.card.input, order.batch, order.height, order.width, precision)
+    parts = tuple(half_parts(segmentor)) if precision != "fp32" else ()
+    if order.precision == "int8":
+        frames = [resized(image, order.height, order.width) for image in calibration]
+        model = quantized(model, frames, parts, order.quantize)
+        int8 = {"calibration_frames": len(frames), "quantized": list(order.quantize)}
+    say("export", 1.0)
+    target = place.identity.architecture if order.engine == "tensorrt_rtx" else None
+    plan = build_plan(model, order.engine, target, parts, progress)
+    place.path(PLAN).write_bytes(plan.data)
+    return {
+        "seconds": round(time.perf_counter() - start, 1),
+        "compile_seconds": round(plan.seconds, 1),
+        "bytes": len(plan.data),
+        "layers": plan.layers,
+        "tensors": plan.tensors,
+        **int8,
+        "built_on": architecture(order.where) or "a machine without a GPU",
+        "versions": versions(),
+    }

@@ -3,50 +3,36 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from collections.abc import Sequence
 
-import torch
+import numpy as np
 
 from ..bundle import Bundle
-from ..errors import EngineError
-from ..inference.engine_cache import StoredEngine, default_dir, draft
+from ..inference.engine_cache import EngineIdentity, StoredEngine, default_dir, draft
 from ..inference.engines.torch import TorchEngine, torch_identity
-from .acceptance import ALLOWED_AP, ALLOWED_FPR95, Acceptance
-from .gated import Pairs, gated, versions
+from .acceptance import Acceptance, Pairs, gated, versions
+from .build import Order, Progress
 
 
-def build_torch(
+def identity(bundle: Bundle, order: Order) -> EngineIdentity:
+    """See `build.Builder`."""
+    engine = TorchEngine(bundle, order.where, order.precision)
+    return torch_identity(bundle, order.precision, order.batch, order.height, order.width, engine.device)
+
+
+def build(
     bundle: Bundle,
-    precision: str,
-    height: int,
-    width: int,
+    order: Order,
     pairs: Pairs,
     data: str,
-    batch: int = 1,
-    device: str = "cpu",
-    allowed_ap: float = ALLOWED_AP,
-    allowed_fpr95: float = ALLOWED_FPR95,
-    folder: Path | None = None,
-    threads: int = 0,
+    calibration: Sequence[np.ndarray] = (),
+    progress: Progress | None = None,
 ) -> tuple[StoredEngine, Acceptance]:
-    """Compare half precision on `device` with FP32 on the CPU on labeled frames; store the verdict if it passes.
-
-    Args:
-        bundle: the model.
-        precision: `fp16` (CUDA) or `bf16`.
-        height, width, batch: the only images that it is accepted for.
-        pairs, data, allowed_ap, allowed_fpr95, folder, threads: as for `building.openvino.build_openvino`.
-        device: `cpu` or `cuda[:N]`.
-
-    Raises:
-        EngineError: no such precision or device, or it failed its gate (then nothing is stored).
-    """
-    if precision == "fp32":
-        raise EngineError("torch in fp32 is the reference itself and needs no build")
-    engine = TorchEngine(bundle, device=device, precision=precision, threads=threads)
-    wanted = torch_identity(bundle, precision, batch, height, width, torch.device(device))
+    """Compare half precision with FP32 on the CPU on labeled frames; store the verdict if it passes."""
+    engine = TorchEngine(bundle, order.where, order.precision, order.threads)
+    wanted = torch_identity(bundle, order.precision, order.batch, order.height, order.width, engine.device)
     start = time.perf_counter()
-    with draft(wanted, folder or default_dir()) as place:
-        run = engine.prepared(batch, height, width)
+    with draft(wanted, order.folder or default_dir()) as place:
+        run = engine.prepared(order.batch, order.height, order.width)
         built = {"seconds": round(time.perf_counter() - start, 1), "how": engine.identity, "versions": versions()}
-        return gated(place, bundle, run, pairs, data, built, allowed_ap, allowed_fpr95, threads)
+        return gated(place, bundle, run, pairs, data, built, order)

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from ..building.build import Built
     from ..building.gate_data import GateData
 
+from ..inference.engine import ENGINES
+
 
 def command(
     bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
-    engine: Annotated[str, typer.Option(help="tensorrt, tensorrt_rtx, openvino or torch.")],
+    engine: Annotated[str, typer.Option(help=f"One of {', '.join(ENGINES)}.")],
     size: Annotated[str, typer.Option(help="Image size HEIGHTxWIDTH, e.g. 1080x1920: the only one it takes.")],
     precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or int8.")] = "fp16",
     batch: Annotated[int, typer.Option(min=1, max=32, help="Images per run, e.g. the number of cameras.")] = 1,
@@ -57,8 +59,8 @@ def command(
     """
     from ..building.build import Order, build_engine
     from ..building.gate_data import calibration_frames, gate_data
-    from ..building.sizes import parse_size
     from ..bundle import load_bundle
+    from ..inference.sizes import parse_size
 
     height, width = parse_size(size)
     loaded = load_bundle(bundle)
@@ -108,7 +110,6 @@ def show_built(built: Built, console: Console) -> None:
         "files": str(built.engine.folder / side.identity.stem) + " " + " ".join(_suffixes(built)),
         "size": f"{side.built.get('bytes', 0) / 1e6:.1f} MB",
         "built in": f"{side.built.get('seconds', 0):g} s",
-        "fell back to torch": ", ".join(side.built.get("fallen_back", [])) or "no operation",
         "usable": "yes" if side.accepted else f"not yet: it {side.reason}; run the same command there",
     }
     for key, value in rows.items():

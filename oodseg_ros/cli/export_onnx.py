@@ -19,10 +19,10 @@ def command(
     image: Annotated[Path | None, typer.Option(help="Image to check it on; default: the golden frame.")] = None,
 ) -> None:
     """Write the whole way from uint8 images to labels and score as ONNX, and check it with ONNX Runtime."""
-    from ..building.export_bundle import export_bundle
-    from ..building.sizes import parse_size
+    from ..building.onnx_export import export_bundle
     from ..bundle import load_bundle
     from ..datasets.dataset import read_rgb
+    from ..inference.sizes import parse_size
 
     height, width = parse_size(size)
     console = Console()

@@ -34,8 +34,8 @@ def command(
     """Replay bags through a bundle on the bags' own clock: same bag, same alerts; under torchrun bags are shared."""
     from ..evaluation.shards import this_shard
     from ..inference.runner import Runner
+    from ..parameters.settings import ObstacleSettings
     from ..pipeline.obstacles.ego_mask import load_ego_mask
-    from ..pipeline.obstacles.settings import ObstacleSettings
     from ..replay.run import ReplayOptions, replay_bags
 
     shard = this_shard()
@@ -74,6 +74,10 @@ def command(
     for run in metrics.get("bags", [metrics]):
         if run["damage"]:
             console.print(f"[yellow]{escape(run['bag'])}, damage:[/] {escape(run['damage'])}", highlight=False)
+        if run["missing"]:
+            console.print(f"[yellow]{run['missing']} frames are missing[/]", highlight=False)
+        for topic, why in run["left_out"].items():
+            console.print(f"not in the new bag: {escape(topic)} ({escape(why)})", highlight=False)
         for reason, count in list(run["skipped"].items())[:5]:
             console.print(f"[yellow]{count} frames skipped:[/] {escape(reason)}", highlight=False)
     console.print(f"alerts.csv, metrics.json and report.html are in {escape(str(out))}")

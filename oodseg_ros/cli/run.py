@@ -47,9 +47,9 @@ def command(
 ) -> None:
     """Run a bundle over frames; leaves overlays and alerts.csv."""
     from ..inference.runner import Runner
+    from ..parameters.settings import ObstacleSettings
+    from ..pipeline.geometry.ground import pinhole
     from ..pipeline.obstacles.ego_mask import load_ego_mask
-    from ..pipeline.obstacles.ground import pinhole
-    from ..pipeline.obstacles.settings import ObstacleSettings
     from ..replay.offline_run import RunOptions, run_source
     from ..sources.open_source import open_source
 
@@ -114,6 +114,8 @@ def print_summary(console: Console, runner: Runner, source: Source, summary: Run
     console.print(timing)
     for reason, count in summary.skipped.most_common(5):
         console.print(f"[yellow]{count} frames skipped:[/] {escape(reason)}", highlight=False)
+    if summary.missing:
+        console.print(f"[yellow]{summary.missing} frames are missing[/]", highlight=False)
     if summary.damage:
         console.print(f"[yellow]damage:[/] {escape(summary.damage)}", highlight=False)
     console.print(f"overlays and alerts.csv are in {escape(str(out))}")

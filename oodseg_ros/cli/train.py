@@ -19,6 +19,9 @@ def command(
     recipe: Annotated[Path, typer.Argument(help="A recipe, e.g. config/train/road_lite.yaml.")],
     out: Annotated[Path, typer.Option(help="Folder for the bundle, logs, curves and checkpoints.")] = Path("out/train"),
     resume: Annotated[bool, typer.Option(help="Go on from the newest checkpoint in OUT.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Delete an earlier training in OUT and begin anew.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option(help="Show data, parameters, steps, time and memory; train nothing.")
     ] = False,
@@ -35,7 +38,7 @@ def command(
         show_plan(console, loaded, plan(loaded))
         return
     try:
-        bundle = train(loaded, out, resume=resume, threads=threads)
+        bundle = train(loaded, out, resume, threads, overwrite, console)
     except KeyboardInterrupt:
         console.print(f"interrupted; `oodseg train {recipe} --out {out} --resume` goes on from the last checkpoint")
         raise typer.Exit(130) from None

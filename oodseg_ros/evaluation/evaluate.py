@@ -17,6 +17,7 @@ from typing import Any
 from ..datasets.dataset import Dataset
 from ..errors import ConfigError, DatasetError
 from ..inference.runner import Runner
+from ..model_card import Calibration
 from .class_labels import Classes, class_labels
 from .frame_pass import Work, plan, run_frames
 from .metric_pass import Figures, measure
@@ -28,7 +29,9 @@ from .open_pass import open_figures
 from .provenance import provenance
 from .results import latency, per_image_averages, write_frames, write_json
 from .score_store import ScoreStore
+from .score_variant import ScoreVariant
 from .shards import Shard
+from .vehicle import vehicle_figures
 
 OBSTACLE_TRACK = {"road_obstacle_21", "fishyscapes_laf", "lost_and_found"}
 """Datasets of small objects on the road; the others are measured by the rule for large ones."""
@@ -72,6 +75,7 @@ class Evaluation:
         work: frame name → dataset item.
         store: score maps; gone from disk once the evaluation is finished, unless kept.
         classes: the dataset's class labels, if it has any.
+        calibration: the bundle's, where the score is its own; else None.
     """
 
     metrics: dict[str, Any]
@@ -81,6 +85,7 @@ class Evaluation:
     work: dict[str, Work]
     store: ScoreStore
     classes: Classes | None = None
+    calibration: Calibration | None = None
 
 
 def evaluate(
@@ -158,6 +163,18 @@ def evaluate(
             if "component_deployed" in metrics:
                 thresholds["at_deployed_threshold"] = metrics["component_deployed"]["threshold"]
             metrics["open"] = open_figures([row["frame"] for row in figures.rows], store, classes, thresholds)
+    # The threshold in the bundle belongs to its own score.
+    calibration = None if isinstance(runner.bundle, ScoreVariant) else runner.bundle.card.calibration
+    if calibration is not None:
+        metrics["vehicle"] = vehicle_figures(
+            [row["frame"] for row in figures.rows],
+            store,
+            calibration,
+            runner.bundle.labels,
+            classes,
+            options.workers,
+            options.mount,
+        )
     if figures.semantic is not None:
         metrics["semantic"] = figures.semantic.compute(classes.labels.names)
     metrics["notes"] = [*dataset.notes, *notes(metrics, figures)]
@@ -171,7 +188,7 @@ def evaluate(
     write_frames(out / "frames.csv", figures.rows)
     write_json(out / "metrics.json", metrics)
     by_name = {entry.name: entry for entry in work}
-    evaluation = Evaluation(metrics, figures, curves, components, by_name, store, classes)
+    evaluation = Evaluation(metrics, figures, curves, components, by_name, store, classes, calibration)
     then(evaluation)
     if not options.keep_scores:
         shutil.rmtree(state)

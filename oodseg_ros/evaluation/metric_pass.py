@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from ..model_card import Objects
+from ..pipeline.obstacles.components import find_objects
 from .ahead import ahead
 from .class_labels import Classes
 from .frame_pass import Work
@@ -128,13 +130,24 @@ def measure(
 
 
 def measure_components(
-    names: Sequence[str], store: ScoreStore, threshold: float, track: str, workers: int = 2, half: bool = False
+    names: Sequence[str],
+    store: ScoreStore,
+    threshold: float,
+    track: str,
+    workers: int = 2,
+    half: bool = False,
+    objects: Objects | None = None,
 ) -> list[FrameComponents]:
-    """Components of stored frames at a threshold, in the order of `names`; `half` as in `frame_components`."""
+    """Components of stored frames at a threshold, in the order of `names`; `half` as in `frame_components`; with
+    `objects` those that this rule makes.
+    """
 
     def one(name: str) -> FrameComponents:
-        score, label, _ = store.get(name)
-        return frame_components(score, label, threshold, track, half)
+        score, label, extra = store.get(name)
+        predicted = None
+        if objects is not None:
+            predicted = find_objects(score, extra["labels"], threshold, objects, 1, 1)[2] > 0
+        return frame_components(score, label, threshold, track, half, predicted)
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
         return list(ahead(pool, one, names, 2 * workers))

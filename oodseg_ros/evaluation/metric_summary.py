@@ -27,7 +27,7 @@ def anomaly_metrics(
 
     `component` is at the threshold of the best pixel F1 on these very frames, as the benchmark wants it;
     `component_smiyc` is the benchmark's to the last digit: threshold from its binned curve, float16 comparison;
-    `component_deployed` is at the threshold that stands in the bundle, and missing for another score than the bundle's.
+    `component_deployed` is at the bundle's threshold, by its object rule, and missing for another score than its own.
     Each has its `recall_by_size`, and with `mount` its `recall_by_distance`.
 
     Returns:
@@ -51,7 +51,8 @@ def anomaly_metrics(
     for key, threshold in thresholds.items():
         found = []
         if threshold == threshold:
-            found = measure_components(names, store, threshold, track, workers, half=key == "component_smiyc")
+            rule = bundle.card.calibration.objects if key == "component_deployed" else None
+            found = measure_components(names, store, threshold, track, workers, key == "component_smiyc", rule)
         metrics[key] = {"threshold": threshold, "track": track, **summarize_components(found)}
         if found:
             metrics[key]["recall_by_size"] = by_size(found)

@@ -40,8 +40,7 @@ class ScoreVariant(Bundle):
         from ..inference.engines.torch import TorchEngine
 
         image = self.own.golden()["image"]
-        engine = TorchEngine(self)
-        labels, score = engine.run(engine.compile(1, *image.shape[:2]), image[None])
+        labels, score = TorchEngine(self).compile(1, *image.shape[:2])(image[None])
         return {"image": image, "labels": labels[0], "score": score[0]}
 
 

@@ -90,6 +90,23 @@ def find(bundle: Bundle, wanted: EngineIdentity, any_batch: bool = False) -> lis
     raise EngineError(_refusal(bundle, wanted, engines, ignore))
 
 
+def accepted_at_any_size(bundle: Bundle, wanted: EngineIdentity) -> StoredEngine:
+    """An accepted engine like `wanted`, for any image size and batch.
+
+    Raises:
+        EngineError: there is none; names the command.
+    """
+    for engine in stored(bundle):
+        if not wanted.differences(engine.side.identity, ("height", "width", "batch")):
+            return engine
+    raise EngineError(
+        f"{wanted.engine} in {wanted.precision} runs only what was built for an image size and accepted on labeled "
+        f"frames, and for {bundle.id} nothing was (on {wanted.architecture}, {wanted.runtime}, this version of the "
+        f"code); run: oodseg build {bundle.path} --engine {wanted.engine} --precision {wanted.precision} "
+        "--size HEIGHTxWIDTH"
+    )
+
+
 def _refusal(bundle: Bundle, wanted: EngineIdentity, engines: list[StoredEngine], ignore: tuple[str, ...]) -> str:
     what = (
         f"no {wanted.engine} engine for {bundle.id} at {wanted.width}x{wanted.height}, {wanted.precision}, "

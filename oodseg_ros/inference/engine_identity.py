@@ -25,7 +25,7 @@ class EngineIdentity:
         precision: fp32, fp16, bf16 or int8.
         architecture: the device's, e.g. `sm_89` or `cpu`.
         runtime: engine name, a dash, and the version of what runs it, e.g. `tensorrt-10.15.1`.
-        code: `engines.graph_cache.code_digest()`, 64 hex digits.
+        code: `graph_cache.code_digest()`, 64 hex digits.
     """
 
     bundle: str

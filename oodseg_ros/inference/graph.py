@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -72,6 +72,19 @@ class DeployGraph(nn.Module):
                 labels = F.interpolate(labels.float(), size=self.image_size, mode="nearest")
             score = F.interpolate(score, size=self.image_size, mode="bilinear", align_corners=False)
         return labels[:, 0].to(torch.uint8), score[:, 0]
+
+
+def converted(segmentor: Segmentor, spec: InputSpec, batch: int, height: int, width: int) -> Any:
+    """The graph as an `openvino.Model` for one image size and batch, every shape in it static."""
+    import openvino
+
+    graph = DeployGraph(segmentor, spec, height, width).eval()
+    example = torch.zeros((batch, height, width, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        exported = torch.export.export(graph, (example,))
+    model = openvino.convert_model(exported)
+    model.reshape([batch, height, width, 3])  # the conversion leaves all sides of the input open
+    return model
 
 
 # Pillow's filters: (half width, function of the distance in pixels of the coarser grid).

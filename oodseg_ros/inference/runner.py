@@ -6,26 +6,17 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..bundle import Bundle, load_bundle
 from ..errors import EngineError, ImageError
 from ..frame import Prediction
+from .engine import ENGINES, HINTS, SCORE_TYPES, Engine, Run, chosen
+from .sizes import check_size
 
-ENGINES = {
-    "torch": "torch:TorchEngine",
-    "openvino": "openvino:OpenVinoEngine",
-    "tensorrt": "tensorrt:tensorrt",
-    "tensorrt_rtx": "tensorrt:tensorrt_rtx",
-}
-DEFAULT_ENGINE = {"cpu": "openvino", "cuda": "torch"}
-HINTS = ("latency", "throughput")
-SCORE_TYPES = ("fp32", "fp16")
 MAX_SHAPES = 8
 """Compiled input shapes kept at once; a stream of ever new image sizes must not fill the memory."""
-MIN_SIDE, MAX_SIDE = 32, 8192
 
 
 class Runner:
@@ -37,13 +28,13 @@ class Runner:
         golden_error: largest |Δscore| on the golden frame, as measured at load.
     """
 
-    def __init__(self, bundle: Bundle, engine: Any, max_batch: int = 8) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, max_batch: int = 8) -> None:
         self.bundle = bundle
         self.engine_identity = engine.identity
         self.golden_error = float("nan")
         self._engine = engine
         self._max_batch = max_batch
-        self._compiled: OrderedDict[tuple[int, int, int], Any] = OrderedDict()
+        self._compiled: OrderedDict[tuple[int, int, int], Run] = OrderedDict()
 
     @classmethod
     def load(
@@ -61,9 +52,9 @@ class Runner:
 
         Args:
             bundle: a loaded bundle, a path, or the name of a shipped bundle.
-            engine: a key of `ENGINES`; None = the default of the device. There is no fallback to another one.
+            engine: a key of `engine.ENGINES`; None = the default of the device. There is no fallback to another one.
             device: `cpu` or `cuda[:N]`.
-            precision: one of the engine's precisions.
+            precision: one that the engine has on this device.
             threads: CPU threads; 0 = the engine's default.
             max_batch: the most images of one size run at once.
             hint: `latency` (one image as soon as possible) or `throughput`; only openvino knows the difference.
@@ -75,25 +66,21 @@ class Runner:
         """
         if not isinstance(bundle, Bundle):
             bundle = load_bundle(bundle)
-        name = engine or DEFAULT_ENGINE[device.split(":")[0] if device.split(":")[0] in DEFAULT_ENGINE else "cpu"]
-        if name not in ENGINES:
-            raise EngineError(f"unknown engine {name!r}; this version knows {', '.join(sorted(ENGINES))}")
+        name, device = chosen(engine, device, precision)
         for option, value, known in (("hint", hint, HINTS), ("score_type", score_type, SCORE_TYPES)):
             if value not in known:
                 raise EngineError(f"{option} {value!r} is not one of {', '.join(known)}")
-        module, class_name = ENGINES[name].split(":")
+        module, maker = ENGINES[name].runs.split(":")
         try:
-            engine_class = getattr(import_module(f"{__package__}.engines.{module}"), class_name)
-            built = engine_class(
+            loaded: Engine = getattr(import_module(f"{__package__}.engines.{module}"), maker)(
                 bundle, device=device, precision=precision, threads=threads, hint=hint, score_type=score_type
             )
         except ModuleNotFoundError as error:
             raise EngineError(
                 f"engine {name} needs the Python package {error.name!r}, which is not installed"
             ) from error
-        runner = cls(bundle, built, max_batch)
-        # Engines that were built ahead, for fixed image sizes, have a check of their own.
-        runner.golden_error = getattr(built, "check_golden", runner._check_golden)()
+        runner = cls(bundle, loaded, max_batch)
+        runner.golden_error = loaded.check_golden()
         return runner
 
     def is_warm(self, height: int, width: int, batch: int = 1) -> bool:
@@ -106,7 +93,7 @@ class Runner:
         Raises:
             ImageError: a side outside 32..8192.
         """
-        _check_size(height, width)
+        check_size(height, width)
         self._run(np.zeros((batch, height, width, 3), np.uint8))
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Prediction]:
@@ -141,28 +128,10 @@ class Runner:
                 self._compiled.popitem(last=False)
             self._compiled[shape] = self._engine.compile(*shape)
         self._compiled.move_to_end(shape)
-        return self._engine.run(self._compiled[shape], batch)
-
-    def _check_golden(self) -> float:
-        golden = self.bundle.golden()
-        labels, score = self._run(golden["image"][None])
-        error = float(np.abs(score[0] - golden["score"]).max())
-        agreement = float((labels[0] == golden["labels"]).mean())
-        if not error <= self._engine.tolerance or agreement < 0.999:
-            raise EngineError(
-                f"{self.engine_identity} does not reproduce the golden frame of {self.bundle.id}: "
-                f"max |Δscore| {error:.3g} (allowed {self._engine.tolerance:g}), labels agree on {agreement:.2%}; "
-                "use engine: torch and report this"
-            )
-        return error
+        return self._compiled[shape](batch)
 
 
 def _check(image: np.ndarray) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ImageError(f"an RGB uint8 image [H, W, 3] is needed, got {image.dtype} {list(image.shape)}")
-    _check_size(*image.shape[:2])
-
-
-def _check_size(height: int, width: int) -> None:
-    if not all(MIN_SIDE <= side <= MAX_SIDE for side in (height, width)):
-        raise ImageError(f"image sides must be {MIN_SIDE} to {MAX_SIDE} pixels, got {width}x{height}")
+    check_size(*image.shape[:2])

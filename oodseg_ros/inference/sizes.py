@@ -1,12 +1,18 @@
-"""Which size the network runs at for an image of a given size."""
+"""Sizes of images: which ones are taken, how they are written, which size the network runs at for one."""
 
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
+
+from ..errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
     from ..model_card import InputSpec, Resize
+
+MIN_SIDE, MAX_SIDE = 32, 8192
+"""Pixels, of an image."""
 
 
 def network_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
@@ -41,3 +47,26 @@ def _given(height: int, width: int, rule: Resize) -> tuple[int, int]:
 
 def _rounded(length: float, multiple: int) -> int:
     return max(multiple, int(length / multiple + 0.5) * multiple)
+
+
+def check_size(height: int, width: int) -> None:
+    """Make sure that an image may have this size.
+
+    Raises:
+        ImageError: a side outside 32..8192.
+    """
+    if not all(MIN_SIDE <= side <= MAX_SIDE for side in (height, width)):
+        raise ImageError(f"image sides must be {MIN_SIDE} to {MAX_SIDE} pixels, got {width}x{height}")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`1080x1920` (HEIGHTxWIDTH) → (1080, 1920).
+
+    Raises:
+        ConfigError: it is something else, or a side is outside 32..8192.
+    """
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.strip())
+    sides = tuple(map(int, match.groups())) if match else ()
+    if not sides or not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
+        raise ConfigError(f"size {text!r} is not HEIGHTxWIDTH with sides of {MIN_SIDE} to {MAX_SIDE}, e.g. 1080x1920")
+    return sides[0], sides[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from .llr import crowding
 from .masks import cross_entropy_map, inliers, log_sum_exp, masked_mean
 
 SMALLEST_PROBABILITY = 1e-7
@@ -17,6 +18,7 @@ def rpl_terms(
     outlier: int = 254,
     ignore: int = 255,
     energy_weight: float = 0.05,
+    small_weight: float = 1.0,
 ) -> dict[str, Tensor]:
     """The terms of `rpl_loss` by name, weighted. Scalars.
 
@@ -29,12 +31,18 @@ def rpl_terms(
         inlier_logits: v, of the frozen way, float `[B, K, H, W]`; gets no gradient.
         target: integer `[B, H, W]`; `outlier` = unknown, `ignore` = not counted, any other = inlier.
         energy_weight: weight of `energy`.
+        small_weight: largest weight of a pixel of an unknown in `energy`; above 1, small objects count more
+            (`llr.crowding`). The paper's is 1.
     """
     inlier = inliers(target, outlier, ignore)
     frozen = inlier_logits.detach()
     entropy = masked_mean(cross_entropy_map(residual_logits, frozen.argmax(dim=1), inlier), inlier)
     reg = masked_mean((_entropy(residual_logits) - _entropy(frozen)).square(), inlier)
-    energy = masked_mean(log_sum_exp(residual_logits).relu(), target == outlier)
+    unknown = target == outlier
+    positive = log_sum_exp(residual_logits).relu()
+    if small_weight > 1:
+        positive = positive * crowding(unknown, small_weight)
+    energy = masked_mean(positive, unknown)
     return {"entropy": entropy, "reg": reg, "energy": energy_weight * energy}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +47,24 @@ class HeadInput(NamedTuple):
         return self.images.shape[-2], self.images.shape[-1]
 
 
+class Head(Protocol):
+    """An anomaly head: an `nn.Module` that makes evidence of what the frozen network computed, and a score of both.
+
+    Attributes:
+        SCORES: names of the scores that it gives.
+    """
+
+    SCORES: tuple[str, ...]
+
+    def evidence(self, given: HeadInput) -> Tensor:
+        """Float32 `[B, C, H, W]` at input size, of a kind that may be averaged over overlapping windows."""
+        ...
+
+    def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
+        """Anomaly score `[B, H, W]` of inlier logits `[B, K, H, W]` and evidence."""
+        ...
+
+
 class Segmentor(nn.Module):
     """Normalised float32 images `[B, 3, H, W]` → `SegmentorOutput`.
 
@@ -58,7 +76,7 @@ class Segmentor(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, decoder: nn.Module, classifier: nn.Module, head: nn.Module | None, score_kind: str
+        self, backbone: nn.Module, decoder: nn.Module, classifier: nn.Module, head: Head | None, score_kind: str
     ) -> None:
         super().__init__()
         self.backbone = backbone

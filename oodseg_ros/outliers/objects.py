@@ -15,13 +15,16 @@ import numpy as np
 from ..errors import DatasetError
 
 MIN_PIXELS = 150
+SUFFIXES = (".png", ".webp")
+"""Of cut-outs: formats that hold an alpha channel."""
 
 
 def load_cutouts(folder: str | Path, exclude: Iterable[str] = ()) -> list[np.ndarray]:
-    """Read every RGBA PNG of a folder.
+    """Read every RGBA PNG and WebP of a folder.
 
     Args:
-        folder: PNG files; an optional `cutouts.json` beside them lists `{file, cls, kind}` per file.
+        folder: PNG and WebP files, in folders below too; an optional `cutouts.json` beside them lists
+            `{file, cls, kind}` per file.
         exclude: class or kind names (of `cutouts.json`) to leave out, e.g. against overlap with a test set.
 
     Raises:
@@ -34,7 +37,7 @@ def load_cutouts(folder: str | Path, exclude: Iterable[str] = ()) -> list[np.nda
         known = ", ".join(sorted(filter(None, set().union(*names.values())))) or "none (cutouts.json is missing)"
         raise DatasetError(f"cut-outs {folder}: no class or kind {', '.join(unknown)}; its index names {known}")
     objects = []
-    for file in sorted(folder.rglob("*.png")):
+    for file in sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES):
         if names.get(file.name, set()) & excluded:
             continue
         rgba = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
@@ -45,7 +48,8 @@ def load_cutouts(folder: str | Path, exclude: Iterable[str] = ()) -> list[np.nda
             objects.append(tight(rgba))
     if not objects:
         raise DatasetError(
-            f"no RGBA cut-out with at least {MIN_PIXELS} object pixels in {folder} (PNG files with alpha are needed)"
+            f"no RGBA cut-out with at least {MIN_PIXELS} object pixels in {folder} "
+            "(PNG or WebP files with alpha are needed)"
         )
     return objects
 

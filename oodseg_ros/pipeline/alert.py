@@ -20,10 +20,14 @@ the R clear frames are counted from the fault on. So no fault shortens the way t
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 from ..frame import AlertState
+from ..parameters.settings import ObstacleSettings
 from . import reasons
-from .obstacles.settings import ObstacleSettings
+
+USUAL_RATES = (30.0, 10.0, 5.0)
+"""Images per second for which it is told where a camera's rate is not a parameter."""
 
 
 class AlertMachine:
@@ -88,3 +92,32 @@ def worst_case_reaction(settings: ObstacleSettings, frame_period: float, latency
 def worst_case_release(settings: ObstacleSettings, frame_period: float, latency: float) -> float:
     """Seconds from an object leaving the view to CLEAR being published, without false alarms in between."""
     return settings.release_frames * frame_period + latency
+
+
+def reaction_sentence(
+    settings: ObstacleSettings, max_age: float, image_timeout: float, heartbeat: float, rates: Mapping[str, float]
+) -> str:
+    """Worst case by the parameters alone, whatever the machine does in between.
+
+    Args:
+        settings: of the obstacles.
+        max_age: seconds after which images are dropped instead of judged; 0 = never.
+        image_timeout: seconds without an answer until UNKNOWN.
+        heartbeat: seconds between two alerts.
+        rates: camera → its images per second; 0 = not known.
+    """
+    silence = f"without images or answers UNKNOWN after {image_timeout + heartbeat:.2f} s"
+    window = f"{settings.trigger_hits} hits in {settings.trigger_window} images"
+    if max_age <= 0:
+        return f"worst-case reaction ({window}): not bounded, because max_age is 0; {silence}"
+    times = []
+    known = {camera: rate for camera, rate in rates.items() if rate > 0}
+    for rate in sorted({*known.values(), *(USUAL_RATES if len(known) < len(rates) else ())}, reverse=True):
+        reaction = worst_case_reaction(settings, 1 / rate, max_age)
+        release = worst_case_release(settings, 1 / rate, max_age)
+        names = ", ".join(camera for camera, given in known.items() if given == rate)
+        times.append(f"{reaction:.2f} s at {rate:g} Hz{f' ({names})' if names else ''}, release {release:.2f} s")
+    return (
+        f"worst-case reaction ({window}, images judged up to {max_age:g} s after their stamp, plus the engine's time "
+        f"for one batch): {'; '.join(times)}; {silence}"
+    )

@@ -10,20 +10,16 @@ import numpy as np
 
 from ..frame import Alert, AlertState, Frame, GroundPosition, Obstacle, Prediction
 from ..model_card import Calibration
+from ..parameters.settings import ALERT, IGNORE, ObstacleSettings, OutputGateSettings
 from .alert import AlertMachine
-from .fault import Fault
-from .obstacles.components import Component, anomaly_mask, find_components
+from .geometry.ground import CameraGeometry, ground_area, ground_position
+from .obstacles.components import Component, anomaly_mask, find_objects
 from .obstacles.ego_mask import check_ego_mask, fit_ego_mask
-from .obstacles.ground import CameraGeometry, ground_area, ground_position
-from .obstacles.hysteresis import release_threshold
-from .obstacles.least_area import least_area
-from .obstacles.reach import Closing, time_to_reach
-from .obstacles.settings import ObstacleSettings
-from .obstacles.tracks import Tracker
-from .obstacles.zones import ALERT, IGNORE
-from .output_gate.gate import OutputGate
-from .output_gate.reading import read
-from .output_gate.settings import OutputGateSettings
+from .obstacles.thresholds import least_area, release_threshold
+from .obstacles.tracks import Closing, Tracker, time_to_reach
+from .obstacles.zones import place
+from .output_gate import OutputGate, read
+from .reasons import Fault
 
 _TRACK_MARGIN = 0.01
 """Of the image width: how far a small box may jump between two frames."""
@@ -126,18 +122,18 @@ class CameraPipeline:
         self._last_stamp = frame.stamp_ns
         score, finite = self._masked(prediction.score)
         prediction = replace(prediction, score=score)
-        mask = anomaly_mask(score, self._threshold)
         fault = self._gate.check(read(score, prediction.labels, finite))
         if fault is not None:
             alert = self._alert(*self._machine.unknown(fault.reason), now_ns, detail=fault.detail)
+            mask = anomaly_mask(score, self._threshold)
             return Judgement(prediction, mask, (), alert, calibration=self._calibration, refused=fault)
         if geometry is not None and (geometry.height, geometry.width) != score.shape:
             geometry = None
-        found, unlisted = self._find(score, mask, geometry)
+        found, unlisted, mask = self._find(prediction, self._threshold, geometry)
         weak = False
         if self._machine.alarmed and self._release < self._threshold and not any(one.counts for one in found):
             # Only now, because it costs as much again: is what raised the alert still there, but weaker?
-            found, unlisted = self._find(score, anomaly_mask(score, self._release), geometry)
+            found, unlisted, _ = self._find(prediction, self._release, geometry)
             weak = any(one.counts for one in found)
         obstacles = self._identify(frame, found, speed)
         present = not weak and any(obstacle.counts for obstacle in obstacles)
@@ -150,17 +146,26 @@ class CameraPipeline:
         """No frame, or one that could not be judged: UNKNOWN with the reason and the age of the last evidence."""
         return self._alert(*self._machine.unknown(reason), now_ns, detail=detail)
 
-    def _find(self, score: np.ndarray, mask: np.ndarray, geometry: CameraGeometry | None) -> tuple[list[_Found], int]:
-        """What of a mask is large enough and matters where it stands, and how much more there is than may be listed."""
-        settings, table = self._settings, self._settings.min_area_by_distance
-        components, unlisted = find_components(score, mask, settings.smallest_area, settings.max_obstacles)
+    def _find(
+        self, prediction: Prediction, threshold: float, geometry: CameraGeometry | None
+    ) -> tuple[list[_Found], int, np.ndarray]:
+        """What is large enough and matters where it stands, how much more there is than may be listed, and the mask."""
+        settings, table, score = self._settings, self._settings.min_area_by_distance, prediction.score
+        components, unlisted, mask = find_objects(
+            score,
+            prediction.labels,
+            threshold,
+            self._calibration.objects,
+            settings.smallest_area,
+            settings.max_obstacles,
+        )
         found = []
         for component in components:
             ground, area = _place(component, score, geometry)
-            zone, action = settings.zones.place(area)
+            zone, action = place(settings.zones, area)
             if action != IGNORE and component.area >= least_area(table, settings.min_area, ground):
                 found.append(_Found(component, ground, zone, action == ALERT))
-        return found, unlisted
+        return found, unlisted, mask
 
     def _identify(self, frame: Frame, found: list[_Found], speed: float | None) -> tuple[Obstacle, ...]:
         """Obstacles with their tracks, calibrated scores and times to reach."""
@@ -182,7 +187,7 @@ class CameraPipeline:
         drift = None if math.isnan(self._gate.drift) else self._gate.drift
         if self._evidence_stamp is None:
             return Alert(state, reason, obstacles=obstacles, detail=detail, drift=drift)
-        age = (now_ns - self._evidence_stamp) / 1e9
+        age = max(0.0, (now_ns - self._evidence_stamp) / 1e9)
         return Alert(state, reason, self._evidence_stamp, age, obstacles, detail, drift)
 
     def _masked(self, score: np.ndarray) -> tuple[np.ndarray, bool]:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from ..errors import UserError
+from ..frame import Frame
+
 # Why there is a state at all.
 OK = "ok"
 CONFIRMING = "confirming"
@@ -33,6 +38,7 @@ STAMP_WENT_BACK = "stamp_went_back"
 WRONG_SIZE = "wrong_size"
 ENCODING_CHANGED = "encoding_changed"
 CAMERA_INFO = "camera_info"
+SEVERAL_PUBLISHERS = "several_publishers"
 
 # What is wrong with a picture.
 FROZEN = "frozen"
@@ -75,6 +81,7 @@ SENTENCES = {
     WRONG_SIZE: "the image has another size than expected",
     ENCODING_CHANGED: "the image's encoding changed",
     CAMERA_INFO: "camera_info contradicts the image",
+    SEVERAL_PUBLISHERS: "several publishers send on the camera's topic, so pictures of different cameras mix",
     FROZEN: "the picture stands still to the last bit",
     BLACK: "the picture is black",
     OVER_EXPOSED: "the picture is over-exposed",
@@ -92,3 +99,24 @@ SENTENCES = {
 def sentence(reason: str) -> str:
     """What a reason means; an unknown one as it is, readable."""
     return SENTENCES.get(reason, reason.replace("_", " "))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A reason code of a frame that must not be judged, and the figures behind it, for people."""
+
+    reason: str
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        """Reason and figures in one line."""
+        return f"{sentence(self.reason)} ({self.detail})" if self.detail else sentence(self.reason)
+
+
+class FrameRefused(UserError):
+    """A gate refused a frame; carries both to whoever counts and tells it."""
+
+    def __init__(self, fault: Fault, frame: Frame) -> None:
+        super().__init__(fault.text)
+        self.fault, self.frame = fault, frame

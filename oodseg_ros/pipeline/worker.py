@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 from ..errors import ImageError
 from ..frame import Frame, Prediction
-from . import timing
-from .fault import FrameRefused
+from . import account as timing
 from .mailbox import Item, Mailbox
+from .reasons import FrameRefused
 
 TAKE_TIMEOUT = 0.5
 """Seconds after which an idle thread looks whether it should stop."""

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from .settings import MEGABYTE, RecordSettings
+from ..parameters.settings import RecordSettings
+from .ring import MEGABYTE
 
 HOUR = 3600.0
 STALE_PART = 600.0

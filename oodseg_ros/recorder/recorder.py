@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from ..parameters.settings import RecordSettings
 from .bag_file import Describe, prepare, write_bag
 from .quota import Quota, bag_name
-from .ring import Moment, Ring
-from .settings import MEGABYTE, RecordSettings
+from .ring import MEGABYTE, Moment, Ring
 
 NICENESS = 5
 """Of the writing thread: encoding must not take the processor from the road."""

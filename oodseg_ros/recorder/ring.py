@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..frame import Alert
-from .settings import MEGABYTE, RecordSettings
+from ..parameters.settings import RecordSettings
+
+MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)

@@ -16,18 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ImageError, UserError
+from ..errors import BagError, ImageError, UserError
 from ..evaluation.metrics.components import ComponentMetrics
 from ..evaluation.metrics.pixels import PixelMetrics
 from ..frame import Alert, AlertState, Frame
 from ..inference.runner import Runner
+from ..parameters.settings import ObstacleSettings, OutputGateSettings
 from ..pipeline.camera import CameraPipeline, Judgement
-from ..pipeline.fault import FrameRefused
 from ..pipeline.input_gate.gate import InputGate
 from ..pipeline.input_gate.image_statistics import ImageStatistics, measure
-from ..pipeline.obstacles.settings import ObstacleSettings
-from ..pipeline.output_gate.drift import ScoreDrift
-from ..pipeline.output_gate.settings import OutputGateSettings
+from ..pipeline.reasons import FrameRefused
+from ..pipeline.score_drift import ScoreDrift
 from ..sources.bag_messages import RawMessage, ReplayBag
 from ..sources.bag_topics import IMAGE_TYPES, camera_names, choose_topics
 from ..sources.message_images import message_to_rgb
@@ -51,6 +50,7 @@ class Drive:
         pixel, components: metrics of the frames with ground truth; None without.
         milliseconds: time of the network per frame; the only thing here that depends on the machine.
         damage: what of the bag could not be read.
+        missing: frames that the bag promises and that did not come.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -62,6 +62,7 @@ class Drive:
     components: ComponentMetrics | None = None
     milliseconds: list[float] = field(default_factory=list)
     damage: str | None = None
+    missing: int = 0
 
 
 def replay(
@@ -96,7 +97,7 @@ def replay(
         progress: called with the number of frames so far.
 
     Raises:
-        BagError: the bag has no such topic, or no camera.
+        BagError: the bag has no such topic, no camera, or not one message of them.
     """
     cameras = camera_names(choose_topics(bag.topics, topics, str(bag.path)))
     odometry = next((topic for topic, kind in sorted(bag.topics.items()) if kind == ODOMETRY), None)
@@ -153,7 +154,9 @@ def replay(
             watch(raw, frame, judgement)
             progress(count)
     drive.metres = way.metres
-    drive.damage = bag.damage
+    drive.damage, drive.missing = bag.damage, bag.missing(set(cameras))
+    if not drive.rows:
+        raise BagError(f"bag {bag.path} holds no message on {', '.join(cameras)}: {drive.damage or 'it is empty'}")
     return drive
 
 

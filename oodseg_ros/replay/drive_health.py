@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..frame import AlertState
+from ..pipeline.account import AgeWindow, FrameCounter
 from ..pipeline.reasons import sentence
-from ..pipeline.timing import AgeWindow, FrameCounter
 
 MAX_EPISODES = 50
 

@@ -14,9 +14,9 @@ from ..errors import ConfigError, ImageError
 from ..frame import AlertState, Frame
 from ..inference.runner import Runner
 from ..overlay import draw_overlay
+from ..parameters.settings import ObstacleSettings
 from ..pipeline.camera import CameraPipeline, Judgement
-from ..pipeline.obstacles.ground import CameraGeometry
-from ..pipeline.obstacles.settings import ObstacleSettings
+from ..pipeline.geometry.ground import CameraGeometry
 from ..sources.image_files import write_image
 from ..sources.source import Source
 from .alert_table import AlertTable
@@ -60,6 +60,7 @@ class RunSummary:
         changes: (camera, stamp_ns, state, reason) whenever a camera's state changed.
         skipped: frames that could not be judged, counted by reason.
         damage: what of the source could not be read, or None.
+        missing: frames that it promises and that did not come.
         seconds: per stage, one figure per frame.
         wall_s: duration of the whole run.
     """
@@ -69,6 +70,7 @@ class RunSummary:
     changes: list[tuple[str, int, AlertState, str]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     damage: str | None = None
+    missing: int = 0
     seconds: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
     wall_s: float = 0.0
 
@@ -112,7 +114,7 @@ def run_source(
     except OSError as error:
         raise ConfigError(f"the results cannot be written to {options.out}: {error}") from error
     summary.skipped.update(source.skipped)
-    summary.damage = source.damage
+    summary.damage, summary.missing = source.damage, source.missing
     summary.wall_s = time.perf_counter() - started
     return summary
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from rosbags.rosbag2.metadata import parse_qos
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
 from rosbags.typesys.stores.ros2_humble import (
     builtin_interfaces__msg__Time as Time,
 )
@@ -32,6 +36,9 @@ from ..frame import AlertState, Frame
 from ..pipeline.camera import Judgement
 from ..sources.bag_messages import RawMessage, ReplayBag
 
+ANSWERS = "/anomaly/"
+"""Part of the names of all the topics, per camera, on which a node or a replay answers."""
+LATCHED = "/tf_static"
 LEVELS = {AlertState.CLEAR: 0, AlertState.OBSTACLE: 1, AlertState.UNKNOWN: 2}
 
 
@@ -51,7 +58,7 @@ class OutputBag:
         self._writer = Writer(path, version=8, storage_plugin=StoragePlugin.SQLITE3)
         self._store = get_typestore(Stores.ROS2_HUMBLE)
         self._connections: dict[str, object] = {}
-        self.left_out: set[str] = set()
+        self.left_out: dict[str, str] = {}
 
     def __enter__(self) -> OutputBag:
         self._writer.open()
@@ -63,8 +70,13 @@ class OutputBag:
         self._writer.close()
 
     def copy(self, bag: ReplayBag) -> None:
-        """All messages of the input; topics of types that neither the bag nor `rosbags` defines are `left_out`."""
-        for raw in bag.messages():
+        """All messages of the input, but for the topics `left_out`, told with the reason.
+
+        Those are earlier answers, which would stand among this replay's own in the same topics, and types that neither
+        the bag nor `rosbags` defines.
+        """
+        self.left_out = {topic: "earlier answers" for topic in bag.topics if topic == "/alert" or ANSWERS in topic}
+        for raw in bag.messages({*bag.topics} - {*self.left_out}):
             connection = self._connections.get(raw.topic) or self._connect(raw, bag)
             if connection is not None:
                 self._writer.write(connection, raw.log_ns, raw.data)
@@ -99,13 +111,36 @@ class OutputBag:
     def _connect(self, raw: RawMessage, bag: ReplayBag) -> object | None:
         if raw.topic in self.left_out:
             return None
-        if raw.topic in bag.definitions:
-            definition, digest = bag.definitions[raw.topic]
-            connection = self._writer.add_connection(raw.topic, raw.kind, msgdef=definition, rihs01=digest)
-        elif raw.kind in self._store.types:
-            connection = self._writer.add_connection(raw.topic, raw.kind, typestore=self._store)
+        definition, digest = bag.definitions.get(raw.topic, ("", ""))
+        try:
+            if definition and not digest:
+                types = Typestore()
+                types.register(get_types_from_msg(definition, raw.kind))
+                digest = types.hash_rihs01(raw.kind)
+        except (
+            Exception
+        ):  # rosbags' parser raises its own errors, assertion and key errors on definitions it cannot read
+            definition = ""
+        qos = _offered(bag.qos.get(raw.topic), raw.topic)
+        if definition:
+            how = {"msgdef": definition, "rihs01": digest}
+        elif raw.kind in self._store.types and not raw.ros1:
+            how = {"typestore": self._store}
         else:
-            self.left_out.add(raw.topic)
+            self.left_out[raw.topic] = f"type {raw.kind or '(not told)'} is defined nowhere"
             return None
-        self._connections[raw.topic] = connection
-        return connection
+        self._connections[raw.topic] = self._writer.add_connection(raw.topic, raw.kind, offered_qos_profiles=qos, **how)
+        return self._connections[raw.topic]
+
+
+def _offered(told: Any, topic: str) -> list[Qos]:
+    """QoS profiles as the input bag holds them: without them players offer volatile topics, which latecomers miss."""
+    try:
+        found = parse_qos(told or [])
+    except Exception:  # edited by hand: any type may stand anywhere
+        found = []
+    if found or topic != LATCHED:
+        return found
+    never = QosTime(2147483647, 4294967295)
+    latched = (QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL)
+    return [Qos(*latched, never, never, QosLiveliness.AUTOMATIC, never, False)]

@@ -17,7 +17,7 @@ from ..evaluation.provenance import provenance
 from ..evaluation.results import write_json
 from ..evaluation.shards import Shard
 from ..inference.runner import Runner
-from ..pipeline.obstacles.settings import ObstacleSettings
+from ..parameters.settings import ObstacleSettings
 from ..sources.bag_messages import ReplayBag
 from .drive import replay
 from .output_bag import OutputBag
@@ -75,11 +75,13 @@ def replay_bag(
     elif options.truth_topic is not None:
         truth = truth_from_topic(bag, options.truth_topic, tolerance_ns)
     kept = Keepsake(runner.bundle.labels)
+    left_out: dict[str, str] = {}
     more = {"truth": truth, "track": options.track, "limit": options.limit}
     more |= {"ego_mask": options.ego_mask, "gates": options.gates}
     if options.write_bag:
         with OutputBag(out / "bag") as output:
             output.copy(bag)
+            left_out = output.left_out
 
             def watch(*judged: Any) -> None:
                 kept.watch(*judged)
@@ -94,6 +96,7 @@ def replay_bag(
         )
     metrics = summarize_drive(drive, runner)
     metrics["bag"] = path.name
+    metrics["left_out"] = left_out
     metrics["seconds"] = time.monotonic() - started
     identity = f"{runner.bundle.id} (weights sha256 {runner.bundle.weights_hash})"
     metrics["provenance"] = provenance(bundle=identity, engine=runner.engine_identity, bag=str(path))

@@ -43,6 +43,7 @@ def summarize_drive(drive: Drive, runner: Runner) -> dict[str, Any]:
         "drift": {"first_quarter": _quarter(drive, 0), "last_quarter": _quarter(drive, 3)},
         "latency_ms": latency(drive.milliseconds),
         "skipped": dict(drive.skipped),
+        "missing": drive.missing,
         "damage": drive.damage,
     }
     if drive.pixel is not None and drive.pixel.frames:

@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
-from .node import qos
+from .node.topics import names, qualified
 
 NODE = "perception"
 PARAMETER_SERVICES = (
@@ -49,17 +49,10 @@ def topics(cameras: Mapping[str, str], namespace: str = "/", odometry: str = "")
         namespace: of the node.
         odometry: the node's parameter of this name.
     """
-    base = namespace.rstrip("/")
-    node = f"{base}/{NODE}"
-    publish = [f"{base}/alert", "/diagnostics", "/rosout", "/parameter_events", f"{node}/transition_event"]
-    publish += [f"{base}/{camera}/{topic}" for camera in cameras for topic in qos.TOPICS]
-    subscribe = ["/clock", "/tf", "/tf_static"]
-    if odometry:
-        subscribe.append(odometry if odometry.startswith("/") else f"{base}/{odometry}")
-    for camera, transport in cameras.items():
-        image = "image_raw/compressed" if transport == "compressed" else "image_raw"
-        subscribe += [f"{base}/{camera}/{image}", f"{base}/{camera}/camera_info"]
-    return {"publish": sorted(publish), "subscribe": sorted(subscribe)}
+    both = names(cameras, odometry)
+    both["publish"] += ["/rosout", "/parameter_events", f"{NODE}/transition_event"]
+    both["subscribe"] += ["/clock", "/tf", "/tf_static"]
+    return {right: sorted(qualified(name, namespace) for name in each) for right, each in both.items()}
 
 
 def services(namespace: str = "/") -> list[str]:
@@ -76,9 +69,9 @@ def policy(cameras: Mapping[str, str], namespace: str = "/", odometry: str = "")
     enclave = ElementTree.SubElement(ElementTree.SubElement(root, "enclaves"), "enclave", path=enclave_path)
     profiles = ElementTree.SubElement(enclave, "profiles")
     profile = ElementTree.SubElement(profiles, "profile", ns=namespace, node=NODE)
-    for right, names in topics(cameras, namespace, odometry).items():
+    for right, allowed in topics(cameras, namespace, odometry).items():
         entries = ElementTree.SubElement(profile, "topics", {right: "ALLOW"})
-        for name in names:
+        for name in allowed:
             ElementTree.SubElement(entries, "topic").text = name
     entries = ElementTree.SubElement(profile, "services", reply="ALLOW")
     for name in services(namespace):

@@ -1,119 +1,290 @@
-"""All messages of a rosbag2 in the order of their log times, as bytes, without ROS; a damaged one up to the damage."""
+"""The one reader of bags: all messages of a rosbag2 (mcap, sqlite3) or ROS 1 bag, as bytes, without ROS.
+
+What is read is counted against what metadata.yaml and the files' own statistics promise; every difference is said in
+`damage`, and how many messages that makes in `missing`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import heapq
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rosbags.rosbag2 import Reader
-from rosbags.typesys import Stores, get_typestore
+import zstandard
+from rosbags.convert.converter import is_same_wireformat
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from ..errors import BagError
-from .bag_salvage import Salvage
+from ..bounded_yaml import load_yaml
+from ..errors import BagError, ConfigError
+from .mcap_file import MAGIC as MCAP_MAGIC
+from .mcap_file import McapFile
+from .ros1_file import MAGIC as ROS1_MAGIC
+from .ros1_file import Ros1File
 from .source import natural_key
+from .sqlite_file import SqliteFile
+from .storage import ZSTD_MAGIC, RawMessage, StorageFile
+
+__all__ = ["BAG_SUFFIXES", "RawMessage", "ReplayBag", "is_bag"]
+
+_FORMATS: tuple[tuple[str, bytes, Any], ...] = (
+    (".mcap", MCAP_MAGIC, McapFile),
+    (".db3", b"SQLite format 3\0", SqliteFile),
+    (".bag", ROS1_MAGIC, Ros1File),
+)
+BAG_SUFFIXES = tuple(suffix for suffix, _, _ in _FORMATS)
+_PACKED = (".zstd", ".zst")
 
 
-@dataclass(frozen=True)
-class RawMessage:
-    """One message: topic, type (`sensor_msgs/msg/Image`), log time in nanoseconds, CDR bytes."""
+def is_bag(path: Path) -> bool:
+    """Whether the path is a bag file (also a compressed one), a folder that holds one, or a bag's metadata.yaml."""
+    if path.name == "metadata.yaml" and path.is_file():
+        return True
+    if path.is_dir():
+        return (path / "metadata.yaml").is_file() or any(map(_has_bag_suffix, path.iterdir()))
+    return _has_bag_suffix(path)
 
-    topic: str
-    kind: str
-    log_ns: int
-    data: bytes
+
+def _has_bag_suffix(path: Path) -> bool:
+    return _plain(path.name).lower().endswith(BAG_SUFFIXES)
+
+
+def _plain(name: str) -> str:
+    return name.rpartition(".")[0] if name.lower().endswith(_PACKED) else name
+
+
+@dataclass
+class _Metadata:
+    """What metadata.yaml says: files with their numbers of messages (None = not told), topics."""
+
+    files: dict[str, int | None] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    qos: dict[str, Any] = field(default_factory=dict)
 
 
 class ReplayBag:
-    """A rosbag2 folder, or one of its storage files (mcap, db3).
+    """A rosbag2 folder (also without its metadata.yaml), one of its storage files, or a ROS 1 bag.
 
     Attributes:
-        path: as given.
+        path: folder or file.
         topics: topic → message type.
         definitions: topic → (message definition, RIHS01 hash) where the bag holds them.
-        damage: what could not be read, None = all; final after `messages` is used up.
+        qos: topic → offered QoS profiles as the bag holds them, YAML text or a list.
+        promised: topic → messages, by metadata.yaml and the files' statistics, whichever says more.
 
     Raises:
         BagError: nothing of it can be read.
     """
 
     def __init__(self, path: Path) -> None:
+        path = path.parent if path.name == "metadata.yaml" else path
         self.path = path
-        self.topics: dict[str, str] = {}
-        self.definitions: dict[str, tuple[str, str]] = {}
-        self.damage: str | None = None
-        self._typestore = get_typestore(Stores.ROS2_HUMBLE)
-        self._streams: list[Callable[[], Iterator[RawMessage]]] = []
-        try:
-            self._index(path)
-        except Exception as error:  # broken indexes and missing metadata surface as many kinds of errors
-            files = (
-                [path] if path.is_file() else sorted(path.glob("*.mcap"), key=natural_key) + sorted(path.glob("*.db3"))
-            )
-            if not files:
-                raise BagError(
-                    f"bag {path} cannot be read ({error}); is it a rosbag2 folder or an mcap or db3 file?"
-                ) from error
-            for file in files:
-                self._open_file(file)
+        self._store = get_typestore(Stores.ROS2_HUMBLE)
+        self._alike: dict[str, bool] = {}
+        self._told: list[str] = []
+        self._differences: list[str] = []
+        self._files: list[StorageFile] = []
+        self._whole = False
+        self._unpacked = tempfile.TemporaryDirectory(prefix="oodseg_bag_")
+        meta = self._read_metadata(path)
+        reasons = []
+        for file in self._choose_files(path, meta):
+            try:
+                self._files.append(self._open_file(file))
+            except (BagError, OSError) as error:
+                reasons.append(f"{file.name} cannot be read: {error}")
+        if not any(file.topics for file in self._files):
+            reasons += [text for file in self._files for text in file.damage]
+            why = "; ".join([*reasons, *self._told]) or "it holds no topic"
+            raise BagError(f"bag {path} cannot be read ({why}); is it a rosbag2 folder, or an mcap, db3 or bag file?")
+        self._told += reasons
+        self.topics = {topic: told.kind for file in self._files for topic, told in file.topics.items() if told.kind}
+        self.topics = meta.kinds | self.topics
+        told = [(topic, what) for file in self._files for topic, what in file.topics.items()]
+        self.qos = {topic: what.qos for topic, what in told if what.qos} | {t: q for t, q in meta.qos.items() if q}
+        ros1 = any(isinstance(file, Ros1File) for file in self._files)
+        self.definitions = {
+            topic: (what.definition, what.digest) for topic, what in told if what.definition and not ros1
+        }
+        self._meta = meta
+        self.promised: dict[str, int] = dict(meta.counts)
+        by_files: Counter[str] = Counter()
+        for file in self._files:
+            by_files.update(file.counts or {})
+        for topic, count in by_files.items():
+            self.promised[topic] = max(count, self.promised.get(topic, 0))
+
+    @property
+    def damage(self) -> str | None:
+        """What could not be read or does not fit what was promised, None = all is well; final after `messages`."""
+        texts = self._told + [text for file in self._files for text in file.damage] + self._differences
+        return "; ".join(texts) or None
+
+    def missing(self, topics: set[str] | None = None) -> int:
+        """Messages of these topics (None = all) that were promised and did not come, after `messages` is used up."""
+        seen: Counter[str] = sum((file.seen for file in self._files), Counter())
+        chosen = self.promised if topics is None else topics
+        return sum(max(0, self.promised.get(topic, 0) - seen[topic]) for topic in chosen) if self._whole else 0
 
     def messages(self, topics: set[str] | None = None) -> Iterator[RawMessage]:
         """Messages of these topics (None = all), by log time; equal times in the order of their topics."""
-        streams = [self._guarded(stream) for stream in self._streams]
+        self._differences, self._whole = [], False
+        streams = [file.messages(topics) for file in self._files]
         for message in heapq.merge(*streams, key=lambda message: (message.log_ns, message.topic)):
-            if topics is None or message.topic in topics:
-                yield message
+            if not message.kind and (kind := self.topics.get(message.topic)):
+                message = replace(message, kind=kind)
+            yield self._as_ros2(message) if message.ros1 else message
+        self._whole = True
+        self._compare()
 
     def parse(self, message: RawMessage) -> Any:
         """The message as an object of `rosbags`.
 
         Raises:
-            BagError: its bytes do not fit its type.
+            BagError: its bytes do not fit its type, or the type is known neither here nor to the bag.
         """
         try:
-            return self._typestore.deserialize_cdr(message.data, message.kind)
+            if message.ros1:
+                raise BagError(f"{message.kind} of ROS 1 has no counterpart in ROS 2, or its bytes are damaged")
+            if message.kind not in self._store.types and message.topic in self.definitions:
+                found = get_types_from_msg(self.definitions[message.topic][0], message.kind)
+                self._store.register({kind: what for kind, what in found.items() if kind not in self._store.types})
+            return self._store.deserialize_cdr(message.data, message.kind)
         except Exception as error:  # rosbags raises struct, assertion, unicode and its own errors on damaged bytes
             raise BagError(f"a message on {message.topic} cannot be parsed ({type(error).__name__})") from error
 
-    def _index(self, path: Path) -> None:
-        with Reader(path) as reader:
-            for connection in reader.connections:
-                self.topics[connection.topic] = connection.msgtype
-                definition = getattr(connection.msgdef, "data", "") or ""
-                if definition:
-                    self.definitions[connection.topic] = (definition, connection.digest)
+    def _as_ros2(self, message: RawMessage) -> RawMessage:
+        """A message of ROS 1 as ROS 2 would have written it; as it is where ROS 2 has no type of the same fields."""
+        kind = message.kind
+        if kind not in self._alike:
+            old, both = get_typestore(Stores.ROS1_NOETIC), kind in self._store.types
+            self._alike[kind] = both and kind in old.types and is_same_wireformat(old, self._store, kind, kind)
+        if self._alike[kind]:
+            with contextlib.suppress(Exception):  # damaged bytes; see parse
+                return replace(message, data=bytes(self._store.ros1_to_cdr(message.data, kind)), ros1=False)
+        return message
 
-        def stream() -> Iterator[RawMessage]:
-            with Reader(path) as reader:
-                for connection, log_ns, data in reader.messages():
-                    yield RawMessage(connection.topic, connection.msgtype, log_ns, bytes(data))
+    def _compare(self) -> None:
+        """Messages read against metadata.yaml and against the files' own statistics."""
+        seen: Counter[str] = sum((file.seen for file in self._files), Counter())
+        for topic in sorted({*self._meta.counts, *self.promised}):
+            told, read = self.promised.get(topic, 0), seen[topic]
+            by_meta = self._meta.counts.get(topic, told)
+            if read < told:
+                self._differences.append(f"{topic}: {told - read} of {told} messages are missing")
+            elif by_meta != read:
+                self._differences.append(f"{topic}: metadata.yaml says {by_meta} messages, {read} were read")
+        for file in self._files:
+            told, read = self._meta.files.get(file.path.name), file.seen.total()
+            told = max(told or 0, file.expected or 0)
+            if told > read:
+                self._differences.append(f"{file.path.name}: {told - read} of {told} messages are missing")
+            elif file.damage and not told and not self._meta.counts:
+                self._differences.append(
+                    f"{file.path.name}: {read} messages were read; how many were lost is not known, since neither "
+                    "statistics nor metadata.yaml tell how many there were"
+                )
 
-        self._streams.append(stream)
+    # Opening.
 
-    def _open_file(self, file: Path) -> None:
+    def _read_metadata(self, path: Path) -> _Metadata:
+        file = (path if path.is_dir() else path.parent) / "metadata.yaml"
+        if not file.is_file():
+            if path.is_dir():
+                self._told.append("metadata.yaml is missing: how many messages there were is known from the files only")
+            return _Metadata()
         try:
-            self._index(file)
-            return
-        except Exception as error:  # see __init__
-            reason = error
-        salvage = Salvage(file) if file.suffix == ".mcap" else None
-        if salvage is None or not salvage.topics:
-            raise BagError(f"bag file {file} cannot be read: {reason}") from reason
-        self.topics |= {topic: kind for topic, (kind, _) in salvage.topics.items()}
-        self.damage = salvage.damage
-        self._streams.append(lambda: (RawMessage(*entry) for entry in salvage.messages()))
+            meta = _parse_metadata(load_yaml(file))
+        except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
+            if path.is_dir():
+                self._told.append(f"metadata.yaml cannot be read ({type(error).__name__}: {str(error)[:120]})")
+            return _Metadata()
+        if path.is_file():
+            name = next((name for name in meta.files if _plain(name) == _plain(path.name)), None)
+            if name is None:
+                return _Metadata()
+            # Of a bag of several files only its own number is known, not how it divides among topics.
+            counts = meta.counts if len(meta.files) == 1 else {}
+            return _Metadata({path.name: meta.files[name]}, counts, meta.kinds if counts else {}, meta.qos)
+        return meta
 
-    def _guarded(self, stream: Callable[[], Iterator[RawMessage]]) -> Iterator[RawMessage]:
-        count, messages = 0, stream()
-        while True:
-            try:
-                message = next(messages, None)
-            except Exception as error:  # see __init__
-                self.damage = f"the bag is damaged after {count} messages ({type(error).__name__}: {str(error)[:80]})"
-                return
-            if message is None:
-                return
-            count += 1
-            yield message
+    def _choose_files(self, path: Path, meta: _Metadata) -> list[Path]:
+        if not path.is_dir():
+            return [path]
+        there = sorted((file for file in path.iterdir() if _has_bag_suffix(file)), key=natural_key)
+        chosen, lost = [], []
+        for name in meta.files:
+            # By name alone: metadata of other folders and of files that were packed or unpacked since fits, too.
+            file = next((f for f in there if f.name == name), None)
+            file = file or next((f for f in there if _plain(f.name) == _plain(name)), None)
+            if file is None and (path / name).is_file():
+                file = path / name
+            if file is None:
+                lost.append(name)
+                count = meta.files[name]
+                with_messages = "" if count is None else f" with its {count} messages"
+                self._told.append(f"{name}, named by metadata.yaml, is missing{with_messages}")
+            elif file not in chosen:
+                chosen.append(file)
+                meta.files[name], count = None, meta.files[name]
+                meta.files[file.name] = count
+        others = [file for file in there if file not in chosen and not any(_twin(file, c) for c in chosen)]
+        if others and (lost or not meta.files):
+            if meta.files:
+                self._told.append(f"{', '.join(f.name for f in others)}, not named by metadata.yaml, was read instead")
+            return sorted(chosen + others, key=natural_key)
+        if others:
+            self._told.append(f"{', '.join(f.name for f in others)}, not named by metadata.yaml, was not read")
+        return chosen
+
+    def _open_file(self, file: Path) -> StorageFile:
+        with file.open("rb") as stream:
+            head = stream.read(16)
+            if head.startswith(ZSTD_MAGIC):
+                return self._open_file(self._unpack(file))
+        by_content = next((kind for _, magic, kind in _FORMATS if head.startswith(magic)), None)
+        suffix = Path(_plain(file.name)).suffix.lower()
+        by_name = next((kind for ending, _, kind in _FORMATS if ending == suffix), None)
+        if by_content is not None and by_name is not None and by_content is not by_name:
+            self._told.append(f"{file.name} is read as what it holds; its name says otherwise")
+        kind = by_content or by_name
+        if kind is None:
+            raise BagError("it is no mcap, sqlite3 or ROS 1 bag file")
+        return kind(file)
+
+    def _unpack(self, file: Path) -> Path:
+        """A file of compression mode `file`, decompressed into a temporary folder up to its damage."""
+        target = Path(self._unpacked.name) / _plain(file.name)
+        try:
+            with file.open("rb") as packed, target.open("wb") as out:
+                zstandard.ZstdDecompressor().copy_stream(packed, out)
+                whole = zstandard.frame_content_size(file.open("rb").read(18))
+                if 0 <= whole != out.tell():
+                    self._told.append(f"{file.name} is cut short: {out.tell()} of {whole} bytes can be decompressed")
+        except zstandard.ZstdError as error:
+            self._told.append(f"{file.name} is damaged: {str(error)[:100]}")
+        return target
+
+
+def _twin(one: Path, other: Path) -> bool:
+    """The same file, once compressed and once not."""
+    return _plain(one.name) == _plain(other.name)
+
+
+def _parse_metadata(data: Any) -> _Metadata:
+    info = data["rosbag2_bagfile_information"]
+    meta = _Metadata({Path(str(name)).name: None for name in info.get("relative_file_paths") or ()})
+    for file in info.get("files") or ():
+        meta.files[Path(str(file["path"])).name] = int(file["message_count"])
+    for entry in info.get("topics_with_message_count") or ():
+        topic = entry["topic_metadata"]
+        name = str(topic["name"])
+        meta.counts[name] = meta.counts.get(name, 0) + int(entry["message_count"])
+        meta.kinds[name] = str(topic["type"])
+        meta.qos[name] = topic.get("offered_qos_profiles")
+    return meta

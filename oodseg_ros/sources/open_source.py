@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import ConfigError, DatasetError
-from .bags import BAG_SUFFIXES, is_bag, open_bag
+from .bag_messages import BAG_SUFFIXES, is_bag
+from .bags import open_bag
 from .image_files import IMAGE_SUFFIXES, open_folder, open_image
 from .source import Source
 from .videos import VIDEO_SUFFIXES, open_video

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..errors import DatasetError
 from ..frame import Frame
 
 STILL_PERIOD_NS = 100_000_000
@@ -26,6 +27,7 @@ class Source:
         open_frames: called with this source for each iteration.
         damage: a sentence on the part of the file that could not be read, None = all is read so far; final after an
             iteration.
+        missing: frames that the file promises and that did not come; final after an iteration.
         skipped: frames of the last iteration that could not be decoded, counted by reason.
     """
 
@@ -35,11 +37,28 @@ class Source:
     count: int | None
     open_frames: Callable[[Source], Iterator[Frame]]
     damage: str | None = None
+    missing: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
 
     def __iter__(self) -> Iterator[Frame]:
+        """The frames.
+
+        Raises:
+            DatasetError: there was none to the end: an empty read is never a result.
+        """
         self.skipped.clear()
-        return self.open_frames(self)
+        self.missing, empty = 0, True
+        for frame in self.open_frames(self):
+            empty = False
+            yield frame
+        if empty:
+            raise DatasetError(f"{self.name} holds no frame that can be read: {self.troubles() or 'it is empty'}")
+
+    def troubles(self) -> str:
+        """What was lost and why, in one line; "" = nothing."""
+        parts = [f"{count} skipped ({reason})" for reason, count in self.skipped.most_common(3)]
+        parts += [f"{self.missing} missing"] if self.missing else []
+        return "; ".join([*parts, *([self.damage] if self.damage else [])])
 
     @property
     def sequential(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..errors import ConfigError
+from ..model_card import InputSpec
 from ..outliers.known_classes import KNOWN_IN_CITYSCAPES
 
 
@@ -16,6 +17,31 @@ class Strict(BaseModel):
     """Part of a recipe: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class TeacherSpec(Strict):
+    """One of several networks that label frames together.
+
+    Attributes:
+        bundle: path or shipped name; or
+        onnx: a file with one output of class logits `[1, K, h, w]` or probabilities, and what it must be told:
+        labels, input: the label set of its classes (its first K are taken), and how an image becomes its input.
+    """
+
+    bundle: str = ""
+    onnx: str = ""
+    labels: str = ""
+    input: InputSpec | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> TeacherSpec:
+        if bool(self.bundle) == bool(self.onnx):
+            raise ValueError("a teacher is either a `bundle` or an `onnx` file")
+        if self.onnx and not (self.labels and self.input):
+            raise ValueError(
+                "an `onnx` teacher needs `labels` (its label set) and `input` (mean, std, pixels, multiple)"
+            )
+        return self
 
 
 class DataSpec(Strict):
@@ -29,11 +55,14 @@ class DataSpec(Strict):
         split: split of the dataset, where it has several.
         labels: label set of the stored ids, where the dataset does not know it itself (`folder`).
         match: glob on the frame ids, e.g. `00*`, to keep some frames out of training.
+        part: share of the listed frames, from and to, e.g. `[0, 0.8]` to train and `[0.8, 1]` to calibrate. Frames
+            follow each other in time, so a part is a piece of the drive and not every fifth frame.
         weight: how often its frames are drawn, relative to the number of frames.
         outlier_values: values of its label files that mark unknowns which somebody annotated, e.g. `[254]`.
         count, seed: number of procedural scenes and their first seed.
-        teacher, teacher_confidence: `frames` only: a bundle that labels them where its largest softmax is above the
-            confidence; elsewhere they stay known, of unknown class.
+        teacher, teacher_confidence: `frames` only: a bundle, or several teachers (`TeacherSpec`), that label them where
+            the largest of their (geometric) mean class probabilities is above the confidence; elsewhere they stay
+            known, of unknown class.
         originals, originals_dataset: `generated_pairs` only: root and name of the dataset that was varied; `root` then
             holds the generated pictures, `split`, `labels` and `match` go for the originals.
     """
@@ -43,11 +72,12 @@ class DataSpec(Strict):
     split: str | None = None
     labels: str | None = None
     match: str = "*"
+    part: tuple[float, float] = (0.0, 1.0)
     weight: float = Field(1.0, gt=0)
     outlier_values: list[Annotated[int, Field(ge=0, le=255)]] = []
     count: int = Field(0, ge=0)
     seed: int = 0
-    teacher: str = ""
+    teacher: str | list[TeacherSpec] = ""
     teacher_confidence: float = Field(0.9, ge=0, lt=1)
     originals: str = ""
     originals_dataset: str = "cityscapes"
@@ -65,6 +95,7 @@ class CutoutSpec(Strict):
         min_side: `coco` only: smallest height and width of a picture.
         unit: `coco`, `coco_proxy`: what is pasted at once, all objects of a `picture` or one `instance`.
         most: a random subset of at most so many pictures; 0 = all.
+        weight: how often its objects are drawn, relative to their number.
         instances, images, masks: below `root`.
     """
 
@@ -75,6 +106,7 @@ class CutoutSpec(Strict):
     min_side: int = Field(480, ge=0)
     unit: Literal["picture", "instance"] = "picture"
     most: int = Field(0, ge=0)
+    weight: float = Field(1.0, gt=0)
     instances: str = "annotations/instances_train2017.json"
     images: str = "train2017"
     masks: str = "annotations/ood_seg_train2017"

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from rich.progress import track
 
 from ..bundle import Bundle, save_bundle
 from ..evaluation.calibration.fit import fit_calibration
+from ..evaluation.calibration.objects import ObjectTarget, fit_objects
 from ..inference.graph import DeployGraph
 from ..labels import LabelSet
-from ..model_card import ModelCard
+from ..model_card import Calibration, ModelCard
 from ..networks.segmentor import Segmentor
 from ..scenes import scene
 from .frames import load_frames
-from .recipe import Recipe
+from .pasting import class_ids
+from .recipe import ObjectsSpec, Recipe
 from .samples import Samples
 
+Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""RGB uint8 `[H, W, 3]` → class ids uint8 and score float32, both `[H, W]`."""
 GOLDEN_SIZE = (192, 320)
 GOLDEN_SEED = 4
 CALIBRATION_SEED = 10_000
+PATHS = ("root", "originals", "start", "teacher", "labels", "label_set", "bundle", "onnx")
+"""Keys of a recipe that may hold a path of the machine it was written on."""
 
 
 def write_bundle(
@@ -52,6 +61,8 @@ def write_bundle(
         f"{spec.frames} crops of held-out frames ({', '.join(data.dataset for data in spec.data)}) with pasted "
         f"unknowns; {spec.false_positive_rate:.2%} of the known pixels are above the threshold",
     )
+    if spec.objects is not None:
+        calibration = _with_objects(spec.objects, calibration, labels, predict)
     # A procedural scene: the golden frame ships with the bundle, and training frames may not be passed on.
     golden = scene(GOLDEN_SEED, GOLDEN_SIZE).image
     label, score = predict(golden)
@@ -63,7 +74,7 @@ def write_bundle(
         input=recipe.input,
         calibration=calibration,
         training={
-            "recipe": recipe.model_dump(mode="json", exclude={"network", "input", "licence"}),
+            "recipe": recipe_for_card(recipe),
             "frames": frames,
             "seconds_per_stage": [round(value) for value in seconds],
             "torch": torch.__version__,
@@ -71,6 +82,42 @@ def write_bundle(
         licence=recipe.licence,
     )
     return save_bundle(path, card, segmentor.state_dict(), {"image": golden, "labels": label, "score": score})
+
+
+def recipe_for_card(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as the model card tells it: what stands there already is left out, and so is where things lay.
+
+    A path that begins with a variable (`$OODSEG_DATA/camvid`) stays; of any other only the last name is told.
+    """
+
+    def told(key: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {inner: told(inner, entry) for inner, entry in value.items()}
+        if isinstance(value, list):
+            return [told(key, entry) for entry in value]
+        return without_folder(value) if key in PATHS and isinstance(value, str) else value
+
+    return told("", recipe.model_dump(mode="json", exclude={"network", "input", "licence"}))
+
+
+def without_folder(path: str) -> str:
+    """The last name of a path; unchanged where it begins with a variable or is no path."""
+    kind, colon, name = path.rpartition(":")
+    if path.startswith("$") or "/" not in path or (colon and not name.startswith(("/", "~", "."))):
+        return path
+    return kind + colon + Path(name).name
+
+
+def _with_objects(spec: ObjectsSpec, calibration: Calibration, labels: LabelSet, predict: Predict) -> Calibration:
+    images = (frame.read()[0] for frame in load_frames(spec.data, labels))
+    target = ObjectTarget(spec.false_frames, spec.grow_rate, spec.seed, spec.min_area)
+    return fit_objects(
+        (predict(image)[::-1] for image in track(images, "frames without unknowns")),
+        target,
+        class_ids(labels, spec.ground_classes),
+        calibration,
+        ", ".join(dict.fromkeys(Path(data.root).name or data.dataset for data in spec.data)),
+    )
 
 
 def _first(sample: tuple[torch.Tensor, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 # name: "module:class" under stages/
 METHODS = {
     "drl": "drl:DrlStage",
-    "entropy_max": "entropy_max:EntropyMaxStage",
+    "entropy_max": "exposure:EntropyMaxStage",
     "inlier": "inlier:InlierStage",
-    "inlier_gmm": "inlier_gmm:InlierGmmStage",
+    "inlier_gmm": "inlier:InlierGmmStage",
     "joint": "joint:JointStage",
-    "outlier_exposure": "outlier_exposure:OutlierExposureStage",
+    "outlier_exposure": "exposure:OutlierExposureStage",
     "ovr_topk": "ovr_topk:OvrTopkStage",
     "pebal": "pebal:PebalStage",
     "rpl": "rpl:RplStage",

@@ -117,11 +117,13 @@ def _none(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, see
 
 def _road_paste(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, seed: int) -> Pasting:
     ground = np.zeros(256, bool)
-    ground[_ids(labels, spec.ground_classes)] = True
-    unknowns = tuple((entry, source.unit) for source in spec.cutouts for entry in open_objects([source], seed))
+    ground[class_ids(labels, spec.ground_classes)] = True
+    unknowns = [(entry, source) for source in spec.cutouts for entry in open_objects([source], seed)]
+    weights = np.cumsum([source.weight for _, source in unknowns])
+    sources = tuple((entry, source.unit) for entry, source in unknowns)
     knowns = _known_objects(labels, spec.known_classes, read, frames, seed)
     align = build_align(spec.style, spec.style_strength, spec.style_function)
-    return Pasting(on_crop=RoadPasting(spec, ground, unknowns, knowns, read, align))
+    return Pasting(on_crop=RoadPasting(spec, ground, sources, weights, knowns, read, align))
 
 
 def _anomaly_mix(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, seed: int) -> Pasting:
@@ -138,7 +140,7 @@ def _anomaly_mix(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: i
 
 
 def _patch_paste(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, seed: int) -> Pasting:
-    (road,) = _ids(labels, ["road"])
+    road = class_ids(labels, spec.ground_classes)[0]
     rules = replace(PatchRules(), road=road, sides=spec.patch_sides)
 
     return Pasting(on_scaled=PatchPasting(read, spec.patches, rules), patches=rules)
@@ -149,16 +151,21 @@ def _known_objects(
 ) -> list[tuple[np.ndarray, int]]:
     if not names:
         return []
-    classes = _ids(labels, names)
+    classes = class_ids(labels, names)
     chosen = range(frames)
     if frames > BANK_FRAMES:
         chosen = sorted(np.random.default_rng([seed, 1]).choice(frames, BANK_FRAMES, replace=False).tolist())
     return [cut for index in chosen for cut in cut_components(*read(index), classes)]
 
 
-def _ids(labels: LabelSet, names: Sequence[str]) -> list[int]:
+def class_ids(labels: LabelSet, names: Sequence[str]) -> list[int]:
+    """Ids of classes by their names. Raises ConfigError for one that the label set does not have."""
     if unknown := [name for name in names if name not in labels.names]:
-        raise ConfigError(f"outliers: label set {labels.name} has no class {', '.join(unknown)}: {labels.names}")
+        raise ConfigError(
+            f"label set {labels.name} has no class {', '.join(unknown)}; say in the recipe which of its classes are "
+            f"the ground (`ground_classes: [...]` in `outliers`, and in `calibration.objects` if it is used) and which "
+            f"are objects (`known_classes: [...]`, may be empty). Its classes: {', '.join(labels.names)}"
+        )
     return [labels.names.index(name) for name in names]
 
 

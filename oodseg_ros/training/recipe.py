@@ -15,15 +15,34 @@ from .data_recipe import AugmentSpec, CutoutSpec, DataSpec, OutlierSpec, Strict,
 from .stage_recipe import StageSpec
 
 
+class ObjectsSpec(Strict):
+    """How objects are made of pixels, chosen on whole frames without unknowns (`calibration.objects.fit_objects`).
+
+    Attributes:
+        data: the frames; their labels do not matter.
+        ground_classes: classes that objects stand on.
+        false_frames, grow_rate, seed, min_area: see `calibration.objects.ObjectTarget`.
+    """
+
+    data: list[DataSpec] = Field(min_length=1)
+    ground_classes: tuple[str, ...] = ("road", "sidewalk")
+    false_frames: float = Field(0.01, gt=0, lt=1)
+    grow_rate: float = Field(0.01, gt=0, lt=1)
+    seed: int = Field(20, ge=1)
+    min_area: int = Field(100, ge=1)
+
+
 class CalibrationSpec(Strict):
     """Held-out frames for threshold and score table.
 
-    `false_positive_rate` is the share of inlier pixels above the threshold on these frames.
+    `false_positive_rate` is the share of inlier pixels above the threshold on these frames, with unknowns pasted in.
+    With `objects` the threshold is theirs instead.
     """
 
     data: list[DataSpec]
     false_positive_rate: float = Field(0.005, gt=0, lt=1)
     frames: int = Field(100, gt=0)
+    objects: ObjectsSpec | None = None
 
 
 class Recipe(Strict):
@@ -59,21 +78,42 @@ class Recipe(Strict):
 
 
 def load_recipe(path: str | Path) -> Recipe:
-    """Read a recipe file. With `base: other.yaml` its keys replace those of that file beside it, key by key at the top.
+    """Read a recipe file.
+
+    With `base: other.yaml` its keys replace those of that file beside it, key by key at the top; a base may have one
+    itself. Label files (`label_set`, `labels`) are looked for beside the recipe first.
 
     Raises:
         ConfigError: unreadable file, unknown key (with the nearest right one) or wrong value.
     """
-    data = _read(Path(path))
-    if "base" in data:
-        base = _read(Path(path).parent / str(data.pop("base")))
-        if "base" in base:
-            raise ConfigError(f"recipe {path}: its base has a base of its own; name that one instead")
-        data = base | data
+    data = _with_bases(Path(path), ())
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
         raise ConfigError(f"recipe {path}: " + "; ".join(_sentence(item) for item in error.errors()[:8])) from error
+
+
+def _with_bases(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in above:
+        raise ConfigError(f"recipe {path} is its own base: {' -> '.join(file.name for file in (*above, path))}")
+    data = _beside(_read(path), path.parent)
+    if "base" in data:
+        data = _with_bases(path.parent / str(data.pop("base")), (*above, path.resolve())) | data
+    return data
+
+
+def _beside(value: Any, folder: Path) -> Any:
+    """The same with label files that lie beside the recipe named by their place."""
+    if isinstance(value, list):
+        return [_beside(entry, folder) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    found = {}
+    for key, entry in value.items():
+        file = folder / entry if key in ("label_set", "labels") and isinstance(entry, str) else None
+        is_file = file is not None and file.suffix in (".yaml", ".yml") and file.is_file()
+        found[key] = str(file) if is_file else _beside(entry, folder)
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:

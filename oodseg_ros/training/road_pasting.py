@@ -23,6 +23,7 @@ class RoadPasting:
         spec: shares, numbers and sizes.
         ground: bool `[256]`: class ids that objects stand on.
         unknowns: objects, and whether all of a picture or one instance of it is taken.
+        weights: float `[number of unknowns]`, rising: how often they are drawn, summed up.
         knowns: RGBA cut-outs of known objects with their class ids.
         read: reads a training frame, for textures.
         align: draws objects towards the scene instead of the usual harmonization; or None.
@@ -31,6 +32,7 @@ class RoadPasting:
     spec: OutlierSpec
     ground: np.ndarray
     unknowns: Sequence[tuple[ReadObject, str]]
+    weights: np.ndarray
     knowns: Sequence[tuple[np.ndarray, int]]
     read: Callable[[int], tuple[np.ndarray, np.ndarray]]
     align: Align | None = None
@@ -60,5 +62,6 @@ class RoadPasting:
         return random_shape(rng, texture)
 
     def _photograph(self, rng: np.random.Generator) -> np.ndarray:
-        read, unit = self.unknowns[int(rng.integers(len(self.unknowns)))]
+        drawn = int(np.searchsorted(self.weights, rng.random() * self.weights[-1], side="right"))
+        read, unit = self.unknowns[min(drawn, len(self.unknowns) - 1)]
         return read_rgba(read, rng, unit)

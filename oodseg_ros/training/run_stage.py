@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import json
-import time
+import logging
+import warnings
 from pathlib import Path
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import LearningRateMonitor, RichProgressBar
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from torch.utils.data import DataLoader
+from lightning.pytorch.callbacks import LearningRateMonitor
+from lightning.pytorch.loggers import TensorBoardLogger
+from rich.console import Console
+from torch.utils.data import DataLoader, Dataset
 
 from ..errors import ConfigError
 from ..labels import LabelSet
 from ..networks.segmentor import Segmentor
-from .checkpoints import AtomicCheckpoints, SaveCheckpoint, write_atomically
 from .data_recipe import OutlierSpec
+from .features import FeatureSamples, Recorded, record_features
 from .frames import TrainingFrame
 from .methods import stage_class
 from .processes import Processes, batches_of
 from .recipe import Recipe
+from .resume import AtomicCheckpoints, SaveCheckpoint, StopSignals, finished_steps, write_atomically
 from .samples import Samples
+from .stage_log import ShowSteps, StageLog
 from .stage_recipe import StageSpec
 
 SAVE_EVERY = 100
 """Steps between checkpoints."""
+NOT_TRUE_HERE = (
+    r".*module\(s\) in eval mode at the start of training",  # frozen parts are, on purpose
+    r".*resuming from a checkpoint that ended before the epoch ended",  # samples are functions of their index
+    r".*does not have many workers",  # `workers` is in the recipe, and docs say how many are enough
+    r".*isinstance\(treespec, LeafSpec\).* is deprecated",  # Lightning's own affair
+)
+"""Warnings of Lightning that do not hold for these runs."""
 
 
 def run_stage(
@@ -37,8 +48,10 @@ def run_stage(
     folder: Path,
     resume: bool,
     processes: Processes,
+    signals: StopSignals,
+    console: Console,
 ) -> float:
-    """Train one stage in place and return its seconds; of a stage that was done before, those it took then.
+    """Train one stage in place and return its seconds, all its parts before a resume included.
 
     Raises:
         KeyboardInterrupt: interrupted; the checkpoint is on the disk.
@@ -50,11 +63,18 @@ def run_stage(
         segmentor.load_state_dict(torch.load(done, map_location="cpu", weights_only=True))
         return json.loads(done.with_suffix(".json").read_text())["seconds"]
     checkpoint = folder / name / "last.ckpt"
-    finished = _finished_steps(checkpoint) if resume and checkpoint.is_file() else 0
+    finished = finished_steps(checkpoint) if resume and checkpoint.is_file() else 0
     # Samples are functions of their index: a resumed run goes on with the very samples it would have seen.
-    samples = Samples.of(
-        seen_by(recipe, stage), frames, labels, recipe.seed + index, start=0, stop=stage.steps * stage.batch
-    )
+    seen, count = seen_by(recipe, stage), stage.steps * stage.batch
+    backbone = segmentor.backbone
+    module = stage_class(stage.method)(segmentor, recipe.input, stage, recipe.seed + index)
+    if stage.cached:
+        fixed = Samples.of(seen, frames, labels, recipe.seed, start=0, stop=stage.cached)
+        kept = record_features(fixed, backbone, recipe, stage, module.normalize)
+        samples: Dataset = FeatureSamples(kept, recipe.seed + index, count)
+        segmentor.backbone = Recorded(backbone)
+    else:
+        samples = Samples.of(seen, frames, labels, recipe.seed + index, start=0, stop=count)
     loader = DataLoader(
         samples,
         batch_sampler=batches_of(processes, stage.batch, finished, stage.steps),
@@ -62,9 +82,12 @@ def run_stage(
         persistent_workers=False,
         pin_memory=torch.cuda.is_available(),
     )
-    module = stage_class(stage.method)(segmentor, recipe.input, stage, recipe.seed + index)
+    _quiet()
+    if finished:
+        console.print(f"stage {index + 1} ({stage.method}) goes on at step {finished} of {stage.steps}")
     module = module.to(memory_format=torch.channels_last)
-    saving = SaveCheckpoint(checkpoint, min(SAVE_EVERY, stage.steps))
+    saving = SaveCheckpoint(checkpoint, min(SAVE_EVERY, stage.steps), signals)
+    monitor = LearningRateMonitor("step")
     trainer = lightning.Trainer(
         max_steps=stage.steps,
         min_epochs=0,
@@ -76,24 +99,29 @@ def run_stage(
         use_distributed_sampler=False,
         precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
         gradient_clip_val=stage.clip or None,
-        logger=[CSVLogger(folder, name=name, version=""), TensorBoardLogger(folder, name=name, version="")],
-        callbacks=[saving, RichProgressBar(), LearningRateMonitor("step")],
+        logger=[
+            StageLog(folder / name, finished),
+            TensorBoardLogger(folder, name=name, version="", purge_step=finished or None),
+        ],
+        callbacks=[saving, ShowSteps(console, f"stage {index + 1} {stage.method}", stage.steps), monitor],
+        enable_progress_bar=False,
         plugins=[AtomicCheckpoints()],
         enable_checkpointing=False,
         log_every_n_steps=min(20, stage.steps),
         enable_model_summary=False,
     )
-    began = time.monotonic()
     try:
         trainer.fit(module, loader, ckpt_path=str(checkpoint) if finished else None, weights_only=True)
     except SystemExit:  # what Lightning makes of an interrupt inside of a step
         if not trainer.interrupted:
             raise
     finally:
-        saving.teardown()  # Lightning does not call it after an exception, and leaves Ctrl-C ignored
+        signals.stepping = False
+        signals.listen()  # Lightning leaves Ctrl-C ignored
+        segmentor.backbone = backbone
     if saving.stopped or trainer.interrupted:
         raise KeyboardInterrupt
-    seconds = time.monotonic() - began
+    seconds = saving.seconds
     state = segmentor.state_dict()
     if not all(torch.isfinite(value).all() for value in state.values() if value.is_floating_point()):
         raise ConfigError(
@@ -111,11 +139,15 @@ def seen_by(recipe: Recipe, stage: StageSpec) -> Recipe:
     return recipe if stage.unknowns else recipe.model_copy(update={"outliers": OutlierSpec(method="none")})
 
 
+def _quiet() -> None:
+    """Lightning without its advert, its hints about devices and the warnings that do not hold."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for text in NOT_TRUE_HERE:
+        warnings.filterwarnings("ignore", message=text)
+
+
 def _strategy(processes: Processes, may_skip_parameters: bool) -> str:
     if processes.world == 1:
         return "auto"
     return "ddp_find_unused_parameters_true" if may_skip_parameters else "ddp"
-
-
-def _finished_steps(checkpoint: Path) -> int:
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])

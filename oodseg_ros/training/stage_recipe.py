@@ -28,6 +28,8 @@ class StageSpec(Strict):
         adapt_norm: the backbone's batch-norm statistics follow the training frames (its weights may stay frozen).
         loss_stride: the loss is taken at 1/loss_stride of the crop size (labels by nearest); larger is cheaper.
         unknowns: false = this stage sees no pasted unknowns.
+        cached: so many samples are made once, and the frozen backbone's features of them kept on disk; all steps draw
+            from these. 0 = every step sees new samples.
         options: of the method: its stage class's `Options`.
     """
 
@@ -50,6 +52,7 @@ class StageSpec(Strict):
     adapt_norm: bool = False
     loss_stride: int = Field(1, ge=1, le=8)
     unknowns: bool = True
+    cached: int = Field(0, ge=0)
     options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("method")

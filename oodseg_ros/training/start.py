@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..bundle import MODEL_FILE, load_bundle, resolve_bundle
 from ..errors import ConfigError
+from ..importing import dinov2_onnx
 from ..importing.checkpoint import read_checkpoint, state_dict_of, without_prefix
 from ..networks.backbones.efficientnet_lite import imagenet_weights
 from ..networks.segmentor import Segmentor
@@ -33,6 +34,9 @@ def load_start(segmentor: Segmentor, recipe: Recipe) -> str:
     if start.startswith(HUB):
         return _pretrained(segmentor, start[len(HUB) :])
     path = expand(start)
+    if path.suffix in dinov2_onnx.SUFFIXES:
+        _load(segmentor.backbone, dinov2_onnx.read_backbone(path), start, "backbone")
+        return f"backbone started from {start}"
     if path.suffix in FILES and not path.is_dir():
         state = without_prefix(state_dict_of(read_checkpoint(path), ("state_dict", "model"), path), "module.")
         parts = {key.split(".")[0] for key in state}

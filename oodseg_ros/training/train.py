@@ -6,24 +6,31 @@ from pathlib import Path
 
 import lightning
 import torch
-from lightning.fabric.utilities.rank_zero import rank_zero_info
+from rich.console import Console
 
-from ..bundle import Bundle
+from ..bundle import MODEL_FILE, Bundle, load_bundle
 from ..errors import ConfigError
 from ..labels import LabelSet, load_labels
 from ..networks.build import build_segmentor
 from ..networks.segmentor import Segmentor
-from .curves import plot_curves
-from .finish import write_bundle
+from .finish import recipe_for_card, write_bundle
 from .frames import load_frames
 from .processes import from_environment
 from .recipe import Recipe
+from .resume import StopSignals, keep_recipe
 from .run_stage import run_stage
-from .same_recipe import keep_recipe
+from .stage_log import plot_curves
 from .start import load_start
 
 
-def train(recipe: Recipe, out: Path, resume: bool = False, threads: int = 0) -> Bundle | None:
+def train(
+    recipe: Recipe,
+    out: Path,
+    resume: bool = False,
+    threads: int = 0,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> Bundle | None:
     """Train and write `out/<name>` as a bundle; logs, curves and checkpoints go to `out/run`.
 
     Under `torchrun` every process calls this; the first one writes and returns the bundle, the others None.
@@ -31,31 +38,44 @@ def train(recipe: Recipe, out: Path, resume: bool = False, threads: int = 0) -> 
     Args:
         resume: go on from the newest checkpoints in `out/run`; stages that are done are not run again.
         threads: CPU threads, 0 = torch's default.
+        overwrite: delete an earlier run in `out/run`.
+        console: where progress is shown; None = nowhere.
 
     Raises:
-        ConfigError, DatasetError: the recipe asks for what is not there.
+        ConfigError, DatasetError: the recipe asks for what is not there, or `out` holds an earlier run.
         KeyboardInterrupt: after a checkpoint that `resume` goes on from.
     """
+    processes = from_environment()
+    console = console if console is not None and processes.first else Console(quiet=True)
     if threads:
         torch.set_num_threads(threads)
     lightning.seed_everything(recipe.seed, verbose=False)
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")
-    processes = from_environment()
-    run = out / "run"
-    keep_recipe(recipe, run, resume, write=processes.first)
-    labels = load_labels(recipe.label_set)
-    segmentor = segmentor_of(recipe, labels)
-    rank_zero_info(load_start(segmentor, recipe))
-    frames = load_frames(recipe.data, labels, recipe.seed)
-    seconds = [
-        run_stage(recipe, index, segmentor, labels, frames, run, resume, processes)
-        for index in range(len(recipe.stages))
-    ]
-    if not processes.first:
-        return None
-    plot_curves(run)
-    return write_bundle(recipe, segmentor, labels, out / recipe.name, seconds, len(frames))
+    run, path = out / "run", out / recipe.name
+    with StopSignals() as signals:
+        keep_recipe(recipe, run, resume, write=processes.first, overwrite=overwrite)
+        if (path / MODEL_FILE).exists() and not (resume or overwrite):
+            raise ConfigError(f"{path} is a bundle already; give another --out, or --overwrite to replace it")
+        labels = load_labels(recipe.label_set)
+        segmentor = segmentor_of(recipe, labels)
+        console.print(load_start(segmentor, recipe), highlight=False, soft_wrap=True)
+        frames = load_frames(recipe.data, labels, recipe.seed)
+        seconds = [
+            run_stage(recipe, index, segmentor, labels, frames, run, resume, processes, signals, console)
+            for index in range(len(recipe.stages))
+        ]
+        if not processes.first:
+            return None
+        plot_curves(run)
+        if resume and (path / MODEL_FILE).exists():
+            there = load_bundle(path)
+            # It may have been calibrated, measured and signed since: as long as it is the same, it stays.
+            if there.card.training.get("recipe") == recipe_for_card(recipe):
+                console.print("all stages were done and the bundle was written; nothing is changed")
+                return there
+        console.print("calibrating on held-out frames and writing the bundle", highlight=False)
+        return write_bundle(recipe, segmentor, labels, path, seconds, len(frames))
 
 
 def segmentor_of(recipe: Recipe, labels: LabelSet) -> Segmentor:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from oodseg_ros.building import build, tensorrt_build
+from oodseg_ros.building import tensorrt
 from oodseg_ros.building.build import Order, build_engine
 from oodseg_ros.building.gate_data import calibration_frames, gate_data
 from oodseg_ros.bundle import Bundle, load_bundle
@@ -68,7 +68,6 @@ def waiting(bundle: Bundle, built_ahead: tuple[Path, dict[str, float]], tmp_path
 def test_an_engine_for_another_device_waits_for_its_gate(waiting: Bundle, built_ahead: tuple) -> None:
     (engine,) = stored(waiting, pending=True)
     assert engine.folder == default_dir() / "pending"
-    assert engine.side.built["fallen_back"] == []
     assert engine.side.built["tensors"]["score"] == "FLOAT 1x64x128"
     assert built_ahead[1]["export"] == 1.0
     wanted = tensorrt_identity(waiting, "tensorrt_rtx", "fp32", 1, *SIZE, "sm_89")
@@ -104,10 +103,9 @@ def test_a_pending_engine_that_fails_its_gate_is_gone(waiting: Bundle, monkeypat
 def on_the_device(bundle: Bundle, error: float, monkeypatch: pytest.MonkeyPatch) -> Answers:
     """As if the device were here; nothing may be compiled any more."""
     answers = Answers(bundle, error)
-    for module in (build, tensorrt_build):
-        monkeypatch.setattr(module, "architecture", lambda device: "sm_89")
-    monkeypatch.setattr(tensorrt_build, "TensorRtEngine", answers)
-    monkeypatch.setattr(tensorrt_build, "build_plan", None)
+    monkeypatch.setattr(tensorrt, "architecture", lambda device: "sm_89")
+    monkeypatch.setattr(tensorrt, "TensorRtEngine", answers)
+    monkeypatch.setattr(tensorrt, "build_plan", None)
     return answers
 
 
@@ -127,7 +125,7 @@ class Answers:
         graph = self.engine.compile(*shape)
 
         def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            labels, score = self.engine.run(graph, images)
+            labels, score = graph(images)
             return labels, score + np.float32(self.error)
 
         return run
@@ -137,11 +135,17 @@ class Answers:
 @pytest.mark.parametrize(
     ("order", "sentence"),
     [
-        (Order("abacus", "fp32", *SIZE), "no engine 'abacus' can be built; choose from tensorrt, tensorrt_rtx"),
+        (
+            Order("abacus", "fp32", *SIZE),
+            "unknown engine 'abacus'; this version knows openvino, tensorrt, tensorrt_rtx",
+        ),
         (Order("tensorrt", "fp16", *SIZE), "built on the device that it runs on, and no CUDA device is here"),
         (Order("tensorrt", "fp16", *SIZE, target="sm_89"), "tensorrt.*(is built on|needs the Python package)"),
         (Order("tensorrt_rtx", "fp16", *SIZE), "name the one that the engine is for, e.g. --target sm_89"),
-        (Order("tensorrt_rtx", "int8", *SIZE, target="sm_89"), "tensorrt_rtx has no INT8 convolutions"),
+        (
+            Order("tensorrt_rtx", "int8", *SIZE, target="sm_89"),
+            "tensorrt_rtx has no precision 'int8' on cuda",
+        ),
         (Order("tensorrt_rtx", "fp8", *SIZE, target="sm_89"), "no precision 'fp8'"),
     ],
 )
@@ -205,7 +209,7 @@ def test_calibration_frames_come_from_any_source(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["1080", "1080x", "x", "10x1920", "1080x99999", "-64x64", "64 x 64"])
 def test_sizes_are_checked(text: str) -> None:
-    from oodseg_ros.building.sizes import parse_size
+    from oodseg_ros.inference.sizes import parse_size
 
     with pytest.raises(ConfigError, match="HEIGHTxWIDTH"):
         parse_size(text)

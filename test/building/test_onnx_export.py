@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from oodseg_ros.building.export_bundle import export_bundle
-from oodseg_ros.building.onnx_export import OnnxRuntimeEngine, export_onnx, save_onnx, scopes
+from oodseg_ros.building.onnx_export import OnnxRuntimeEngine, export_bundle, export_onnx, save_onnx, scopes
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import EngineError
 from oodseg_ros.model_card import InputSpec

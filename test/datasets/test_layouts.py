@@ -156,6 +156,8 @@ LAYOUTS = [
         (13,),
     ),
     ("cityscapes", None, "images/u_1.jpg", "labelTrainIds/u_1.png", (0, 255), (0, 255)),
+    ("idd_lite", None, "val/images/0_1.jpg", "val/trainIds/0_1.png", (0, 18, 255), (0, 18, 255)),
+    ("idd_lite", "train", "idd20k_lite/train/images/0_1.jpg", "idd20k_lite/train/trainIds/0_1.png", (0, 18), (0, 18)),
     ("camvid", None, "test/images/0001TP.png", "test/labels/0001TP.png", (0, 10, 11), (0, 10, 255)),
     ("camvid", "train", "CamVid/train/0001TP.png", "CamVid/trainannot/0001TP.png", (0, 11), (0, 255)),
     ("bdd", None, "bdd100k/images/10k/val/a.jpg", "bdd100k/labels/sem_seg/masks/val/a.png", (0, 18, 255), (0, 18, 255)),

@@ -12,7 +12,17 @@ from oodseg_ros.evaluation.metrics.components import ComponentMetrics
 from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
 from oodseg_ros.evaluation.shards import Shard
 
-SAME = ("frames", "pixel", "pixel_rules", "component", "component_deployed", "per_image_average", "skipped", "notes")
+SAME = (
+    "frames",
+    "pixel",
+    "pixel_rules",
+    "component",
+    "component_deployed",
+    "vehicle",
+    "per_image_average",
+    "skipped",
+    "notes",
+)
 
 
 def same_figures(a: dict, b: dict) -> bool:

@@ -65,7 +65,7 @@ def test_switches_have_choices():
 
 
 def test_engine_choices_are_the_engines():
-    from oodseg_ros.inference.runner import ENGINES
+    from oodseg_ros.inference.engine import ENGINES
 
     choices = ast.literal_eval(declarations(PERCEPTION)["engine"]["choices"])
     assert set(choices) == {"", "auto", *ENGINES}

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from oodseg_ros.losses.llr import llr_loss, llr_terms
+from oodseg_ros.losses.llr import crowding, llr_loss, llr_terms
+from oodseg_ros.scores import likelihood_ratio
 
 
 def hand_value(inlier: torch.Tensor, unknown: torch.Tensor, target: torch.Tensor, outlier: int, weight: float) -> float:
@@ -58,3 +59,33 @@ def test_raising_the_outlier_channel_on_outliers_lowers_the_loss() -> None:
     inlier, target = torch.zeros(1, 3, 2, 2), torch.full((1, 2, 2), 254)
     low, high = (torch.stack([torch.zeros(2, 2), torch.full((2, 2), v)])[None] for v in (0.0, 2.0))
     assert llr_loss(inlier, high, target) < llr_loss(inlier, low, target)
+
+
+def test_pixels_of_small_objects_weigh_more_and_those_inside_large_ones_do_not() -> None:
+    truth = torch.zeros(1, 80, 120, dtype=torch.bool)
+    truth[0, 10:14, 10:14] = True  # 16 of the 625 pixels around
+    truth[0, 30:70, 40:110] = True
+    weight = crowding(truth, 8.0)
+    assert weight[0, 12, 12] == 8.0
+    assert weight[0, 50, 75] == 1.0
+    assert weight[0, 45, 40] == pytest.approx(25 / 13)  # on the edge: half of what is around
+    assert weight[0, 12, 16] == 2.0
+    assert weight[0, 75, 20] == 1.0
+    assert weight.max() == 8.0
+    assert (crowding(truth, 1.5)[~truth] <= 1.5).all()
+
+
+def test_small_objects_move_the_loss_only_when_asked() -> None:
+    generator = torch.Generator().manual_seed(1)
+    inlier, unknown = torch.randn(1, 3, 40, 40, generator=generator), torch.randn(1, 2, 40, 40, generator=generator)
+    target = torch.zeros(1, 40, 40, dtype=torch.long)
+    target[0, 5:8, 5:8] = 254
+    target[0, 20:30] = 255
+    plain = llr_terms(inlier, unknown, target)["ratio"]
+    assert torch.equal(llr_terms(inlier, unknown, target, small_weight=1.0)["ratio"], plain)
+    weighed = llr_terms(inlier, unknown, target, small_weight=6.0)["ratio"]
+    ratio = likelihood_ratio(inlier, unknown)
+    bce = torch.nn.functional.binary_cross_entropy_with_logits(ratio, (target == 254).float(), reduction="none")
+    expected = (bce * crowding(target == 254, 6.0))[target != 255].mean()
+    assert weighed.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert weighed > plain

@@ -5,7 +5,7 @@ import openvino
 import pytest
 import torch
 
-from oodseg_ros.inference.engines.openvino_core import openvino_core
+from oodseg_ros.inference.engines.openvino import openvino_core
 from oodseg_ros.inference.graph import DeployGraph
 from oodseg_ros.model_card import InputSpec
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
-from oodseg_ros.building.islands import check_islands, islands
 from oodseg_ros.building.onnx_export import export_onnx
-from oodseg_ros.building.tensorrt import Collector, build_plan, parsed
+from oodseg_ros.building.onnx_precision import islands
+from oodseg_ros.building.tensorrt_plan import Collector, build_plan, check_islands, parsed
 from oodseg_ros.errors import EngineError
 from oodseg_ros.inference.engines.tensorrt_api import load_api
 from oodseg_ros.inference.precision import half_parts

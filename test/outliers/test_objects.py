@@ -64,3 +64,11 @@ def test_a_class_filter_that_matches_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cutouts.json").write_text("{")
     with pytest.raises(DatasetError, match="is no list"):
         load_cutouts(tmp_path)
+
+
+def test_webp_cutouts_and_folders_below_are_read(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    write(tmp_path, "a.png")
+    write(tmp_path / "below", "b.webp")
+    (tmp_path / "below" / "notes.txt").write_text("no picture")
+    assert [rgba.shape for rgba in load_cutouts(tmp_path)] == [(30, 20, 4)] * 2

@@ -24,7 +24,7 @@ DISTRIBUTIONS = {
 """Modules whose distribution on PyPI has another name."""
 STARTED_BY_LAUNCH = {"ros2bag", "ros2launch", "rviz2"}
 """Dependencies that no Python file imports."""
-OPTIONAL = {"tensorrt", "tensorrt_rtx", "torch_tensorrt", "tf2_geometry_msgs"}
+OPTIONAL = {"tensorrt", "tensorrt_rtx", "tf2_geometry_msgs"}
 """Imported inside functions only where the platform has them."""
 
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oodseg_ros.frame import AlertState
+from oodseg_ros.parameters.settings import ObstacleSettings
 from oodseg_ros.pipeline.alert import AlertMachine, worst_case_reaction, worst_case_release
-from oodseg_ros.pipeline.obstacles.settings import ObstacleSettings
 
 CLEAR, OBSTACLE, UNKNOWN = AlertState.CLEAR, AlertState.OBSTACLE, AlertState.UNKNOWN
 

@@ -10,14 +10,11 @@ import pytest
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.frame import AlertState, Frame, GroundPosition, Prediction
 from oodseg_ros.model_card import Calibration, Histogram
+from oodseg_ros.parameters.settings import IGNORE, REPORT, ObstacleSettings, OutputGateSettings, Zone, Zones
 from oodseg_ros.pipeline.camera import CameraPipeline
-from oodseg_ros.pipeline.obstacles.ground import ground_area, ground_position, pinhole
-from oodseg_ros.pipeline.obstacles.hysteresis import release_threshold
-from oodseg_ros.pipeline.obstacles.least_area import least_area
-from oodseg_ros.pipeline.obstacles.reach import Closing, time_to_reach
-from oodseg_ros.pipeline.obstacles.settings import ObstacleSettings
-from oodseg_ros.pipeline.obstacles.zones import IGNORE, REPORT, Zone, Zones
-from oodseg_ros.pipeline.output_gate.settings import OutputGateSettings
+from oodseg_ros.pipeline.geometry.ground import ground_area, ground_position, pinhole
+from oodseg_ros.pipeline.obstacles.thresholds import least_area, release_threshold
+from oodseg_ros.pipeline.obstacles.tracks import Closing, time_to_reach
 
 HISTOGRAM = Histogram(low=-10.0, high=10.0, counts=[1000] * 90 + [10] * 5 + [5] * 5)
 CALIBRATION = Calibration(threshold=9.0, table=[(0.0, 0.0), (10.0, 1.0)], inlier_histogram=HISTOGRAM, source="a test")
@@ -52,7 +49,7 @@ def test_the_least_area_falls_with_distance() -> None:
     assert ObstacleSettings(min_area=50, min_area_by_distance=table).smallest_area == 20
     with pytest.raises(ConfigError, match="must rise"):
         ObstacleSettings(min_area_by_distance=((5.0, 10.0), (4.0, 10.0)))
-    with pytest.raises(ConfigError, match="pairs of metres and pixels"):
+    with pytest.raises(ConfigError, match="min_area_by_distance"):
         ObstacleSettings(min_area_by_distance=((5.0, math.nan),))
 
 

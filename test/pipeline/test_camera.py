@@ -8,9 +8,9 @@ import pytest
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.frame import AlertState, Frame, Prediction
 from oodseg_ros.model_card import Calibration
+from oodseg_ros.parameters.settings import ObstacleSettings
 from oodseg_ros.pipeline.camera import CameraPipeline
-from oodseg_ros.pipeline.obstacles.ground import mounted
-from oodseg_ros.pipeline.obstacles.settings import ObstacleSettings
+from oodseg_ros.pipeline.geometry.ground import mounted
 
 H, W = 120, 200
 CALIBRATION = Calibration(threshold=1.0, table=[(0.0, 0.0), (1.0, 0.5), (3.0, 1.0)], source="by hand")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from oodseg_ros.pipeline.obstacles.settings import ObstacleSettings
-from oodseg_ros.pipeline.reaction import reaction_sentence
+from oodseg_ros.parameters.settings import ObstacleSettings
+from oodseg_ros.pipeline.alert import reaction_sentence
 
 
 def test_the_worst_case_at_the_rates_of_the_cameras() -> None:

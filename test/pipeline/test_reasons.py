@@ -7,7 +7,7 @@ from pathlib import Path
 
 import oodseg_ros
 from oodseg_ros.pipeline import reasons
-from oodseg_ros.pipeline.timing import REASONS
+from oodseg_ros.pipeline.account import REASONS
 
 CODES = {value for name, value in vars(reasons).items() if name.isupper() and isinstance(value, str)}
 

@@ -13,7 +13,7 @@ import pytest
 
 from oodseg_ros.errors import ImageError
 from oodseg_ros.frame import Frame, Prediction
-from oodseg_ros.pipeline import timing
+from oodseg_ros.pipeline import account as timing
 from oodseg_ros.pipeline.mailbox import Item, Mailbox
 from oodseg_ros.pipeline.worker import Handlers, InferenceWorker
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from oodseg_ros.frame import Alert, AlertState
+from oodseg_ros.parameters.settings import RecordSettings
 from oodseg_ros.recorder.ring import Moment
-from oodseg_ros.recorder.settings import RecordSettings
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ def test_the_oldest_goes_only_by_wish_and_is_named(start: Callable, moment: Call
 
 
 def test_a_nearly_full_disk_is_left_alone(start: Callable, tmp_path: Path) -> None:
-    recorder = start(min_free_mb=10**9)
+    recorder = start(min_free_mb=10**8)
     recorder.trigger("obstacle")
     until(lambda: done(recorder, 1))
     assert recorder.counts()["refused_disk"] == "1"

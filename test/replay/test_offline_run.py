@@ -11,8 +11,8 @@ import pytest
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.frame import AlertState
 from oodseg_ros.inference.runner import Runner
-from oodseg_ros.pipeline.obstacles.ground import pinhole
-from oodseg_ros.pipeline.obstacles.settings import ObstacleSettings
+from oodseg_ros.parameters.settings import ObstacleSettings
+from oodseg_ros.pipeline.geometry.ground import pinhole
 from oodseg_ros.replay.offline_run import STAGES, RunOptions, run_source
 from oodseg_ros.sources.image_files import open_folder, write_image
 

@@ -12,8 +12,8 @@ from oodseg_ros.errors import BagError, ConfigError, DatasetError
 from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
 from oodseg_ros.evaluation.shards import Shard
 from oodseg_ros.model_card import Histogram
-from oodseg_ros.pipeline.obstacles.settings import ObstacleSettings
-from oodseg_ros.pipeline.output_gate.drift import ScoreDrift, jensen_shannon
+from oodseg_ros.parameters.settings import ObstacleSettings
+from oodseg_ros.pipeline.score_drift import ScoreDrift, jensen_shannon
 from oodseg_ros.replay.run import ReplayOptions, replay_bag, replay_bags
 from oodseg_ros.replay.truth import truth_from_folder, truth_from_topic
 from oodseg_ros.sources.bag_messages import ReplayBag
@@ -185,7 +185,7 @@ def test_a_truncated_bag_is_evaluated_up_to_the_damage(runner, bag, tmp_path):
     broken.write_bytes(broken.read_bytes()[: int(broken.stat().st_size * 0.6)])
     found = replay_bag(runner, broken, tmp_path / "out", ReplayOptions(settings=SETTINGS, gates=False))
     assert 0 < found["frames"] < FRAMES
-    assert "broken.mcap is damaged" in found["damage"]
+    assert "not closed or is cut short" in found["damage"]
     assert "Damaged bag" in (tmp_path / "out" / "report.html").read_text()
 
 

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("rclpy")
 import rclpy
 
-from oodseg_ros.ros.geometry.transforms import TF2_ROS
 from oodseg_ros.ros.messages.detections import VISION_MSGS
+from oodseg_ros.ros.node.transforms import TF2_ROS
 from oodseg_ros.ros.perception import SUCCESS, Perception
 from oodseg_ros.ros.security_policy import policy, services, topics
 from oodseg_ros.ros.tools.faults.engine import FaultEngine

@@ -8,7 +8,7 @@ import pytest
 
 from oodseg_ros.errors import DatasetError
 from oodseg_ros.labels import load_labels
-from oodseg_ros.pipeline.obstacles.ground import ground_position, mounted
+from oodseg_ros.pipeline.geometry.ground import ground_position, mounted
 from oodseg_ros.scenes import EPOCH_NS, drive, scene
 
 SIZE = (180, 320)

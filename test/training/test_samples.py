@@ -70,3 +70,25 @@ def test_procedural_scenes_bring_their_own_unknowns() -> None:
     targets = [frame.read()[1] for frame in frames]
     assert any((target == OUTLIER).any() for target in targets)
     assert all((target == LABELS.names.index("road")).any() for target in targets)
+
+
+def test_sources_of_objects_are_drawn_by_their_weight(tmp_path: Path) -> None:
+    import cv2
+
+    from oodseg_ros.training.data_recipe import CutoutSpec
+    from oodseg_ros.training.pasting import build_pasting
+
+    for name, count, color in (("red", 30, (0, 0, 255, 255)), ("blue", 10, (255, 0, 0, 255))):
+        (tmp_path / name).mkdir()
+        for index in range(count):
+            cv2.imwrite(str(tmp_path / name / f"{index}.png"), np.full((20, 20, 4), color, np.uint8))
+
+    def share_of_red(weight: float) -> float:
+        cutouts = [CutoutSpec(root=str(tmp_path / "red"), weight=weight), CutoutSpec(root=str(tmp_path / "blue"))]
+        spec = OutlierSpec(cutouts=cutouts, shapes=0)
+        pasting = build_pasting(spec, LABELS, lambda index: None, 0, 0).on_crop
+        rng = np.random.default_rng(0)
+        return float(np.mean([pasting._photograph(rng)[0, 0, 0] == 255 for _ in range(2000)]))
+
+    assert share_of_red(1.0) == pytest.approx(0.75, abs=0.04)
+    assert share_of_red(0.1) == pytest.approx(3 / 13, abs=0.04)

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from oodseg_ros.bundle import load_bundle
+from oodseg_ros.errors import ConfigError
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.training import run_stage as running
 from oodseg_ros.training import train as training
@@ -40,6 +41,23 @@ def test_the_uem_stage_moves_the_head_and_nothing_else(trained: Path) -> None:
     for key, value in before.items():
         moved = not torch.equal(value, after[key])
         assert moved == key.startswith("head."), key
+
+
+def test_a_finished_training_is_not_begun_again_in_silence(trained: Path, small_recipe: Path) -> None:
+    recipe = load_recipe(small_recipe)
+    files = {file: file.read_bytes() for file in trained.rglob("*") if file.is_file()}
+    with pytest.raises(ConfigError, match="finished, 2 of 2 stages"):
+        training.train(recipe, trained)
+    assert training.train(recipe, trained, resume=True).id == load_bundle(trained / "small").id
+    assert {file: file.read_bytes() for file in files if file.suffix != ".png"} == {
+        file: content for file, content in files.items() if file.suffix != ".png"
+    }
+
+
+def test_the_card_tells_no_path_of_this_machine(trained: Path, road_folder: Path) -> None:
+    text = (trained / "small" / "model.yaml").read_text()
+    assert str(road_folder.parent) not in text
+    assert f"root: {road_folder.name}" in text
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ...pipeline.obstacles.components import anomaly_mask, find_components
+from ...model_card import Objects
+from ...pipeline.obstacles.components import anomaly_mask, find_components, strongest_seeds
 from ..metrics.components import connected
 from ..metrics.paired_histogram import PairedHistogram
 
@@ -15,6 +16,13 @@ TARGETS = {
     "frames": "a frame without cause has an obstacle, a group of at least min_area normal pixels above the threshold",
     "objects": "share of a frame's objects of which less than `cover` of the pixels are above the threshold",
 }
+FORMS = {
+    "pixels=0.001": TARGETS["pixels"],
+    "frames=0.05": TARGETS["frames"],
+    "alerts-per-hour=6": "frames=6/(3600 RATE): no more alerts can begin than frames are wrong; needs --rate",
+    "objects=0.1": TARGETS["objects"],
+}
+"""How a target is written, and what it bounds."""
 POINTS = 4096
 
 
@@ -49,12 +57,27 @@ def pixel_loss(score: np.ndarray, label: np.ndarray, grid: np.ndarray) -> np.nda
     return 1.0 - np.searchsorted(np.sort(normal), grid.astype(np.float32), side="right") / normal.size
 
 
-def frame_loss(score: np.ndarray, label: np.ndarray, grid: np.ndarray, min_area: int) -> np.ndarray | None:
-    """`frames` of one frame, 0 or 1, float64 `[m]`; None without normal pixels."""
+def frame_loss(
+    score: np.ndarray,
+    label: np.ndarray,
+    grid: np.ndarray,
+    min_area: int,
+    objects: Objects | None = None,
+    labels: np.ndarray | None = None,
+) -> np.ndarray | None:
+    """`frames` of one frame, 0 or 1, float64 `[m]`; None without normal pixels.
+
+    With `objects`, a bundle's rule, an obstacle is what that rule makes of score and predicted `labels`; thresholds
+    below its `grow` are then taken to be wrong always.
+    """
     normal = label == 0
     if not normal.any():
         return None
     masked = np.where(normal, score, -np.inf).astype(np.float32)
+    if objects is not None:
+        standing, beside = strongest_seeds(masked, labels, objects, min_area)
+        critical = max(standing, beside) if beside > objects.beside else standing
+        return ((grid < critical) | (grid < objects.grow)).astype(np.float64)
     # A larger threshold shrinks every group, so the answer flips once: bisection finds where.
     low, high = -1, grid.size - 1  # at `high` and above there is no obstacle, at `low` and below there is
     if _has_obstacle(masked, grid[high], min_area):

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from ...errors import ConfigError
-from ...pipeline.obstacles.ground import ground_position, pinhole
+from ...pipeline.geometry.ground import ground_position, pinhole
 from .components import DETECTED, FrameComponents
 
 Row = tuple[str, int, float, float]

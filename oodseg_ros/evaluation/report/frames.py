@@ -9,8 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-TRUTH, FOUND = (60, 255, 120), (0, 230, 255)
-"""RGB of the outlines of true and of predicted anomalies."""
+TRUTH, FOUND, OBJECT = (60, 255, 120), (0, 230, 255), (255, 70, 200)
+"""RGB of the outlines of true and of predicted anomalies, and of the objects that a vehicle gets."""
 
 
 def choose(rows: Sequence[dict[str, Any]], key: str, best: int, worst: int) -> tuple[list[int], list[int]]:
@@ -23,7 +23,12 @@ def choose(rows: Sequence[dict[str, Any]], key: str, best: int, worst: int) -> t
 
 
 def draw_frame(
-    image: np.ndarray, score: np.ndarray, label: np.ndarray, threshold: float, limits: tuple[float, float]
+    image: np.ndarray,
+    score: np.ndarray,
+    label: np.ndarray,
+    threshold: float,
+    limits: tuple[float, float],
+    objects: np.ndarray | None = None,
 ) -> np.ndarray:
     """Image with outlines of truth and prediction, and beside it the score as heat.
 
@@ -33,6 +38,7 @@ def draw_frame(
         label: uint8 `[H, W]`, 0, 1, 255; void is darkened.
         threshold: on the raw score; not drawn if nan.
         limits: raw scores of the coldest and the hottest color, equal for all frames of a report.
+        objects: uint8 `[H, W]`, 255 = objects at the bundle's own threshold; None = not drawn.
 
     Returns:
         RGB uint8 `[H, 2 W, 3]`, or `[2 H, W, 3]` for images wider than 3:2.
@@ -43,6 +49,8 @@ def draw_frame(
     if not math.isnan(threshold):
         _outline(left, score > threshold, FOUND, width)
     _outline(left, label == 1, TRUTH, width)
+    if objects is not None:
+        _outline(left, objects > 0, OBJECT, width)
     low, high = limits
     scaled = np.clip((score - low) / max(high - low, 1e-12), 0, 1)
     heat = cv2.applyColorMap((np.nan_to_num(scaled) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)

@@ -10,8 +10,10 @@ import numpy as np
 
 from ...datasets.dataset import Dataset
 from ...errors import UserError
+from ...pipeline.obstacles.components import find_objects
 from ..evaluate import Evaluation
 from ..metrics import recall
+from ..metrics.components import TRACKS
 from . import html
 from . import plots as report_plots
 from .frames import choose, draw_classes, draw_frame
@@ -26,6 +28,10 @@ THRESHOLDS = {
     "component_smiyc": "best pixel F1 by SegmentMeIfYouCan's binning, float16",
     "component_deployed": "the bundle's own",
 }
+SEMANTIC_NOTE = "Right or below: errors in red."
+ANOMALY_NOTE = (
+    "Green: true anomaly. Cyan: scores above that of the best pixel F1. Magenta: objects at the bundle's own."
+)
 BEST, WORST = 4, 8
 
 
@@ -43,12 +49,19 @@ def write_report(evaluation: Evaluation, dataset: Dataset, path: Path) -> None:
         parts += _anomaly_sections(evaluation)
     if evaluation.figures.semantic is not None:
         parts += _semantic_sections(evaluation)
+    if "vehicle" in metrics:
+        parts.append(_vehicle_section(metrics["vehicle"]))
     parts += [_frames_section(evaluation, dataset), _latency_section(evaluation), _provenance(metrics)]
     title = f"{metrics['bundle']} on {metrics['dataset']['name']}"
     subtitle = f"{metrics['frames']} frames, score: {metrics['score']}, engine: {metrics['engine']}"
     part = path.with_name(f".{path.name}.part")
     part.write_text(html.page(title, parts, subtitle, f"made in {metrics['seconds']:.0f} s by: oodseg evaluate"))
     part.replace(path)
+
+
+def number(value: float | None) -> str:
+    """`0.12`, or a dash where there is no figure."""
+    return "–" if value is None or math.isnan(value) else f"{value:.2f}"
 
 
 def percent(value: float | None, digits: int = 2) -> str:
@@ -154,6 +167,32 @@ def _component_section(evaluation: Evaluation) -> html.Html:
     return html.section("Objects", *parts, note=note)
 
 
+def _vehicle_section(found: dict[str, Any]) -> html.Html:
+    rule, parts = found["rule"], []
+    how = f"threshold {found['threshold']:.4g}"
+    if rule is not None:
+        how += f", grown to {rule['grow']:.4g}, beside the ground {rule['beside']:.4g}, seeds of {rule['seed']} pixels"
+    rows = [
+        ["objects found", f"{percent(found['found'], 1)} % of {found['objects']}"],
+        ["predicted objects per touched object of 1600 pixels or more", number(found["fragments_per_object"])],
+    ]
+    for place, what in (("on_ground", "standing on the ground"), ("beside", "beside it")):
+        share = percent(found[f"frames_with_false_{place}"], 1)
+        rows.append(
+            [
+                f"false objects per frame, {what}",
+                f"{number(found[f'false_{place}_per_frame'])}; {share} % of the frames",
+            ]
+        )
+    parts.append(html.table(["", ""], rows))
+    for key, title in (("found_by_size", "size in pixels"), ("found_by_distance", "distance")):
+        if found.get(key):
+            lines = [[name, count, percent(share, 1), percent(cover, 1)] for name, count, share, cover in found[key]]
+            parts.append(html.table([title, "objects", "found %", "covered %"], lines))
+    note = f"{how}; objects of {found['min_area']} pixels or more, as the node makes them; found: sIoU ≥ 0.25"
+    return html.section("What a vehicle gets", *parts, note=note)
+
+
 def _semantic_sections(evaluation: Evaluation) -> list[html.Html]:
     found, matrix = evaluation.metrics["semantic"], evaluation.figures.semantic.matrix
     names = list(found["IoU"])
@@ -175,7 +214,7 @@ def _frames_section(evaluation: Evaluation, dataset: Dataset) -> html.Html:
     if not parts:
         return html.Html("")
     note = f"by {'pixel accuracy' if semantic else 'AP'} of the frame; click to enlarge. "
-    note += "Right or below: errors in red." if semantic else "Green: true anomaly. Cyan: scores above the threshold."
+    note += SEMANTIC_NOTE if semantic else ANOMALY_NOTE
     return html.section("Frames", *parts, note=note)
 
 
@@ -192,7 +231,11 @@ def _frame(evaluation: Evaluation, dataset: Dataset, row: dict, key: str, limits
         predicted, truth = classes.predicted[extra["labels"]], classes.truth[label]
         drawn = draw_classes(image, predicted, truth, classes.labels.palette())
     else:
-        drawn = draw_frame(image, score, label, evaluation.metrics["pixel"]["best_F1_threshold"], limits)
+        best, objects = evaluation.metrics["pixel"]["best_F1_threshold"], None
+        if (calibration := evaluation.calibration) is not None:
+            rule = (calibration.threshold, calibration.objects, TRACKS["vehicle"].predicted, 1)
+            objects = find_objects(score, extra["labels"], *rule)[2]
+        drawn = draw_frame(image, score, label, best, limits, objects)
     return html.figure(html.image_uri(drawn, quality=80, max_width=1280), caption)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from ...errors import EngineError
 
 WARM_UPS = 3
 """Runs before the capture: compilation, choice of kernels and allocation must not be captured."""
@@ -21,17 +24,27 @@ class CapturedGraph:
         function: uint8 `[B, H, W, 3]` on the device → (labels uint8, score float16 or float32) `[B, H, W]` there.
         shape: (batch, height, width).
         device: a CUDA device.
+        identity: the engine's, for messages.
+
+    Raises:
+        EngineError: the device failed or is out of memory, here or when called. Whoever calls again and again should
+            give up: most CUDA errors stay until the process ends.
     """
 
     def __init__(
-        self, function: Callable[[Tensor], tuple[Tensor, Tensor]], shape: tuple[int, int, int], device: torch.device
+        self,
+        function: Callable[[Tensor], tuple[Tensor, Tensor]],
+        shape: tuple[int, int, int],
+        device: torch.device,
+        identity: str,
     ) -> None:
+        self._identity = identity
         self._function = function  # the captured graph reads its weights and buffers: they must live as long
         self._device = device
         self._stream = torch.cuda.Stream(device)
         self._done = torch.cuda.Event(blocking=True)  # waiting threads sleep instead of spinning on a core
         self._host_images = torch.zeros((*shape, 3), dtype=torch.uint8, pin_memory=True)
-        with torch.inference_mode(), torch.cuda.device(device):
+        with device_errors(identity), torch.inference_mode(), torch.cuda.device(device):
             with torch.cuda.stream(self._stream):
                 self._images = self._host_images.to(device)
                 for _ in range(WARM_UPS):
@@ -45,16 +58,33 @@ class CapturedGraph:
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """uint8 `[B, H, W, 3]` → (uint8 `[B, H, W]`, float32 `[B, H, W]`), arrays of the caller's own."""
         self._host_images.numpy()[...] = images
-        with torch.inference_mode(), torch.cuda.device(self._device), torch.cuda.stream(self._stream):
-            self._images.copy_(self._host_images, non_blocking=True)
-            self.replay()
-            for host, answer in zip(self._host_answers, self._answers, strict=True):
-                host.copy_(answer, non_blocking=True)
-            self._done.record()
-        self._done.synchronize()
+        with device_errors(self._identity):
+            with torch.inference_mode(), torch.cuda.device(self._device), torch.cuda.stream(self._stream):
+                self._images.copy_(self._host_images, non_blocking=True)
+                self.replay()
+                for host, answer in zip(self._host_answers, self._answers, strict=True):
+                    host.copy_(answer, non_blocking=True)
+                self._done.record()
+            self._done.synchronize()
         labels, score = (host.numpy() for host in self._host_answers)
         return labels.copy(), score.astype(np.float32)
 
     def replay(self) -> None:
         """Launch the graph once more on the images that are on the device; for whoever times the device alone."""
         self._graph.replay()
+
+
+@contextmanager
+def device_errors(identity: str) -> Iterator[None]:
+    """What CUDA says of a device that failed or is out of memory becomes an `EngineError`."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        torch.cuda.empty_cache()  # what a retry can use
+        raise EngineError(f"{identity}: the device is out of memory ({_first_line(error)})") from error
+    except RuntimeError as error:
+        raise EngineError(f"{identity}: the device failed ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

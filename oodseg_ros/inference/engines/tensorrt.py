@@ -6,8 +6,6 @@ for TensorRT-RTX, as its just-in-time compiler, whose work is kept). Buffers and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,11 @@ from torch import Tensor
 
 from ...bundle import Bundle
 from ...errors import EngineError
-from ..engine_cache import StoredEngine, find
-from .accepted import Run, accepted_at_any_size, verified
-from .captured import CapturedGraph
-from .tensorrt_api import PLAN, PRECISIONS, architecture, load_api, tensorrt_identity
-from .tensorrt_jit import context_of, keep_kernels
+from ..engine import Run
+from ..engine_cache import StoredEngine, accepted_at_any_size, find
+from ..golden_check import verified
+from .captured import CapturedGraph, device_errors
+from .tensorrt_api import PLAN, architecture, context_of, keep_kernels, load_api, tensorrt_identity
 
 
 class TensorRtEngine:
@@ -42,15 +40,10 @@ class TensorRtEngine:
         score_type: str = "fp32",
         engine: str = "tensorrt",
     ) -> None:
-        if device.split(":")[0] != "cuda":
-            raise EngineError(f"engine {engine} runs on device cuda or cuda:<index>, not on {device!r}")
-        if precision not in PRECISIONS:
-            raise EngineError(f"engine {engine} has no precision {precision!r}; choose from {', '.join(PRECISIONS)}")
         self._api = load_api(engine)
         target = architecture(device)
         if target is None:
             raise EngineError(f"engine {engine} needs a CUDA device and torch with CUDA, and torch sees no device here")
-        self.name = engine
         self.device = torch.device(device)
         self.identity = f"{engine}-{self._api.__version__}-{precision}-{target}"
         self._score_type = torch.float16 if score_type == "fp16" else torch.float32
@@ -69,27 +62,19 @@ class TensorRtEngine:
         return self._ready(accepted_at_any_size(self._bundle, self._wanted(1, 0, 0)))[1]
 
     def compile(self, batch: int, height: int, width: int) -> Run:
-        """What answers batches of one shape.
+        """What answers batches of one shape. The GIL is free while the device works.
 
         Raises:
-            EngineError: no engine was accepted for this size, or it does not answer as it did then.
+            EngineError: no engine was accepted for this size, or it does not answer as it did then. The result raises
+                it too, where the device failed. Whoever calls again and again should give up: most CUDA errors stay
+                until the process ends.
         """
         engines = find(self._bundle, self._wanted(batch, height, width), any_batch=True)
         built = sorted(engines, key=lambda engine: engine.side.identity.batch)
         engine = next((one for one in built if one.side.identity.batch >= batch), built[-1])
         return in_turns(self._ready(engine)[0], engine.side.identity.batch)
 
-    def run(self, compiled: Run, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """uint8 `[B, H, W, 3]` → (uint8 `[B, H, W]`, float32 `[B, H, W]`); the GIL is free while the device works.
-
-        Raises:
-            EngineError: the device failed. Whoever calls again and again should give up: most CUDA errors stay until
-                the process ends.
-        """
-        with _device_errors(self.identity):
-            return compiled(images)
-
-    def load(self, plan: Path, shape: tuple[int, int, int]) -> Run:
+    def load(self, plan: Path, shape: tuple[int, int, int]) -> CapturedGraph:
         """A plan ready to run, not compared with anything: builds ask for it before they accept it.
 
         Args:
@@ -99,7 +84,7 @@ class TensorRtEngine:
         Raises:
             EngineError: the runtime refuses the file, it takes or gives something else, or memory is out.
         """
-        with _device_errors(self.identity), torch.cuda.device(self.device):
+        with device_errors(self.identity), torch.cuda.device(self.device):
             engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
             if engine is None:
                 raise EngineError(
@@ -119,7 +104,7 @@ class TensorRtEngine:
                     raise EngineError(f"{self.identity} did not start {plan.name}; its log says why")
                 return outputs[0], outputs[1].to(self._score_type)
 
-            captured = CapturedGraph(execute, shape, self.device)
+            captured = CapturedGraph(execute, shape, self.device, self.identity)
             keep_kernels(kernels, plan)
             return captured
 
@@ -130,7 +115,7 @@ class TensorRtEngine:
             identity = engine.side.identity
             run = self.load(path, (identity.batch, identity.height, identity.width))
             score_type = "fp16" if self._score_type == torch.float16 else "fp32"
-            self._loaded[path] = run, verified(self._bundle, engine, partial(self.run, run), score_type)
+            self._loaded[path] = run, verified(self._bundle, engine, run, score_type)
         return self._loaded[path]
 
 
@@ -174,18 +159,3 @@ def tensor_names(api: Any, engine: Any, shape: tuple[int, int, int]) -> tuple[st
         raise EngineError("the engine does not take uint8 images and give uint8 labels and a float32 score: rebuild it")
     images, labels, score = (found[key] for key in wanted)
     return images, labels, score
-
-
-@contextmanager
-def _device_errors(identity: str) -> Iterator[None]:
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        torch.cuda.empty_cache()  # what a retry can use
-        raise EngineError(f"{identity}: the device is out of memory ({_first_line(error)})") from error
-    except RuntimeError as error:
-        raise EngineError(f"{identity}: the device failed ({_first_line(error)})") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

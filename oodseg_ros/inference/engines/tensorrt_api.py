@@ -1,14 +1,21 @@
-"""The two Python packages that share one interface: TensorRT (vehicles, data centres) and TensorRT-RTX (RTX cards)."""
+"""The two Python packages that share one interface: TensorRT (vehicles, data centres) and TensorRT-RTX (RTX cards).
+
+TensorRT-RTX compiles its kernels when an engine is first run; they are kept, so that only the first start waits.
+"""
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from ...bundle import Bundle
 from ...errors import EngineError
+from ...paths import cache_dir
 from ..engine_identity import EngineIdentity
-from .accepted import identity
+from ..graph_cache import identity
 
 # engine: names under which its Python package is found; torch-tensorrt-rtx brings the first, NVIDIA's own wheels both
 PACKAGES = {"tensorrt": ("tensorrt",), "tensorrt_rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
@@ -16,7 +23,6 @@ INSTALL = {
     "tensorrt": "it comes with JetPack, with NVIDIA's apt packages, or with torch-tensorrt",
     "tensorrt_rtx": "pip install -r requirements/tensorrt_rtx.txt (NVIDIA's own licence)",
 }
-PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 PLAN = ".plan"
 """Suffix of an engine's file."""
 
@@ -56,3 +62,34 @@ def tensorrt_identity(
     """What an engine must have been built for to run on `target` (e.g. `sm_89`) with the installed runtime."""
     runtime = f"{engine}-{load_api(engine).__version__}"
     return identity(bundle, precision, batch, height, width, target, runtime)
+
+
+def context_of(api: Any, engine: Any, plan: Path) -> tuple[Any, Any]:
+    """An execution context (None where memory is out), and its cache of kernels (None for TensorRT, which has none)."""
+    if not hasattr(api, "IRuntimeCache"):
+        return engine.create_execution_context(), None
+    config = engine.create_runtime_config()
+    kernels = config.create_runtime_cache()
+    file = kernels_file(plan)
+    if file.is_file():
+        # A cache of another driver or version is refused by the runtime, which then compiles again.
+        kernels.deserialize(file.read_bytes())
+    config.set_runtime_cache(kernels)
+    return engine.create_execution_context(config), kernels
+
+
+def keep_kernels(kernels: Any, plan: Path) -> None:
+    """Store what was compiled; a disk that cannot be written costs time at the next start, nothing else."""
+    if kernels is None:
+        return
+    file = kernels_file(plan)
+    part = file.with_name(f".{os.getpid()}-{file.name}")
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(bytes(kernels.serialize()))
+        os.replace(part, file)
+
+
+def kernels_file(plan: Path) -> Path:
+    """Where the kernels of an engine are kept; in the user's cache, since an engine may lie in a read-only folder."""
+    return cache_dir() / "kernels" / f"{plan.stem}.cache"

@@ -13,10 +13,8 @@ Half precision needs an accepted engine, see `oodseg build`: there is no file to
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,20 +23,19 @@ from torch import Tensor, nn
 from ...bundle import Bundle
 from ...errors import EngineError
 from ...networks.segmentor import Segmentor
-from ..engine_cache import EngineIdentity, StoredEngine, find
+from ..engine import Run
+from ..engine_cache import EngineIdentity, StoredEngine, accepted_at_any_size, find
+from ..golden_check import check_exact, verified
 from ..graph import DeployGraph
-from .accepted import accepted_at_any_size, identity, verified
+from ..graph_cache import identity
 from .captured import CapturedGraph
 
-PRECISIONS = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "fp16", "bf16")}
 TOLERANCE = {"cpu": 1e-4, "cuda": 1e-3}
 """Largest |Δscore| of FP32 on the golden frame; other processors sum in another order."""
 
 
 class TorchEngine:
     """Runs a bundle's graph on `device` (`cpu`, `cuda`, `cuda:0`, …)."""
-
-    name = "torch"
 
     def __init__(
         self,
@@ -50,12 +47,6 @@ class TorchEngine:
         score_type: str = "fp32",
     ) -> None:
         kind = device.split(":")[0]
-        if kind not in PRECISIONS:
-            raise EngineError(f"engine torch runs on cpu or cuda[:N], not on {device!r}")
-        if precision not in PRECISIONS[kind]:
-            raise EngineError(
-                f"engine torch has no precision {precision!r} on {kind}; choose from {', '.join(PRECISIONS[kind])}"
-            )
         if kind == "cuda" and not torch.cuda.is_available():
             raise EngineError(f"device {device!r} was asked for, but torch sees no CUDA device; use device: cpu")
         self.device = torch.device(device)
@@ -68,19 +59,28 @@ class TorchEngine:
         self._compiled = self._captured and find_spec("triton") is not None
         steps = [""] + ["compiled"] * self._compiled + ["cudagraph"] * self._captured
         self.identity = f"torch-{torch.__version__}-{precision}{'-'.join(steps)}-{self.device}"
-        self.tolerance = TOLERANCE[kind]
+        self._tolerance = TOLERANCE[kind]
         self._score_type = torch.float16 if score_type == "fp16" and kind == "cuda" else torch.float32
         if self._score_type == torch.float16:
             largest = float(np.nanmax(np.abs(bundle.golden()["score"])))
-            self.tolerance += largest * torch.finfo(torch.float16).eps
+            self._tolerance += largest * torch.finfo(torch.float16).eps
         self._bundle = bundle
         self._precision = precision
         self._full = bundle.segmentor().to(self.device) if precision == "fp32" else None
-        self._ready: dict[tuple[int, int, int], Any] = {}
-        if precision != "fp32":
-            self.check_golden = self._check_accepted
+        self._ready: dict[tuple[int, int, int], Run] = {}
 
-    def compile(self, batch: int, height: int, width: int) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    def check_golden(self) -> float:
+        """FP32: on the bundle's golden frame. Otherwise that of the first accepted shape, stretched."""
+        if self._full is not None:
+            run = self.compile(1, *self._bundle.golden()["labels"].shape)
+            return check_exact(self._bundle, run, self.identity, self._tolerance)
+        engine = accepted_at_any_size(self._bundle, torch_identity(self._bundle, self._precision, 1, 0, 0, self.device))
+        run, error = self._loaded(engine)
+        found = engine.side.identity
+        self._ready[found.batch, found.height, found.width] = run
+        return error
+
+    def compile(self, batch: int, height: int, width: int) -> Run:
         """What answers images of one shape; in half precision on a GPU that takes a minute the first time.
 
         Raises:
@@ -92,11 +92,7 @@ class TorchEngine:
         wanted = torch_identity(self._bundle, self._precision, batch, height, width, self.device)
         return ready or self._loaded(find(self._bundle, wanted)[0])[0]
 
-    def run(self, compiled: Any, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """uint8 `[B, H, W, 3]` → (uint8 `[B, H, W]`, float32 `[B, H, W]`), in host memory."""
-        return compiled(images)
-
-    def prepared(self, batch: int, height: int, width: int) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    def prepared(self, batch: int, height: int, width: int) -> Run:
         """As `compile`, for what was not accepted yet: a build asks for it."""
         graph = DeployGraph(self._segmentor(height, width), self._bundle.card.input, height, width)
         graph = _Typed(graph, self._score_type).to(self.device).eval()
@@ -104,7 +100,7 @@ class TorchEngine:
             return partial(_plain, graph, self.device)
         if self._compiled:
             graph = torch.compile(graph, dynamic=False)
-        return CapturedGraph(graph, (batch, height, width), self.device)
+        return CapturedGraph(graph, (batch, height, width), self.device, self.identity)
 
     def _segmentor(self, height: int, width: int) -> Segmentor:
         if self._full is not None:
@@ -116,15 +112,7 @@ class TorchEngine:
         DeployGraph(segmentor, self._bundle.card.input, height, width)
         return lower(segmentor, self._precision).to(self.device, memory_format=torch.channels_last)
 
-    def _check_accepted(self) -> float:
-        """Largest |Δscore| of the first accepted shape of this precision, on the stretched golden frame."""
-        engine = accepted_at_any_size(self._bundle, torch_identity(self._bundle, self._precision, 1, 0, 0, self.device))
-        compiled, error = self._loaded(engine)
-        found = engine.side.identity
-        self._ready[found.batch, found.height, found.width] = compiled
-        return error
-
-    def _loaded(self, engine: StoredEngine) -> tuple[Any, float]:
+    def _loaded(self, engine: StoredEngine) -> tuple[Run, float]:
         engine.verify()
         found = engine.side.identity
         compiled = self.prepared(found.batch, found.height, found.width)

@@ -1,4 +1,4 @@
-"""DINOv2 ViT-S/B/L-14 with registers (Oquab et al., arXiv 2304.07193; Darcet et al., arXiv 2309.16588), by
+"""DINOv2 ViT-S/B/L-14, with registers or without (Oquab et al., arXiv 2304.07193; Darcet et al., arXiv 2309.16588), by
 transformers.
 """
 
@@ -18,7 +18,6 @@ VARIANTS = {
     "b": (768, 12, 12, (1, 4, 8, 11)),
     "l": (1024, 24, 16, (4, 11, 17, 23)),
 }
-REGISTERS = 4
 
 
 class DinoV2(nn.Module):
@@ -32,11 +31,11 @@ class DinoV2(nn.Module):
         taps: indices of the four layers.
         width, depth, heads: override the variant's (small networks in tests).
         image_size: side in pixels that the stored position table was made for.
+        registers: number of register tokens, 4 or, in the first release, 0.
     """
 
     patch = 14
     multiple = 14
-    strides = (14, 14, 14, 14)
 
     def __init__(
         self,
@@ -46,18 +45,20 @@ class DinoV2(nn.Module):
         depth: int | None = None,
         heads: int | None = None,
         image_size: int = 518,
+        registers: int = 4,
     ) -> None:
         super().__init__()
         known_width, known_depth, known_heads, known_taps = VARIANTS[variant]
-        self.taps = tuple(taps or known_taps)
+        self.taps, self.registers = tuple(taps or known_taps), registers
         self.channels = (width or known_width,) * len(self.taps)
+        self.strides = (self.patch,) * len(self.taps)
         config = Dinov2WithRegistersConfig(
             hidden_size=width or known_width,
             num_hidden_layers=depth or known_depth,
             num_attention_heads=heads or known_heads,
             image_size=image_size,
             patch_size=self.patch,
-            num_register_tokens=REGISTERS,
+            num_register_tokens=registers,
         )
         self.model = Dinov2WithRegistersModel(config)
         self.positions = FixedPositions()
@@ -81,7 +82,7 @@ class DinoV2(nn.Module):
         for index, layer in enumerate(self.model.encoder.layer[: max(self.taps) + 1]):
             tokens = layer(tokens)
             if index in self.taps:
-                maps.append(tokens_to_map(self.model.layernorm(tokens)[:, 1 + REGISTERS :], rows, cols))
+                maps.append(tokens_to_map(self.model.layernorm(tokens)[:, 1 + self.registers :], rows, cols))
         return maps
 
     def _position(self, rows: int, cols: int) -> Tensor:

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..fault import Fault
-from .black import Black
-from .blocked import Blocked
-from .blurred import Blurred
-from .camera_info import CameraInfoCheck
-from .frozen import Frozen
+from ...parameters.settings import InputGateSettings
+from ..reasons import Fault
+from .brightness import Black, LowContrast, OverExposed
 from .image_statistics import ImageStatistics
-from .low_contrast import LowContrast
-from .over_exposed import OverExposed
-from .settings import NAMES, InputGateSettings
-from .size import Size
-from .stamps import Stamps
+from .lens import Blocked, Blurred
+from .stream import CameraInfoCheck, Frozen, Size, Stamps
 
 Check = Callable[[ImageStatistics], "Fault | None"]
 
@@ -30,7 +24,7 @@ CHECKS: dict[str, Callable[[InputGateSettings], Check]] = {
     "blocked": Blocked,
     "blurred": Blurred,
 }
-"""Name in `InputGateSettings.checks` → what makes the check of one camera."""
+"""Name in the parameter `health.input` → what makes the check of one camera; the first fault is told."""
 
 
 class InputGate:
@@ -42,7 +36,7 @@ class InputGate:
 
     def reset(self) -> None:
         """Forget what was usual."""
-        wanted = [name for name in NAMES if name in self._settings.checks]
+        wanted = [name for name in CHECKS if name in self._settings.checks]
         self._checks = {name: CHECKS[name](self._settings) for name in wanted}
         self._last: int | None = None
 

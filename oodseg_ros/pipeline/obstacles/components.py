@@ -1,4 +1,4 @@
-"""Score → mask → connected groups of anomalous pixels."""
+"""Score → mask → connected groups of anomalous pixels → objects."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+
+from ...model_card import Objects
 
 STRENGTH_QUANTILE = 0.9
 """A component's score is this quantile of its pixels: its strong part decides, a single hot pixel does not."""
@@ -39,6 +41,83 @@ def anomaly_mask(score: np.ndarray, threshold: float) -> np.ndarray:
     return np.negative(mask, out=mask)  # 1 → 255, in place
 
 
+def find_objects(
+    score: np.ndarray,
+    labels: np.ndarray,
+    threshold: float,
+    objects: Objects | None,
+    min_area: int,
+    max_count: int,
+) -> tuple[tuple[Component, ...], int, np.ndarray]:
+    """The objects of one frame, as `find_components` lists them, and the mask of their pixels.
+
+    Args:
+        score: float32 `[H, W]`.
+        labels: uint8 `[H, W]`, predicted class ids.
+        threshold: raw score of the seeds. Where it is another one than the bundle's, `grow` is at most that, and
+            `beside` at least.
+        objects: the bundle's rule; None = every group of pixels above the threshold is an object, and the mask holds
+            all of those pixels, however few hang together.
+        min_area: least number of pixels of an object, grown.
+        max_count: the largest ones are listed.
+    """
+    if objects is None:
+        mask = anomaly_mask(score, threshold)
+        return *find_components(score, mask, min_area, max_count), mask
+    mask = anomaly_mask(score, min(objects.grow, threshold))
+    if not cv2.countNonZero(anomaly_mask(score, threshold)):
+        return (), 0, np.zeros_like(mask)
+    ground = np.zeros(256, bool)
+    ground[objects.ground] = True
+    kept = []
+    for box, area, members in _grouped(mask, min_area):
+        members = _members(box, members)
+        wanted = threshold if stands(labels, ground, box, members) else max(objects.beside, threshold)
+        x0, y0, x1, y1 = box
+        if np.count_nonzero(score[y0:y1, x0:x1][members] > np.float32(wanted)) >= objects.seed:
+            kept.append((box, area, members))
+    mask[:] = 0
+    for (x0, y0, x1, y1), _, members in kept:
+        mask[y0:y1, x0:x1][members] = 255
+    return *_listed(score, kept, max_count), mask
+
+
+def strongest_seeds(score: np.ndarray, labels: np.ndarray, objects: Objects, min_area: int) -> tuple[float, float]:
+    """The thresholds at and above which `find_objects` finds nothing on the ground, and nothing beside it, in a frame.
+
+    -inf where it finds nothing at any threshold from `grow` on. Arguments as there.
+    """
+    ground = np.zeros(256, bool)
+    ground[objects.ground] = True
+    strongest = [-np.inf, -np.inf]
+    for box, _, members in _grouped(anomaly_mask(score, objects.grow), min_area):
+        members = _members(box, members)
+        values = score[box[1] : box[3], box[0] : box[2]][members]
+        if values.size >= objects.seed:
+            place = 0 if stands(labels, ground, box, members) else 1
+            needed = float(np.partition(values, values.size - objects.seed)[values.size - objects.seed])
+            strongest[place] = max(strongest[place], needed)
+    return strongest[0], strongest[1]
+
+
+def stands(labels: np.ndarray, ground: np.ndarray, box: tuple[int, int, int, int], members: np.ndarray) -> bool:
+    """Whether the pixels below an object's foot are ground; true where the image ends there.
+
+    Args:
+        labels: uint8 `[H, W]`, predicted class ids.
+        ground: bool `[256]`, by class id; all false = everything stands.
+        box: (x0, y0, x1, y1) of the object, half open.
+        members: bool `[y1 - y0, x1 - x0]`, its pixels.
+    """
+    x0, _, _, y1 = box
+    height = len(members)
+    below = labels[y1 : y1 + max(3, height // 10)]
+    if not below.size or not ground.any():
+        return True
+    columns = np.flatnonzero(members[-max(3, height // 5) :].any(axis=0))
+    return bool(ground[below[:, x0 + columns[0] : x0 + columns[-1] + 1]].mean() >= 0.5)
+
+
 def find_components(
     score: np.ndarray, mask: np.ndarray, min_area: int, max_count: int
 ) -> tuple[tuple[Component, ...], int]:
@@ -55,14 +134,29 @@ def find_components(
     """
     if not cv2.countNonZero(mask):  # the usual case on a road, and ten times cheaper than looking for contours
         return (), 0
-    groups = _by_labels(mask, min_area) if _is_busy(mask) else _by_contours(mask, min_area)
+    return _listed(score, _grouped(mask, min_area), max_count)
+
+
+# box, area, members: bool [h, w] of the box, or a pair (label image of the whole mask, label) to make it from.
+_Group = tuple[tuple[int, int, int, int], int, "np.ndarray | tuple[np.ndarray, int]"]
+
+
+def _grouped(mask: np.ndarray, min_area: int) -> list[_Group]:
+    return _by_labels(mask, min_area) if _is_busy(mask) else _by_contours(mask, min_area)
+
+
+def _listed(score: np.ndarray, groups: list[_Group], max_count: int) -> tuple[tuple[Component, ...], int]:
     groups.sort(key=lambda group: (-group[1], group[0][1], group[0][0], group[0][3], group[0][2]))
     listed = tuple(_component(score, box, area, members) for box, area, members in groups[:max_count])
     return listed, len(groups) - len(listed)
 
 
-# box, area, members: bool [h, w] of the box, or a pair (label image of the whole mask, label) to make it from.
-_Group = tuple[tuple[int, int, int, int], int, "np.ndarray | tuple[np.ndarray, int]"]
+def _members(box: tuple[int, int, int, int], members: np.ndarray | tuple[np.ndarray, int]) -> np.ndarray:
+    if isinstance(members, np.ndarray):
+        return members
+    x0, y0, x1, y1 = box
+    labels, index = members
+    return labels[y0:y1, x0:x1] == index
 
 
 def _is_busy(mask: np.ndarray) -> bool:
@@ -102,9 +196,7 @@ def _component(
     score: np.ndarray, box: tuple[int, int, int, int], area: int, members: np.ndarray | tuple[np.ndarray, int]
 ) -> Component:
     x0, y0, x1, y1 = box
-    if isinstance(members, tuple):
-        labels, index = members
-        members = labels[y0:y1, x0:x1] == index
+    members = _members(box, members)
     foot = (x0 + float(np.flatnonzero(members[-1]).mean()), float(y1 - 1))
     rows = slice(None, None, max(1, area // _SAMPLE))
     values = score[y0:y1, x0:x1][rows][members[rows]]

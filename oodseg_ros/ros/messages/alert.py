@@ -19,7 +19,12 @@ STALE_REASONS = frozenset({reasons.STARTING, reasons.NO_IMAGE})
 
 
 def to_alert(
-    alerts: Mapping[str, Alert], stamp: Time, sequence: int, bundle_id: str, node: str = "perception"
+    alerts: Mapping[str, Alert],
+    stamp: Time,
+    sequence: int,
+    bundle_id: str,
+    node: str = "perception",
+    unplaced: Mapping[str, str] | None = None,
 ) -> DiagnosticArray:
     """One status per camera, in the mapping's order.
 
@@ -29,18 +34,25 @@ def to_alert(
         sequence: counts the heartbeats from 0, so that a listener sees losses.
         bundle_id: the model that judged.
         node: fully qualified node name; a status is called `<node>: <camera>` (REP-107).
+        unplaced: camera name → why positions and ranges are not known; cameras missing here know them.
     """
     array = DiagnosticArray()
     array.header.stamp = stamp
-    array.status = [to_status(camera, alert, sequence, bundle_id, node) for camera, alert in alerts.items()]
+    array.status = [
+        to_status(camera, alert, sequence, bundle_id, node, (unplaced or {}).get(camera, ""))
+        for camera, alert in alerts.items()
+    ]
     return array
 
 
-def to_status(camera: str, alert: Alert, sequence: int, bundle_id: str, node: str = "perception") -> DiagnosticStatus:
+def to_status(
+    camera: str, alert: Alert, sequence: int, bundle_id: str, node: str = "perception", unplaced: str = ""
+) -> DiagnosticStatus:
     """Status of one camera; keys: state, reason, detail, evidence_age_s, stamp, sequence, bundle, score_drift_bits,
-    obstacle_count, obstacle_<i>.
+    ranges, obstacle_count, obstacle_<i>.
 
-    `stamp` is that of the judged frame in seconds, 0 if there is none; `evidence_age_s` is `inf` then.
+    `stamp` is that of the judged frame in seconds, 0 if there is none; `evidence_age_s` is `inf` then. `ranges` is
+    `known`, or `unknown: <unplaced>`: then no obstacle has a position, and its absence says nothing about distance.
     """
     values = {
         "state": alert.state.value,
@@ -51,6 +63,7 @@ def to_status(camera: str, alert: Alert, sequence: int, bundle_id: str, node: st
         "sequence": str(sequence),
         "bundle": bundle_id,
         "score_drift_bits": "nan" if alert.drift is None else f"{alert.drift:.3f}",
+        "ranges": f"unknown: {unplaced}" if unplaced else "known",
         "obstacle_count": str(len(alert.obstacles)),
     }
     values |= {f"obstacle_{index}": describe(obstacle) for index, obstacle in enumerate(alert.obstacles)}
@@ -92,7 +105,7 @@ def sentence(alert: Alert) -> str:
         nearest = min(ranged, key=lambda ground: ground.range_min)
         text += f", nearest at {nearest.range_min:.1f} to {nearest.range_max:.1f} m"
     else:
-        text += f", highest score {max(obstacle.score for obstacle in alert.obstacles):.2f}"
+        text += f", range unknown, highest score {max(obstacle.score for obstacle in alert.obstacles):.2f}"
     return f"{text}, {age}"
 
 

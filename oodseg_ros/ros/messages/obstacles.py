@@ -1,4 +1,4 @@
-"""Obstacles with a known ground position → MarkerArray for people and PointCloud2 for costmaps, both in `base_link`."""
+"""Obstacles with a known ground position → MarkerArray for people, PointCloud2 for costmaps; both in the base frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from ...frame import Obstacle
 
 if TYPE_CHECKING:
-    from ...pipeline.obstacles.ground import CameraGeometry
+    from ...pipeline.geometry.ground import CameraGeometry
 
 BASE_FRAME = "base_link"
 POINT_SPACING = 0.05
@@ -28,10 +28,13 @@ MAX_POINTS = 200
 
 _DEFAULT_SIZE = 0.3  # metres, where no geometry tells the size
 _SMALLEST, _LARGEST = 0.05, 10.0  # metres; what RViz still shows, and what an obstacle on a road may reasonably measure
+MAX_LIFT = 0.5
+"""Metres above the ground at which points lie at most: inside of the obstacle, and where a costmap looks."""
+
 _POINT = np.dtype([("x", "f4"), ("y", "f4"), ("z", "f4"), ("score", "f4")])
 
 
-class _Extent(NamedTuple):
+class Extent(NamedTuple):
     """An obstacle on the ground in metres: foot point, unit vector along its width, reach to both sides, height."""
 
     foot: np.ndarray
@@ -39,6 +42,15 @@ class _Extent(NamedTuple):
     left: float
     right: float
     height: float
+
+    @property
+    def width(self) -> float:
+        return self.left + self.right
+
+    @property
+    def middle(self) -> np.ndarray:
+        """Centre `[3]` of its width, on the ground."""
+        return self.foot + self.across * (self.right - self.left) / 2
 
 
 def to_markers(
@@ -61,7 +73,7 @@ def to_markers(
     clear = Marker(header=header, action=Marker.DELETEALL)
     markers = [clear]
     duration = Duration(sec=int(lifetime), nanosec=int(lifetime % 1 * 1e9))
-    for index, (obstacle, extent) in enumerate(_placed(obstacles, geometry)):
+    for index, (obstacle, extent) in enumerate(placed(obstacles, geometry)):
         for kind, namespace in ((Marker.CYLINDER, "obstacle"), (Marker.TEXT_VIEW_FACING, "label")):
             marker = Marker(header=header, ns=namespace, id=index, type=kind, action=Marker.ADD, lifetime=duration)
             marker.pose.orientation.w = 1.0
@@ -75,21 +87,36 @@ def to_points(
 ) -> PointCloud2:
     """Unorganised cloud of float32 x, y, z, score: points along the foot of each obstacle with a known position.
 
-    They lie on the ground line that the obstacle's width covers, 5 cm apart; without `geometry` one point per obstacle.
-    An empty cloud is a valid answer: nothing there.
+    They lie along the width that the obstacle covers, 5 cm apart, at half its height (at most `MAX_LIFT`): at z = 0 the
+    least pitch of the vehicle puts them below a costmap's `min_obstacle_height`. Without `geometry` there is one point
+    per obstacle. An empty cloud is a valid answer: nothing there.
     """
     rows = [np.zeros(0, _POINT)]
-    for obstacle, extent in _placed(obstacles, geometry):
-        width = extent.left + extent.right
-        count = min(MAX_POINTS, 1 + math.ceil(width / POINT_SPACING)) if geometry is not None else 1
+    for obstacle, extent in placed(obstacles, geometry):
+        count = min(MAX_POINTS, 1 + math.ceil(extent.width / POINT_SPACING)) if geometry is not None else 1
         offsets = np.linspace(-extent.left, extent.right, count) if count > 1 else np.zeros(1)
         points = np.empty(count, _POINT)
         points["x"], points["y"], points["z"] = (extent.foot[:, None] + extent.across[:, None] * offsets).astype(
             np.float32
         )
+        points["z"] += np.float32(min(extent.height / 2, MAX_LIFT))
         points["score"] = obstacle.score
         rows.append(points)
-    points = np.concatenate(rows)
+    return _cloud(np.concatenate(rows), header, frame)
+
+
+def to_free_ground(ends: np.ndarray, header: Any, frame: str = BASE_FRAME) -> PointCloud2:
+    """Cloud of the ends `[N, 2]` (x, y) of lines of free ground, lifted to `MAX_LIFT`, with score 0.
+
+    For a costmap that clears between the camera and each point; it must not mark with them.
+    """
+    points = np.zeros(len(ends), _POINT)
+    points["x"], points["y"] = np.asarray(ends, float).reshape(-1, 2).T
+    points["z"] = MAX_LIFT
+    return _cloud(points, header, frame)
+
+
+def _cloud(points: np.ndarray, header: Any, frame: str) -> PointCloud2:
     cloud = PointCloud2()
     cloud.header = Header(stamp=header.stamp, frame_id=frame)
     cloud.height, cloud.width = 1, len(points)
@@ -105,18 +132,19 @@ def to_points(
     return cloud
 
 
-def _placed(obstacles: Iterable[Obstacle], geometry: CameraGeometry | None) -> Iterator[tuple[Obstacle, _Extent]]:
+def placed(obstacles: Iterable[Obstacle], geometry: CameraGeometry | None) -> Iterator[tuple[Obstacle, Extent]]:
+    """Those of known position, with the place that they take up."""
     for obstacle in obstacles:
         if obstacle.ground is not None and all(map(math.isfinite, obstacle.ground.position)):
             yield obstacle, _extent(obstacle, geometry)
 
 
-def _extent(obstacle: Obstacle, geometry: CameraGeometry | None) -> _Extent:
+def _extent(obstacle: Obstacle, geometry: CameraGeometry | None) -> Extent:
     foot = np.asarray(obstacle.ground.position, float)
     foot[np.abs(foot) < 1e-6] = 0.0  # a z of -1e-17 would fall below a costmap's min_obstacle_height of 0
     half = _DEFAULT_SIZE / 2
     if geometry is None:
-        return _Extent(foot, np.array([0.0, -1.0, 0.0]), half, half, _DEFAULT_SIZE)
+        return Extent(foot, np.array([0.0, -1.0, 0.0]), half, half, _DEFAULT_SIZE)
     rotation = np.asarray(geometry.rotation)
     depth = float(rotation[:, 2] @ (foot - geometry.translation))
     across = np.array([rotation[0, 0], rotation[1, 0], 0.0])  # the image's x axis, laid on the ground
@@ -126,11 +154,11 @@ def _extent(obstacle: Obstacle, geometry: CameraGeometry | None) -> _Extent:
     left, right = (
         min(max(pixels * meters_x, 0.0), _LARGEST) for pixels in (obstacle.foot[0] - x0, x1 - obstacle.foot[0])
     )
-    return _Extent(foot, across, left, right, min(max((y1 - y0) * meters_y, _SMALLEST), _LARGEST))
+    return Extent(foot, across, left, right, min(max((y1 - y0) * meters_y, _SMALLEST), _LARGEST))
 
 
-def _shape(marker: Marker, obstacle: Obstacle, extent: _Extent) -> None:
-    x, y, z = extent.foot + extent.across * (extent.right - extent.left) / 2
+def _shape(marker: Marker, obstacle: Obstacle, extent: Extent) -> None:
+    x, y, z = extent.middle
     position, color = marker.pose.position, marker.color
     position.x, position.y = float(x), float(y)
     strength = min(max(float(obstacle.score), 0.0), 1.0) if math.isfinite(obstacle.score) else 1.0
@@ -141,7 +169,7 @@ def _shape(marker: Marker, obstacle: Obstacle, extent: _Extent) -> None:
         marker.text = label(obstacle)
         return
     position.z = float(z + extent.height / 2)
-    marker.scale.x = marker.scale.y = float(max(extent.left + extent.right, _SMALLEST))
+    marker.scale.x = marker.scale.y = float(max(extent.width, _SMALLEST))
     marker.scale.z = float(extent.height)
     color.r, color.g, color.b, color.a = 1.0, 1.0 - strength, 0.0, 0.7  # yellow = weak, red = sure
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 from ...frame import Alert
-from ...pipeline.alert import worst_case_reaction
-from ...pipeline.reaction import reaction_sentence
+from ...parameters.settings import Settings
+from ...pipeline.alert import reaction_sentence, worst_case_reaction
 from ..messages.alert import sentence
-from ..parameters.settings import Settings
 from .diagnostics import CameraReport, Rates
 from .road import CameraRoad
 
@@ -22,9 +21,21 @@ def reaction(settings: Settings) -> str:
 
 
 def to_report(
-    name: str, road: CameraRoad, alert: Alert, settings: Settings, rates: Rates, now: float, unplaced: str
+    name: str,
+    road: CameraRoad,
+    alert: Alert,
+    settings: Settings,
+    rates: Rates,
+    now: float,
+    unplaced: str = "",
+    publishers: str = "",
 ) -> CameraReport:
-    """Report of the camera `name` at `now` (monotonic seconds); `unplaced` = why its obstacles have no position."""
+    """Report of the camera `name` at `now` (monotonic seconds).
+
+    Args:
+        unplaced: why its obstacles have no position.
+        publishers: why those who publish on its topics are too many.
+    """
     counts, ages, period = road.counter.counts(), road.ages.summary(), road.counter.period_s()
     troubles = counts.lost + sum(counts.dropped.values()) + road.ages.missed
     return CameraReport(
@@ -34,9 +45,10 @@ def to_report(
         rates.rate(name + "/answered", counts.answered, now),
         f"{alert.state.value} ({alert.reason})",
         geometry=unplaced,
+        publishers=publishers,
         overlays_skipped=road.overlays_skipped,
         sentence=sentence(alert),
-        troubled=rates.rate(name + "/troubles", troubles, now) > 0,
+        troubled=rates.rate(name + "/troubles", troubles, now) > 0 or bool(publishers),
         missed=road.ages.missed,
         deadline=settings.deadline,
         drift=math.nan if alert.drift is None else alert.drift,

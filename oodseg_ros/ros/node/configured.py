@@ -13,29 +13,30 @@ from sensor_msgs.msg import CameraInfo
 from ...frame import Frame
 from ...inference.runner import Runner
 from ...labels import LabelSet
+from ...parameters.settings import CameraSettings, Settings
 from ...pipeline import reasons
+from ...pipeline.account import FrameCounter
 from ...pipeline.alert_board import AlertBoard
+from ...pipeline.geometry.camera_info import CalibrationCheck
+from ...pipeline.geometry.ground import CameraGeometry
+from ...pipeline.geometry.source import GeometrySource
 from ...pipeline.input_gate.gate import InputGate
 from ...pipeline.mailbox import Mailbox
 from ...pipeline.obstacles.ego_mask import load_ego_mask
-from ...pipeline.obstacles.ground import CameraGeometry
-from ...pipeline.timing import FrameCounter
 from ...pipeline.worker import Handlers, InferenceWorker
-from ..geometry.calibration_check import CalibrationCheck
-from ..geometry.geometry_source import GeometrySource
-from ..geometry.odometry import Odometry
-from ..geometry.transforms import TF2_ROS, Transforms
+from ..messages.alert import to_alert
 from ..messages.detections import VISION_MSGS
-from ..parameters.settings import CameraSettings, Settings
-from . import qos
+from . import qos, topics
 from .camera_input import CameraInput
 from .camera_reports import reaction, to_report
-from .diagnostics import NodeReport, Rates, to_diagnostics
+from .diagnostics import ALERT, NodeReport, Rates, to_diagnostics
 from .heartbeat import Heartbeat
 from .log_once import LogOnce
+from .odometry import Odometry
 from .outputs import Answer, CameraOutputs
 from .recording import Recording
 from .road import CameraRoad, Road
+from .transforms import TF2_ROS, Transforms
 
 
 class Configured:
@@ -76,12 +77,15 @@ class Configured:
         self._warnings = warnings
         self.board = AlertBoard(now.names, lambda: settings().image_timeout)
         self._reports = LogOnce(node.get_logger())
-        self._unplaced: dict[str, str] = {}
+        self._placing: dict[str, str] = {}
+        self._unplaced = dict.fromkeys(now.names, "no image has been judged yet")
         wants_tf = any(camera.geometry in ("auto", "tf") for camera in now.cameras)
         self._transforms = Transforms(node, now.base_frame) if TF2_ROS and wants_tf else None
         self.cameras = {
             camera.name: CameraRoad(
-                outputs=CameraOutputs(node, camera.name, now.publish, self.labels, now.base_frame),
+                outputs=CameraOutputs(
+                    node, camera.name, now.publish, self.labels, now.base_frame, self._info(camera.name)
+                ),
                 ego_mask=ego_masks[camera.name],
                 counter=FrameCounter(),
                 geometry=self._geometry(camera),
@@ -90,7 +94,7 @@ class Configured:
             )
             for camera in now.cameras
         }
-        self.recording = Recording(node, now, runner.bundle.id, runner.engine_identity)
+        self.recording = Recording(node, now, runner.bundle.id, runner.engine_identity, self._unplaced)
         self._road = Road(
             node,
             settings,
@@ -110,8 +114,11 @@ class Configured:
             self.recording.alerts,
             lambda: self._worker.busy_for() if self._worker is not None else 0.0,
             engine_failed,
+            self._unplaced,
         )
-        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", qos.DIAGNOSTICS_OUT, **qos.options())
+        self._diagnostics = node.create_publisher(
+            DiagnosticArray, "/diagnostics", qos.profile(topics.DIAGNOSTICS_OUT), **qos.options()
+        )
         # A clock of their own: heartbeats must not stop when simulation time does.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers = [
@@ -129,7 +136,7 @@ class Configured:
             warming=self._warming,
             fatal=self._fatal,
         )
-        mailbox = Mailbox(settings.by_priority, lambda item: self._road.dropped(item, "overwritten", None))
+        mailbox = Mailbox(settings.names, lambda item: self._road.dropped(item, "overwritten", None))
         self._worker = InferenceWorker(
             self._runner,
             mailbox,
@@ -202,17 +209,21 @@ class Configured:
         self._heartbeat.publish()
 
     def _geometry(self, camera: CameraSettings) -> Callable[[Frame], CameraGeometry | None]:
-        name = camera.name
+        name, told = camera.name, [""]
 
         def report(kind: str, text: str) -> None:
-            self._unplaced[name] = text
+            told[0] = text
             self._reports.text_once(name, f"geometry/{kind}", text, severe=False)
 
         source = GeometrySource(camera, self._info(name), self._transforms, report)
 
         def locate(frame: Frame) -> CameraGeometry | None:
-            self._unplaced.pop(name, None)
-            return source(frame)
+            told[0] = "its geometry is none" if camera.geometry == "none" else ""
+            found = source(frame)
+            # At once, because the heartbeat reads it from another thread.
+            self._placing[name] = told[0]
+            self._unplaced[name] = "" if found is not None else told[0]
+            return found
 
         return locate
 
@@ -224,6 +235,21 @@ class Configured:
             return camera_input.info if camera_input is not None else None
 
         return info
+
+    def _look_around(self, name: str) -> str:
+        """Tell board and log what is wrong with the publishers of a camera; returns why they are too many."""
+        if (camera := self._inputs.get(name)) is None:
+            return ""
+        several, missing = camera.look_around()
+        self.board.explain(name, missing)
+        if several:
+            text = (
+                f"camera {name}: {several}; what they send mixes, and a camera that stands still hides behind another"
+            )
+            self._reports.text_once(name, "publishers", text)
+        elif missing and not missing.startswith("nobody"):
+            self._reports.text_once(name, "publishers", f"camera {name}: {missing}")
+        return several
 
     def _refusal(self) -> str | None:
         return None if self._enabled else reasons.DISABLED
@@ -242,8 +268,13 @@ class Configured:
         now, monotonic = self._node.get_clock().now(), time.monotonic()
         alerts = self.board.alerts(now.nanoseconds)
         settings = self._settings()
+        several = {name: self._look_around(name) for name in self.cameras}
         reports = {
-            name: to_report(name, road, alerts[name], settings, self._rates, monotonic, self._unplaced.get(name, ""))
+            name: to_report(
+                *(name, road, alerts[name], settings, self._rates, monotonic),
+                unplaced=self._placing.get(name, ""),
+                publishers=several[name],
+            )
             for name, road in self.cameras.items()
         }
         runner = self._runner
@@ -257,4 +288,9 @@ class Configured:
         )
         name = self._node.get_fully_qualified_name()
         recorder = self.recording.counts(), self.recording.trouble
-        self._diagnostics.publish(to_diagnostics(name, now.to_msg(), node, reports, *recorder))
+        array = to_diagnostics(name, now.to_msg(), node, reports, *recorder)
+        said = to_alert(
+            alerts, now.to_msg(), self._heartbeat.sequence, runner.bundle.id, f"{name}: {ALERT}", self._unplaced
+        )
+        array.status += said.status
+        self._diagnostics.publish(array)

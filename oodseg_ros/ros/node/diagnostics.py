@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from ...pipeline.account import REASONS, AgeSummary, FrameCounts
 from ...pipeline.reasons import sentence
-from ...pipeline.timing import REASONS, AgeSummary, FrameCounts
 
 CAMERA = "camera "
 """Before a camera's name in the name of its status."""
+ALERT = "alert"
+"""In the name of the statuses that repeat the alert, for aggregators and robot monitors: `<node>: alert: <name>`."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class CameraReport:
         received_rate, answered_rate: per second since the last report.
         state: its alert in a word.
         geometry: where positions come from, in a sentence; empty = fine.
+        publishers: why those on its topics are too many; empty = fine.
         overlays_skipped: left out because the node was late.
         sentence: its alert in a line.
         troubled: frames were lost, dropped or late since the last report.
@@ -41,6 +44,7 @@ class CameraReport:
     answered_rate: float
     state: str
     geometry: str = ""
+    publishers: str = ""
     overlays_skipped: int = 0
     sentence: str = ""
     troubled: bool = False
@@ -120,6 +124,8 @@ def _camera(node: str, name: str, camera: CameraReport) -> DiagnosticStatus:
         f"{camera.sentence or camera.state}; {camera.answered_rate:.1f} of {camera.received_rate:.1f} frames/s "
         f"answered{age}; in all {dropped} dropped, {counts.lost} lost in transport"
     )
+    if camera.publishers:
+        message = f"{camera.publishers}; {message}"
     values = {
         "state": camera.state,
         "received_rate": f"{camera.received_rate:.2f}",
@@ -142,6 +148,7 @@ def _camera(node: str, name: str, camera: CameraReport) -> DiagnosticStatus:
         "score_drift_limit_bits": f"{camera.drift_limit:g}",
     }
     values |= {"overlays_skipped": str(camera.overlays_skipped), "geometry": camera.geometry or "ok"}
+    values["publishers"] = camera.publishers or "ok"
     return _status(level, f"{node}: {CAMERA}{name}", message, name, values)
 
 

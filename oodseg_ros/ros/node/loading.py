@@ -6,12 +6,13 @@ from typing import Any
 
 from ...bundle import load_bundle
 from ...errors import ConfigError, EngineError
-from ...inference.runner import DEFAULT_ENGINE, Runner
-from ..parameters.settings import Settings
+from ...inference.engine import ENGINES, chosen
+from ...inference.runner import Runner
+from ...parameters.settings import Settings
 
 
 def load_runner(settings: Settings, logger: Any) -> tuple[Runner, tuple[str, ...]]:
-    """Load bundle and engine, check the golden frame, warm for `warm_size`; the second value holds permanent warnings.
+    """Load bundle and engine, check the golden frame, compile for `warm_shapes`; also returns permanent warnings.
 
     Raises:
         BundleError, EngineError: with what to do; there is no fallback unless `allow_fallback` is set.
@@ -32,41 +33,43 @@ def load_runner(settings: Settings, logger: Any) -> tuple[Runner, tuple[str, ...
         warnings = (f"running on the slow torch engine on the CPU, because: {error}",)
         logger.warning(warnings[0])
         runner = Runner.load(bundle, "torch", "cpu", "fp32", **options)
-    if settings.warm_size:
-        for batch in sorted({1, settings.batch}):
-            runner.warm(*settings.warm_size, batch)
+    for shape in settings.warm_shapes:
+        runner.warm(*shape)
+    sizes = ", ".join(dict.fromkeys(f"{width}x{height}" for height, width, _ in settings.warm_shapes))
     logger.info(
         f"bundle {bundle.id} on {runner.engine_identity}: golden frame reproduced to {runner.golden_error:.2g}"
-        + (f"; warm for {settings.warm_size[1]}x{settings.warm_size[0]}" if settings.warm_size else "")
+        + (f"; warm for {sizes}" if sizes else "")
     )
     return runner, warnings
 
 
 def build_engines(settings: Settings, logger: Any) -> None:
-    """What `build_only` does before it loads: build the engines that must exist ahead, for `warm_size`, and put them
+    """What `build_only` does before it loads: build the engines that must exist ahead, for `warm_shapes`, and put them
     through their acceptance gate on procedural scenes. The same code as `oodseg build`, which offers more.
 
     Raises:
-        ConfigError: there is no `warm_size` to build for.
+        ConfigError: there is no device of this name, or no image size to build for.
         EngineError: an engine cannot be built here, or did not pass its gate.
     """
     # Only here: a node that drives never imports what builds engines.
     from ...building.build import Order, build_engine
     from ...building.gate_data import gate_data
 
-    engine = settings.engine or DEFAULT_ENGINE[settings.device.split(":")[0]]
-    if engine in ("openvino", "torch") and settings.precision == "fp32":
+    engine, device = chosen(settings.engine, settings.device, settings.precision)
+    if settings.precision in ENGINES[engine].unbuilt:
         return
-    if settings.warm_size is None:
+    if not settings.warm_shapes:
         raise ConfigError(
-            f"build_only: {engine} in {settings.precision} is built for one image size; set warm_size, e.g. 1920x1080"
+            f"build_only: {engine} in {settings.precision} is built for one image size; set warm_size or "
+            "<camera>.size, e.g. 1920x1080"
         )
     bundle = load_bundle(settings.bundle, settings.public_key)
-    frames = gate_data(settings.warm_size)
-    for batch in sorted({1, settings.batch}):
-        order = Order(engine, settings.precision, *settings.warm_size, batch, settings.device, threads=settings.threads)
+    for height, width, batch in settings.warm_shapes:
+        frames = gate_data((height, width))
+        order = Order(engine, settings.precision, height, width, batch, device, threads=settings.threads)
         built = build_engine(bundle, order, frames, frames.name)
+        what = f"{engine} {settings.precision}, {width}x{height}, batch {batch}"
         if built.acceptance is not None:
-            logger.info(f"{engine} {settings.precision}, batch {batch}: {built.acceptance.sentence}")
+            logger.info(f"{what}: {built.acceptance.sentence}")
         elif built.engine is not None:
-            logger.info(f"{engine} {settings.precision}, batch {batch}: was built and accepted before")
+            logger.info(f"{what}: was built and accepted before")

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
+import numpy as np
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
-from visualization_msgs.msg import MarkerArray
 
+from ... import views
 from ...frame import Frame
 from ...labels import LabelSet
 from ...overlay import draw_overlay
 from ...pipeline.camera import Judgement
-from ...pipeline.obstacles.ground import CameraGeometry
-from ..messages import detections as detection_messages
-from ..messages.detections import VISION_MSGS, to_detections, to_label_info
-from ..messages.images import to_image
-from ..messages.obstacles import to_markers, to_points
-from . import qos
+from ...pipeline.geometry.ground import CameraGeometry
+from ...pipeline.obstacles.free_ground import free_ground, ground_ids
+from ..messages.detections import VISION_MSGS, to_detections, to_detections_3d, to_label_info
+from ..messages.images import to_compressed, to_image
+from ..messages.obstacles import to_free_ground, to_markers, to_points
+from . import qos, topics
+
+_OVERLAYS = ("overlay", "overlay/compressed")
+_LABEL_INFO = "semantic/label_info"
 
 
 @dataclass(frozen=True)
@@ -36,15 +41,66 @@ class Answer:
     geometry: CameraGeometry | None
 
 
+@dataclass(frozen=True)
+class _Scene:
+    """What every maker of a message may need beside the answer."""
+
+    labels: LabelSet
+    ground: np.ndarray
+    base_frame: str
+    info: Callable[[], CameraInfo | None]
+
+
+def _free_ground(answer: Answer, scene: _Scene) -> Any:
+    if answer.geometry is None:
+        return None
+    ends = free_ground(answer.judgement.prediction, answer.judgement.mask, answer.geometry, scene.ground)
+    return to_free_ground(ends, answer.header, scene.base_frame)
+
+
+def _camera_info(answer: Answer, scene: _Scene) -> CameraInfo | None:
+    """The camera's, under the header of the answer: image_transport's subscribers pair the two by their stamps."""
+    if (info := scene.info()) is None:
+        return None
+    stamped = copy(info)
+    stamped.header = answer.header
+    return stamped
+
+
+_MAKERS: Mapping[str, Callable[[Answer, _Scene], Any]] = {
+    "obstacles": lambda a, s: to_detections(a.judgement.obstacles, a.header, a.geometry),
+    "obstacles/detections_3d": lambda a, s: to_detections_3d(a.judgement.obstacles, a.header, a.geometry, s.base_frame),
+    "obstacles/markers": lambda a, s: to_markers(a.judgement.obstacles, a.header, a.geometry, s.base_frame),
+    "obstacles/points": lambda a, s: to_points(a.judgement.obstacles, a.header, a.geometry, s.base_frame),
+    "obstacles/free_ground": _free_ground,
+    "anomaly/camera_info": _camera_info,
+    "semantic/camera_info": _camera_info,
+}
+"""Topic → its message, or None where there is nothing to say."""
+
+_IMAGES: Mapping[str, tuple[str, Callable[[Judgement, LabelSet], np.ndarray]]] = {
+    "anomaly/mask": ("mono8", lambda j, _: j.mask),
+    "semantic/image": ("mono8", lambda j, _: j.prediction.labels),
+    "semantic/open_set": ("mono8", lambda j, _: views.open_set(j.prediction, j.mask)),
+    "semantic/confidence": ("mono8", lambda j, _: views.confidence(j.prediction, j.calibration)),
+    "anomaly/score": ("32FC1", lambda j, _: j.prediction.score),
+    "anomaly/score_color": ("bgr8", lambda j, _: _bgr(views.score_picture(j.prediction, j.mask, j.calibration))),
+    "semantic/color": ("bgr8", lambda j, labels: _bgr(views.class_picture(j.prediction, labels))),
+}
+"""Topic → encoding, and its pixels."""
+
+
 class CameraOutputs:
     """Publishers of one camera, made on configure.
 
     Args:
         node: their owner.
         camera: name, prefix of the topics.
-        wanted: which of `settings.OUTPUTS` are offered.
+        wanted: which groups of `topics` are offered.
         labels: the bundle's label set.
         base_frame: frame of markers and points.
+        info: newest CameraInfo of the camera, or None.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -54,34 +110,24 @@ class CameraOutputs:
         wanted: frozenset[str],
         labels: LabelSet,
         base_frame: str,
-        clock: Callable = time.monotonic,
+        info: Callable[[], CameraInfo | None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
-        self._labels = labels
-        self._base_frame = base_frame
         self._clock = clock
         self._next_overlay = 0.0
+        self._scene = _Scene(labels, ground_ids(labels), base_frame, info)
         self._messages: dict[str, Image] = {}
         self._publishers: dict[str, Publisher] = {}
-        kinds: list[tuple[str, str, Any]] = [
-            ("obstacles", "obstacles/markers", MarkerArray),
-            ("obstacles", "obstacles/points", PointCloud2),
-            ("mask", "anomaly/mask", Image),
-            ("semantic", "semantic/image", Image),
-            ("score", "anomaly/score", Image),
-            ("overlay", "overlay", Image),
-        ]
-        if VISION_MSGS:
-            kinds.insert(0, ("obstacles", "obstacles", detection_messages.Detection2DArray))
-            kinds.append(("semantic", "semantic/label_info", detection_messages.LabelInfo))
-        for output, topic, kind in kinds:
-            if output in wanted:
-                self._publishers[topic] = node.create_publisher(
-                    kind, f"{camera}/{topic}", qos.TOPICS[topic], **qos.options()
+        for topic in topics.outputs():
+            kind = topics.message_type(topic) if VISION_MSGS or not topic.kind.startswith("vision_msgs") else None
+            if topic.group in wanted and kind is not None:
+                self._publishers[topic.tail] = node.create_publisher(
+                    kind, topic.named(camera), qos.profile(topic.quality), **qos.options()
                 )
-        if "semantic/label_info" in self._publishers:
+        if _LABEL_INFO in self._publishers:
             header = Header(stamp=node.get_clock().now().to_msg())
-            self._publishers["semantic/label_info"].publish(to_label_info(labels, header))
+            self._publishers[_LABEL_INFO].publish(to_label_info(labels, header))
 
     def destroy(self) -> None:
         for publisher in self._publishers.values():
@@ -92,7 +138,7 @@ class CameraOutputs:
         return publisher is not None and publisher.get_subscription_count() > 0
 
     def publish(self, answer: Answer, overlay_rate: float, overlay_alpha: float, late: bool) -> None:
-        """Obstacles, mask, semantic, score, overlay; publishing holds the GIL, so what matters most goes first.
+        """All that somebody listens to; publishing holds the GIL, so what matters most goes first, as in `topics`.
 
         Of an answer that was refused people see the overlay, and machines get nothing.
 
@@ -103,27 +149,34 @@ class CameraOutputs:
             late: the answer is nearly too old; the overlay is left out.
         """
         if answer.judgement.refused is None:
-            self._publish_answer(answer)
+            for topic in self._publishers:
+                if (topic in _MAKERS or topic in _IMAGES) and self.listened(topic):
+                    self._publish(topic, answer)
+        wanted = [topic for topic in _OVERLAYS if self.listened(topic)]
         now = self._clock()
-        if not late and now >= self._next_overlay and self.listened("overlay"):
+        if wanted and not late and now >= self._next_overlay:
             self._next_overlay = now + 1.0 / overlay_rate
-            picture = draw_overlay(answer.frame.image, answer.judgement, self._labels, overlay_alpha)
-            cv2.cvtColor(picture, cv2.COLOR_RGB2BGR, dst=picture)
-            self._publish_image("overlay", picture, answer.header, "bgr8")
+            picture = draw_overlay(answer.frame.image, answer.judgement, self._scene.labels, overlay_alpha)
+            picture = _bgr(picture)
+            for topic in wanted:
+                if topic == "overlay":
+                    self._publish_image(topic, picture, answer.header, "bgr8")
+                else:
+                    self._publishers[topic].publish(to_compressed(picture, answer.header))
 
-    def _publish_answer(self, answer: Answer) -> None:
-        obstacles, header = answer.judgement.obstacles, answer.header
-        if self.listened("obstacles"):
-            self._publishers["obstacles"].publish(to_detections(obstacles, header))
-        for topic, make in (("obstacles/markers", to_markers), ("obstacles/points", to_points)):
-            if self.listened(topic):
-                self._publishers[topic].publish(make(obstacles, header, answer.geometry, self._base_frame))
-        self._publish_image("anomaly/mask", answer.judgement.mask, header, "mono8")
-        self._publish_image("semantic/image", answer.judgement.prediction.labels, header, "mono8")
-        self._publish_image("anomaly/score", answer.judgement.prediction.score, header, "32FC1")
-
-    def _publish_image(self, topic: str, pixels: Any, header: Header, encoding: str) -> None:
-        if self.listened(topic):
-            # The same message each time: its memory is filled again instead of being allocated.
-            message = self._messages[topic] = to_image(pixels, header, encoding, self._messages.get(topic))
+    def _publish(self, topic: str, answer: Answer) -> None:
+        if topic in _IMAGES:
+            encoding, make = _IMAGES[topic]
+            self._publish_image(topic, make(answer.judgement, self._scene.labels), answer.header, encoding)
+        elif (message := _MAKERS[topic](answer, self._scene)) is not None:
             self._publishers[topic].publish(message)
+
+    def _publish_image(self, topic: str, pixels: np.ndarray, header: Header, encoding: str) -> None:
+        # The same message each time: its memory is filled again instead of being allocated.
+        message = self._messages[topic] = to_image(pixels, header, encoding, self._messages.get(topic))
+        self._publishers[topic].publish(message)
+
+
+def _bgr(picture: np.ndarray) -> np.ndarray:
+    """The picture itself, its channels turned round."""
+    return cv2.cvtColor(picture, cv2.COLOR_RGB2BGR, dst=picture)

@@ -12,12 +12,12 @@ from sensor_msgs.msg import CompressedImage
 
 from ... import __version__
 from ...frame import Alert, AlertState, Frame
+from ...parameters.settings import Settings
 from ...pipeline import reasons
 from ...pipeline.mailbox import Item
 from ...recorder.recorder import Recorder
 from ...recorder.ring import Moment
 from ..messages.alert import to_status
-from ..parameters.settings import Settings
 
 EXPECTED = frozenset({reasons.INACTIVE, reasons.DISABLED, reasons.STARTING, reasons.ENGINE_WARMING, reasons.RECOVERING})
 """Reasons of an UNKNOWN that somebody asked for, or that follow one which was recorded."""
@@ -30,9 +30,10 @@ class Recording:
         node: for clock and log.
         settings: as configured.
         bundle, engine: identities that go into every bag.
+        unplaced: camera → why its obstacles have no position; read each time.
     """
 
-    def __init__(self, node: Node, settings: Settings, bundle: str, engine: str) -> None:
+    def __init__(self, node: Node, settings: Settings, bundle: str, engine: str, unplaced: Mapping[str, str]) -> None:
         self._clock = node.get_clock()
         self._settings = settings.record
         self._states: dict[str, AlertState] = {}
@@ -42,7 +43,8 @@ class Recording:
         name, logger = node.get_fully_qualified_name(), node.get_logger()
 
         def describe(camera: str, alert: Alert) -> Mapping[str, str]:
-            return {pair.key: pair.value for pair in to_status(camera, alert, 0, bundle, name).values}
+            status = to_status(camera, alert, 0, bundle, name, unplaced.get(camera, ""))
+            return {pair.key: pair.value for pair in status.values}
 
         versions = {
             "package": f"oodseg_ros {__version__}",

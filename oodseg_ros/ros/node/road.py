@@ -10,17 +10,17 @@ from rclpy.node import Node
 
 from ...frame import Alert, Frame, Prediction
 from ...model_card import Calibration
-from ...pipeline import timing
+from ...parameters.settings import Settings
+from ...pipeline import account as timing
+from ...pipeline.account import AgeWindow, FrameCounter
 from ...pipeline.alert_board import AlertBoard
 from ...pipeline.camera import CameraPipeline
-from ...pipeline.fault import FrameRefused
+from ...pipeline.geometry.ground import CameraGeometry
 from ...pipeline.input_gate.gate import InputGate
 from ...pipeline.input_gate.image_statistics import measure
 from ...pipeline.mailbox import Item
-from ...pipeline.obstacles.ground import CameraGeometry
-from ...pipeline.timing import AgeWindow, FrameCounter
+from ...pipeline.reasons import FrameRefused
 from ..messages.images import to_frame
-from ..parameters.settings import Settings
 from .log_once import LogOnce
 from .outputs import Answer, CameraOutputs
 

@@ -20,9 +20,10 @@ from .stage import IDS, Stage, flat_pairs
 
 
 class JointOptions(Strict):
-    """Stage `joint`: `ce_weight` of the CE of U alone, as in `uem`."""
+    """Stage `joint`: `ce_weight` and `small_weight` as in `uem`."""
 
     ce_weight: float = Field(0.0, ge=0)
+    small_weight: float = Field(1.0, ge=1)
 
 
 class JointStage(Stage):
@@ -49,4 +50,9 @@ class JointStage(Stage):
         logits = self.fit(segmentor.classifier(segmentor.decoder(features)), target)
         unknown = self.fit(segmentor.head(features), target)
         ce = class_cross_entropy(logits, target, **IDS)
-        return {"ce": ce, **llr_terms(logits, unknown, target, ce_weight=self.options.ce_weight, **IDS)}
+        return {
+            "ce": ce,
+            **llr_terms(
+                logits, unknown, target, ce_weight=self.options.ce_weight, small_weight=self.options.small_weight, **IDS
+            ),
+        }

@@ -23,11 +23,13 @@ class RplOptions(Strict):
         energy_weight: of the positive energy of unknowns.
         initialize: start the residual block from the trained ASPP where the head can.
         final_lr: factor on the rate of the residual's last convolution.
+        small_weight: largest weight of pixels of small unknowns in that energy; 1 = all alike, as published.
     """
 
     energy_weight: float = Field(0.05, ge=0)
     initialize: bool = True
     final_lr: float = Field(10.0, gt=0)
+    small_weight: float = Field(1.0, ge=1)
 
 
 class RplStage(Stage):
@@ -52,4 +54,6 @@ class RplStage(Stage):
 
     def rpl_terms(self, residual: Tensor, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
         """RPL's three terms with this stage's weight."""
-        return rpl_terms(residual, logits, target, energy_weight=self.options.energy_weight, **IDS)
+        options = self.options
+        weights = {"energy_weight": options.energy_weight, "small_weight": options.small_weight}
+        return rpl_terms(residual, logits, target, **weights, **IDS)

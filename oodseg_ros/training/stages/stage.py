@@ -98,7 +98,9 @@ class Stage(lightning.LightningModule, ABC):
         return loss
 
     def normalize(self, images: Tensor) -> Tensor:
-        """uint8 `[..., 3, H, W]` → normalised float32, channels last where that exists."""
+        """uint8 `[..., 3, H, W]` → normalised float32, channels last where that exists; floats as they are."""
+        if images.is_floating_point():
+            return images.float()
         if self.reversed:
             images = images.flip(-3)
         images = (images.float() / 255.0 - self.mean) / self.std

@@ -1,8 +1,8 @@
-"""Two-stage noise-aware training of a learnable uncertainty ("Generalize or Detect?", arXiv 2411.03829)."""
+"""Two-stage noise-aware training of a learnable uncertainty (arXiv 2411.03829), with Mask2Former's own losses."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -15,8 +15,35 @@ from ...networks.segmentor import HeadInput, Segmentor
 from ..data_recipe import Strict
 from ..stage_recipe import StageSpec
 from .appearance import shifted
-from .mask_losses import mask_terms
 from .stage import IDS, Stage
+
+WEIGHTS = {"loss_cross_entropy": 5.0, "loss_mask": 10.0, "loss_dice": 10.0}
+"""Of the two-stage method's second stage (β1 = β2 = 10)."""
+NO_OBJECT = 0.1
+
+
+def mask_terms(segmentor: Segmentor, given: HeadInput, target: Tensor) -> dict[str, Tensor]:
+    """Weighted `class`, `mask` and `dice`, scalars, over the segments of the known classes in `target` `[B, H, W]`."""
+    from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
+
+    queries, masks = given.decoded
+    config = segmentor.backbone.model.config
+    config.num_labels, config.no_object_weight = segmentor.classes, NO_OBJECT
+    criterion = Mask2FormerLoss(config, WEIGHTS).to(masks.device)
+    segments, classes = zip(*(_segments(picture, segmentor.classes) for picture in target), strict=True)
+    losses: dict[str, Any] = criterion(
+        masks, segmentor.classifier.class_predictor(queries), list(segments), list(classes)
+    )
+    names = {"loss_cross_entropy": "class", "loss_mask": "mask", "loss_dice": "dice"}
+    return {name: WEIGHTS[key] * losses[key] for key, name in names.items()}
+
+
+def _segments(target: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Masks float `[n, H, W]` and ids `[n]` of the classes in one picture."""
+    present = target.unique()
+    present = present[present < classes].long()
+    return (target[None] == present[:, None, None]).float(), present
+
 
 HEADS = (LearnableUncertainty, LearnableBlock, QueryUncertainty)
 SECOND_STAGE = {

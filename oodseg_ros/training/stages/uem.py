@@ -22,10 +22,12 @@ class UemOptions(MixtureOptions):
 
     Attributes:
         ce_weight: of the CE of U alone: 0 for D-D and G-D, 0.5 for G-G.
+        small_weight: largest weight of pixels of small objects (`losses.llr.crowding`); 1 = all alike, as published.
     """
 
     interval: int = Field(3, ge=1)
     ce_weight: float = Field(0.0, ge=0)
+    small_weight: float = Field(1.0, ge=1)
 
 
 class UemStage(MixtureStage):
@@ -51,7 +53,14 @@ class UemStage(MixtureStage):
         head = self.segmentor.head
         embedded = head.embed(given.features)
         unknown = self.fit(head.classifier(embedded), target)
-        terms = llr_terms(self.fit(logits, target), unknown, target, ce_weight=self.options.ce_weight, **IDS)
+        terms = llr_terms(
+            self.fit(logits, target),
+            unknown,
+            target,
+            ce_weight=self.options.ce_weight,
+            small_weight=self.options.small_weight,
+            **IDS,
+        )
         if self.em is not None:
             binary = torch.where(full == UNLABELED, UNLABELED, (full == OUTLIER).to(full.dtype))
             terms["contrast"] = self.em.contrast(embedded, binary)

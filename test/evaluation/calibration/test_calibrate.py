@@ -8,6 +8,9 @@ from oodseg_ros.errors import ConfigError, DatasetError
 from oodseg_ros.evaluation.calibration.calibrate import Target, calibrate, parse_target, write_calibration
 from oodseg_ros.evaluation.calibration.losses import frame_loss, object_loss, pixel_loss, threshold_grid
 from oodseg_ros.evaluation.metrics.paired_histogram import PairedHistogram
+from oodseg_ros.inference.runner import Runner
+from oodseg_ros.model_card import Objects
+from oodseg_ros.pipeline.obstacles.components import find_objects
 
 GRID = np.linspace(-3, 3, 61).astype(np.float32).astype(np.float64)
 
@@ -35,6 +38,31 @@ def test_losses_are_those_of_their_definitions_at_every_threshold(seed):
         _, _, stats, _ = cv2.connectedComponentsWithStats((above & (label == 0)).astype(np.uint8), connectivity=8)
         assert frames[j] == float((stats[1:, cv2.CC_STAT_AREA] >= 30).any())
         assert objects[j] == pytest.approx(np.mean([above[mask].sum() < 0.5 * mask.sum() for mask in known]))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_frame_loss_by_the_rule_of_a_bundle(seed):
+    score, label = noise(seed)
+    labels = np.full(score.shape, 1, np.uint8)
+    labels[30:] = 3
+    rule = Objects(grow=0.5, seed=3, beside=2.0, ground=[3])
+    loss = frame_loss(score, label, GRID, 20, rule, labels)
+    masked = np.where(label == 0, score, np.float32(-np.inf)).astype(np.float32)
+    for threshold, found in zip(GRID, loss, strict=True):
+        real = bool(find_objects(masked, labels, threshold, rule, 20, 1)[0])
+        assert found == (threshold < 0.5 or real)
+
+
+def test_a_calibrated_bundle_keeps_its_object_rule(runner, dataset, tmp_path):
+    threshold = runner.bundle.card.calibration.threshold
+    for grow, beside in ((threshold - 1e-3, threshold + 1e-3), (threshold - 1e6, threshold + 1e6)):
+        rule = Objects(grow=grow, seed=1, beside=beside)
+        calibration = runner.bundle.card.calibration.model_copy(update={"objects": rule})
+        bundle = write_calibration(runner.bundle, calibration, tmp_path / f"{grow}")
+        result = calibrate(Runner.load(bundle, engine="torch"), dataset, parse_target("pixels=0.3", None))
+        found = result.calibration
+        assert found.objects.grow == min(grow, found.threshold)
+        assert found.objects.beside == max(beside, found.threshold)
 
 
 def test_frames_that_do_not_count():
@@ -110,7 +138,9 @@ def test_held_out_half(runner, many):
     assert result.held_out.frames == 12
     assert result.held_out_frames == 12
     assert 0 <= result.held_out_risk <= 1
-    assert "held-out check" in result.calibration.source
+    said = result.calibration.source
+    assert f"on 12 of them alone gave threshold {result.held_out.threshold:.6g}, which on the other 12 measured" in said
+    assert f"threshold {result.choice.threshold:.6g} measured" in said
     few = calibrate(runner, many, Target("pixels", 0.05))
     assert few.held_out is None
     assert "too few frames" in few.calibration.source

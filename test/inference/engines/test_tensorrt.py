@@ -36,8 +36,8 @@ def test_without_the_package_it_is_said(tiny_bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"device": "cpu", "precision": "fp16"}, "runs on device cuda or cuda:<index>, not on 'cpu'"),
-        ({"device": "cuda", "precision": "fp8"}, "no precision 'fp8'; choose from fp32, fp16, bf16, int8"),
+        ({"device": "cpu", "precision": "fp16"}, "runs on cuda, not on 'cpu'"),
+        ({"device": "cuda", "precision": "fp8"}, "no precision 'fp8' on cuda; choose from fp32, fp16, bf16"),
     ],
 )
 @pytest.mark.parametrize("engine", sorted(PACKAGES))
@@ -103,17 +103,6 @@ def test_inputs_and_outputs_are_found_by_type_whatever_their_names() -> None:
     ):
         with pytest.raises(EngineError, match="rebuild it"):
             tensor_names(api, Described(*tensors), (2, 8, 9))
-
-
-def test_torch_tensorrt_is_never_imported_by_the_node_s_side() -> None:
-    room = Path(__file__).resolve().parents[3] / "oodseg_ros"
-    importers = [
-        path.relative_to(room).as_posix()
-        for path in sorted(room.rglob("*.py"))
-        if "torch_tensorrt" in "\n".join(line for line in path.read_text().splitlines() if "import" in line)
-    ]
-    assert all(name.startswith("building/") or name == "inference/engines/tensorrt.py" for name in importers)
-    assert "import torch_tensorrt" not in (room / "inference/engines/tensorrt.py").read_text()
 
 
 @pytest.fixture

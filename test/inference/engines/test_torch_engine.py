@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from oodseg_ros.building.torch import build_torch
+from oodseg_ros.building.build import Order, build_engine
 from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.errors import EngineError
-from oodseg_ros.inference.engines.torch import TorchEngine
 from oodseg_ros.inference.runner import Runner
 
 SIZE = (64, 128)
@@ -39,10 +38,15 @@ def pairs() -> list[tuple[np.ndarray, np.ndarray]]:
     return [(image, truth) for image in frames(3)]
 
 
+def build(bundle: Bundle, precision: str = "bf16", **more):
+    return build_engine(bundle, Order("torch", precision, *SIZE, **more), pairs(), "a test")
+
+
 def test_bf16_on_the_cpu_runs_once_it_was_accepted(bundle: Bundle) -> None:
     with pytest.raises(EngineError, match=r"oodseg build .* --engine torch --precision bf16"):
         Runner.load(bundle, engine="torch", precision="bf16")
-    engine, acceptance = build_torch(bundle, "bf16", *SIZE, pairs(), "a test", folder=bundle.path / "engines", **LOOSE)
+    built = build(bundle, folder=bundle.path / "engines", **LOOSE)
+    engine, acceptance = built.engine, built.acceptance
     assert acceptance.passed
     assert acceptance.max_abs_delta > 0
     assert list(engine.side.files) == [f"{engine.side.identity.stem}.golden.npz"]
@@ -57,7 +61,7 @@ def test_bf16_on_the_cpu_runs_once_it_was_accepted(bundle: Bundle) -> None:
 
 def test_what_fails_its_gate_is_not_stored(bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="nothing was stored"):
-        build_torch(bundle, "bf16", *SIZE, pairs(), "a test", folder=tmp_path / "none", allowed_ap=0.0)
+        build(bundle, folder=tmp_path / "none", allowed_ap=0.0)
     assert list((tmp_path / "none").iterdir()) == []
 
 
@@ -66,23 +70,18 @@ def test_what_fails_its_gate_is_not_stored(bundle: Bundle, tmp_path: Path) -> No
     [
         ({"precision": "fp16"}, "no precision 'fp16' on cpu"),
         ({"precision": "int8"}, "choose from fp32, bf16"),
-        ({"device": "tpu"}, "not on 'tpu'"),
+        ({"device": "tpu"}, "unknown device 'tpu'"),
     ],
 )
 def test_what_it_cannot_do_is_refused(bundle: Bundle, options: dict, message: str) -> None:
     with pytest.raises(EngineError, match=message):
-        TorchEngine(bundle, **options)
+        Runner.load(bundle, "torch", **options)
 
 
 @pytest.mark.parametrize(("option", "value"), [("hint", "fast"), ("score_type", "int8")])
 def test_unknown_options_are_refused(bundle: Bundle, option: str, value: str) -> None:
     with pytest.raises(EngineError, match=f"{option} '{value}' is not one of"):
         Runner.load(bundle, engine="torch", **{option: value})
-
-
-def test_fp32_needs_no_build(bundle: Bundle) -> None:
-    with pytest.raises(EngineError, match="reference itself"):
-        build_torch(bundle, "fp32", *SIZE, pairs(), "a test")
 
 
 @pytest.mark.gpu
@@ -100,7 +99,7 @@ def test_cuda_in_fp32_is_the_reference(bundle: Bundle, score_type: str) -> None:
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_cuda_in_half_precision_is_one_graph_per_shape(bundle: Bundle, precision: str) -> None:
     where = bundle.path / "engines"
-    build_torch(bundle, precision, *SIZE, pairs(), "a test", batch=2, device="cuda", folder=where, **LOOSE)
+    build(bundle, precision, batch=2, device="cuda", folder=where, **LOOSE)
     runner = Runner.load(bundle, engine="torch", device="cuda", precision=precision)
     assert "cudagraph" in runner.engine_identity
     wanted = Runner.load(bundle, engine="torch")(frames(2))

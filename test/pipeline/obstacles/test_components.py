@@ -8,8 +8,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
+from oodseg_ros.model_card import Objects
 from oodseg_ros.pipeline.obstacles import components
-from oodseg_ros.pipeline.obstacles.components import STRENGTH_QUANTILE, anomaly_mask, find_components
+from oodseg_ros.pipeline.obstacles.components import (
+    STRENGTH_QUANTILE,
+    anomaly_mask,
+    find_components,
+    find_objects,
+    strongest_seeds,
+)
 
 
 def reference(score: np.ndarray, mask: np.ndarray, min_area: int) -> list[tuple]:
@@ -114,3 +121,66 @@ def test_one_hot_pixel_does_not_decide_the_strength():
 
 def test_empty_mask_has_no_components():
     assert find_components(np.zeros((8, 8), np.float32), np.zeros((8, 8), np.uint8), 1, 10) == ((), 0)
+
+
+ROAD, WALL = 3, 1
+RULE = Objects(grow=1.0, seed=4, beside=5.0, ground=[ROAD])
+
+
+def street(*boxes: tuple[int, int, int, int, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Score with a value per box, and labels: a wall above row 30, road below."""
+    score = np.zeros((60, 100), np.float32)
+    for x0, y0, x1, y1, value in boxes:
+        score[y0:y1, x0:x1] = np.maximum(score[y0:y1, x0:x1], value)
+    labels = np.full(score.shape, WALL, np.uint8)
+    labels[30:] = ROAD
+    return score, labels
+
+
+def test_a_seed_grows_to_all_that_hangs_together_with_it_and_pieces_become_one():
+    # Two strong pieces that a weak part joins, and a weak group of its own.
+    score, labels = street((10, 20, 40, 50, 2.0), (12, 22, 18, 30, 4.0), (30, 40, 38, 48, 4.0), (60, 40, 80, 50, 2.0))
+    plain, _, mask = find_objects(score, labels, 3.0, None, 10, 10)
+    assert [one.area for one in plain] == [64, 48]
+    assert np.count_nonzero(mask) == 112
+    (grown,), left, mask = find_objects(score, labels, 3.0, RULE, 10, 10)
+    assert (grown.box, grown.area, left) == ((10, 20, 40, 50), 900, 0)
+    np.testing.assert_array_equal(mask[20:50, 10:40], 255)
+    assert np.count_nonzero(mask) == 900
+
+
+def test_a_seed_needs_its_pixels():
+    score, labels = street((10, 40, 30, 50, 2.0), (12, 45, 15, 46, 4.0))
+    assert find_objects(score, labels, 3.0, RULE, 10, 10)[0] == ()
+    score[46, 12] = 4.0
+    assert len(find_objects(score, labels, 3.0, RULE, 10, 10)[0]) == 1
+
+
+def test_what_does_not_stand_on_the_ground_needs_more():
+    on_wall, on_road, to_the_edge = (5, 5, 25, 15, 4.0), (40, 20, 60, 45, 4.0), (70, 50, 90, 60, 4.0)
+    score, labels = street(on_wall, on_road, to_the_edge)
+    found, _, mask = find_objects(score, labels, 3.0, RULE, 10, 10)
+    assert [one.box for one in found] == [on_road[:4], to_the_edge[:4]]
+    assert not mask[:16, :26].any()
+    assert len(find_objects(np.where(score > 3, 6, score).astype(np.float32), labels, 3.0, RULE, 10, 10)[0]) == 3
+    anywhere = RULE.model_copy(update={"ground": []})
+    assert len(find_objects(score, labels, 3.0, anywhere, 10, 10)[0]) == 3
+
+
+def test_a_threshold_of_the_users_own_moves_the_rule_along():
+    score, labels = street((5, 5, 25, 15, 6.0), (40, 40, 60, 50, 0.8))
+    assert [one.area for one in find_objects(score, labels, 0.5, RULE, 10, 10)[0]] == [200, 200]
+    assert find_objects(score, labels, 7.0, RULE, 10, 10)[0] == ()
+
+
+@given(st.integers(0, 10**6), st.floats(1.0, 3.0), st.integers(1, 6))
+def test_the_strongest_seeds_are_where_the_last_objects_vanish(seed, threshold, pixels):
+    rng = np.random.default_rng(seed)
+    score = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 2) * 12).astype(np.float32)
+    labels = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 4) > 0).astype(np.uint8) * ROAD
+    rule = RULE.model_copy(update={"seed": pixels, "beside": 1e30})
+    standing, beside = strongest_seeds(score, labels, rule, 15)
+    assert bool(find_objects(score, labels, threshold, rule, 15, 10)[0]) == (standing > np.float32(threshold))
+    both = rule.model_copy(update={"beside": threshold})
+    found = find_objects(score, labels, threshold, both, 15, 10)[0]
+    assert bool(found) == (max(standing, beside) > np.float32(threshold))

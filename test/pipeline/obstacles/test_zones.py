@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oodseg_ros.errors import ConfigError
-from oodseg_ros.pipeline.obstacles.zones import ALERT, IGNORE, REPORT, Zone, Zones, to_polygon, touch
+from oodseg_ros.parameters.settings import ALERT, IGNORE, REPORT, Zone, Zones, to_polygon
+from oodseg_ros.pipeline.obstacles.zones import place, touch
 
 LANE = Zone("lane", ((0.0, -1.5), (40.0, -1.5), (40.0, 1.5), (0.0, 1.5)))
 SIDE = Zone("side", ((0.0, 1.0), (40.0, 1.0), (40.0, 6.0), (0.0, 6.0)), REPORT)
@@ -34,13 +35,13 @@ def box(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
     ],
 )
 def test_the_most_careful_zone_that_is_touched(area: np.ndarray, expected: tuple[str, str]) -> None:
-    assert Zones((YARD, SIDE, LANE)).place(area) == expected
+    assert place(Zones((YARD, SIDE, LANE)), area) == expected
 
 
 def test_outside_and_without_a_position_it_is_as_told() -> None:
-    assert Zones((LANE,)).place(None) == ("", ALERT)
-    assert Zones((LANE,), unplaced=REPORT).place(None) == ("", REPORT)
-    assert Zones((LANE,), outside=IGNORE).place(box(10, 5, 12, 6)) == ("", IGNORE)
+    assert place(Zones((LANE,)), None) == ("", ALERT)
+    assert place(Zones((LANE,), unplaced=REPORT), None) == ("", REPORT)
+    assert place(Zones((LANE,), outside=IGNORE), box(10, 5, 12, 6)) == ("", IGNORE)
 
 
 def test_a_zone_need_not_be_convex() -> None:

@@ -48,7 +48,7 @@ def values(alert: Alert) -> dict[str, str]:
         (
             Alert(AlertState.OBSTACLE, "obstacle", STAMP, 0.1, (FLOATING,)),
             DiagnosticStatus.WARN,
-            "OBSTACLE: 1 unknown obstacle, highest score 0.99, evidence 0.10 s old",
+            "OBSTACLE: 1 unknown obstacle, range unknown, highest score 0.99, evidence 0.10 s old",
         ),
         (
             Alert(AlertState.OBSTACLE, "releasing", STAMP, 0.1),
@@ -88,10 +88,18 @@ def test_keys_of_an_obstacle_alert():
         "bundle": "lite@0123456789ab",
         "detail": "",
         "score_drift_bits": "nan",
+        "ranges": "known",
         "obstacle_count": "2",
         "obstacle_0": "10,20,60,80 score=0.930 area=900 track=7 age=3 position=12.00,1.00,0.00 range=11.00..14.25",
         "obstacle_1": "1,2,3,4 score=0.990 area=4 track=0 age=1",
     }
+
+
+def test_cameras_without_a_position_say_that_ranges_are_unknown_and_why():
+    alerts = {name: Alert(AlertState.CLEAR, "ok", STAMP, 0.1) for name in ("front", "rear")}
+    array = to_alert(alerts, Time(), 0, "b", unplaced={"rear": "no camera_info", "front": ""})
+    told = [{pair.key: pair.value for pair in entry.values}["ranges"] for entry in array.status]
+    assert told == ["known", "unknown: no camera_info"]
 
 
 def test_no_evidence_and_an_endless_range_are_written_as_inf():

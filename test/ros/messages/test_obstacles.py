@@ -14,8 +14,8 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from oodseg_ros.frame import GroundPosition, Obstacle
-from oodseg_ros.pipeline.obstacles.ground import ground_position, mounted
-from oodseg_ros.ros.messages.obstacles import MAX_POINTS, label, to_markers, to_points
+from oodseg_ros.pipeline.geometry.ground import ground_position, mounted
+from oodseg_ros.ros.messages.obstacles import MAX_LIFT, MAX_POINTS, label, to_free_ground, to_markers, to_points
 
 HEADER = Header(stamp=Time(sec=9, nanosec=8), frame_id="front_optical")
 K = np.array([[800.0, 0.0, 639.5], [0.0, 800.0, 359.5], [0.0, 0.0, 1.0]])
@@ -60,10 +60,17 @@ def test_points_cover_the_foot_width_at_the_right_place_in_any_direction(yaw):
     np.testing.assert_allclose(points[:, :2].mean(0), ahead, atol=0.15)
     assert np.linalg.norm(points[0, :2] - points[-1, :2]) == pytest.approx(1.0, abs=0.05)
     assert np.linalg.norm(np.diff(points[:, :2], axis=0), axis=1).max() <= 0.05 + 1e-5
-    assert (points[:, 2] == 0).all()
+    # Half of its 0.6 m: inside of it, not on the ground, where any pitch would hide it from a costmap.
+    np.testing.assert_allclose(points[:, 2], 0.3, atol=0.05)
     np.testing.assert_allclose(points[:, 3], 0.8, rtol=1e-6)
     along = points[-1, :2] - points[0, :2]
     assert abs(along @ [math.cos(yaw), math.sin(yaw)]) < 0.01, "across the line of sight"
+
+
+def test_ends_of_free_ground_are_a_cloud_of_their_own():
+    points = rows(to_free_ground(np.array([[12.0, 3.0], [8.0, -2.0]]), HEADER, "base_footprint"))
+    np.testing.assert_allclose(points, [[12, 3, MAX_LIFT, 0], [8, -2, MAX_LIFT, 0]])
+    assert to_free_ground(np.zeros((0, 2)), HEADER).width == 0
 
 
 def test_markers_stand_where_the_points_lie_and_have_the_obstacles_size():
@@ -99,7 +106,9 @@ def test_obstacles_without_a_position_are_left_out_and_clear_what_was_there():
 
 def test_without_geometry_there_is_one_point_and_a_default_size():
     obstacle = Obstacle((1, 2, 300, 4), 4, 0.25, (2.0, 4.0), ground=GroundPosition((5.0, -1.0, -1e-17), 4.0, 6.0))
-    np.testing.assert_array_equal(rows(to_points([obstacle], HEADER, frame="base_footprint")), [[5, -1, 0, 0.25]])
+    np.testing.assert_array_equal(
+        rows(to_points([obstacle], HEADER, frame="base_footprint")), np.float32([[5, -1, 0.15, 0.25]])
+    )
     body = to_markers([obstacle], HEADER, frame="base_footprint").markers[1]
     assert body.header.frame_id == "base_footprint"
     assert (body.scale.x, body.scale.z) == (0.3, 0.3)

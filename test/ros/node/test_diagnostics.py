@@ -10,7 +10,7 @@ pytest.importorskip("rclpy")
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from oodseg_ros.pipeline.timing import OVERWRITTEN, REASONS, AgeWindow, FrameCounts
+from oodseg_ros.pipeline.account import OVERWRITTEN, REASONS, AgeWindow, FrameCounts
 from oodseg_ros.ros.node.diagnostics import CameraReport, NodeReport, Rates, to_diagnostics
 
 FINE = NodeReport("", "openvino-fp32", "road@123", 1e-5)

@@ -27,7 +27,7 @@ def settings(bundle: Path, **changes: object) -> SimpleNamespace:
         "precision": "fp32",
         "threads": 1,
         "batch": 1,
-        "warm_size": (64, 128),
+        "warm_shapes": ((64, 128, 1),),
     }
     return SimpleNamespace(**{**values, **changes})
 
@@ -39,20 +39,20 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("engine", [None, "openvino", "torch"])
 def test_fp32_is_compiled_at_load_and_not_built_ahead(tiny_bundle: Path, engine: str | None) -> None:
-    build_engines(settings(tiny_bundle, engine=engine, warm_size=None), LOGGER)
+    build_engines(settings(tiny_bundle, engine=engine, warm_shapes=()), LOGGER)
     assert stored(load_bundle(tiny_bundle)) == []
 
 
 def test_a_build_needs_a_size(tiny_bundle: Path) -> None:
     with pytest.raises(ConfigError, match="openvino in bf16 is built for one image size; set warm_size"):
-        build_engines(settings(tiny_bundle, engine="openvino", precision="bf16", warm_size=None), LOGGER)
+        build_engines(settings(tiny_bundle, engine="openvino", precision="bf16", warm_shapes=()), LOGGER)
 
 
 def test_what_passed_the_gate_is_stored_for_one_image_and_for_the_batch(
     tiny_bundle: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gate_data, "SCENES", 4)
-    ordered = settings(tiny_bundle, engine="torch", precision="bf16", batch=2)
+    ordered = settings(tiny_bundle, engine="torch", precision="bf16", warm_shapes=((64, 128, 1), (64, 128, 2)))
     with caplog.at_level(logging.INFO):
         build_engines(ordered, LOGGER)
     engines = stored(load_bundle(tiny_bundle))

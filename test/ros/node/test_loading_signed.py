@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("rclpy")
 
 from oodseg_ros.errors import BundleError, EngineError
+from oodseg_ros.parameters.schema import load_schema
+from oodseg_ros.parameters.settings import make_settings
 from oodseg_ros.ros.node.loading import load_runner
-from oodseg_ros.ros.parameters.schema import load_schema
-from oodseg_ros.ros.parameters.settings import make_settings
 from oodseg_ros.signatures import make_keys, sign_bundle
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("rclpy")
-from oodseg_ros.ros.geometry import odometry
+from oodseg_ros.ros.node import odometry
 
 nav = pytest.importorskip("nav_msgs.msg")
 

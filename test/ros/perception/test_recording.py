@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from oodseg_ros.inference.runner import Runner
-from oodseg_ros.pipeline.obstacles.settings import ObstacleSettings
+from oodseg_ros.parameters.settings import ObstacleSettings
 from oodseg_ros.replay.run import ReplayOptions, replay_bags
 
 

@@ -36,6 +36,7 @@ def echo() -> Iterator[Callable[[Any], Any]]:
         "sensor_msgs.Image",
         "sensor_msgs.CompressedImage",
         "vision_msgs.Detection2DArray",
+        "vision_msgs.Detection3DArray",
         "vision_msgs.LabelInfo",
     ]
     kinds = {name: kind for name in names if (kind := _message(name)) is not None}

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from ....errors import EngineError, UserError
-from ...parameters.settings import Settings
+from ....parameters.settings import Settings
 from ...perception import Perception, run
 from .engine import FaultEngine
 

@@ -8,7 +8,7 @@ pytest.importorskip("rclpy")
 from oodseg_ros.errors import ImageError
 from oodseg_ros.ros.messages.images import to_frame
 from oodseg_ros.ros.messages.stamps import to_stamp
-from oodseg_ros.ros.tools.faults.catalog_camera import CAMERA, MESSAGE
+from oodseg_ros.ros.tools.faults.catalog import CAMERA, MESSAGE
 from oodseg_ros.ros.tools.faults.messages import CHANGES, camera_info, compressed, image
 from oodseg_ros.ros.tools.faults.pictures import SIZES, good
 from oodseg_ros.ros.tools.faults.script import VICTIM

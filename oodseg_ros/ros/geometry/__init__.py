@@ -1,1 +1,0 @@
-"""Where things are: camera_info, TF and odometry become what `obstacles` measures with."""

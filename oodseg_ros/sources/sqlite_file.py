@@ -1,0 +1,190 @@
+"""A db3 file of rosbag2, read row by row: with the write-ahead log of a killed recorder, and past damaged pages."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import BagError
+from .storage import RawMessage, Topic, unpacked
+
+_ROW = "SELECT id, timestamp, topic_id FROM messages"
+_MAX_SEARCH = 100_000
+"""Message numbers that are tried behind a damaged page."""
+
+
+class SqliteFile:
+    """See `storage.StorageFile`.
+
+    Raises:
+        BagError: no topic can be read from it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.topics: dict[str, Topic] = {}
+        self.counts: dict[str, int] | None = None
+        self.expected: int | None = None
+        self.seen: Counter[str] = Counter()
+        self.damage: list[str] = []
+        self._names: dict[int, str] = {}
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._shared = path.with_name(path.name + "-shm").exists()
+        try:
+            with contextlib.closing(self._open()) as base:
+                self._read_topics(base)
+        except sqlite3.Error as error:
+            raise BagError(f"{path} cannot be read: {error}") from error
+        finally:
+            self._tidy()
+        log = path.with_name(path.name + "-wal")
+        if log.is_file() and log.stat().st_size:
+            self.damage.append(
+                f"{path.name}: the recorder did not close it; its write-ahead log {log.name} was read too"
+            )
+        self._found = list(self.damage)
+
+    def messages(self, topics: set[str] | None) -> Iterator[RawMessage]:
+        """See `storage.StorageFile`."""
+        self.damage = list(self._found)
+        seen: Counter[str] = Counter()
+        base = self._open()
+        try:
+            numbers, times, owners = self._rows(base)
+            lost = 0
+            rank = {number: place for place, number in enumerate(sorted(self._names, key=lambda k: self._names[k]))}
+            for place in np.lexsort(([rank.get(int(owner), -1) for owner in owners], times)):
+                topic = self._names.get(int(owners[place]))
+                if topic is None:
+                    continue
+                wanted = topics is None or topic in topics
+                if not wanted:
+                    seen[topic] += 1
+                    continue
+                try:
+                    row = base.execute("SELECT data FROM messages WHERE id = ?", (int(numbers[place]),)).fetchone()
+                except sqlite3.Error:
+                    row = None
+                if row is None:
+                    lost += 1
+                    continue
+                seen[topic] += 1
+                try:
+                    data = unpacked(row[0] if isinstance(row[0], bytes) else b"")
+                except ValueError as error:
+                    # As many messages as were written come out: what cannot be unpacked fails where it is parsed.
+                    self._say(f"a message on {topic} cannot be decompressed ({error})")
+                    data = b""
+                yield RawMessage(topic, self.topics[topic].kind, int(times[place]), data)
+            if lost:
+                self._say(f"{lost} messages cannot be read: their pages are damaged")
+            strangers = int((~np.isin(owners, list(self._names))).sum())
+            if strangers:
+                self._say(f"{strangers} messages are of topics that the file does not name")
+            self.seen = seen
+        finally:
+            base.close()
+            self._tidy()
+
+    def _say(self, text: str) -> None:
+        if len(self.damage) < 20 and (line := f"{self.path.name}: {text}") not in self.damage:
+            self.damage.append(line)
+
+    def _open(self) -> sqlite3.Connection:
+        """Read only. Without a log beside it nothing is locked or written, so read-only media and `#%?` in names do."""
+        log, journal = (self.path.with_name(self.path.name + end) for end in ("-wal", "-journal"))
+        if self._copy is None and not any(file.is_file() and file.stat().st_size for file in (log, journal)):
+            return _connect(self.path, "immutable=1")
+        if self._copy is None and not journal.is_file():
+            base = _connect(self.path, "mode=ro")
+            try:
+                base.execute("SELECT count(*) FROM sqlite_master")
+                return base
+            except sqlite3.Error:  # the log's index cannot be made here: a read-only medium
+                base.close()
+        if self._copy is None:
+            self._copy = tempfile.TemporaryDirectory(prefix="oodseg_bag_")
+            for file in (self.path, log, journal):
+                if file.is_file():
+                    shutil.copyfile(file, Path(self._copy.name) / file.name)
+        return _connect(Path(self._copy.name) / self.path.name, "mode=rw")
+
+    def _tidy(self) -> None:
+        """Remove the index of the log that reading made, unless a recorder that runs has one of its own."""
+        if not self._shared:
+            self.path.with_name(self.path.name + "-shm").unlink(missing_ok=True)
+
+    def _read_topics(self, base: sqlite3.Connection) -> None:
+        columns = [row[1] for row in base.execute("PRAGMA table_info(topics)")]
+        if not columns or not base.execute("PRAGMA table_info(messages)").fetchall():
+            raise BagError(f"{self.path} is no rosbag2: it has no tables `topics` and `messages`")
+        definitions: dict[str, tuple[str, str]] = {}
+        try:
+            rows = base.execute(
+                "SELECT topic_type, encoding, encoded_message_definition, type_description_hash "
+                "FROM message_definitions"
+            )
+            definitions = {
+                kind: (text, digest or "") for kind, encoding, text, digest in rows if encoding == "ros2msg" and text
+            }
+        except sqlite3.Error:  # written by Humble or earlier, which keep no definitions
+            pass
+        qos = "offered_qos_profiles" if "offered_qos_profiles" in columns else "''"
+        for number, name, kind, text in base.execute(f"SELECT id, name, type, {qos} FROM topics ORDER BY id"):
+            if isinstance(name, str) and isinstance(kind, str):
+                self._names[number] = name
+                self.topics.setdefault(name, Topic(kind, *definitions.get(kind, ("", "")), text or ""))
+
+    def _rows(self, base: sqlite3.Connection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(id, time, topic id) of every row that can be reached, in the order of the table, not of an index."""
+        rows: list[tuple[int, int, int]] = []
+        last, top = -(2**63), None
+        with contextlib.suppress(sqlite3.Error):
+            top = base.execute("SELECT max(id) FROM messages").fetchone()[0]
+        damaged = ""
+        while True:
+            try:
+                # Row by row: those that came before an error are kept.
+                for row in base.execute(f"{_ROW} NOT INDEXED WHERE id > ? ORDER BY id", (last,)):
+                    rows.append(row)
+                break
+            except sqlite3.Error as error:
+                damaged = str(error)
+            last = max(last, rows[-1][0]) if rows else last
+            row = self._behind(base, last, top)
+            if row is None:
+                break
+            rows.append(row)
+            last = row[0]
+        if damaged:
+            self._say(f"pages are damaged ({damaged})")
+        # Flipped bits can turn a number into text or nothing: such a row has no time and no topic.
+        sound = [row for row in rows if all(isinstance(value, int) for value in row)]
+        table = np.asarray(sound, np.int64).reshape(-1, 3)
+        self.expected = None
+        if len(table):
+            # rosbag2 numbers the messages of a file without gaps.
+            self.expected = max(int(table[:, 0].max()), top or 0) - int(table[:, 0].min()) + 1
+            if self.expected > len(table):
+                self._say(f"{self.expected - len(table)} of {self.expected} message numbers have no message")
+        return table[:, 0], table[:, 1], table[:, 2]
+
+    def _behind(self, base: sqlite3.Connection, last: int, top: int | None) -> tuple[int, int, int] | None:
+        """The next row behind a damaged page, found by its number."""
+        first = max(last, 0) + 1
+        for number in range(first, min(top or 0, first + _MAX_SEARCH) + 1):
+            with contextlib.suppress(sqlite3.Error):
+                if row := base.execute(f"{_ROW} WHERE id = ?", (number,)).fetchone():
+                    return row
+        return None
+
+
+def _connect(path: Path, how: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, check_same_thread=False)

@@ -1,0 +1,100 @@
+"""What the TensorRT builder refuses, and how it says so. (All networks: test/networks/test_tensorrt_compiles.py.)"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from oodseg_ros.building.onnx_export import SCOPE
+from oodseg_ros.building.onnx_precision import islands
+from oodseg_ros.building.tensorrt_plan import build_plan
+from oodseg_ros.errors import EngineError
+from oodseg_ros.inference.engines.tensorrt_api import load_api
+
+SHAPE = (1, 32, 64)
+
+
+@pytest.fixture(autouse=True)
+def _needs_tensorrt_rtx() -> None:
+    try:
+        load_api("tensorrt_rtx")
+    except EngineError as error:
+        pytest.skip(str(error))
+
+
+def graph(*middle: onnx.NodeProto, score: str = "sum") -> onnx.ModelProto:
+    """uint8 image → channel sum as score, class 0 everywhere, with `middle` between the cast and the sum."""
+    nodes = [
+        helper.make_node("Cast", ["images"], ["x"], "cast", to=TensorProto.FLOAT),
+        *middle,
+        helper.make_node("ReduceSum", ["y" if middle else "x", "axes"], ["sum"], "sum_node", keepdims=0),
+        helper.make_node("Mul", ["sum", "zero"], ["nothing"], "nothing_node"),
+        helper.make_node("Cast", ["nothing"], ["labels"], "labels_node", to=TensorProto.UINT8),
+        helper.make_node("Identity", [score], ["score"], "score_node"),
+    ]
+    for node in nodes:
+        node.metadata_props.add(key=SCOPE, value="")
+    return helper.make_model(
+        helper.make_graph(
+            nodes,
+            "test",
+            [helper.make_tensor_value_info("images", TensorProto.UINT8, (*SHAPE, 3))],
+            [
+                helper.make_tensor_value_info("labels", TensorProto.UINT8, SHAPE),
+                helper.make_tensor_value_info("score", TensorProto.FLOAT, SHAPE),
+            ],
+            [
+                helper.make_tensor("axes", TensorProto.INT64, [1], [3]),
+                helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0]),
+            ],
+        ),
+        opset_imports=[helper.make_opsetid("", 20)],
+    )
+
+
+def test_a_small_graph_is_built_for_a_named_target_and_tells_its_progress() -> None:
+    phases: dict[str, float] = {}
+    plan = build_plan(graph(), "tensorrt_rtx", "sm_89", progress=phases.__setitem__)
+    assert plan.tensors == {"images": "UINT8 1x32x64x3", "labels": "UINT8 1x32x64", "score": "FLOAT 1x32x64"}
+    assert plan.data
+    assert phases
+    assert all(value == 1.0 for value in phases.values())
+
+
+def test_an_architecture_that_it_cannot_build_for_is_said() -> None:
+    with pytest.raises(EngineError, match=r"builds for sm_120, .*sm_89, not for 'sm_90'; use engine: tensorrt"):
+        build_plan(graph(), "tensorrt_rtx", "sm_90")
+
+
+def test_an_operation_that_tensorrt_has_not_is_named() -> None:
+    det = helper.make_node("Det", ["x"], ["y"], "determinant")
+    with pytest.raises(EngineError, match=r"cannot compile this network: operation Det \(determinant\)"):
+        build_plan(graph(det), "tensorrt_rtx", "sm_89")
+
+
+def test_other_outputs_than_declared_are_refused() -> None:
+    model = graph()
+    model.graph.output[1].name = "anomaly"
+    model.graph.node[-1].output[0] = "anomaly"
+    with pytest.raises(EngineError, match="other inputs or outputs"):
+        build_plan(model, "tensorrt_rtx", "sm_89")
+
+
+def test_a_score_in_half_precision_is_refused() -> None:
+    half = helper.make_node("Cast", ["sum"], ["half"], "half_node", to=TensorProto.FLOAT16)
+    back = helper.make_node("Cast", ["half"], ["full"], "full_node", to=TensorProto.FLOAT)
+    model = graph(score="full")
+    model.graph.node.insert(4, half)
+    model.graph.node.insert(5, back)
+    assert "half_node" in islands(model, ())
+    with pytest.raises(EngineError, match="layer half_node would compute in half precision"):
+        build_plan(model, "tensorrt_rtx", "sm_89")
+
+
+@pytest.mark.skipif(find_spec("tensorrt") is not None, reason="TensorRT is installed here")
+def test_a_missing_package_is_said_with_where_it_comes_from() -> None:
+    with pytest.raises(EngineError, match=r"needs the Python package tensorrt, .* JetPack"):
+        build_plan(graph(), "tensorrt")

@@ -1,0 +1,67 @@
+"""The thresholds of whole objects keep their bounds, on the frames they are chosen on and on new ones."""
+
+import cv2
+import numpy as np
+import pytest
+
+from oodseg_ros.errors import ConfigError
+from oodseg_ros.evaluation.calibration.objects import ObjectTarget, fit_objects
+from oodseg_ros.model_card import Calibration
+from oodseg_ros.pipeline.obstacles.components import find_objects, stands
+
+ROAD, WALL = 3, 1
+BEFORE = Calibration(threshold=9.0, table=[(0.0, 0.0), (1.0, 1.0)], source="crops")
+
+
+def frames(count: int, seed: int):
+    for index in range(count):
+        rng = np.random.default_rng([seed, index])
+        # Texture on the wall is the stronger one.
+        score = cv2.GaussianBlur(rng.normal(size=(60, 80)).astype(np.float32), (0, 0), 2) * 6
+        score[:30] += 1
+        labels = np.full(score.shape, WALL, np.uint8)
+        labels[30:] = ROAD
+        yield score, labels
+
+
+def share_of_false_frames(calibration: Calibration, seed: int, count: int = 300) -> tuple[float, float]:
+    ground = np.zeros(256, bool)
+    ground[ROAD] = True
+    seen = []
+    for score, labels in frames(count, seed):
+        found, _, mask = find_objects(score, labels, calibration.threshold, calibration.objects, 20, 50)
+        on_ground = []
+        for one in found:
+            x0, y0, x1, y1 = one.box
+            on_ground.append(stands(labels, ground, one.box, mask[y0:y1, x0:x1] > 0))
+        seen.append((any(on_ground), not all(on_ground)))
+    return tuple(np.mean(seen, axis=0).tolist())
+
+
+def test_bounds_hold_on_new_frames() -> None:
+    target = ObjectTarget(false_frames=0.1, grow_rate=0.05, seed=5, min_area=20)
+    fitted = fit_objects(frames(300, 0), target, [ROAD], BEFORE, "noise")
+    rule = fitted.objects
+    assert rule.grow < fitted.threshold < rule.beside
+    assert (rule.ground, rule.seed, fitted.table) == ([ROAD], 5, BEFORE.table)
+    assert "300 frames" in fitted.source
+    assert "crops" in fitted.source
+    own = share_of_false_frames(fitted, 0)
+    # As few as asked for, and hardly fewer: a threshold that finds nothing would keep every bound.
+    assert 0.05 < own[0] <= 0.1
+    assert 0.05 < own[1] <= 0.1
+    new = share_of_false_frames(fitted, 1)
+    assert max(new) < 0.16
+
+
+def test_too_few_frames_for_the_bound_are_refused() -> None:
+    with pytest.raises(ConfigError, match="needs at least 99 frames"):
+        fit_objects(frames(50, 0), ObjectTarget(false_frames=0.01), [ROAD], BEFORE, "noise")
+    with pytest.raises(ConfigError, match="no frame"):
+        fit_objects([], ObjectTarget(), [ROAD], BEFORE, "nothing")
+
+
+def test_frames_without_any_group_leave_the_lowest_threshold() -> None:
+    flat = [(np.zeros((20, 30), np.float32), np.full((20, 30), ROAD, np.uint8))] * 20
+    fitted = fit_objects(flat, ObjectTarget(false_frames=0.1), [ROAD], BEFORE, "flat")
+    assert fitted.threshold == fitted.objects.grow == fitted.objects.beside == 0
