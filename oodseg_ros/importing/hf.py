@@ -22,7 +22,7 @@ from ..errors import CheckpointError
 from ..inference.sizes import network_size
 from ..model_card import InputSpec, Licence
 from ..networks.backbones.hf import QUERY_MODELS, fetching
-from .checkpoint import check_archive
+from .checkpoint import check_archive, first_line
 from .class_names import known_label_set
 from .hf_processor import MULTIPLE, input_spec
 from .imported import FULL_SIZE, Imported, Reference, imagenet_input
@@ -199,7 +199,9 @@ def _load(folder: Path, kind: str | None) -> tuple[nn.Module, list[str]]:
             dtype=torch.float32,
         )
     except Exception as error:  # foreign files through a foreign library: whatever it raises is about them
-        raise CheckpointError(f"{folder} cannot be loaded as a semantic segmentation model: {_first(error)}") from error
+        raise CheckpointError(
+            f"{folder} cannot be loaded as a semantic segmentation model: {first_line(error)}"
+        ) from error
     unexpected = [key for key in report["unexpected_keys"] if not TRAINING_ONLY.fullmatch(key)]
     missing = [key for key in report["missing_keys"] if not TRAINING_ONLY.fullmatch(key)]
     problems = [
@@ -244,7 +246,7 @@ def _processor(folder: Path, preprocessing: str | None) -> Any:
         )
     except Exception as error:
         raise CheckpointError(
-            f"{folder}: the image processor of {present[0]} cannot be made: {_first(error)}"
+            f"{folder}: the image processor of {present[0]} cannot be made: {first_line(error)}"
         ) from error
 
 
@@ -266,7 +268,7 @@ def _task(folder: Path) -> list[int]:
     except Exception as error:
         raise CheckpointError(
             f"{folder}: OneFormer is told its task in words, and the tokenizer for them cannot be loaded from there "
-            f"({_first(error)}); put vocab.json, merges.txt and tokenizer_config.json of the source into the folder"
+            f"({first_line(error)}); put vocab.json, merges.txt and tokenizer_config.json of the source into the folder"
         ) from error
 
 
@@ -375,11 +377,6 @@ def _described(config: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in config.items()
         if not DESCRIPTIVE.fullmatch(key)
     }
-
-
-def _first(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0][:500] if lines else type(error).__name__
 
 
 def _json(file: Path) -> dict[str, Any]:
