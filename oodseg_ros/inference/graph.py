@@ -65,11 +65,12 @@ class DeployGraph(nn.Module):
         # As the code of released networks does that squeezes frames: a pixel gets the class that is best there.
         logits = output.logits if self.resample is None else resize(output.logits, self.image_size)
         # Flat maps, because a CPU runtime then compares whole planes instead of eleven interleaved numbers per pixel.
-        labels = logits.flatten(2).argmax(dim=1, keepdim=True).unflatten(2, logits.shape[-2:])
+        # Through float, because TensorRT takes uint8 outputs from a cast of floating numbers only.
+        labels = logits.flatten(2).argmax(dim=1, keepdim=True).unflatten(2, logits.shape[-2:]).float()
         score = output.score[:, None]
         if self.network_size != self.image_size:
             if self.resample is None:
-                labels = F.interpolate(labels.float(), size=self.image_size, mode="nearest")
+                labels = F.interpolate(labels, size=self.image_size, mode="nearest")
             score = F.interpolate(score, size=self.image_size, mode="bilinear", align_corners=False)
         return labels[:, 0].to(torch.uint8), score[:, 0]
 

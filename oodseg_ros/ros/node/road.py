@@ -79,7 +79,7 @@ class Road:
         record: Callable[[Item, Frame, np.ndarray | None, Alert], None],
         speed: Callable[[], float | None] = lambda: None,
     ) -> None:
-        self._clock = node.get_clock()
+        self._clock, self._log = node.get_clock(), node.get_logger()
         self._settings = settings
         self._cameras = cameras
         self._calibration = calibration
@@ -130,7 +130,13 @@ class Road:
             text = f"camera {item.camera}: answer refused: {judgement.refused.text} (said once)"
             self._reports.text_once(item.camera, judgement.refused.reason, text)
             return judgement.refused.reason
-        camera.ages.add((self.now_ns() - frame.stamp_ns) * 1e-9, settings.deadline)
+        age = (self.now_ns() - frame.stamp_ns) * 1e-9
+        camera.ages.add(age, settings.deadline)
+        alert = judgement.alert
+        self._log.debug(
+            f"camera {item.camera}: image of {frame.stamp_ns * 1e-9:.3f} s: {alert.state.value} ({alert.reason}), "
+            f"{len(alert.obstacles)} obstacles, published {age:.3f} s after its stamp"
+        )
         return None
 
     def answered(self, item: Item) -> None:
@@ -139,6 +145,7 @@ class Road:
     def dropped(self, item: Item, reason: str, error: Exception | None) -> None:
         camera = self._cameras[item.camera]
         camera.counter.drop(reason)
+        self._log.debug(f"camera {item.camera}: image of {item.stamp_ns * 1e-9:.3f} s dropped: {reason}")
         if error is not None:
             self._reports.once(item.camera, reason, error)
         if reason in (timing.OVERWRITTEN, timing.INACTIVE):

@@ -70,6 +70,12 @@ class Peer:
         self.until(lambda: self.node.count_publishers(topic), f"somebody publishes {topic}")
         return heard
 
+    def listen_later(self, kind: type, topic: str, depth: int) -> list[Any]:
+        """A list that fills with the topic's messages once somebody publishes it."""
+        heard: list[Any] = []
+        self.node.create_subscription(kind, topic, heard.append, depth)
+        return heard
+
     def publish(self, topic: str, message: Any) -> None:
         """Publish; the first time waits until the node listens."""
         publisher = self._publishers.get(topic)
