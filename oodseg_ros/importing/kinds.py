@@ -9,9 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..bundle import Bundle
-from ..datasets.dataset import read_rgb
 from ..errors import ConfigError
 from ..networks.build import SCORES_WITHOUT_HEAD
+from ..sources.image_files import read_image
 from ..sources.open_source import open_source
 from .class_names import chosen_label_set
 from .fitted import FITTED
@@ -91,7 +91,7 @@ def import_bundle(
     with TemporaryDirectory() as folder:
         chosen, notes = chosen_label_set(labels, imported.label_set, imported.names, str(files[0]), Path(folder))
         imported = replace(imported, label_set=chosen, notes=(*imported.notes, *notes))
-        picture = None if proof is None else read_rgb(Path(proof))
+        picture = None if proof is None else read_image(Path(proof))
         return write_bundle(imported, out, str(files[0]), frames, picture), imported
 
 
