@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "train",
     "evaluate": "evaluate",
     "calibrate": "calibrate",
+    "calibrate-objects": "calibrate_objects",
     "replay": "replay",
     "info": "info",
     "build": "build",
