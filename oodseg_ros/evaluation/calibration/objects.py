@@ -109,13 +109,14 @@ def fit_objects(
     objects = rule.model_copy(update={"beside": max(beside.threshold, threshold)})
     above = seeds > [threshold, objects.beside]
     false = above[chosen].mean(axis=0).tolist()
+    bound, least = target.false_frames, target.min_area
     kept = int((~chosen).sum())
     held_out = above[~chosen].mean(axis=0).tolist() if kept else [float("nan")] * 2
     said = (
         f"{what}, {int(chosen.sum())} frames without unknowns: objects are what hangs together above the score that "
-        f"{target.grow_rate:.2%} of the pixels exceed; a false one on the ground in at most {target.false_frames:.2%} "
-        f"of the frames (measured {false[0]:.2%}), one beside it in at most as many (measured {false[1]:.2%}), min_area "
-        f"{target.min_area}; {_kept_apart(kept, held_out)}. Table and histogram: {calibration.source}"
+        f"{target.grow_rate:.2%} of the pixels exceed; a false one on the ground in at most {bound:.2%} of the frames "
+        f"(measured {false[0]:.2%}), one beside it in at most as many (measured {false[1]:.2%}), min_area {least}; "
+        f"{_kept_apart(kept, held_out)}. Table and histogram: {calibration.source}"
     )
     found = calibration.model_copy(update={"threshold": threshold, "objects": objects, "source": said})
     return ObjectThresholds(found, int(chosen.sum()), tuple(false), (kept, *held_out))
