@@ -36,7 +36,7 @@ setup(
         *data_files(),
     ],
     python_requires=">=3.10",
-    package_data={PACKAGE: ["py.typed"]},
+    package_data={PACKAGE: ["py.typed", "templates/*.j2"]},
     # The same version as tools/setup.sh, which takes the CPU build; PyPI's own brings CUDA.
     install_requires=["torch==2.13.0", *requirements("base")],
     extras_require={name: requirements(name) for name in EXTRAS},

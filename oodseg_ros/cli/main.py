@@ -20,6 +20,7 @@ HELP = "Train, inspect and run unknown-object segmentors."
 COMMANDS = {
     "run": "run",
     "demo": "demo",
+    "collect": "collect",
     "init-recipe": "init_recipe",
     "train": "train",
     "evaluate": "evaluate",

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BagError, ImageError, UserError
+from ..errors import BagError, UserError
 from ..evaluation.metrics.components import ComponentMetrics
 from ..evaluation.metrics.pixels import PixelMetrics
 from ..frame import Alert, AlertState, Frame
@@ -28,8 +28,8 @@ from ..pipeline.input_gate.image_statistics import ImageStatistics, measure
 from ..pipeline.reasons import FrameRefused
 from ..pipeline.score_drift import ScoreDrift
 from ..sources.bag_messages import RawMessage, ReplayBag
-from ..sources.bag_topics import IMAGE_TYPES, camera_names, choose_topics
-from ..sources.message_images import message_to_rgb
+from ..sources.bag_topics import camera_names, choose_topics
+from ..sources.bags import FrameReader
 from .alert_table import AlertTable
 from .truth import Truth
 
@@ -101,7 +101,7 @@ def replay(
     """
     cameras = camera_names(choose_topics(bag.topics, topics, str(bag.path)))
     odometry = next((topic for topic, kind in sorted(bag.topics.items()) if kind == ODOMETRY), None)
-    drive, way = Drive(), _Way()
+    drive, way, read = Drive(), _Way(), FrameReader(bag)
     if truth is not None:
         drive.pixel, drive.components = PixelMetrics(), ComponentMetrics(track)
     calibration = runner.bundle.card.calibration
@@ -124,7 +124,7 @@ def replay(
             drive.start_ns = raw.log_ns if drive.start_ns is None else drive.start_ns
             drive.end_ns = raw.log_ns
             try:
-                frame, encoding = _frame(bag, raw, camera)
+                frame, encoding = read(raw, camera)
                 if looks and (fault := looks[camera].check(_statistics(frame, encoding, raw.log_ns))):
                     raise FrameRefused(fault, frame)
                 if frame.image.shape not in warm:  # what is built for a new size is no part of a frame's time
@@ -183,16 +183,6 @@ class _Way:
 
 def _statistics(frame: Frame, encoding: str, now_ns: int) -> ImageStatistics:
     return measure(frame.image, encoding, frame.stamp_ns, now_ns)
-
-
-def _frame(bag: ReplayBag, raw: RawMessage, camera: str) -> tuple[Frame, str]:
-    """Frame and the encoding that its message states."""
-    if raw.kind not in IMAGE_TYPES:
-        raise ImageError(f"{raw.topic} is no image topic but {raw.kind}")
-    message = bag.parse(raw)
-    stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-    encoding = getattr(message, "encoding", "") or getattr(message, "format", "")
-    return Frame(message_to_rgb(message), stamp or raw.log_ns, camera, message.header.frame_id), encoding
 
 
 def _record(

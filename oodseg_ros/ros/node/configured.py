@@ -17,7 +17,7 @@ from ...parameters.settings import CameraSettings, Settings
 from ...pipeline import reasons
 from ...pipeline.account import FrameCounter
 from ...pipeline.alert_board import AlertBoard
-from ...pipeline.geometry.camera_info import CalibrationCheck
+from ...pipeline.geometry.camera_info import CalibrationCheck, is_rectified
 from ...pipeline.geometry.ground import CameraGeometry
 from ...pipeline.geometry.source import GeometrySource
 from ...pipeline.input_gate.gate import InputGate
@@ -84,12 +84,18 @@ class Configured:
         self.cameras = {
             camera.name: CameraRoad(
                 outputs=CameraOutputs(
-                    node, camera.name, now.publish, self.labels, now.base_frame, self._info(camera.name)
+                    node,
+                    camera.name,
+                    now.publish,
+                    self.labels,
+                    now.base_frame,
+                    now.ground_classes,
+                    self._info(camera.name),
                 ),
                 ego_mask=ego_masks[camera.name],
                 counter=FrameCounter(),
                 geometry=self._geometry(camera),
-                calibration=CalibrationCheck(camera.geometry, self._info(camera.name)),
+                calibration=CalibrationCheck(camera.geometry, self._info(camera.name), self._rectified(camera)),
                 gate=InputGate(camera.input_gate) if camera.input_gate.checks else None,
             )
             for camera in now.cameras
@@ -215,7 +221,7 @@ class Configured:
             told[0] = text
             self._reports.text_once(name, f"geometry/{kind}", text, severe=False)
 
-        source = GeometrySource(camera, self._info(name), self._transforms, report)
+        source = GeometrySource(camera, self._info(name), self._transforms, report, self._rectified(camera))
 
         def locate(frame: Frame) -> CameraGeometry | None:
             told[0] = "its geometry is none" if camera.geometry == "none" else ""
@@ -226,6 +232,10 @@ class Configured:
             return found
 
         return locate
+
+    def _rectified(self, camera: CameraSettings) -> bool:
+        topic = topics.inputs(camera.transport)[0].named(camera.name)
+        return is_rectified(camera.name, camera.rectification, self._node.resolve_topic_name(topic))
 
     def _info(self, name: str) -> Callable[[], CameraInfo | None]:
         """Newest CameraInfo of a camera."""
@@ -292,5 +302,6 @@ class Configured:
         said = to_alert(
             alerts, now.to_msg(), self._heartbeat.sequence, runner.bundle.id, f"{name}: {ALERT}", self._unplaced
         )
-        array.status += said.status
+        # Before the cameras, whose statuses end in the same name.
+        array.status[1:1] = said.status
         self._diagnostics.publish(array)
