@@ -25,6 +25,9 @@ def command(
     confidence: Annotated[
         float | None, typer.Option(help="E.g. 0.9: the bounds hold with this probability; default: in expectation.")
     ] = None,
+    ground: Annotated[
+        list[str] | None, typer.Option(help="Class that objects stand on; repeat. Default: road and sidewalk.")
+    ] = None,
     every: Annotated[
         int, typer.Option(min=1, help="Only every n-th frame chooses; on the others the result is measured.")
     ] = 1,
@@ -37,10 +40,11 @@ def command(
     from ..evaluation.calibration.calibrate import write_calibration
     from ..evaluation.calibration.objects import ObjectTarget, calibrate_objects
     from ..inference.runner import Runner
+    from ..pipeline.obstacles.components import GROUND_CLASSES
 
     target = ObjectTarget(false_frames, grow, seed, min_area, confidence)
     loaded = Runner.load(bundle, engine=engine, device=device, threads=threads)
-    found = calibrate_objects(loaded, sources, target, every)
+    found = calibrate_objects(loaded, sources, target, every, ground or GROUND_CLASSES)
     written = write_calibration(loaded.bundle, found.calibration, out)
     rule, console = found.calibration.objects, Console()
     console.print(

@@ -123,7 +123,12 @@ def fit_objects(
 
 
 def calibrate_objects(
-    runner: Runner, sources: Sequence[str], target: ObjectTarget, every: int = 1, workers: int = 2
+    runner: Runner,
+    sources: Sequence[str],
+    target: ObjectTarget,
+    every: int = 1,
+    ground_classes: Sequence[str] = GROUND_CLASSES,
+    workers: int = 2,
 ) -> ObjectThresholds:
     """`fit_objects` on what a bundle makes of images.
 
@@ -131,16 +136,20 @@ def calibrate_objects(
         runner: a loaded bundle.
         sources: what `open_source` opens, or patterns of image files (`drive/*_0*.jpg`).
         target, every: see there.
+        ground_classes: names of the classes that objects stand on.
         workers: threads that read.
 
     Raises:
-        ConfigError: a pattern that fits no file, a label set without ground, too few frames.
+        ConfigError: a pattern that fits no file, a label set without these classes, too few frames.
         DatasetError, ImageError: what cannot be opened or read.
     """
     labels = runner.bundle.labels
-    ground = [index for index, name in enumerate(labels.names) if name in GROUND_CLASSES]
+    ground = [index for index, name in enumerate(labels.names) if name in ground_classes]
     if not ground:
-        raise ConfigError(f"label set {labels.name} has none of the classes {', '.join(GROUND_CLASSES)} to stand on")
+        raise ConfigError(
+            f"label set {labels.name} has none of the classes {', '.join(ground_classes)} that objects stand on; "
+            f"it has {', '.join(labels.names)}"
+        )
 
     def predicted() -> Iterable[tuple[np.ndarray, np.ndarray]]:
         with ThreadPoolExecutor(workers) as pool:

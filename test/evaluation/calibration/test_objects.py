@@ -95,5 +95,7 @@ def test_a_bundle_is_calibrated_on_folders_and_patterns(runner, folder: Path, tm
     assert found.frames == 6 + 4
     bundle = write_calibration(runner.bundle, found.calibration, tmp_path / "copy")
     assert load_bundle(bundle.path).card.calibration == found.calibration
+    with pytest.raises(ConfigError, match="none of the classes meadow"):
+        calibrate_objects(runner, [pattern], target, ground_classes=["meadow"])
     with pytest.raises(ConfigError, match="no file fits"):
         calibrate_objects(runner, [str(folder / "*.gif")], target)
