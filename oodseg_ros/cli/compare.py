@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from .output import Json, Output, Quiet
 
 
 def command(
@@ -36,6 +37,8 @@ def command(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first frames of each bag and of the dataset.")
     ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare two bundles on drives and labelled frames, on one page; status 1 where a --fail-if rule refuses."""
     from ..comparing.compare import compare
@@ -55,7 +58,8 @@ def command(
         raise ConfigError(f"{out} holds a comparison already; give another --out")
     opened = open_dataset(dataset, root, split, labels) if dataset else None
     runners = tuple(Runner.load(bundle, engine=engine, device=device, threads=threads) for bundle in (old, new))
-    console = Console()
+    shown = Output(json, quiet)
+    console = shown.console
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
@@ -87,6 +91,7 @@ def command(
             console.print(f"  {escape(sentence(one))}", highlight=False, soft_wrap=True)
     console.print(f"pictures and the rest are in {escape(str(out / 'index.html'))}", soft_wrap=True)
     for why in broken:
-        console.print(f"[bold red]refused:[/] {escape(why)}", highlight=False, soft_wrap=True)
+        shown.warn(f"refused: {why}")
+    shown.result(result.to_dict() | {"refused": broken, "page": str(out / "index.html")})
     if broken:
         raise typer.Exit(1)
