@@ -45,7 +45,7 @@ def test_a_result_is_the_runners_answer(image) -> None:
 
 
 def test_what_is_no_picture_or_no_bundle_is_said() -> None:
-    with pytest.raises(BundleError, match="shipped bundles: .*road_lite"):
+    with pytest.raises(BundleError, match=r"shipped bundles: .*road_lite"):
         oodseg_ros.load("no_such_bundle")
     with pytest.raises(ImageError):
         oodseg_ros.load("road_lite")(np.zeros((64, 64), np.uint8))
