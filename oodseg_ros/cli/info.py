@@ -131,9 +131,9 @@ def _differing(training: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_json(value: Any) -> Any:
-    from pydantic_core import to_jsonable_python
+    from pydantic import TypeAdapter
 
-    return to_jsonable_python(value)
+    return TypeAdapter(Any).dump_python(value, mode="json")
 
 
 def _brief(values: dict[str, Any]) -> str:
