@@ -20,7 +20,7 @@ from ..errors import EngineError
 from ..extras import advice
 from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, default_dir, draft
 from ..inference.engines.openvino import GRAPH, OpenVinoEngine, kept_signal_stack, openvino_core, openvino_identity
-from ..inference.sizes import network_size
+from ..inference.sizes import graph_size
 from .acceptance import Acceptance, Pairs, gated, resized, versions
 from .build import Order, Progress
 
@@ -69,7 +69,7 @@ def _write_graph(place: Draft, bundle: Bundle, calibration: Sequence[np.ndarray]
     model = OpenVinoEngine(bundle).graph(wanted.batch, wanted.height, wanted.width)
     names = final_parts(model)
     if wanted.precision == "int8":
-        size = network_size(wanted.height, wanted.width, bundle.card.input)
+        size = graph_size(wanted.height, wanted.width, bundle.card.input)
         model = quantized(model, [np.stack([resized(image, *size)] * wanted.batch) for image in calibration], names)
     openvino.save_model(model, place.path(GRAPH), compress_to_fp16=False)
     if wanted.precision == "bf16":

@@ -19,7 +19,7 @@ from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, defaul
 from ..inference.engines.tensorrt import TensorRtEngine
 from ..inference.engines.tensorrt_api import PLAN, architecture, capability, tensorrt_identity
 from ..inference.precision import half_parts
-from ..inference.sizes import network_size
+from ..inference.sizes import graph_size
 from .acceptance import Acceptance, Pairs, gated, resized, versions
 from .build import Order, Progress
 from .onnx_export import export_onnx
@@ -88,7 +88,7 @@ def _write_plan(
     say("export", 0.0)
     segmentor = bundle.segmentor()
     precision, int8 = GRAPH_PRECISION[order.precision], {}
-    size = network_size(order.height, order.width, bundle.card.input)
+    size = graph_size(order.height, order.width, bundle.card.input)
     model = export_onnx(segmentor, bundle.card.input, order.batch, *size, precision, whole=False)
     parts = tuple(half_parts(segmentor)) if precision != "fp32" else ()
     if order.precision == "int8":

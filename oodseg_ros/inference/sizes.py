@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
-    from ..model_card import InputSpec
+    from ..model_card import InputSpec, Resize
     from .engine import Run
 
 MIN_SIDE, MAX_SIDE = 32, 8192
@@ -21,27 +21,52 @@ MIN_SIDE, MAX_SIDE = 32, 8192
 
 def network_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
     """Network input size (H, W) for an image: aspect kept, at most about `spec.pixels` pixels, never enlarged by more
-    than the rounding to `spec.multiple`.
+    than the rounding to `spec.multiple`; or as `spec.resize` says.
 
     >>> from oodseg_ros.model_card import InputSpec
     >>> network_size(1024, 2048, InputSpec(mean=(0, 0, 0), std=(1, 1, 1), pixels=1 << 19, multiple=32))
     (512, 1024)
     """
+    if spec.resize is not None:
+        height, width = _given(height, width, spec.resize)
+        return _rounded(height, spec.multiple), _rounded(width, spec.multiple)
     scale = min(1.0, math.sqrt(spec.pixels / (height * width)))
     return _rounded(height * scale, spec.multiple), _rounded(width * scale, spec.multiple)
+
+
+def _given(height: int, width: int, rule: Resize) -> tuple[int, int]:
+    """As transformers' processors count, rounding included."""
+    if rule.shortest_edge is None:
+        return rule.height, rule.width
+    short, long = min(height, width), max(height, width)
+    edge, exact = rule.shortest_edge, float(rule.shortest_edge)
+    if rule.longest_edge is not None and long / short * edge > rule.longest_edge:
+        exact = rule.longest_edge * short / long
+        edge = round(exact)
+    if short == edge:
+        return height, width
+    other = int(exact * long / short)
+    return (edge, other) if height <= width else (other, edge)
 
 
 def _rounded(length: float, multiple: int) -> int:
     return max(multiple, int(length / multiple + 0.5) * multiple)
 
 
+def graph_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
+    """Size (H, W) of the pictures that an engine's graph takes for an image: the network's, or the image's own where the
+    bundle has a rule of its own for resizing, which stands in the graph.
+    """
+    return network_size(height, width, spec) if spec.resize is None else (height, width)
+
+
 def at_image_size(run: Run, height: int, width: int, spec: InputSpec) -> Run:
-    """`run`, which takes images of the network's size and answers as large as it likes, for images of another size.
+    """`run`, which takes images of the graph's size and answers as large as it likes, for images of another size.
 
     Pictures are made smaller in uint8 (bilinear), one map of scores and one of labels larger (bilinear, nearest): a
     graph would resize three float maps and, before the argmax, one for every class.
     """
-    network = network_size(height, width, spec)
+    network = graph_size(height, width, spec)
 
     def resized(maps: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
         if maps.shape[1:3] == size:

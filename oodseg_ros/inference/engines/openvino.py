@@ -29,7 +29,7 @@ from ..engine import Run
 from ..engine_cache import EngineIdentity, StoredEngine, accepted_at_any_size, find
 from ..golden_check import check_exact, verified
 from ..graph_cache import cached, graph_file, identity
-from ..sizes import at_image_size, network_size
+from ..sizes import at_image_size, graph_size
 
 INFERENCE_HINT = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What is not quantized in an INT8 graph runs in FP32."""
@@ -93,7 +93,7 @@ class OpenVinoEngine:
         """The network in FP32 for images of this size as an `openvino.Model`, not compiled; from the cache where it was
         made before. It takes images of the network's size, see `run_of`.
         """
-        height, width = network_size(height, width, self._bundle.card.input)
+        height, width = graph_size(height, width, self._bundle.card.input)
         file = graph_file(self._bundle, f"openvino-{self._openvino.__version__}", (batch, height, width))
         return cached(
             file,

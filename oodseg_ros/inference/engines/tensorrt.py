@@ -19,7 +19,7 @@ from ...errors import EngineError
 from ..engine import Run
 from ..engine_cache import StoredEngine, accepted_at_any_size, find
 from ..golden_check import verified
-from ..sizes import at_image_size, network_size
+from ..sizes import at_image_size, graph_size
 from .captured import CapturedGraph, device_errors
 from .tensorrt_api import PLAN, architecture, check_valid, context_of, keep_kernels, load_api, tensorrt_identity
 
@@ -83,8 +83,8 @@ class TensorRtEngine:
             EngineError: the runtime refuses the file, it takes or gives something else, or memory is out.
         """
         spec = self._bundle.card.input
-        size = network_size(height, width, spec)
-        output = tuple(side // spec.output_stride for side in size)
+        size = graph_size(height, width, spec)
+        output = tuple(side // spec.output_stride for side in size) if spec.resize is None else size
         return at_image_size(self.bind(plan, (batch, *size), (batch, *output)), height, width, spec)
 
     def bind(self, plan: Path, shape: tuple[int, int, int], output: tuple[int, int, int]) -> CapturedGraph:

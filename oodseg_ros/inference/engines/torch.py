@@ -28,7 +28,7 @@ from ..engine_cache import EngineIdentity, StoredEngine, accepted_at_any_size, f
 from ..golden_check import check_exact, verified
 from ..graph import DeployGraph
 from ..graph_cache import identity
-from ..sizes import at_image_size, network_size
+from ..sizes import at_image_size, graph_size
 from .captured import CapturedGraph
 
 TOLERANCE = {"cpu": 1e-4, "cuda": 1e-3}
@@ -96,7 +96,7 @@ class TorchEngine:
     def prepared(self, batch: int, height: int, width: int) -> Run:
         """As `compile`, for what was not accepted yet: a build asks for it."""
         spec = self._bundle.card.input
-        size = network_size(height, width, spec)
+        size = graph_size(height, width, spec)
         graph = DeployGraph(self._segmentor(*size), spec, *size, whole=False)
         graph = _Typed(graph, self._score_type).to(self.device).eval()
         if not self._captured:
