@@ -18,7 +18,7 @@ from ..bundle import Bundle
 from ..errors import EngineError
 from .engine import Run
 from .engine_cache import EngineIdentity, StoredEngine
-from .sizes import network_size
+from .sizes import graph_size
 
 ANSWER = ".golden.npz"
 """Suffix of the file with FP32's answer to the golden frame."""
@@ -29,7 +29,7 @@ MARGIN, MIN_DISTANCE = 2.0, 1e-3
 LABELS_MARGIN = 0.01
 FP32_LABELS_AGREE = 0.999
 ROUNDED_SHARE = 0.1
-"""Of what the score spreads: what a golden frame of another size than the network's may differ besides."""
+"""Of what the score spreads: what a golden frame of another size than the graph's may differ besides."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def check_exact(bundle: Bundle, run: Run, identity: str, tolerance: float) -> fl
     """
     golden = bundle.golden()
     size = golden["labels"].shape
-    if network_size(*size, bundle.card.input) != size:
+    if graph_size(*size, bundle.card.input) != size:
         # Older versions resized pictures in float; uint8 rounds them.
         tolerance += float(ROUNDED_SHARE * np.nanstd(golden["score"]))
     labels, score = run(golden["image"][None])

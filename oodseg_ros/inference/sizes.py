@@ -54,8 +54,8 @@ def _rounded(length: float, multiple: int) -> int:
 
 
 def graph_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
-    """Size (H, W) of the pictures that an engine's graph takes for an image: the network's, or the image's own where the
-    bundle has a rule of its own for resizing, which stands in the graph.
+    """Size (H, W) of the pictures that an engine's graph takes for an image: the network's, or the image's own where
+    the bundle has a rule of its own for resizing, which stands in the graph.
     """
     return network_size(height, width, spec) if spec.resize is None else (height, width)
 
