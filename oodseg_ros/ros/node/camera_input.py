@@ -8,8 +8,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from ...parameters.settings import CameraSettings
-from ...pipeline.account import FrameCounter
-from ...pipeline.mailbox import Item, Mailbox
+from ...pipeline.pipeline import Arrival
+from ..messages.images import to_frame
 from ..messages.stamps import to_ns
 from . import qos, topics
 
@@ -23,31 +23,14 @@ class CameraInput:
     Args:
         node: owner of the subscriptions.
         camera: its settings.
-        mailbox: gets the messages.
-        counter: account of the camera.
-        arrived: called with the camera's name for every image message.
-        refuse: reason for which frames are dropped unseen at the moment (e.g. `disabled`), or None.
-        rejected: called with camera and reason for a frame that is dropped for its stamp.
+        put: gets every image as it arrives.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        camera: CameraSettings,
-        mailbox: Mailbox,
-        counter: FrameCounter,
-        arrived: Callable[[str], None],
-        refuse: Callable[[], str | None],
-        rejected: Callable[[str, str], None],
-    ) -> None:
+    def __init__(self, node: Node, camera: CameraSettings, put: Callable[[Arrival], object]) -> None:
         self.info: CameraInfo | None = None
         self._node = node
         self._name = camera.name
-        self._mailbox = mailbox
-        self._counter = counter
-        self._arrived = arrived
-        self._refuse = refuse
-        self._rejected = rejected
+        self._put = put
         self._subscriptions = [
             node.create_subscription(
                 topics.message_type(topic),
@@ -64,14 +47,9 @@ class CameraInput:
             self._node.destroy_subscription(subscription)
 
     def _on_image(self, message: Image | CompressedImage) -> None:
-        stamp = to_ns(message.header.stamp)
-        self._arrived(self._name)
-        if reason := self._counter.receive(stamp):
-            self._rejected(self._name, reason)
-        elif reason := self._refuse():
-            self._counter.drop(reason)
-        elif not self._mailbox.put(Item(self._name, stamp, message)):
-            self._counter.drop("inactive")
+        encoding = message.format if isinstance(message, CompressedImage) else message.encoding
+        name, stamp = self._name, to_ns(message.header.stamp)
+        self._put(Arrival(name, stamp, lambda: to_frame(message, name), encoding, message))
 
     def _on_info(self, message: CameraInfo) -> None:
         self.info = message
