@@ -1,4 +1,4 @@
-"""Label sets: class names and colours, read from `config/labels/*.yaml`.
+"""Label sets: class names and colours, read from `config/labels/*.yaml` or from a file of your own.
 
 A label file holds `name`, `classes` (a list of `{name, color: [r, g, b]}` in class-id order) and optionally `from`,
 maps of other label sets' ids to this one's (`from: {cityscapes19: {0: 3, …}}`; ids that are not listed become 255).
@@ -42,22 +42,48 @@ class LabelSet:
         table[: len(self)] = self.colors
         return table
 
-    def map_from(self, other: str) -> np.ndarray:
+    def map_from(self, other: str | LabelSet) -> np.ndarray:
         """Look-up table uint8 `[256]` from the ids of label set `other` to ours; 255 = unlabeled.
 
+        Args:
+            other: a label set, or the name or the file of one. The same classes in the same order need no mapping.
+
         Raises:
-            ConfigError: no mapping from `other` is known.
+            ConfigError: no mapping from `other` is known; it says what to write where.
         """
         table = np.full(256, UNLABELED, np.uint8)
-        if other == self.name:
-            table[: len(self)] = np.arange(len(self))
-            return table
-        if other not in self.mappings:
+        if isinstance(other, str) and other in self.mappings:
+            name = other
+        elif other == self.name:
+            return self._same()
+        else:
+            theirs = other if isinstance(other, LabelSet) else _loaded(other)
+            name = str(other) if theirs is None else theirs.name
+            if theirs is not None and theirs.names == self.names:
+                return self._same()
+            if name == self.name:
+                raise ConfigError(f"two label sets are called {name}, with different classes; give one another name")
+        if name not in self.mappings:
             known = ", ".join(sorted(self.mappings)) or "none"
-            raise ConfigError(f"label set {self.name} has no mapping from {other} (known: {known})")
-        for source, target in self.mappings[other].items():
+            raise ConfigError(
+                f"label set {self.name} has no mapping from {name} (known: {known}); add it to the file of "
+                f"{self.name}: `from: {{{name}: {{THEIR_ID: ITS_ID, ...}}}}`, or give both the same classes"
+            )
+        for source, target in self.mappings[name].items():
             table[source] = target
         return table
+
+    def _same(self) -> np.ndarray:
+        table = np.full(256, UNLABELED, np.uint8)
+        table[: len(self)] = np.arange(len(self))
+        return table
+
+
+def _loaded(name_or_path: str) -> LabelSet | None:
+    """The label set, or None where nothing has this name: some are known by their ids alone."""
+    is_file = Path(name_or_path).suffix in (".yaml", ".yml")
+    known = is_file or (config_dir() / "labels" / f"{name_or_path}.yaml").is_file()
+    return load_labels(name_or_path) if known else None
 
 
 def load_labels(name_or_path: str | Path) -> LabelSet:

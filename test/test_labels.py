@@ -54,3 +54,30 @@ def test_a_mapping_that_is_none_is_refused(mappings: object) -> None:
     classes = [{"name": name, "color": [0, 0, 0]} for name in ("a", "b")]
     with pytest.raises(ConfigError, match="`from` maps label sets"):
         parse_labels({"name": "x", "classes": classes, "from": mappings}, "a file")
+
+
+def _file(folder: Path, name: str, *classes: str) -> str:
+    file = folder / f"{name}.yaml"
+    entries = ", ".join(f"{{name: {entry}, color: [1, 2, 3]}}" for entry in classes)
+    file.write_text(f"name: {name}\nclasses: [{entries}]\n")
+    return str(file)
+
+
+def test_the_same_classes_need_no_mapping_however_they_are_named(tmp_path: Path) -> None:
+    own = load_labels(_file(tmp_path, "own", "road", "cow"))
+    for other in (own, "own", _file(tmp_path, "own", "road", "cow"), _file(tmp_path, "copy", "road", "cow")):
+        assert own.map_from(other)[:3].tolist() == [0, 1, 255]
+    with pytest.raises(ConfigError, match=r"no mapping from theirs .*`from: \{theirs: .*same classes"):
+        own.map_from(_file(tmp_path, "theirs", "cow", "road"))
+    with pytest.raises(ConfigError, match="two label sets are called own"):
+        load_labels(_file(tmp_path, "own", "a", "b")).map_from(own)
+
+
+def test_a_file_is_mapped_by_the_name_in_it(tmp_path: Path) -> None:
+    other = _file(tmp_path, "theirs", "cow", "road")
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "name: mine\nclasses: [{name: road, color: [1, 2, 3]}, {name: cow, color: [1, 2, 3]}]\n"
+        "from: {theirs: {0: 1, 1: 0}}\n"
+    )
+    assert load_labels(file).map_from(other)[:3].tolist() == [1, 0, 255]

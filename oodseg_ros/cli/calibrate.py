@@ -13,8 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 def command(
     bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
-    dataset: Annotated[str, typer.Argument(help="Name of an anomaly dataset, or `folder`.")],
-    root: Annotated[Path, typer.Option(help="The dataset's folder.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(help="Name of a dataset, `folder`, or (with --normal) `frames`: no labels at all."),
+    ],
+    root: Annotated[Path, typer.Option(help="The dataset's folder; of `frames` a folder, video, bag or image.")],
     target: Annotated[
         str,
         typer.Option(
@@ -22,6 +25,13 @@ def command(
             "objects=A: at most this share of objects is missed; alerts-per-hour=N with --rate."
         ),
     ],
+    normal: Annotated[
+        bool,
+        typer.Option(
+            "--normal", help="These frames show nothing unknown: labelled pixels, or all of `frames`, are normal."
+        ),
+    ] = False,
+    labels: Annotated[str | None, typer.Option(help="For `folder`: label set of class-id labels.")] = None,
     confidence: Annotated[
         float | None, typer.Option(help="E.g. 0.9: the bound holds with this probability; default: in expectation.")
     ] = None,
@@ -37,11 +47,15 @@ def command(
 ) -> None:
     """Choose a bundle's threshold on data, fit its score table, and write both into the bundle."""
     from ..datasets.registry import open_dataset
+    from ..errors import ConfigError
     from ..evaluation.calibration.calibrate import calibrate, parse_target, write_calibration
+    from ..evaluation.calibration.normal import FRAMES, open_normal
     from ..inference.runner import Runner
 
     wanted = parse_target(target, rate, confidence=confidence, min_area=min_area, cover=cover)
-    opened = open_dataset(dataset, root, split)
+    if dataset == FRAMES and not normal:
+        raise ConfigError("`frames` have no labels: say with --normal that they show nothing unknown")
+    opened = open_normal(dataset, root, split, labels) if normal else open_dataset(dataset, root, split, labels)
     loaded = Runner.load(bundle, engine=engine, device=device, threads=threads)
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -19,6 +19,7 @@ HELP = "Train, inspect and run unknown-object segmentors."
 COMMANDS = {
     "run": "run",
     "demo": "demo",
+    "init-recipe": "init_recipe",
     "train": "train",
     "evaluate": "evaluate",
     "calibrate": "calibrate",

@@ -15,6 +15,9 @@ from dataclasses import dataclass, replace
 from ..frame import Alert, AlertState
 from .reasons import ENGINE_WARMING, INACTIVE, INFERENCE_BLOCKED, LATE, NO_IMAGE, STARTING
 
+TIME_WENT_BACK = 1_000_000_000
+"""Nanoseconds by which the clock of the stamps falls back when time itself did, as in a bag that starts over."""
+
 
 @dataclass
 class _Camera:
@@ -22,6 +25,7 @@ class _Camera:
     posted: float
     alert: Alert | None = None
     failure: str | None = None
+    missing: str = ""
     interrupted: str | None = None
     warming: bool = False
 
@@ -43,6 +47,7 @@ class AlertBoard:
         self._clock = clock
         self._mode: str | None = INACTIVE
         self._blocked = False
+        self._now_ns = 0
         self._cameras = {camera: _Camera(clock(), clock()) for camera in cameras}
 
     @property
@@ -80,6 +85,10 @@ class AlertBoard:
         """An image of this camera got no answer; the reason is told once the last answer is too old."""
         self._cameras[camera].failure = reason
 
+    def explain(self, camera: str, missing: str) -> None:
+        """Why no image can arrive, as far as is known: the detail of `no_image`; empty = nothing is known."""
+        self._cameras[camera].missing = missing
+
     def post(self, camera: str, alert: Alert) -> bool:
         """A new answer; True if a consumer should hear it at once: another state or reason, or obstacles."""
         with self._lock:
@@ -95,20 +104,29 @@ class AlertBoard:
             return entry.interrupted or self._why_unknown(entry, self._clock())
 
     def alerts(self, now_ns: int) -> dict[str, Alert]:
-        """Every camera's alert at this moment, its evidence age brought up to `now_ns` (the clock of the stamps)."""
+        """Every camera's alert at this moment, its evidence age brought up to `now_ns` (the clock of the stamps).
+
+        Where that clock falls back there is no evidence of its new time until the next answer: UNKNOWN, `starting`.
+        """
         with self._lock:
             now = self._clock()
+            if now_ns < self._now_ns - TIME_WENT_BACK:
+                for entry in self._cameras.values():
+                    entry.alert = None
+            self._now_ns = now_ns
             return {name: self._alert(entry, now, now_ns) for name, entry in self._cameras.items()}
 
     def _alert(self, entry: _Camera, now: float, now_ns: int) -> Alert:
         last = entry.alert
-        age = (now_ns - last.stamp_ns) / 1e9 if last is not None and last.stamp_ns else math.inf
+        # A camera's clock may be a little ahead; evidence is never younger than new.
+        age = max(0.0, (now_ns - last.stamp_ns) / 1e9) if last is not None and last.stamp_ns else math.inf
         reason = self._why_unknown(entry, now)
         if reason is None and last is not None:
             return replace(last, evidence_age_s=age)
         if reason is not None:
             entry.interrupted = reason
-        return Alert(AlertState.UNKNOWN, reason or STARTING, last.stamp_ns if last else 0, age)
+        detail = entry.missing if reason == NO_IMAGE else ""
+        return Alert(AlertState.UNKNOWN, reason or STARTING, last.stamp_ns if last else 0, age, detail=detail)
 
     def _why_unknown(self, entry: _Camera, now: float) -> str | None:
         if self._mode is not None:

@@ -198,7 +198,7 @@ class CameraPipeline:
         drift = None if math.isnan(self._gate.drift) else self._gate.drift
         if self._evidence_stamp is None:
             return Alert(state, reason, obstacles=obstacles, detail=detail, drift=drift)
-        age = (now_ns - self._evidence_stamp) / 1e9
+        age = max(0.0, (now_ns - self._evidence_stamp) / 1e9)
         return Alert(state, reason, self._evidence_stamp, age, obstacles, detail, drift)
 
     def _masked(self, score: np.ndarray) -> tuple[np.ndarray, bool]:

@@ -56,9 +56,14 @@ class InferenceThread:
         self._pipeline.start()
         self._thread.start()
 
-    def put(self, arrival: Arrival) -> str | None:
-        """A frame that arrived, from any thread; the reason for which it was dropped at once, or None."""
-        reason = self._pipeline.receive(arrival)
+    def put(self, arrival: Arrival, against: str | None = None) -> str | None:
+        """A frame that arrived, from any thread; the reason for which it was dropped at once, or None.
+
+        Args:
+            arrival: the frame.
+            against: a reason for which it must not be looked at.
+        """
+        reason = self._pipeline.receive(arrival, against)
         if reason is None and not self._mailbox.put(arrival):
             reason = reasons.INACTIVE
             self._pipeline.drop(arrival, reason)

@@ -113,7 +113,7 @@ class Camera:
 
     Attributes:
         counter, ages: its account; ages are stamp → delivered, seconds.
-        unplaced: why its obstacles have no position, in a sentence; empty = they have.
+        placing: what is amiss with their positions, in a sentence; empty = nothing.
         shape: (height, width) of its last image.
     """
 
@@ -124,7 +124,7 @@ class Camera:
     locate: Callable[[Frame], CameraGeometry | None]
     counter: FrameCounter = field(default_factory=FrameCounter)
     ages: AgeWindow = field(default_factory=AgeWindow)
-    unplaced: str = ""
+    placing: str = ""
     shape: tuple[int, int] | None = None
 
 
@@ -169,6 +169,9 @@ class Pipeline:
         self._judged_by: ObstacleSettings = settings().obstacles
         self._failures = 0
         self._waiting: dict[str, Admitted] = {}
+        self._placing = ""
+        self.unplaced: dict[str, str] = dict.fromkeys(settings().names, "no image has been judged yet")
+        """Camera → why its obstacles have no position; empty = they have."""
         self.ready: Callable[[int, int, int], bool] = self._compiled_now
         """(height, width, batch) → whether that can run now. False: it will be, and frames wait; raises why not."""
         self.board = AlertBoard(settings().names, lambda: settings().image_timeout, clock)
@@ -214,8 +217,8 @@ class Pipeline:
         self.delivered(step, now_ns)
         return step
 
-    def receive(self, arrival: Arrival) -> str | None:
-        """Count a frame that arrived; the reason for which it is dropped unseen, or None."""
+    def receive(self, arrival: Arrival, against: str | None = None) -> str | None:
+        """Count a frame that arrived; the reason for which it is dropped unseen (`against`, if nothing else), or None."""
         name = arrival.camera
         self.board.received(name)
         counter = self.cameras[name].counter
@@ -225,6 +228,10 @@ class Pipeline:
         elif self.board.mode == reasons.DISABLED:
             reason = reasons.DISABLED
             counter.drop(reason)
+        elif against is not None:
+            reason = against
+            counter.drop(reason)
+            self.board.failed(name, reason)
         return reason
 
     def drop(self, arrival: Arrival, reason: str) -> None:
@@ -282,7 +289,7 @@ class Pipeline:
         name, now = settings.name, self._settings()
 
         def report(kind: str, text: str) -> None:
-            self.cameras[name].unplaced = text
+            self._placing = text
             self._report(name, f"geometry/{kind}", text)
 
         return Camera(
@@ -422,8 +429,11 @@ class Pipeline:
         if reason := self.board.interruption(name):
             # The heartbeat said UNKNOWN meanwhile; evidence from before does not count as if nothing had been.
             camera.judge.unknown(reason, now_ns)
-        camera.unplaced = ""
+        self._placing = "its geometry is none" if camera.settings.geometry == "none" else ""
         geometry = camera.locate(frame)
+        # At once, because others read it from their threads.
+        camera.placing = self._placing
+        self.unplaced[name] = "" if geometry is not None else self._placing
         speed = self._speed() if settings.speed is None else settings.speed
         judgement = camera.judge.judge(frame, prediction, now_ns, geometry, speed)
         refused = judgement.refused

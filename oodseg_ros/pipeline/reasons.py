@@ -38,6 +38,7 @@ STAMP_WENT_BACK = "stamp_went_back"
 WRONG_SIZE = "wrong_size"
 ENCODING_CHANGED = "encoding_changed"
 CAMERA_INFO = "camera_info"
+SEVERAL_PUBLISHERS = "several_publishers"
 
 # What is wrong with a picture.
 FROZEN = "frozen"
@@ -80,6 +81,7 @@ SENTENCES = {
     WRONG_SIZE: "the image has another size than expected",
     ENCODING_CHANGED: "the image's encoding changed",
     CAMERA_INFO: "camera_info contradicts the image",
+    SEVERAL_PUBLISHERS: "several publishers send on the camera's topic, so pictures of different cameras mix",
     FROZEN: "the picture stands still to the last bit",
     BLACK: "the picture is black",
     OVER_EXPOSED: "the picture is over-exposed",

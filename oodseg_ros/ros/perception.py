@@ -19,15 +19,17 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool, Trigger
 
-from ..errors import UserError
+from ..errors import ConfigError, UserError
 from ..inference.runner import Runner
 from ..parameters.settings import Settings
 from ..pipeline.obstacles.thresholds import release_threshold
 from .node.allocator import keep_freed_memory
 from .node.loading import build_engines, load_runner
 from .node.parameters import NodeParameters
+from .node.qos import check_overrides
 from .node.session import Session
 from .node.snapshot import make_folders, write_answer
+from .node.topics import names
 
 EXIT_REFUSED = 1
 EXIT_ENGINE_FAILED = 70
@@ -127,6 +129,7 @@ class Perception(LifecycleNode):
             self.get_logger().warning(
                 f"parameters of cameras that are not in `cameras` are not used: {', '.join(unused)}"
             )
+        self._check_qos_overrides()
         runner, warnings = self._load(self._settings, self.get_logger())
         calibration = runner.bundle.card.calibration
         self._node_parameters.meanings = {
@@ -138,6 +141,13 @@ class Perception(LifecycleNode):
         self._session = Session(self, lambda: self._settings, runner, warnings, self._on_engine_failed)
         self._session.enable(self._enabled)
         self._node_parameters.locked = True
+
+    def _check_qos_overrides(self) -> None:
+        cameras = {camera.name: camera.transport for camera in self._settings.cameras}
+        own = names(cameras, self._settings.odometry)
+        publish, subscribe = ([self.resolve_topic_name(name) for name in own[way]] for way in ("publish", "subscribe"))
+        if problems := check_overrides(self._node_parameters.qos_overrides(), publish, subscribe):
+            raise ConfigError("; ".join(problems))
 
     def _deactivate(self, timeout: float = 60.0) -> None:
         if not self._session.deactivate(timeout):

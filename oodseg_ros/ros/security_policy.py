@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
-from .node.topics import TOPICS, inputs, outputs, qualified
+from .node.topics import names, qualified
 
 NODE = "perception"
 PARAMETER_SERVICES = (
@@ -49,13 +49,10 @@ def topics(cameras: Mapping[str, str], namespace: str = "/", odometry: str = "")
         namespace: of the node.
         odometry: the node's parameter of this name.
     """
-    own = [topic for topic in TOPICS if not topic.of_camera]
-    publish = [topic.name for topic in own] + ["/rosout", "/parameter_events", f"{NODE}/transition_event"]
-    publish += [topic.named(camera) for camera in cameras for topic in outputs()]
-    subscribe = ["/clock", "/tf", "/tf_static", *([odometry] if odometry else [])]
-    subscribe += [topic.named(name) for name, transport in cameras.items() for topic in inputs(transport)]
-    both = {"publish": publish, "subscribe": subscribe}
-    return {right: sorted(qualified(name, namespace) for name in names) for right, names in both.items()}
+    both = names(cameras, odometry)
+    both["publish"] += ["/rosout", "/parameter_events", f"{NODE}/transition_event"]
+    both["subscribe"] += ["/clock", "/tf", "/tf_static"]
+    return {right: sorted(qualified(name, namespace) for name in each) for right, each in both.items()}
 
 
 def services(namespace: str = "/") -> list[str]:
@@ -72,9 +69,9 @@ def policy(cameras: Mapping[str, str], namespace: str = "/", odometry: str = "")
     enclave = ElementTree.SubElement(ElementTree.SubElement(root, "enclaves"), "enclave", path=enclave_path)
     profiles = ElementTree.SubElement(enclave, "profiles")
     profile = ElementTree.SubElement(profiles, "profile", ns=namespace, node=NODE)
-    for right, names in topics(cameras, namespace, odometry).items():
+    for right, allowed in topics(cameras, namespace, odometry).items():
         entries = ElementTree.SubElement(profile, "topics", {right: "ALLOW"})
-        for name in names:
+        for name in allowed:
             ElementTree.SubElement(entries, "topic").text = name
     entries = ElementTree.SubElement(profile, "services", reply="ALLOW")
     for name in services(namespace):

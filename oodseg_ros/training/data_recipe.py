@@ -55,6 +55,8 @@ class DataSpec(Strict):
         split: split of the dataset, where it has several.
         labels: label set of the stored ids, where the dataset does not know it itself (`folder`).
         match: glob on the frame ids, e.g. `00*`, to keep some frames out of training.
+        part: share of the listed frames, from and to, e.g. `[0, 0.8]` to train and `[0.8, 1]` to calibrate. Frames
+            follow each other in time, so a part is a piece of the drive and not every fifth frame.
         weight: how often its frames are drawn, relative to the number of frames.
         outlier_values: values of its label files that mark unknowns which somebody annotated, e.g. `[254]`.
         count, seed: number of procedural scenes and their first seed.
@@ -70,6 +72,7 @@ class DataSpec(Strict):
     split: str | None = None
     labels: str | None = None
     match: str = "*"
+    part: tuple[float, float] = (0.0, 1.0)
     weight: float = Field(1.0, gt=0)
     outlier_values: list[Annotated[int, Field(ge=0, le=255)]] = []
     count: int = Field(0, ge=0)

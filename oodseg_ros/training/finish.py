@@ -28,7 +28,7 @@ Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 GOLDEN_SIZE = (192, 320)
 GOLDEN_SEED = 4
 CALIBRATION_SEED = 10_000
-PATHS = ("root", "originals", "start", "teacher", "labels", "label_set", "instances", "images", "masks")
+PATHS = ("root", "originals", "start", "teacher", "labels", "label_set", "bundle", "onnx")
 """Keys of a recipe that may hold a path of the machine it was written on."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from ..frame import UNLABELED
 from ..labels import LabelSet
 from ..outliers.targets import KNOWN, OUTLIER
 from ..scenes import scene
+from ..sources.drives import drive_files
+from ..sources.image_files import read_image
 from .data_recipe import DataSpec, expand
 
 _log = logging.getLogger(__name__)
@@ -59,8 +62,11 @@ def load_frames(specs: list[DataSpec], labels: LabelSet, seed: int = 0) -> list[
         if spec.teacher and spec.dataset != "frames":
             raise ConfigError(f"dataset {spec.dataset}: a `teacher` labels frames without labels (`dataset: frames`)")
         found = _LISTERS.get(spec.dataset, _stored)(spec, labels, seed)
+        first, last = (round(share * len(found)) for share in spec.part)
+        found = found[first:last]
         if not found:
-            raise DatasetError(f"dataset {spec.dataset} at {spec.root}: no labelled frame matches {spec.match!r}")
+            where = f"dataset {spec.dataset} at {spec.root}"
+            raise DatasetError(f"{where}: no labelled frame matches {spec.match!r} in part {list(spec.part)}")
         frames += found
     return frames
 
@@ -81,11 +87,9 @@ def _render(seed: int, table: np.ndarray) -> Arrays:
 
 
 def _unlabelled(spec: DataSpec, labels: LabelSet, seed: int) -> list[TrainingFrame]:
-    from .drives import drive_files, read_known
-
     files = [file for file in drive_files(expand(spec.root)) if fnmatch(file.stem, spec.match)]
     if not spec.teacher:
-        return [TrainingFrame(file.stem, spec.weight, partial(read_known, file)) for file in files]
+        return [TrainingFrame(file.stem, spec.weight, partial(_read_known, file)) for file in files]
     from .teacher import read_taught, teach
 
     targets = teach(files, spec.teacher, spec.teacher_confidence, labels)
@@ -93,6 +97,16 @@ def _unlabelled(spec: DataSpec, labels: LabelSet, seed: int) -> list[TrainingFra
         TrainingFrame(file.stem, spec.weight, partial(read_taught, file, target))
         for file, target in zip(files, targets, strict=True)
     ]
+
+
+def _read_known(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Image RGB uint8 `[H, W, 3]`, and a target that says known, of unknown class, everywhere.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    image = read_image(file)
+    return image, np.full(image.shape[:2], KNOWN, np.uint8)
 
 
 def _stored(spec: DataSpec, labels: LabelSet, seed: int) -> list[TrainingFrame]:

@@ -140,7 +140,7 @@ def _anomaly_mix(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: i
 
 
 def _patch_paste(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, seed: int) -> Pasting:
-    (road,) = class_ids(labels, ["road"])
+    road = class_ids(labels, spec.ground_classes)[0]
     rules = replace(PatchRules(), road=road, sides=spec.patch_sides)
 
     return Pasting(on_scaled=PatchPasting(read, spec.patches, rules), patches=rules)
@@ -161,7 +161,11 @@ def _known_objects(
 def class_ids(labels: LabelSet, names: Sequence[str]) -> list[int]:
     """Ids of classes by their names. Raises ConfigError for one that the label set does not have."""
     if unknown := [name for name in names if name not in labels.names]:
-        raise ConfigError(f"label set {labels.name} has no class {', '.join(unknown)}: {labels.names}")
+        raise ConfigError(
+            f"label set {labels.name} has no class {', '.join(unknown)}; say in the recipe which of its classes are "
+            f"the ground (`ground_classes: [...]` in `outliers`, and in `calibration.objects` if it is used) and which "
+            f"are objects (`known_classes: [...]`, may be empty). Its classes: {', '.join(labels.names)}"
+        )
     return [labels.names.index(name) for name in names]
 
 

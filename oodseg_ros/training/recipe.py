@@ -78,21 +78,42 @@ class Recipe(Strict):
 
 
 def load_recipe(path: str | Path) -> Recipe:
-    """Read a recipe file. With `base: other.yaml` its keys replace those of that file beside it, key by key at the top.
+    """Read a recipe file.
+
+    With `base: other.yaml` its keys replace those of that file beside it, key by key at the top; a base may have one
+    itself. Label files (`label_set`, `labels`) are looked for beside the recipe first.
 
     Raises:
         ConfigError: unreadable file, unknown key (with the nearest right one) or wrong value.
     """
-    data = _read(Path(path))
-    if "base" in data:
-        base = _read(Path(path).parent / str(data.pop("base")))
-        if "base" in base:
-            raise ConfigError(f"recipe {path}: its base has a base of its own; name that one instead")
-        data = base | data
+    data = _with_bases(Path(path), ())
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
         raise ConfigError(f"recipe {path}: " + "; ".join(_sentence(item) for item in error.errors()[:8])) from error
+
+
+def _with_bases(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in above:
+        raise ConfigError(f"recipe {path} is its own base: {' -> '.join(file.name for file in (*above, path))}")
+    data = _beside(_read(path), path.parent)
+    if "base" in data:
+        data = _with_bases(path.parent / str(data.pop("base")), (*above, path.resolve())) | data
+    return data
+
+
+def _beside(value: Any, folder: Path) -> Any:
+    """The same with label files that lie beside the recipe named by their place."""
+    if isinstance(value, list):
+        return [_beside(entry, folder) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    found = {}
+    for key, entry in value.items():
+        file = folder / entry if key in ("label_set", "labels") and isinstance(entry, str) else None
+        is_file = file is not None and file.suffix in (".yaml", ".yml") and file.is_file()
+        found[key] = str(file) if is_file else _beside(entry, folder)
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -105,3 +105,26 @@ def test_warming_is_no_time_out(board: AlertBoard, clock: Clock) -> None:
     assert board.alerts(NOW)["front"].reason == STARTING
     clock.now += 1.1
     assert board.alerts(NOW)["front"].reason == NO_IMAGE
+
+
+def test_a_clock_that_falls_back_leaves_no_evidence_and_no_negative_age(board: AlertBoard, clock: Clock) -> None:
+    """A bag that starts over: until its first frame is answered nothing is known of the new time."""
+    board.post("front", CLEAR)
+    assert board.alerts(NOW)["front"].state is AlertState.CLEAR
+    back = NOW - 5_000_000_000
+    assert board.alerts(back)["front"] == Alert(AlertState.UNKNOWN, STARTING, 0, math.inf)
+    board.post("front", replace(CLEAR, stamp_ns=back + 100_000_000))
+    # A camera whose clock is a little ahead of ours, or a clock that is set back a little.
+    for ahead in (0, 40_000_000):
+        alert = board.alerts(back - ahead)["front"]
+        assert (alert.state, alert.evidence_age_s) == (AlertState.CLEAR, 0.0)
+
+
+def test_why_no_image_can_arrive_is_the_detail_of_no_image_and_of_nothing_else(board: AlertBoard, clock: Clock) -> None:
+    board.explain("front", "nobody publishes /front/image_raw")
+    assert board.alerts(NOW)["front"].detail == ""
+    clock.now += 1.1
+    assert board.alerts(NOW)["front"].detail == "nobody publishes /front/image_raw"
+    assert board.alerts(NOW)["rear"].detail == ""
+    board.received("front")
+    assert (board.alerts(NOW)["front"].reason, board.alerts(NOW)["front"].detail) == (LATE, "")

@@ -73,8 +73,22 @@ def test_a_recipe_can_replace_keys_of_another(tmp_path: Path) -> None:
     recipe, first = load_recipe(tmp_path / "second.yaml"), load_recipe(tmp_path / "first.yaml")
     assert (recipe.name, recipe.seed) == ("second", 7)
     assert recipe.model_dump(exclude={"name", "seed"}) == first.model_dump(exclude={"name", "seed"})
-    with pytest.raises(ConfigError, match="base of its own"):
+    third = load_recipe(tmp_path / "third.yaml")
+    assert (third.name, third.seed, third.network) == ("third", 7, first.network)
+    (tmp_path / "first.yaml").write_text("base: third.yaml\n")
+    with pytest.raises(ConfigError, match=r"its own base: third\.yaml -> second\.yaml -> first\.yaml -> third\.yaml"):
         load_recipe(tmp_path / "third.yaml")
+
+
+def test_label_files_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "own_labels.yaml"
+    file.write_text("name: own\nclasses: [{name: a, color: [1, 2, 3]}, {name: b, color: [4, 5, 6]}]\n")
+    data = yaml.safe_load(SHIPPED_BY_NAME["road_lite"].read_text())
+    data |= {"label_set": file.name, "data": [{"dataset": "folder", "root": "x", "labels": file.name}]}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(data))
+    recipe = load_recipe(tmp_path / "own.yaml")
+    assert (recipe.label_set, recipe.data[0].labels) == (str(file), str(file))
+    assert recipe.calibration.data[1].labels == "cityscapes19"
 
 
 @pytest.mark.parametrize(

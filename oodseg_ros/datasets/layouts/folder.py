@@ -28,7 +28,10 @@ FORMAT = Format(
     encoding=ANOMALY,
     splits=("",),
     hint="put pictures into images/ and label PNGs (0 normal, 1 anomaly, 255 ignore) of the same names into labels/",
-    layouts=(Layout("images/{id}.jpg + labels/{id}.png", _find("labels")),),
+    layouts=(
+        Layout("images/{id}.jpg + labels/{id}.png", _find("labels")),
+        Layout("images/{id}.jpg + masks/{id}.png", _find("masks")),
+    ),
 )
 TRAIN_IDS = Layout("images/{id}.jpg + labelTrainIds/{id}.png", _find("labelTrainIds"))
 """Also recognized: class ids whose label set the folder's name tells."""

@@ -22,7 +22,7 @@ from ..frame_pass import plan, run_frames
 from ..metrics.pixels import PixelMetrics
 from ..score_store import ScoreStore
 from .fit import fit_calibration
-from .losses import TARGETS, frame_loss, object_loss, pixel_loss, stack, threshold_grid
+from .losses import FORMS, TARGETS, frame_loss, object_loss, pixel_loss, stack, threshold_grid
 from .risk_control import Choice, choose_threshold, least_frames
 
 
@@ -46,7 +46,7 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.kind not in TARGETS:
-            raise ConfigError(f"target {self.kind!r} is not one of {', '.join(TARGETS)}")
+            raise ConfigError(f"no target {self.kind!r}; targets are, e.g., {', '.join(FORMS)}")
         if not 0 < self.cover <= 1 or self.min_area < 1:
             raise ConfigError("cover must lie in (0, 1] and min_area be at least 1")
 
@@ -88,9 +88,7 @@ def parse_target(text: str, rate: float | None = None, **more: float | int | Non
     try:
         value = float(number)
     except ValueError:
-        raise ConfigError(
-            f"target {text!r}: write KIND=NUMBER with KIND one of {', '.join(TARGETS)}, alerts-per-hour"
-        ) from None
+        raise ConfigError(f"target {text!r} is not KIND=NUMBER; targets are, e.g., {', '.join(FORMS)}") from None
     if kind == "alerts-per-hour":
         if not rate or rate <= 0:
             raise ConfigError("alerts-per-hour needs --rate, the frames per second of the camera")
@@ -113,7 +111,10 @@ def calibrate(
         ConfigError: too few frames for the target.
     """
     if dataset.kind != "anomaly":
-        raise DatasetError(f"dataset {dataset.name} has class labels; calibration needs labels 0 normal, 1 anomaly")
+        raise DatasetError(
+            f"dataset {dataset.name} has class labels; if its frames show nothing unknown, say so with --normal, and "
+            "its labelled pixels count as normal"
+        )
     work = plan(dataset.items[:limit])
     with tempfile.TemporaryDirectory(prefix="oodseg_calibrate_") as folder:
         store = ScoreStore(folder)
@@ -122,8 +123,13 @@ def calibrate(
         if not names:
             raise DatasetError(f"no frame of {dataset.name} can be used: {next(iter(skipped.values()), 'no labels')}")
         pooled = PixelMetrics()
+        anomalous = 0
         for name in names:
-            pooled.update(*store.get(name)[:2])
+            score, label, _ = store.get(name)
+            anomalous += int(np.count_nonzero(label == 1))
+            pooled.update(score, label)
+        if target.kind == "objects" and not anomalous:
+            raise ConfigError("the target objects=… bounds missed objects, and these frames have none; use another")
         grid, objects = threshold_grid(pooled.histogram), runner.bundle.card.calibration.objects
         with ThreadPoolExecutor(workers) as pool:
             losses = stack(
@@ -131,14 +137,18 @@ def calibrate(
             )
         choice = choose_threshold(losses, grid, target.alpha, target.rising, target.confidence)
         held_out, risk, count = _check(losses, grid, target)
-        said = _sentence(dataset, target, choice, held_out, risk, count)
+        said = _sentence(dataset, target, choice, held_out, risk, count, anomalous)
         # The maps stand in for images: the score of a map is itself.
         frames = (_target_map(*store.get(name)[:2]) for name in names)
         fitted = fit_calibration(lambda score: score, frames, 0.01, said)
     if objects is not None:  # the rule stays what it is, as far as the threshold lets it
         limits = {"grow": min(objects.grow, choice.threshold), "beside": max(objects.beside, choice.threshold)}
         objects = objects.model_copy(update=limits)
-    calibration = fitted.model_copy(update={"threshold": choice.threshold, "objects": objects})
+    more = {"threshold": choice.threshold, "objects": objects}
+    if not anomalous:
+        # Nothing was learnt about unknowns, so what a score means for them stays: two points would pretend to know.
+        more["table"] = runner.bundle.card.calibration.table
+    calibration = fitted.model_copy(update=more)
     return CalibrationResult(choice, held_out, risk, count, calibration, skipped)
 
 
@@ -176,13 +186,20 @@ def _check(losses: np.ndarray, grid: np.ndarray, target: Target) -> tuple[Choice
 
 
 def _sentence(
-    dataset: Dataset, target: Target, choice: Choice, held_out: Choice | None, risk: float, count: int
+    dataset: Dataset, target: Target, choice: Choice, held_out: Choice | None, risk: float, count: int, anomalous: int
 ) -> str:
     sure = "in expectation" if choice.confidence is None else f"with confidence {choice.confidence:g}"
-    check = f"; held-out check {risk:.4g} on {count} frames" if held_out else "; too few frames for a held-out check"
+    check = "; too few frames for a held-out check"
+    if held_out:
+        check = (
+            f"; the same rule on {held_out.frames} of them alone gave threshold {held_out.threshold:.6g}, which on the "
+            f"other {count} measured {risk:.4g} (the written threshold uses all frames and was checked on none)"
+        )
+    kept = "" if anomalous else "; normal driving only: the score table is that of before"
     return (
-        f"{dataset.name} {dataset.split}, {choice.frames} frames: {TARGETS[target.kind]} (min_area {target.min_area}, "
-        f"cover {target.cover:g}) at most {choice.bound:g} {sure}, measured {choice.risk:.4g}{check}"
+        f"{dataset.name} {dataset.split}".strip() + f", {choice.frames} frames: {TARGETS[target.kind]} "
+        f"(min_area {target.min_area}, cover {target.cover:g}) at most {choice.bound:g} {sure}; threshold "
+        f"{choice.threshold:.6g} measured {choice.risk:.4g} on all of them{check}{kept}"
     )
 
 

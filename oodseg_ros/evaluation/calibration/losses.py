@@ -16,6 +16,13 @@ TARGETS = {
     "frames": "a frame without cause has an obstacle, a group of at least min_area normal pixels above the threshold",
     "objects": "share of a frame's objects of which less than `cover` of the pixels are above the threshold",
 }
+FORMS = {
+    "pixels=0.001": TARGETS["pixels"],
+    "frames=0.05": TARGETS["frames"],
+    "alerts-per-hour=6": "frames=6/(3600 RATE): no more alerts can begin than frames are wrong; needs --rate",
+    "objects=0.1": TARGETS["objects"],
+}
+"""How a target is written, and what it bounds."""
 POINTS = 4096
 
 

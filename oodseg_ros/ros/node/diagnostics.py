@@ -13,12 +13,14 @@ from ...frame import Alert
 from ...parameters.settings import Settings
 from ...pipeline.account import REASONS, AgeSummary, FrameCounts
 from ...pipeline.alert import reaction_sentence, worst_case_reaction
+from ...pipeline.alert_text import sentence as alert_sentence
 from ...pipeline.pipeline import Camera
 from ...pipeline.reasons import sentence
-from ..messages.alert import sentence as alert_sentence
 
 CAMERA = "camera "
 """Before a camera's name in the name of its status."""
+ALERT = "alert"
+"""In the name of the statuses that repeat the alert, for aggregators and robot monitors: `<node>: alert: <name>`."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class CameraReport:
         received_rate, answered_rate: per second since the last report.
         state: its alert in a word.
         geometry: where positions come from, in a sentence; empty = fine.
+        publishers: why those on its topics are too many; empty = fine.
         overlays_skipped: left out because the node was late.
         sentence: its alert in a line.
         troubled: frames were lost, dropped or late since the last report.
@@ -46,6 +49,7 @@ class CameraReport:
     answered_rate: float
     state: str
     geometry: str = ""
+    publishers: str = ""
     overlays_skipped: int = 0
     sentence: str = ""
     troubled: bool = False
@@ -125,6 +129,8 @@ def _camera(node: str, name: str, camera: CameraReport) -> DiagnosticStatus:
         f"{camera.sentence or camera.state}; {camera.answered_rate:.1f} of {camera.received_rate:.1f} frames/s "
         f"answered{age}; in all {dropped} dropped, {counts.lost} lost in transport"
     )
+    if camera.publishers:
+        message = f"{camera.publishers}; {message}"
     values = {
         "state": camera.state,
         "received_rate": f"{camera.received_rate:.2f}",
@@ -147,6 +153,7 @@ def _camera(node: str, name: str, camera: CameraReport) -> DiagnosticStatus:
         "score_drift_limit_bits": f"{camera.drift_limit:g}",
     }
     values |= {"overlays_skipped": str(camera.overlays_skipped), "geometry": camera.geometry or "ok"}
+    values["publishers"] = camera.publishers or "ok"
     return _status(level, f"{node}: {CAMERA}{name}", message, name, values)
 
 
@@ -184,9 +191,20 @@ def reaction(settings: Settings) -> str:
 
 
 def to_report(
-    camera: Camera, alert: Alert, settings: Settings, rates: Rates, now: float, overlays_skipped: int
+    camera: Camera,
+    alert: Alert,
+    settings: Settings,
+    rates: Rates,
+    now: float,
+    overlays_skipped: int = 0,
+    publishers: str = "",
 ) -> CameraReport:
-    """Report of a camera at `now` (monotonic seconds), gathered from where it is counted."""
+    """Report of a camera at `now` (monotonic seconds), gathered from where it is counted.
+
+    Args:
+        overlays_skipped: left out because the node was late.
+        publishers: why those who publish on its topics are too many.
+    """
     name, counts, ages = camera.settings.name, camera.counter.counts(), camera.ages.summary()
     period, missed = camera.counter.period_s(), camera.ages.missed
     troubles = counts.lost + sum(counts.dropped.values()) + missed
@@ -196,10 +214,11 @@ def to_report(
         rates.rate(name + "/received", counts.received, now),
         rates.rate(name + "/answered", counts.answered, now),
         f"{alert.state.value} ({alert.reason})",
-        geometry=camera.unplaced,
+        geometry=camera.placing,
+        publishers=publishers,
         overlays_skipped=overlays_skipped,
         sentence=alert_sentence(alert),
-        troubled=rates.rate(name + "/troubles", troubles, now) > 0,
+        troubled=rates.rate(name + "/troubles", troubles, now) > 0 or bool(publishers),
         missed=missed,
         deadline=settings.deadline,
         drift=math.nan if alert.drift is None else alert.drift,

@@ -31,6 +31,7 @@ class Heartbeat:
         sent: called with the alerts of every heartbeat.
         busy_for: seconds that the inference thread has been at one step.
         give_up: called once when it has stood still for `stall_exit` seconds.
+        unplaced: camera → why its obstacles have no position; read each time.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class Heartbeat:
         sent: Callable[[Mapping[str, Alert]], None],
         busy_for: Callable[[], float],
         give_up: Callable[[], None],
+        unplaced: Mapping[str, str],
     ) -> None:
         self._node = node
         self._board = board
         self._bundle = bundle
         self._sent = sent
         self._give_up_node = give_up
+        self._unplaced = unplaced
         self._lock = threading.Lock()
         self._sequence = 0
         self._told: set[str] = set()
@@ -87,11 +90,17 @@ class Heartbeat:
             alerts = self._board.alerts(now.nanoseconds)
             self._sent(alerts)
             name = self._node.get_fully_qualified_name()
-            self._publisher.publish(to_alert(alerts, now.to_msg(), self._sequence, self._bundle, name))
+            message = to_alert(alerts, now.to_msg(), self._sequence, self._bundle, name, self._unplaced)
+            self._publisher.publish(message)
             self._sequence += 1
             self._at = time.monotonic()
         finally:
             self._lock.release()
+
+    @property
+    def sequence(self) -> int:
+        """Number of the next heartbeat."""
+        return self._sequence
 
     def destroy(self) -> None:
         self._watchdog.stop()

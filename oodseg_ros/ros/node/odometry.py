@@ -9,7 +9,7 @@ from typing import Any
 from rclpy.node import Node
 
 from ...errors import ConfigError
-from . import qos
+from . import qos, topics
 
 STALE = 1.0
 """Seconds after which a speed is no longer known."""
@@ -29,7 +29,13 @@ class Odometry:
             raise ConfigError(f"parameter odometry = {topic!r} needs nav_msgs; install it or leave it empty") from error
         self._node = node
         self._speed, self._at = math.nan, -math.inf
-        self._subscription = node.create_subscription(Message, topic, self._on_message, qos.CAMERA_INFO_IN)
+        self._subscription = node.create_subscription(
+            Message,
+            topic,
+            self._on_message,
+            qos.profile(topics.CAMERA_INFO_IN),
+            qos_overriding_options=qos.overridable(),
+        )
 
     def speed(self) -> float | None:
         """Metres per second forward, or None where none came lately."""

@@ -77,6 +77,10 @@ class NodeParameters:
         """Parameters that were given for cameras that are not in `cameras`: not wrong, but worth a warning."""
         return [name for name in self._unknown(self._wanted()) if self._is_idle_block(name)]
 
+    def qos_overrides(self) -> dict[str, Any]:
+        """`qos_overrides` parameters as given, whether anything reads them or not."""
+        return {name: given.value for name, given in self._given.items() if name.startswith("qos_overrides.")}
+
     def less_careful(self) -> list[str]:
         """`name default -> value` of what is less careful than by default."""
         comparable = {name: spec for name, spec in self._wanted().items() if spec.careful != "same"}

@@ -29,9 +29,10 @@ class Recording:
         node: for clock and log.
         settings: as configured.
         bundle, engine: identities that go into every bag.
+        unplaced: camera → why its obstacles have no position; read each time.
     """
 
-    def __init__(self, node: Node, settings: Settings, bundle: str, engine: str) -> None:
+    def __init__(self, node: Node, settings: Settings, bundle: str, engine: str, unplaced: Mapping[str, str]) -> None:
         self._clock = node.get_clock()
         self._settings = settings.record
         self._states: dict[str, AlertState] = {}
@@ -41,7 +42,8 @@ class Recording:
         name, logger = node.get_fully_qualified_name(), node.get_logger()
 
         def describe(camera: str, alert: Alert) -> Mapping[str, str]:
-            return {pair.key: pair.value for pair in to_status(camera, alert, 0, bundle, name).values}
+            status = to_status(camera, alert, 0, bundle, name, unplaced.get(camera, ""))
+            return {pair.key: pair.value for pair in status.values}
 
         versions = {
             "package": f"oodseg_ros {__version__}",

@@ -16,10 +16,11 @@ from ...parameters.settings import Settings
 from ...pipeline import reasons
 from ...pipeline.inference_thread import InferenceThread
 from ...pipeline.pipeline import Pipeline, Step, Surroundings
+from ..messages.alert import to_alert
 from ..messages.detections import VISION_MSGS
 from . import qos, topics
 from .camera_input import CameraInput
-from .diagnostics import NodeReport, Rates, reaction, to_diagnostics, to_report
+from .diagnostics import ALERT, NodeReport, Rates, reaction, to_diagnostics, to_report
 from .heartbeat import Heartbeat
 from .log_once import LogOnce
 from .odometry import Odometry
@@ -78,7 +79,7 @@ class Session:
         self._warnings = warnings
         wants_tf = any(camera.geometry in ("auto", "tf") for camera in now.cameras)
         self._transforms = Transforms(node, now.base_frame) if TF2_ROS and wants_tf else None
-        self.recording = Recording(node, now, runner.bundle.id, runner.engine_identity)
+        self.recording = Recording(node, now, runner.bundle.id, runner.engine_identity, self.pipeline.unplaced)
         self._outputs = {
             name: CameraOutputs(node, name, now.publish, self.labels, now.base_frame, self._info(name))
             for name in now.names
@@ -91,6 +92,7 @@ class Session:
             self.recording.alerts,
             self._busy_for,
             engine_failed,
+            self.pipeline.unplaced,
         )
         self._diagnostics = node.create_publisher(
             DiagnosticArray, "/diagnostics", qos.profile(topics.DIAGNOSTICS_OUT), **qos.options()
@@ -200,6 +202,21 @@ class Session:
 
         return info
 
+    def _look_around(self, name: str) -> str:
+        """Tell board and log what is wrong with the publishers of a camera; returns why they are too many."""
+        if (camera := self._inputs.get(name)) is None:
+            return ""
+        several, missing = camera.look_around()
+        self.pipeline.board.explain(name, missing)
+        if several:
+            text = (
+                f"camera {name}: {several}; what they send mixes, and a camera that stands still hides behind another"
+            )
+            self._log.text_once(name, "publishers", text)
+        elif missing and not missing.startswith("nobody"):
+            self._log.text_once(name, "publishers", f"camera {name}: {missing}")
+        return several
+
     def _fatal(self, error: Exception) -> None:
         self._node.get_logger().fatal(f"giving up: {error}")
         self.pipeline.board.set_mode(reasons.ENGINE_FAILED)
@@ -211,7 +228,11 @@ class Session:
         board, settings = self.pipeline.board, self._settings()
         alerts = board.alerts(now.nanoseconds)
         reports = {
-            name: to_report(camera, alerts[name], settings, self._rates, monotonic, self._overlays_skipped[name])
+            name: to_report(
+                *(camera, alerts[name], settings, self._rates, monotonic),
+                overlays_skipped=self._overlays_skipped[name],
+                publishers=self._look_around(name),
+            )
             for name, camera in self.pipeline.cameras.items()
         }
         runner = self._runner
@@ -225,4 +246,10 @@ class Session:
         )
         name = self._node.get_fully_qualified_name()
         recorder = self.recording.counts(), self.recording.trouble
-        self._diagnostics.publish(to_diagnostics(name, now.to_msg(), node, reports, *recorder))
+        array = to_diagnostics(name, now.to_msg(), node, reports, *recorder)
+        said = to_alert(
+            *(alerts, now.to_msg(), self._heartbeat.sequence, runner.bundle.id, f"{name}: {ALERT}"),
+            self.pipeline.unplaced,
+        )
+        array.status += said.status
+        self._diagnostics.publish(array)

@@ -7,6 +7,7 @@ from it. Needs no rclpy, so that launch files and tools can read it. Run as a mo
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -210,6 +211,19 @@ def outputs() -> tuple[Topic, ...]:
 def inputs(transport: str) -> tuple[Topic, ...]:
     """What is subscribed for a camera of that transport: the picture's topic first, then camera_info."""
     return tuple(topic for topic in TOPICS if topic.subscribed and topic.group in ("", transport))
+
+
+def names(cameras: Mapping[str, str], odometry: str = "") -> dict[str, list[str]]:
+    """`publish` and `subscribe` → names of all topics of a node, relative or absolute.
+
+    Args:
+        cameras: name → transport.
+        odometry: the node's parameter of this name.
+    """
+    publish = [topic.name for topic in TOPICS if not topic.of_camera]
+    publish += [topic.named(camera) for camera in cameras for topic in outputs()]
+    subscribe = [topic.named(camera) for camera, transport in cameras.items() for topic in inputs(transport)]
+    return {"publish": publish, "subscribe": subscribe + [odometry] * bool(odometry)}
 
 
 def message_type(topic: Topic) -> type | None:

@@ -10,7 +10,8 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.serialization import deserialize_message, serialize_message
 
 from oodseg_ros.frame import Alert, AlertState, GroundPosition, Obstacle
-from oodseg_ros.ros.messages.alert import STALE_REASONS, describe, to_alert
+from oodseg_ros.pipeline.alert_text import STALE_REASONS, describe
+from oodseg_ros.ros.messages.alert import to_alert
 
 NEAR = Obstacle((10, 20, 60, 80), 900, 0.93, (35.0, 80.0), 7, 3, GroundPosition((12.0, 1.0, 0.0), 11.0, 14.25))
 FAR = Obstacle((100, 20, 110, 25), 40, 0.5, (105.0, 25.0), 8, 1, GroundPosition((90.0, 0.0, 0.0), 60.0, math.inf))
@@ -48,7 +49,7 @@ def values(alert: Alert) -> dict[str, str]:
         (
             Alert(AlertState.OBSTACLE, "obstacle", STAMP, 0.1, (FLOATING,)),
             DiagnosticStatus.WARN,
-            "OBSTACLE: 1 unknown obstacle, highest score 0.99, evidence 0.10 s old",
+            "OBSTACLE: 1 unknown obstacle, range unknown, highest score 0.99, evidence 0.10 s old",
         ),
         (
             Alert(AlertState.OBSTACLE, "releasing", STAMP, 0.1),
@@ -88,10 +89,18 @@ def test_keys_of_an_obstacle_alert():
         "bundle": "lite@0123456789ab",
         "detail": "",
         "score_drift_bits": "nan",
+        "ranges": "known",
         "obstacle_count": "2",
         "obstacle_0": "10,20,60,80 score=0.930 area=900 track=7 age=3 position=12.00,1.00,0.00 range=11.00..14.25",
         "obstacle_1": "1,2,3,4 score=0.990 area=4 track=0 age=1",
     }
+
+
+def test_cameras_without_a_position_say_that_ranges_are_unknown_and_why():
+    alerts = {name: Alert(AlertState.CLEAR, "ok", STAMP, 0.1) for name in ("front", "rear")}
+    array = to_alert(alerts, Time(), 0, "b", unplaced={"rear": "no camera_info", "front": ""})
+    told = [{pair.key: pair.value for pair in entry.values}["ranges"] for entry in array.status]
+    assert told == ["known", "unknown: no camera_info"]
 
 
 def test_no_evidence_and_an_endless_range_are_written_as_inf():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import CameraInfo
 
 from oodseg_ros.ros.messages.detections import VISION_MSGS
@@ -61,9 +61,6 @@ def node(perception: Callable, peer: Any) -> SimpleNamespace:
 
     peer.until(complete, f"something on {[name for name, messages in heard.items() if not messages]}")
     peer.spin(1.0)
-    node.said = {
-        (m.header.stamp.sec, m.header.stamp.nanosec) for m in heard["anomaly/mask"] if m.header.frame_id == "lens"
-    }
     return node
 
 
@@ -141,6 +138,19 @@ def test_points_lie_in_the_obstacle_and_free_ground_ends_before_it(node: SimpleN
     assert len(cleared) > len(between) > 0
     assert max(p[0] for p in between) < distance
     assert max(p[0] for p in cleared) >= max(p[0] for p in between)
+
+
+def test_the_alert_is_also_a_status_of_diagnostics(node: SimpleNamespace) -> None:
+    name = f"{node.peer.node.get_namespace()}/perception: alert: front"
+
+    def told() -> Any:
+        found = [s for m in node.heard["/diagnostics"] for s in m.status if s.name == name]
+        return found[-1] if found and found[-1].message.startswith("OBSTACLE") else None
+
+    status = node.peer.until(told, "OBSTACLE in diagnostics")
+    values = {pair.key: pair.value for pair in status.values}
+    assert (values["state"], values["ranges"], status.hardware_id) == ("OBSTACLE", "known", "front")
+    assert status.level == DiagnosticStatus.WARN
 
 
 @pytest.mark.skipif(not VISION_MSGS, reason="vision_msgs is neither installed nor generated")

@@ -8,13 +8,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import DatasetError
-from ..outliers.targets import KNOWN
 from ..paths import cache_dir
-from ..sources.image_files import image_files, read_image, write_image
-from ..sources.open_source import open_source
+from .image_files import image_files, write_image
+from .open_source import open_source
 
 
 def drive_files(path: Path) -> list[Path]:
@@ -47,16 +44,6 @@ def drive_files(path: Path) -> list[Path]:
     if not files:
         raise DatasetError(f"{path} holds no frame that can be decoded")
     return files
-
-
-def read_known(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Image RGB uint8 `[H, W, 3]`, and a target that says known, of unknown class, everywhere.
-
-    Raises:
-        ImageError: it cannot be read.
-    """
-    image = read_image(file)
-    return image, np.full(image.shape[:2], KNOWN, np.uint8)
 
 
 def _identity(path: Path) -> str:

@@ -1,0 +1,38 @@
+"""`oodseg init-recipe`: a recipe for your own images and masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(help="images/ and labels/ (or masks/) of equal names, or train/ and val/.")],
+    out: Annotated[Path, typer.Option(help="The recipe to write; its label set is written beside it.")],
+    labels: Annotated[str, typer.Option(help="Label set of the ids: a known name or a YAML file.")] = "",
+    classes: Annotated[str, typer.Option(help="Or the class names in the order of the ids, with commas.")] = "",
+) -> None:
+    """Write a recipe and a label set from a folder of images and masks; say what was counted and what was guessed."""
+    from ..errors import ConfigError
+    from ..training.init_recipe import first_recipe
+
+    names = [name.strip() for name in classes.split(",") if name.strip()]
+    if labels and names:
+        raise ConfigError("give --labels or --classes, not both")
+    label_file = out.with_name(f"{out.stem}_labels.yaml")
+    if there := [file for file in (out, label_file) if file.exists()]:
+        raise ConfigError(f"{there[0]} exists; delete it or give another --out")
+    made = first_recipe(folder, out.stem, label_file.name, labels, names)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if made.labels:
+        label_file.write_text(made.labels)
+    out.write_text(made.recipe)
+    console = Console()
+    for note in made.notes:
+        console.print(f"- {escape(note)}", highlight=False, soft_wrap=True)
+    console.print(f"recipe in {escape(str(out))}" + (f", classes in {escape(str(label_file))}" if made.labels else ""))
+    console.print(f"next: oodseg train {escape(str(out))} --dry-run", highlight=False, soft_wrap=True)

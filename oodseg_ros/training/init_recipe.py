@@ -1,0 +1,250 @@
+"""A first recipe for somebody's own folder of images and masks: what was counted, and what was guessed and why."""
+
+from __future__ import annotations
+
+import colorsys
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from ..bundle import load_bundle
+from ..datasets.dataset import Item
+from ..datasets.encoding import read_values
+from ..datasets.registry import open_dataset
+from ..errors import ConfigError, DatasetError
+from ..labels import LabelSet, load_labels, parse_labels
+from ..outliers.targets import OUTLIER
+
+BASE = "road_lite"
+"""The shipped bundle whose backbone and decoder training starts from."""
+MOST_READ = 200
+"""Label files that are counted, spread over all."""
+GROUND = ("road", "drivable", "street", "lane", "sidewalk", "pavement", "parking", "ground", "floor", "dirt", "asphalt")
+OBJECTS = (
+    *("car", "vehicle", "truck", "bus", "van", "train", "tram", "motorcycle", "bicycle", "two-wheeler", "bike"),
+    *("person", "pedestrian", "people", "human", "rider", "bicyclist", "cyclist", "living", "sign", "traffic light"),
+)
+CLASS_FILES = ("labels.yaml", "classes.txt", "labels.txt")
+
+
+@dataclass(frozen=True)
+class FirstRecipe:
+    """Text of both files, and what a person should know and check.
+
+    Attributes:
+        recipe, labels: YAML; `labels` is empty where an existing label set is used.
+        notes: sentences.
+    """
+
+    recipe: str
+    labels: str
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Counted:
+    pixels: np.ndarray
+    """int64 `[256]`."""
+    below: np.ndarray
+    """The same for the lower middle of the pictures, where the ground is."""
+    sizes: dict[tuple[int, int], int]
+
+
+def first_recipe(
+    folder: Path, name: str, labels_file: str, labels: str = "", classes: Sequence[str] = ()
+) -> FirstRecipe:
+    """Read label files of `folder` and write a recipe for them.
+
+    Args:
+        folder: `images/` and `labels/` (or `masks/`) of equal names, or both below `train/` and `val/`.
+        name: of the recipe and of the bundle.
+        labels_file: how the recipe names the label file.
+        labels: name or file of an existing label set of the ids; or
+        classes: names in the order of the ids. Without both, `labels.yaml`, `classes.txt` or `labels.txt` in the
+            folder is read, else classes are numbered.
+
+    Raises:
+        ConfigError, DatasetError: no such pictures, or values that are no class ids.
+    """
+    train, held_out, items = _parts(folder)
+    labelled = [item for item in items if item.label_path is not None]
+    if not labelled:
+        raise DatasetError(f"{folder}: no image has a mask of the same name")
+    counted = _count(labelled)
+    values = [int(value) for value in np.flatnonzero(counted.pixels)]
+    found, notes = _label_set(folder, name, values, labels, classes)
+    used = [value for value in values if value < OUTLIER]
+    shares = counted.pixels / max(1, counted.pixels[: len(found)].sum())
+    height, width = max(counted.sizes, key=lambda size: counted.sizes[size])
+    notes[:0] = [
+        f"{len(items)} images, {len(labelled)} with a mask, most of {width}x{height}",
+        "share of pixels: " + ", ".join(f"{found.names[value]} {shares[value]:.1%}" for value in used),
+    ]
+    if unlabelled := len(items) - len(labelled):
+        notes.append(f"{unlabelled} images without a mask are not used; `dataset: frames` can use them")
+    if absent := [entry for index, entry in enumerate(found.names) if index not in used]:
+        notes.append(f"without any pixel in the files that were read: {', '.join(absent)}")
+    ground = _ground(found, counted, notes)
+    known = [entry for entry in found.names if _means(entry, OBJECTS)]
+    notes.append(
+        f"guessed as objects that may be pasted as what they are (`known_classes`): {', '.join(known) or 'none'}"
+    )
+    outlier_values = [OUTLIER] if OUTLIER in values else []
+    if outlier_values:
+        notes.append("value 254 is taken as unknown objects that somebody annotated (`outlier_values`)")
+    own = not labels
+    label_set = labels_file if own else labels
+    spec = {"dataset": "folder", "root": str(folder.resolve()), "labels": label_set}
+    if outlier_values:
+        spec["outlier_values"] = outlier_values
+    recipe = _recipe(name, label_set, len(found), (height, width), len(labelled), ground, known)
+    recipe["data"] = [spec | train]
+    recipe["calibration"]["data"] = [{key: value for key, value in spec.items() if key != "outlier_values"} | held_out]
+    if outlier_values:
+        recipe["calibration"]["data"] = [spec | held_out]
+    notes.append("held out for the threshold: " + ", ".join(f"{key} {value}" for key, value in held_out.items()))
+    return FirstRecipe(_HEADER + _yaml(recipe), _yaml(_label_file(found)) if own else "", notes)
+
+
+_HEADER = """\
+# Written by `oodseg init-recipe`; every key is described in docs/training.md. Check ground_classes and known_classes.
+# Photographs of unknown objects make it better than shapes alone: outliers.cutouts: [{root: FOLDER_OF_RGBA_PNGS}]
+"""
+
+
+def _recipe(
+    name: str, label_set: str, count: int, size: tuple[int, int], frames: int, ground: list[str], known: list[str]
+) -> dict:
+    base = load_bundle(BASE).card
+    multiple = base.input.multiple
+    crop = [min(most, side // multiple * multiple) for most, side in zip((320, 576), size, strict=True)]
+    if min(crop) < multiple:
+        raise DatasetError(f"images of {size[1]}x{size[0]} are too small; at least {multiple}x{multiple} is needed")
+    return {
+        "name": name,
+        "label_set": label_set,
+        "start": BASE,
+        "start_parts": ["backbone", "decoder"],
+        "network": {
+            "backbone": base.network["backbone"],
+            "decoder": base.network["decoder"],
+            "classifier": {"name": "linear", "classes": count},
+            "head": {"name": "residual_feature", "levels": [1, 2, 3], "width": 64, "rates": [3, 6, 12]},
+            "score": "residual_energy",
+        },
+        "input": base.input.model_dump(mode="json", exclude_none=True, exclude={"channels"}),
+        "crop": crop,
+        "widths": [max(crop[1], round(0.75 * size[1])), max(crop[1], 2 * size[1])],
+        "data": [],
+        "outliers": {"shapes": 1.0, "ground_classes": ground, "known_classes": known},
+        "stages": [
+            {
+                **{"method": "inlier", "steps": int(np.clip(2 * frames, 200, 3000)), "batch": 6, "lr": 1.0e-3},
+                **{"weight_decay": 1.0e-4, "warmup": 20, "backbone_lr": 0.1, "loss_stride": 2, "unknowns": False},
+            },
+            {
+                **{"method": "rpl", "steps": 200, "batch": 6, "optimizer": "adam", "lr": 5.0e-4},
+                **{"power": 0.9, "warmup": 20, "loss_stride": 2},
+            },
+        ],
+        "calibration": {"data": [], "false_positive_rate": 0.001, "frames": int(np.clip(frames // 5, 10, 100))},
+        "licence": {"weights": "say yours", "data": "say whose pictures these are"},
+    }
+
+
+def _parts(folder: Path) -> tuple[dict, dict, list[Item]]:
+    """Keys that name the training and the held-out part, and all frames."""
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is no folder")
+    for first, second in (("train", "val"), ("train", "valid"), ("train", "test"), ("training", "validation")):
+        try:
+            parts = [open_dataset("folder", folder, split) for split in (first, second)]
+        except DatasetError:
+            continue
+        return {"split": first}, {"split": second}, [item for part in parts for item in part.items]
+    return {"part": [0.0, 0.8]}, {"part": [0.8, 1.0]}, list(open_dataset("folder", folder).items)
+
+
+def _count(items: list[Item]) -> _Counted:
+    pixels, below, sizes = np.zeros(256, np.int64), np.zeros(256, np.int64), {}
+    chosen = np.unique(np.linspace(0, len(items) - 1, min(MOST_READ, len(items))).round().astype(int))
+    for index in chosen:
+        values = read_values(items[index].label_path)
+        height, width = values.shape
+        sizes[values.shape] = sizes.get(values.shape, 0) + 1
+        pixels += np.bincount(values.ravel(), minlength=256)
+        below += np.bincount(values[height * 2 // 3 :, width // 3 : -(-width * 2 // 3)].ravel(), minlength=256)
+    return _Counted(pixels, below, sizes)
+
+
+def _label_set(
+    folder: Path, name: str, values: list[int], labels: str, classes: Sequence[str]
+) -> tuple[LabelSet, list[str]]:
+    notes = []
+    file = next((folder / entry for entry in CLASS_FILES if (folder / entry).is_file()), None)
+    if labels or (not classes and file is not None and file.suffix == ".yaml"):
+        found = load_labels(labels or str(file))
+        notes.append(f"classes from {labels or file}")
+    else:
+        names = list(classes)
+        if not names and file is not None:
+            names = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+            notes.append(f"classes from {file}")
+        if not names:
+            ids = [value for value in values if value < OUTLIER]
+            if set(ids) <= {0, 1}:
+                raise ConfigError(
+                    f"{folder}: the masks hold only {', '.join(map(str, values))}. If 1 marks unknown objects, this is "
+                    "a set for `oodseg evaluate` and `oodseg calibrate`; if these are two classes, name them: "
+                    "--classes FIRST,SECOND"
+                )
+            names = [f"class_{index}" for index in range(max(ids) + 1)]
+            notes.append("no class names given: numbered; give --classes, or a classes.txt in the folder")
+        found = parse_labels(_label_file(LabelSet(name, tuple(names), _colors(len(names)))), "the classes")
+    if strange := [value for value in values if len(found) <= value < OUTLIER]:
+        raise ConfigError(
+            f"{folder}: the masks hold {', '.join(map(str, strange[:8]))}, but there are {len(found)} classes "
+            f"(ids 0 to {len(found) - 1}; 254 = unknown object, 255 = not labelled)"
+        )
+    return found, notes
+
+
+def _ground(labels: LabelSet, counted: _Counted, notes: list[str]) -> list[str]:
+    if named := [entry for entry in labels.names if _means(entry, GROUND)]:
+        notes.append(f"guessed as the ground, by name (`ground_classes`): {', '.join(named)}")
+        return named
+    share = counted.below[: len(labels)] / max(1, counted.below[: len(labels)].sum())
+    guess = int(np.argmax(share))
+    notes.append(
+        f"guessed as the ground (`ground_classes`): {labels.names[guess]}, which covers {share[guess]:.0%} of the "
+        "lower middle of the pictures; no class has the name of one"
+    )
+    return [labels.names[guess]]
+
+
+def _means(name: str, words: Sequence[str]) -> bool:
+    plain = re.sub(r"[_-]", " ", name.lower())
+    if re.match(r"(non|no|not)\b", plain):
+        return False
+    return any(re.search(rf"\b{re.escape(word.replace('-', ' '))}s?\b", plain) for word in words)
+
+
+def _colors(count: int) -> tuple[tuple[int, int, int], ...]:
+    """Different colours, the same in every call."""
+    return tuple(
+        tuple(round(255 * part) for part in colorsys.hsv_to_rgb(index * 0.618 % 1, 0.65, 0.9 - 0.3 * (index % 2)))
+        for index in range(count)
+    )
+
+
+def _label_file(labels: LabelSet) -> dict:
+    classes = [{"name": name, "color": list(color)} for name, color in zip(labels.names, labels.colors, strict=True)]
+    return {"name": labels.name, "classes": classes} | ({"from": labels.mappings} if labels.mappings else {})
+
+
+def _yaml(data: dict) -> str:
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)

