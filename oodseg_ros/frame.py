@@ -23,12 +23,14 @@ class Frame:
         stamp_ns: acquisition time in nanoseconds, as the message header states it (not the receive time).
         camera: name of the camera as configured (`front`), or the file name offline.
         frame_id: optical frame of the camera (REP-103: z forward, x right, y down); empty offline.
+        file: name of the file that it was read from; empty live.
     """
 
     image: np.ndarray
     stamp_ns: int = 0
     camera: str = "camera"
     frame_id: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True)

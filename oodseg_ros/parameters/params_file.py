@@ -38,9 +38,8 @@ def read_params(path: Path, node: str = NODE) -> dict[str, Any]:
     found: dict[str, Any] = {}
     matching = [values for name, values in blocks if _matches(name, node)]
     if not matching:
-        raise ConfigError(
-            f"{path} has no parameters for the node {node}; it has some for {', '.join(n for n, _ in blocks)}"
-        )
+        others = ", ".join(name for name, _ in blocks)
+        raise ConfigError(f"{path} has no parameters for the node {node}; it has some for {others}")
     for values in matching:
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: `{_VALUES}:` must hold names and values")

@@ -218,7 +218,7 @@ class Pipeline:
         return step
 
     def receive(self, arrival: Arrival, against: str | None = None) -> str | None:
-        """Count a frame that arrived; the reason for which it is dropped unseen (`against`, if nothing else), or None."""
+        """Count a frame that arrived; the reason for which it is dropped unseen, `against` if nothing else, or None."""
         name = arrival.camera
         self.board.received(name)
         counter = self.cameras[name].counter

@@ -45,7 +45,7 @@ def source(geometry: str, info: CameraInfo | None, tree: Tree | None = None):
     """A source and the list of its reports."""
     reports: list[tuple[str, str]] = []
     camera = CameraSettings("front", "raw", 0, "", geometry, MOUNT)
-    return GeometrySource(camera, lambda: info, tree, lambda *report: reports.append(report)), reports
+    return GeometrySource(camera, lambda: info, lambda: tree, lambda *report: reports.append(report)), reports
 
 
 def test_auto_takes_tf_at_the_images_frame_and_stamp():
@@ -103,7 +103,7 @@ def test_an_unchanged_geometry_is_kept_and_a_changed_one_made_anew():
     infos = [camera_info(), camera_info(), camera_info(200.0), camera_info(200.0)]
     tree = Tree(front_optical=BY_TF)
     camera = CameraSettings("front", "raw", 0, "", "auto", MOUNT)
-    make = GeometrySource(camera, lambda: infos[0], tree, lambda *_: None)
+    make = GeometrySource(camera, lambda: infos[0], lambda: tree, lambda *_: None)
     first = make(FRAME)
     infos.pop(0)
     assert make(FRAME) is first, "an equal message is no change"
