@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 
-.PHONY: setup demo test test-slow lint format clean
+.PHONY: setup demo test test-slow lint format benchmark release container clean
 
 setup: $(STAMP)
 
@@ -33,5 +33,17 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+benchmark: setup
+	$(BIN)/python benchmarks/node_overhead.py
+	$(BIN)/python benchmarks/inference.py
+
+# The wheel, and the proof that it works where nothing else is installed.
+release: setup
+	rm -rf dist && $(BIN)/python -m pip wheel -q --no-deps -w dist .
+	$(BIN)/python -m pytest -q test/package/test_install.py
+
+container:
+	docker build --build-arg ROS_DISTRO=$(or $(ROS_DISTRO),jazzy) -t oodseg_ros .
+
 clean:
-	rm -rf $(VENV) out build install log
+	rm -rf $(VENV) out build install log dist

@@ -5,6 +5,15 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 PACKAGE = "oodseg_ros"
+# Resolved: with `colcon build --symlink-install` this file is run through a link in the build folder.
+ROOT = Path(__file__).resolve().parent
+EXTRAS = ("train", "build", "evaluate", "generate", "test")
+
+
+def requirements(name: str) -> list[str]:
+    """Lines of requirements/<name>.txt."""
+    lines = (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def data_files() -> list[tuple[str, list[str]]]:
@@ -27,8 +36,10 @@ setup(
         *data_files(),
     ],
     python_requires=">=3.10",
-    install_requires=["setuptools"],
-    extras_require={"test": ["pytest"]},
+    package_data={PACKAGE: ["py.typed", "templates/*.j2"]},
+    # The same version as tools/setup.sh, which takes the CPU build; PyPI's own brings CUDA.
+    install_requires=["torch==2.13.0", *requirements("base")],
+    extras_require={name: requirements(name) for name in EXTRAS},
     zip_safe=False,
     maintainer="oodseg_ros developers",
     maintainer_email="oodseg_ros@example.org",

@@ -21,17 +21,16 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from oodseg_ros.ros.node import launching
+from oodseg_ros.ros.node import launching, viewers
 
 # launch/ and config/ lie side by side: in a checkout, in share/, and behind the links of `--symlink-install`.
 SHARE = Path(__file__).resolve().parent.parent
-SWITCH = ["true", "false"]
+BASE_FRAME = "base_link"
 ARGUMENTS = [
     DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node and its topics, e.g. /car"),
     DeclareLaunchArgument(
         "use_sim_time",
         default_value="false",
-        choices=SWITCH,
         description="Take the time from /clock (bags, simulation)",
     ),
     DeclareLaunchArgument(
@@ -43,7 +42,6 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "autostart",
         default_value="true",
-        choices=SWITCH,
         description="Configure and activate the node whenever its process starts; a later deactivate stays",
     ),
     DeclareLaunchArgument(
@@ -58,6 +56,16 @@ ARGUMENTS = [
         description="Inference engine; empty = params_file",
     ),
     DeclareLaunchArgument(
+        "device",
+        default_value="",
+        description="Where the engine runs: cpu, cuda, cuda:<index>; empty = params_file",
+    ),
+    DeclareLaunchArgument(
+        "threshold",
+        default_value="",
+        description="Score from which a pixel is unknown (obstacles.threshold); empty = params_file",
+    ),
+    DeclareLaunchArgument(
         "cameras", default_value="", description="Names of the cameras, e.g. front,rear; empty = params_file"
     ),
     DeclareLaunchArgument(
@@ -67,7 +75,21 @@ ARGUMENTS = [
         "ends in /compressed is taken compressed; empty = <camera>/image_raw",
     ),
     DeclareLaunchArgument(
-        "rviz", default_value="false", choices=SWITCH, description="Start RViz with config/oodseg.rviz"
+        "image_reliability",
+        default_value="",
+        choices=["", "best_effort", "reliable"],
+        description="QoS of the image subscriptions; empty = params_file (best_effort, which matches every driver)",
+    ),
+    DeclareLaunchArgument(
+        "rviz", default_value="false", description="Start RViz for the cameras, where it is installed"
+    ),
+    DeclareLaunchArgument(
+        "warm_size",
+        default_value="",
+        description="Image size to compile for before the first image, e.g. 1920x1080; empty = params_file",
+    ),
+    DeclareLaunchArgument(
+        "alert_rate", default_value="", description="Heartbeats of the alert per second; empty = params_file"
     ),
     DeclareLaunchArgument(
         "log_level",
@@ -78,13 +100,11 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "use_respawn",
         default_value="false",
-        choices=SWITCH,
         description="Start the node again 2 s after it ended by itself",
     ),
     DeclareLaunchArgument(
         "build_only",
         default_value="false",
-        choices=SWITCH,
         description="Build and check the bundle's engine, then end; nothing is subscribed",
     ),
 ]
@@ -102,21 +122,35 @@ def compose(context):
         return LaunchConfiguration(name).perform(context).strip()
 
     def is_on(name):
-        return value(name) == "true"
+        return launching.is_on(name, value(name))
 
-    asked = launching.parse_cameras(value("cameras"))
+    namespace = launching.full_namespace(context.launch_configurations.get("ros_namespace"), value("namespace"))
     params_file = value("params_file")
-    cameras = asked or launching.cameras_in(params_file) or ["camera"]
+    given = launching.parameter_file(params_file, f"{namespace}/{launching.NODE}") if params_file else None
+    asked = launching.parse_cameras(value("cameras"))
+    cameras = asked or (given and given.cameras) or ["camera"]
     remappings, overrides = launching.image_inputs(cameras, value("image_topic"))
-    overrides.update({name: value(name) for name in ("bundle", "engine") if value(name)})
+    for name in ("bundle", "engine", "device", "warm_size"):
+        overrides |= {name: value(name)} if value(name) else {}
+    topics = launching.parse_list(value("image_topic"))
+    for camera in cameras if not topics else ():
+        transport = given.value(f"{camera}.transport", "raw") if given else "raw"
+        topics.append(f"{camera}/image_raw{'' if transport == 'raw' else f'/{transport}'}")
+    overrides |= launching.reliability(namespace, topics, value("image_reliability"))
     # launch guesses types from the text otherwise: a bundle named 1e3 would arrive as a number.
     overrides = {name: ParameterValue(text, value_type=str) for name, text in overrides.items()}
     if asked:
         overrides["cameras"] = ParameterValue(asked, value_type=list[str])
+    for name, parameter in (("alert_rate", "alert_rate"), ("threshold", "obstacles.threshold")):
+        overrides |= {parameter: launching.number(name, value(name))} if value(name) else {}
     build_only = is_on("build_only")
+    respawn = is_on("use_respawn") and not build_only
     # The node brings itself up. Asking it by service from here has two traps: the request to a respawned process
     # goes to the dead one and is never answered, and a node that the user deactivates is easily activated again.
     overrides.update(autostart=is_on("autostart"), use_sim_time=is_on("use_sim_time"), build_only=build_only)
+    # All that can be refused comes before the node: what fails after it has started leaves it behind.
+    base_frame = given.value("base_frame", BASE_FRAME) if given else BASE_FRAME
+    rviz = [_rviz(viewers.rviz_config(cameras, namespace, base_frame), is_on("use_sim_time"))] if is_on("rviz") else []
     executable, arguments = launching.node_command(_prefix())
     node = LifecycleNode(
         name=launching.NODE,
@@ -124,12 +158,12 @@ def compose(context):
         executable=executable,
         arguments=arguments,
         exec_name=launching.NODE,
-        parameters=[*([params_file] if params_file else []), overrides],
+        parameters=[*([given.path] if given else []), overrides],
         remappings=remappings,
-        ros_arguments=["--log-level", f"{launching.logger_name(value('namespace'))}:={value('log_level')}"],
+        ros_arguments=["--log-level", f"{launching.logger_name(namespace)}:={value('log_level')}"],
         output="screen",
         emulate_tty=True,
-        respawn=is_on("use_respawn") and not build_only,
+        respawn=respawn,
         respawn_delay=2.0,
         # Unloading an engine takes Python up to seconds; a busy machine longer than launch's usual 5 s.
         sigterm_timeout="15",
@@ -141,32 +175,36 @@ def compose(context):
         actions.append(
             LogInfo(msg=f"Fast DDS profile {path}; processes that publish images on this machine need it too")
         )
-    if build_only:
-        return [*actions, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_end_build)), node]
-    actions.append(node)
-    if is_on("rviz"):
-        actions.append(_rviz(value("namespace"), cameras[0], is_on("use_sim_time")))
-    return actions
+    if not respawn:
+        ended = OnProcessExit(target_action=node, on_exit=_end_build if build_only else _ended)
+        actions.append(RegisterEventHandler(ended))
+    return [*actions, node, *([] if build_only else rviz)]
 
 
 def _end_build(event, context):
-    """End the launch with the node; a failed build makes `ros2 launch` exit with a status other than 0."""
+    _ended(event, context)
+    return Shutdown(reason="the build has ended")
+
+
+def _ended(event, context):
+    """A node that failed makes `ros2 launch` exit with a status other than 0; what else was launched goes on."""
     if event.returncode:
-        raise RuntimeError(f"build_only: the node ended with status {event.returncode}; its log says why")
-    return Shutdown(reason="the engine is built")
+        launching.fail(context, f"the node ended with status {event.returncode}; its log says why")
 
 
-def _rviz(namespace, camera, sim_time):
-    config = SHARE / "config" / "oodseg.rviz"
-    text = launching.rviz_config(config.read_text(), namespace, camera)
-    if text != config.read_text():
-        with tempfile.NamedTemporaryFile("w", suffix=".rviz", prefix="oodseg_", delete=False) as file:
-            file.write(text)
-        config = Path(file.name)
+def _rviz(text, sim_time):
+    try:
+        installed = (Path(get_package_prefix("rviz2")) / "lib" / "rviz2" / "rviz2").is_file()
+    except (PackageNotFoundError, OSError):  # OSError: AMENT_PREFIX_PATH is not set
+        installed = False
+    if not installed:
+        return LogInfo(msg="rviz:=true: RViz is not installed (ros-<distro>-rviz2); going on without it")
+    with tempfile.NamedTemporaryFile("w", suffix=".rviz", prefix="oodseg_", delete=False) as file:
+        file.write(text)
     return Node(
         package="rviz2",
         executable="rviz2",
-        arguments=["-d", str(config)],
+        arguments=["-d", file.name],
         parameters=[{"use_sim_time": sim_time}],
         output="screen",
     )

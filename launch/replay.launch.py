@@ -1,6 +1,9 @@
 """Play a bag through the node `perception` and show it in RViz; ends with the bag.
 
 ros2 launch oodseg_ros replay.launch.py bag:=<bag> image_topic:=/front/image_raw
+
+Only what the node subscribes to is played, from the moment at which it listens; the launch ends when it has answered.
+Status 0: the bag was played and frames of it were answered, or Ctrl-C.
 """
 
 from pathlib import Path
@@ -15,34 +18,42 @@ from launch.actions import (
     SetEnvironmentVariable,
     Shutdown,
 )
+from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-from launch_ros.event_handlers import OnStateTransition
 
 from oodseg_ros.ros.node import launching
 
 SHARE = Path(__file__).resolve().parent.parent
-SWITCH = ["true", "false"]
 ARGUMENTS = [
     DeclareLaunchArgument("bag", description="Bag to play (folder, or .mcap/.db3 file)"),
     DeclareLaunchArgument("rate", default_value="1.0", description="Speed of the replay, 1.0 = as recorded"),
+    DeclareLaunchArgument("loop", default_value="false", description="Play again and again until Ctrl-C"),
+    DeclareLaunchArgument("start_offset", default_value="0.0", description="Seconds of the bag to leave out"),
     DeclareLaunchArgument(
-        "loop", default_value="false", choices=SWITCH, description="Play again and again until Ctrl-C"
+        "start_paused",
+        default_value="false",
+        description="Hold at the first message until the service resume of /rosbag2_player or /bag_player is called",
+    ),
+    DeclareLaunchArgument(
+        "topics",
+        default_value="",
+        description="Topics of the bag to play beside those that the node subscribes to, e.g. for RViz",
     ),
     DeclareLaunchArgument(
         "player",
         default_value="rosbag2",
-        choices=["rosbag2", "oodseg"],
+        choices=list(launching.PLAYERS),
         description="What plays the bag: `ros2 bag play`, or the package's own player where rosbag2 is not installed",
     ),
     DeclareLaunchArgument(
-        "rviz", default_value="true", choices=SWITCH, description="Start RViz with config/oodseg.rviz"
+        "wait_for", default_value="", description="Services (std_srvs/Trigger) that must say yes before the first frame"
     ),
     DeclareLaunchArgument(
-        "use_sim_time",
-        default_value="true",
-        choices=SWITCH,
-        description="Take the time from the bag, so that ages are true",
+        "rviz", default_value="true", description="Start RViz for the cameras, where it is installed"
+    ),
+    DeclareLaunchArgument(
+        "use_sim_time", default_value="true", description="Take the time from the bag, so that ages are true"
     ),
 ]
 
@@ -53,28 +64,48 @@ def generate_launch_description():
     # Its other arguments reach it as they were given on the command line.
     own = {name: LaunchConfiguration(name) for name in ("rviz", "use_sim_time")}
     include = IncludeLaunchDescription(perception, launch_arguments=own.items())
-    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=compose), include])
+    # What can be refused is refused first, then the node's file is asked: what fails later leaves processes behind.
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=check), include, OpaqueFunction(function=play)])
 
 
-def compose(context):
-    """Actions for the values that the arguments have."""
+def check(context):
+    """Refuse what cannot be played; the DDS profile, which the player needs as well: it publishes the images."""
+    given = context.launch_configurations
+    size = launching.check_replay(given["bag"].strip(), given["player"], context.environment.get("PATH"))
+    given["warm_size"] = given.get("warm_size") or size
+    for name in ("loop", "start_paused"):
+        launching.is_on(name, given[name])
+    profile = launching.dds_profile(context.environment, SHARE)
+    return [SetEnvironmentVariable(name, path) for name, path in profile.items()]
+
+
+def play(context):
+    """The player."""
 
     def value(name):
-        return LaunchConfiguration(name).perform(context).strip()
+        return context.launch_configurations.get(name, "").strip()
 
-    player = ExecuteProcess(
-        cmd=launching.player_command(value("player"), value("bag"), value("rate"), value("loop") == "true"),
-        output="screen",
-        on_exit=Shutdown(reason="the bag has ended"),
-    )
-    return [
-        # Before the player: it publishes the images, so it needs the profile as well.
-        *(
-            SetEnvironmentVariable(name, path)
-            for name, path in launching.dds_profile(context.environment, SHARE).items()
-        ),
-        # A node that still loads its model would miss the first frames. Once: the user may deactivate and activate.
-        RegisterEventHandler(
-            OnStateTransition(start_state="activating", goal_state="active", entities=[player], handle_once=True)
-        ),
-    ]
+    def is_on(name, default="false"):
+        return launching.is_on(name, value(name) or default)
+
+    namespace = launching.full_namespace(context.launch_configurations.get("ros_namespace"), value("namespace"))
+    switches = [name for name in ("loop", "start_paused") if is_on(name)]
+    switches += [] if is_on("autostart", "true") else ["no_autostart"]
+    words = {name: value(name) for name in ("rate", "start_offset", "topics", "wait_for")}
+    command = launching.play_command(value("bag"), value("player"), f"{namespace}/{launching.NODE}", *switches, **words)
+    player = ExecuteProcess(cmd=command, name="play_bag", output="screen", on_exit=_played, sigterm_timeout="15")
+    ended = [] if is_on("use_respawn") else [RegisterEventHandler(OnProcessExit(on_exit=_node_ended))]
+    return [*ended, player]
+
+
+def _played(event, context):
+    if event.returncode:
+        launching.fail(context, f"the bag was not replayed: the player ended with status {event.returncode}")
+    return Shutdown(reason="the bag has ended" if not event.returncode else "the bag was not replayed")
+
+
+def _node_ended(event, context):
+    """Without the node there is nothing to play to; perception.launch.py says with which status it ended."""
+    if event.process_name.rpartition("-")[0] == launching.NODE and not context.is_shutdown:
+        return Shutdown(reason="the node has ended")
+    return None

@@ -28,7 +28,8 @@ if ! "$VENV/bin/python" -c 'import sys, torch; sys.exit(torch.__version__ != "2.
 fi
 echo "setup: installing requirements/"
 # shellcheck disable=SC2086
-$PIP install -r "$base" -r requirements/train.txt -r requirements/engines.txt -r requirements/test.txt $ros
+$PIP install -r "$base" -r requirements/train.txt -r requirements/build.txt -r requirements/evaluate.txt \
+    -r requirements/test.txt $ros
 $PIP install -r requirements/generate.txt || echo "setup: tests of generated pictures will skip themselves"
 $PIP install --no-deps -e .
 if [ "$(uname -m)" = x86_64 ]; then

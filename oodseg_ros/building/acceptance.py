@@ -32,6 +32,17 @@ Pairs = Iterable[tuple[np.ndarray, np.ndarray]]
 """(image RGB uint8 `[H, W, 3]`, truth uint8 `[H, W]`: 0 normal, 1 anomaly, 255 void)."""
 
 ALLOWED_AP, ALLOWED_FPR95 = 0.005, 0.01
+GOLDEN_INPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "as it is": lambda image: image,
+    "dark": lambda image: (image * 0.1).astype(np.uint8),
+    "bright": lambda image: 255 - ((255 - image) * 0.1).astype(np.uint8),
+    "noise": lambda image: np.random.default_rng(0).integers(0, 256, image.shape, dtype=np.uint8),
+}
+"""What a build tries beside the gate's frames. Wrong kernels were seen that are right on some inputs."""
+GOLDEN_SHARE = {"fp32": 0.01, "fp16": 0.15, "bf16": 0.5, "int8": float("inf")}
+"""How far the score may be from FP32 there on average, as a share of what FP32's own spreads: BF16 was seen at 0.25,
+the answer to another input is at 1.4. INT8 has the ranges of its calibration frames, so there only numbers count.
+"""
 LABELS_AGREE = 0.98
 """Least share of equal labels. Quantized networks lose a pixel at class borders; a wrong channel order loses most."""
 
@@ -186,9 +197,35 @@ def gated(
     if not acceptance.passed:
         raise EngineError(f"{wanted.stem} was {acceptance.sentence}; nothing was stored")
     golden = golden_check.golden_images(bundle, wanted)[0]
+    built["golden_inputs"] = tried(golden, ask_reference, ask, wanted.precision, wanted.stem)
     golden_check.keep_answer(place.path(golden_check.ANSWER), *ask_reference(golden))
     found = golden_check.distance(place.path(golden_check.ANSWER), *ask(golden))
     return place.keep(True, acceptance=vars(acceptance), golden=vars(found), built=built), acceptance
+
+
+def tried(image: np.ndarray, reference: Ask, engine: Ask, precision: str, name: str) -> dict[str, float]:
+    """Mean |Δscore| over the spread of the reference's score, for each of `GOLDEN_INPUTS`.
+
+    Raises:
+        EngineError: an answer is too far away, or no number.
+    """
+    allowed, shares = GOLDEN_SHARE[precision], {}
+    for kind, change in GOLDEN_INPUTS.items():
+        changed = change(image)
+        (_, wanted), (_, score) = reference(changed), engine(changed)
+        judged = np.isfinite(wanted)
+        share = float("inf")
+        if np.array_equal(judged, np.isfinite(score)) and judged.any():
+            spread = max(float(wanted[judged].std()), golden_check.MIN_DISTANCE)
+            share = float(np.abs(score - wanted)[judged].mean()) / spread
+        if not share <= allowed or np.isinf(share):
+            raise EngineError(
+                f"{name} answers otherwise than torch on the golden frame, {kind}: mean |Δscore| is {share:.3g} of the "
+                f"score's spread (allowed {allowed:g}); nothing was stored; this runtime computes the network wrongly: "
+                "try --precision fp32, or another version of it, and report this"
+            )
+        shares[kind] = round(share, 5)
+    return shares
 
 
 def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:

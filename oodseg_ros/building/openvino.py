@@ -17,6 +17,7 @@ import numpy as np
 
 from ..bundle import Bundle
 from ..errors import EngineError
+from ..extras import advice
 from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, default_dir, draft
 from ..inference.engines.openvino import GRAPH, OpenVinoEngine, kept_signal_stack, openvino_core, openvino_identity
 from .acceptance import Acceptance, Pairs, gated, resized, versions
@@ -79,7 +80,7 @@ def quantized(model: Any, frames: list[np.ndarray], names: list[str]) -> Any:
     try:
         import nncf
     except ModuleNotFoundError as error:
-        raise EngineError(f"int8 needs the Python package {error.name!r}: pip install nncf==3.4.0") from error
+        raise EngineError(f"int8: {advice(error.name)}") from error
     # Not nncf.set_log_level: that also changes the handlers which others have put on its logger.
     logging.getLogger("nncf").setLevel(logging.ERROR)
     openvino_core()  # before nncf's own ones

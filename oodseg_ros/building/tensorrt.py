@@ -17,7 +17,7 @@ from ..bundle import Bundle
 from ..errors import EngineError
 from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, default_dir, draft, remove, stored
 from ..inference.engines.tensorrt import TensorRtEngine
-from ..inference.engines.tensorrt_api import PLAN, architecture, tensorrt_identity
+from ..inference.engines.tensorrt_api import PLAN, architecture, capability, tensorrt_identity
 from ..inference.precision import half_parts
 from .acceptance import Acceptance, Pairs, gated, resized, versions
 from .build import Order, Progress
@@ -32,7 +32,7 @@ NO_DEVICE = "was not run yet on the device that it is for"
 
 def identity(bundle: Bundle, order: Order) -> EngineIdentity:
     """See `build.Builder`."""
-    target = _target(order, architecture(order.where))
+    target = _target(order, architecture(order.engine, order.where))
     return tensorrt_identity(bundle, order.engine, order.precision, order.batch, order.height, order.width, target)
 
 
@@ -47,7 +47,7 @@ def build(
     """See `build.Builder`. A pending engine of the same identity is not compiled again: it only goes through its gate
     where its device is, and is gone if it fails.
     """
-    wanted, here = identity(bundle, order), architecture(order.where)
+    wanted, here = identity(bundle, order), architecture(order.engine, order.where)
     waiting = [] if order.again else [one for one in stored(bundle, pending=True) if one.side.identity == wanted]
     pending = waiting[0] if waiting and here == wanted.architecture else None
     with draft(wanted, order.folder or default_dir()) as place:
@@ -67,7 +67,7 @@ def build(
 
 
 def _target(order: Order, here: str | None) -> str:
-    if order.engine == "tensorrt" and (here is None or order.target not in (None, here)):
+    if order.engine == "tensorrt" and (here is None or order.target not in (None, here, capability(order.where))):
         place = "no CUDA device is here" if here is None else f"this one is {here}"
         raise EngineError(
             f"engine tensorrt is built on the device that it runs on, and {place}; run the same command there, or "
@@ -75,7 +75,7 @@ def _target(order: Order, here: str | None) -> str:
         )
     if order.target is None and here is None:
         raise EngineError("no CUDA device is here: name the one that the engine is for, e.g. --target sm_89")
-    return order.target or here  # type: ignore[return-value]
+    return (order.target if order.engine == "tensorrt_rtx" else None) or here  # type: ignore[return-value]
 
 
 def _write_plan(
@@ -94,8 +94,10 @@ def _write_plan(
         model = quantized(model, frames, parts, order.quantize)
         int8 = {"calibration_frames": len(frames), "quantized": list(order.quantize)}
     say("export", 1.0)
-    target = place.identity.architecture if order.engine == "tensorrt_rtx" else None
-    plan = build_plan(model, order.engine, target, parts, progress)
+    here = capability(order.where)
+    plan = build_plan(
+        model, order.engine, place.identity.architecture, parts, progress, None if here is None else order.where
+    )
     place.path(PLAN).write_bytes(plan.data)
     return {
         "seconds": round(time.perf_counter() - start, 1),
@@ -104,6 +106,6 @@ def _write_plan(
         "layers": plan.layers,
         "tensors": plan.tensors,
         **int8,
-        "built_on": architecture(order.where) or "a machine without a GPU",
+        "built_on": here or "a machine without a GPU",
         "versions": versions(),
     }

@@ -6,8 +6,11 @@ the engine will run on.
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,20 @@ from ..paths import cache_dir
 from .build import Progress
 from .onnx_export import INPUT, OUTPUTS, scopes
 from .onnx_precision import islands
+
+POOLS = ("WORKSPACE", "TACTIC_DRAM")
+"""Scratch memory of one layer, and memory for trying kernels. TensorRT's own limits are shares of the device's whole
+memory, which on a Jetson is the processor's too: 10.3 then fails, or the system ends the build."""
+SHARE = 0.5
+"""Of the memory that is free when the build begins."""
+MEMORY = re.compile(
+    r"out of memory|outofmemory|insufficient (gpu )?memory|insufficient workspace|increasing (the )?workspace"
+    r"|requested amount of gpu memory|bad_alloc|cannot allocate|failed to allocate",
+    re.IGNORECASE,
+)
+"""How TensorRT says that memory is out."""
+ORIGIN = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
+"""In a layer's metadata: names of the ONNX nodes that it came from."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +60,23 @@ def build_plan(
     target: str | None = None,
     half_parts: Iterable[str] = (),
     progress: Progress | None = None,
+    device: str | None = None,
 ) -> Plan:
     """Compile an ONNX graph into one engine.
 
     Args:
         model: from `onnx_export.export_onnx`.
         engine: `tensorrt` or `tensorrt_rtx`.
-        target: architecture such as `sm_89`; None = the device of this machine. Only `tensorrt_rtx` builds for others.
+        target: `tensorrt_rtx`: architecture such as `sm_89`, None = those that it chooses itself; `tensorrt`: name of
+            this machine's device, for its timing cache.
         half_parts: names of the network's parts that may compute in half precision, e.g. `backbone`; a half-precision
             layer anywhere else is an error.
         progress: told how far the build is.
+        device: `cuda` or `cuda:<index>`, whose free memory limits the build; None = it is built without a device.
 
     Raises:
-        EngineError: an operation that TensorRT has not, a target that it cannot build for, or half precision where
-            there must be none.
+        EngineError: an operation that TensorRT has not, a target that it cannot build for, half precision where there
+            must be none, or too little memory.
     """
     api = load_api(engine)
     start = time.perf_counter()
@@ -67,20 +87,44 @@ def build_plan(
     config = builder.create_builder_config()
     # TensorFloat-32 keeps ten bits, as float16 does: the float32 islands would be so in name only.
     config.clear_flag(api.BuilderFlag.TF32)
+    free = None if device is None else free_memory(device)
+    if free is not None:
+        for pool in POOLS:
+            config.set_memory_pool_limit(getattr(api.MemoryPoolType, pool), int(free * SHARE))
+    cache = None
     if engine == "tensorrt_rtx":
         _set_target(api, config, target)
-    cache = None if engine == "tensorrt_rtx" else _timing_cache(api, config, target)
+    else:
+        cache = _timing_cache(api, config, target)
     monitor = _monitor(api, progress) if progress is not None else None
     if monitor is not None:
         config.progress_monitor = monitor
     data = builder.build_serialized_network(network, config)
     if data is None:
-        raise EngineError(f"{engine} {api.__version__} could not build the network: {logger.last}")
+        raise EngineError(f"{engine} {api.__version__} could not build the network: {_advice(logger, free)}")
     if cache is not None:
         _keep_timing_cache(config, cache)
     tensors = {tensor.name: f"{tensor.dtype.name} {'x'.join(map(str, tensor.shape))}" for tensor in _ends(network)}
     del parser  # until here: the network's weights live in it
     return Plan(bytes(data), time.perf_counter() - start, network.num_layers, tensors)
+
+
+def free_memory(device: str) -> int:
+    """Bytes that are free on a CUDA device now; on a Jetson, of the memory that it shares with the processor."""
+    import torch
+
+    return torch.cuda.mem_get_info(torch.device(device))[0]
+
+
+def _advice(logger: Collector, free: int | None) -> str:
+    """What the build said, and what to do where memory was the reason."""
+    if not MEMORY.search("\n".join(logger.errors)):
+        return logger.last
+    had = "" if free is None else f" of {free / 2**20:.0f} MiB that were free, {free * SHARE / 2**20:.0f} were allowed;"
+    return (
+        f"memory ran out ({logger.last});{had} end other programs (on a Jetson the desktop, or add swap), lower "
+        "--batch or --size, or choose --precision fp16"
+    )
 
 
 def parsed(api: Any, builder: Any, logger: Collector, model: Any) -> tuple[Any, Any]:
@@ -105,15 +149,27 @@ def check_islands(api: Any, network: Any, names: set[str]) -> None:
     """Make sure that a parsed TensorRT network computes these nodes in float32, or in whole numbers.
 
     Raises:
-        EngineError: names the first layer that does not.
+        EngineError: names the first layer that does not, or nodes that no layer came from: then nobody knows.
     """
     halves = (api.DataType.HALF, api.DataType.BF16)
+    unseen, lowered = set(names), False
     for layer in (network.get_layer(index) for index in range(network.num_layers)):
-        if layer.name in names and any(layer.get_output(i).dtype in halves for i in range(layer.num_outputs)):
+        half = any(layer.get_output(index).dtype in halves for index in range(layer.num_outputs))
+        lowered |= half
+        belongs = names.intersection((layer.name, *ORIGIN.findall(layer.metadata)))
+        unseen -= belongs
+        if belongs and half:
             raise EngineError(
                 f"layer {layer.name} would compute in half precision, where likelihoods and scores need float32: "
                 "a part of the network hands on half precision that should not; use --precision fp32"
             )
+    if lowered and (unseen or not names):
+        first = f", e.g. {min(unseen)}" if unseen else ""
+        raise EngineError(
+            f"{len(unseen) or 'all'} of the operations that need float32 cannot be found in the network that TensorRT "
+            f"{api.__version__} made{first}: whether they would compute in half precision is unknown; use --precision "
+            "fp32 and report this with the version"
+        )
 
 
 def _ends(network: Any) -> list[Any]:
@@ -146,27 +202,43 @@ def _set_target(api: Any, config: Any, target: str | None) -> None:
 
 
 def _timing_cache(api: Any, config: Any, target: str | None) -> Path:
-    """Measured kernel times of earlier builds: rebuilding after a new training takes a fraction of the time."""
+    """Measured kernel times of earlier builds: rebuilding after a new training takes a fraction of the time.
+
+    They belong to one device, whose name stands in the file's. What TensorRT refuses all the same (another driver) is
+    measured anew.
+    """
+    config.avg_timing_iterations = 4
     file = cache_dir() / "timing" / f"tensorrt-{api.__version__}-{target or 'this'}.cache"
     data = file.read_bytes() if file.is_file() else b""
-    config.set_timing_cache(config.create_timing_cache(data), ignore_mismatch=False)
-    config.avg_timing_iterations = 4
+    for content in (data, b""):
+        cache = config.create_timing_cache(content)
+        if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+            break
     return file
 
 
 def _keep_timing_cache(config: Any, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part")
-    part.write_bytes(bytes(config.get_timing_cache().serialize()))
-    part.replace(file)
+    """Without a cache, or on a disk that cannot be written, only the next build takes longer."""
+    cache = config.get_timing_cache()
+    if cache is None:
+        return
+    part = file.with_name(f".{os.getpid()}-{file.name}")
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(bytes(cache.serialize()))
+        part.replace(file)
 
 
 class Collector:
-    """A logger that keeps the last error for the message."""
+    """A logger that keeps the errors for the message.
+
+    Attributes:
+        errors: first line of each.
+    """
 
     def __init__(self, api: Any) -> None:
-        collector = self
-        self.last = "no reason given"
+        errors: list[str] = []
+        self.errors = errors
 
         class Logger(api.ILogger):
             """Silent."""
@@ -177,9 +249,14 @@ class Collector:
             def log(self, severity: Any, text: str) -> None:
                 # Without a GPU, every call complains of CUDA; that is no reason of anything here.
                 if severity <= api.ILogger.Severity.ERROR and "catchCudaError" not in text:
-                    collector.last = text.strip().splitlines()[0]
+                    errors.append(text.strip().splitlines()[0])
 
         self.logger = Logger()
+
+    @property
+    def last(self) -> str:
+        """The last error."""
+        return self.errors[-1] if self.errors else "no reason given"
 
 
 def _monitor(api: Any, progress: Progress) -> Any:

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ..errors import UserError
+from ..extras import advice
 
 STARTED = time.monotonic()
 
@@ -30,7 +31,7 @@ def command(
 ) -> None:
     """Publish a drive, run the node on it over DDS, and leave a page with what it said."""
     if find_spec("rclpy") is None:
-        raise UserError("the demo needs ROS 2 (no rclpy here); run it with `make demo`, or source a ROS 2 workspace")
+        raise UserError(f"the demo runs the node: {advice('rclpy')}")
     from ..ros.tools.demo.input import open_input
     from ..ros.tools.demo.page import figures, line, write_page
     from ..ros.tools.demo.run import Watch, run_demo

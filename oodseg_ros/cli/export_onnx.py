@@ -21,14 +21,14 @@ def command(
     """Write the whole way from uint8 images to labels and score as ONNX, and check it with ONNX Runtime."""
     from ..building.onnx_export import export_bundle
     from ..bundle import load_bundle
-    from ..datasets.dataset import read_rgb
     from ..inference.sizes import parse_size
+    from ..sources.image_files import read_image
 
     height, width = parse_size(size)
     console = Console()
     with console.status(f"exporting {bundle} at {width}x{height}, {precision}"):
         export = export_bundle(
-            load_bundle(bundle), height, width, batch, out, precision, None if image is None else read_rgb(image)
+            load_bundle(bundle), height, width, batch, out, precision, None if image is None else read_image(image)
         )
     console.print(
         f"{escape(str(out))}  {export.bytes / 1e6:.1f} MB, opset {export.opset}: uint8 images "

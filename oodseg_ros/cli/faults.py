@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from .. import __version__
 from ..errors import ConfigError
+from ..extras import advice
 
 if TYPE_CHECKING:
     from ..ros.tools.faults.script import Outcome
@@ -41,7 +42,7 @@ def command(
         from ..ros.node import launching
         from ..ros.tools.faults.run import run_all
     except ModuleNotFoundError as error:
-        raise ConfigError(f"`oodseg faults` needs ROS 2: {error}") from error
+        raise ConfigError(f"`oodseg faults` runs the node: {advice(error.name)}") from error
     # Nobody else's cameras, and large images must get through: both are read when the first participant is made.
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.update(launching.dds_profile(os.environ, share_dir()))

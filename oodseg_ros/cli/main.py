@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from .. import __version__
 from ..errors import UserError
+from ..extras import advice
 
 HELP = "Train, inspect and run unknown-object segmentors."
 
@@ -19,6 +20,7 @@ HELP = "Train, inspect and run unknown-object segmentors."
 COMMANDS = {
     "run": "run",
     "demo": "demo",
+    "collect": "collect",
     "init-recipe": "init_recipe",
     "train": "train",
     "evaluate": "evaluate",
@@ -77,4 +79,4 @@ def _sentence(error: UserError | ModuleNotFoundError) -> str:
         return str(error)
     if (error.name or "").startswith(__package__.partition(".")[0]):
         raise error  # a fault of this package, which nothing that is installed would mend
-    return f"the Python package {error.name!r} is not installed; see requirements/*.txt, or run `make setup`"
+    return advice(error.name)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import DatasetError
+from ..errors import DatasetError, ImageError
 from ..frame import UNLABELED
 from ..labels import load_labels
-from .dataset import Dataset, Item, read_rgb
-from .encoding import read_values
+from ..sources.image_files import orientation_of, read_image
+from .dataset import Dataset, Item
+from .encoding import mixed_labels, read_values
 
 ANOMALY_NAMES = {0: "normal", 1: "anomaly"}
 
@@ -66,12 +67,16 @@ class CheckReport:
 
 @dataclass(frozen=True)
 class _Finding:
-    """One frame: image size (width, height), pixels per label value and per label, or why it cannot be used."""
+    """One frame: image size (width, height), pixels per label value and per label, or why it cannot be used.
+
+    `turned`: its EXIF orientation turned it upright.
+    """
 
     size: tuple[int, int] | None
     values: np.ndarray
     labels: np.ndarray
     problem: str = ""
+    turned: bool = False
 
 
 def check_dataset(
@@ -98,6 +103,15 @@ def check_dataset(
     labeled = [f for f in findings if f.labels.any()]
     problems = [f.problem for f in findings if f.problem]
     problems += _problems(dataset, labels, limit is None)
+    notes = list(dataset.notes)
+    if turned := sum(f.turned for f in findings):
+        notes.append(
+            f"{turned} pictures are turned upright as their EXIF orientation asks; their labels must lie on the turned "
+            "picture, as labeling tools show it"
+        )
+    mixed = mixed_labels(dataset.encoding, [(f.values[1] > 0, f.values[255] > 0) for f in labeled])
+    if mixed and (limit is None or values[1]):
+        problems.append(mixed)
     anomalous = dataset.kind == "anomaly"
     return CheckReport(
         name=dataset.name,
@@ -115,7 +129,7 @@ def check_dataset(
         without_anomaly=sum(int(f.labels[1] == 0) for f in labeled) if anomalous else 0,
         void=sum(not f.labels[:UNLABELED].any() for f in labeled),
         problems=tuple(problems),
-        notes=dataset.notes,
+        notes=tuple(notes),
     )
 
 
@@ -124,14 +138,19 @@ def _look(dataset: Dataset, item: Item) -> _Finding:
     none = np.zeros(256, np.int64)
     size = None
     try:
-        image = read_rgb(item.image_path)
+        image = read_image(item.image_path)
         size = (image.shape[1], image.shape[0])
+        turned = orientation_of(item.image_path) != 1
         if item.label_path is None:
             return _Finding(size, none, none)
         values = read_values(item.label_path)
         if values.shape != image.shape[:2]:
             return _Finding(
-                size, none, none, f"{item.id}: image {size[0]}x{size[1]}, label {values.shape[1]}x{values.shape[0]}"
+                size,
+                none,
+                none,
+                f"{item.id}: image {size[0]}x{size[1]}{', turned upright by its EXIF orientation' if turned else ''}, "
+                f"label {values.shape[1]}x{values.shape[0]}",
             )
         counts = np.bincount(values.ravel(), minlength=256)
         labels = np.bincount(dataset.encoding.table, weights=counts, minlength=256).astype(np.int64)
@@ -139,8 +158,8 @@ def _look(dataset: Dataset, item: Item) -> _Finding:
         if strange:
             where = item.label_path.name
             return _Finding(size, counts, none, f"{item.id}: {where} holds {strange}, expected {dataset.encoding.what}")
-        return _Finding(size, counts, labels)
-    except DatasetError as error:
+        return _Finding(size, counts, labels, turned=turned)
+    except (DatasetError, ImageError) as error:
         return _Finding(size, none, none, f"{item.id}: {error}")
 
 

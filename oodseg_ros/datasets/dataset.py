@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ..errors import DatasetError
+from ..sources.image_files import read_image
 from .encoding import Encoding, read_values
 
 
@@ -67,9 +67,9 @@ class Dataset:
         """Image RGB uint8 `[H, W, 3]` and labels uint8 `[H, W]` (None for a frame without ground truth).
 
         Raises:
-            DatasetError: a file cannot be read, their sizes differ, or a label value has no meaning.
+            DatasetError, ImageError: a file cannot be read, their sizes differ, or a label value has no meaning.
         """
-        image = read_rgb(item.image_path)
+        image = read_image(item.image_path)
         return image, self._labels(item, image, self.encoding)
 
     def load_classes(self, item: Item) -> np.ndarray | None:
@@ -88,34 +88,12 @@ class Dataset:
             return None
         values = read_values(item.label_path)
         if values.shape != image.shape[:2]:
+            turned = ""
+            if values.shape == image.shape[1::-1]:
+                turned = " (it lies on the picture as stored; the picture is turned upright as its EXIF block asks)"
             raise DatasetError(
                 f"{self.name}, frame {item.id}: the image is {image.shape[1]}x{image.shape[0]} pixels but its label "
-                f"{item.label_path} is {values.shape[1]}x{values.shape[0]}; image and label must have the same size"
+                f"{item.label_path} is {values.shape[1]}x{values.shape[0]}{turned}; "
+                "image and label must have the same size"
             )
         return encoding.decode(values, item.label_path)
-
-
-def read_rgb(path: Path) -> np.ndarray:
-    """An image file as it is stored, RGB uint8 `[H, W, 3]`.
-
-    Raises:
-        DatasetError: it cannot be read or decoded.
-    """
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-        # Labels are never rotated by EXIF, so the image must not be either.
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(data, flags) if data.size else None
-    except (OSError, cv2.error) as error:
-        raise DatasetError(f"image {path} cannot be read: {error}") from error
-    if image is None or _is_cut_off(data):
-        raise DatasetError(f"image {path} cannot be decoded; it is damaged, cut off or no image")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _is_cut_off(data: np.ndarray) -> bool:
-    """A JPEG or PNG without its end marker: OpenCV decodes such a file and fills the rest with gray, without a word."""
-    head, tail = data[:4].tobytes(), data[-65536:].tobytes()
-    if head.startswith(b"\xff\xd8"):
-        return b"\xff\xd9" not in tail
-    return head == b"\x89PNG" and b"IEND" not in tail

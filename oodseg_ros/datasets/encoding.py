@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,6 +81,28 @@ CITYSCAPES_TRAIN_IDS = Encoding("Cityscapes train ids 0..18, 255 ignore", {**{k:
 def class_ids(count: int) -> Encoding:
     """Class ids 0..count-1 as they are, 255 = unlabeled."""
     return Encoding(f"class ids 0..{count - 1}, 255 unlabeled", {**{k: k for k in range(count)}, 255: 255})
+
+
+def mixed_labels(encoding: Encoding, frames: Sequence[tuple[bool, bool]]) -> str:
+    """A sentence where files with 0/1 and files with 0/255 seem to lie in one folder, "" otherwise.
+
+    255 is a mark to ignore here and a common mark of objects elsewhere: both are valid, so only the whole folder tells.
+
+    Args:
+        frames: per label file, whether it holds 1 and whether it holds 255.
+    """
+    ones, voids = sum(one and not void for one, void in frames), sum(void and not one for one, void in frames)
+    if encoding is not ANOMALY or not voids or any(one and void for one, void in frames):
+        return ""
+    if not ones:
+        return (
+            f"{voids} label files hold 255 and none holds 1: if 255 marks the anomalies, write 1 for it, "
+            "for 255 means ignore here"
+        )
+    return (
+        f"{ones} label files hold 1 and no 255, {voids} hold 255 and no 1, none holds both: it looks like two "
+        "encodings in one folder. 255 means ignore here; if it marks anomalies in some files, write 1 for it there"
+    )
 
 
 def read_values(path: Path) -> np.ndarray:

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DatasetError
-from .dataset import read_rgb
-from .layout import IMAGE_SUFFIXES
+from ..sources.image_files import IMAGE_SUFFIXES, read_image
 
 IMAGE_END, LABEL_END = "_leftImg8bit", "_gtFine_labelTrainIds"
 
@@ -32,7 +31,7 @@ class Generated:
         Raises:
             DatasetError: it cannot be read.
         """
-        return read_rgb(self.image)
+        return read_image(self.image)
 
 
 def find_generated(root: Path, split: str, ids: Sequence[str]) -> dict[str, list[Generated]]:

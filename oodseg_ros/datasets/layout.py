@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..sources.image_files import IMAGE_SUFFIXES
 from .dataset import Item
 from .encoding import Encoding
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-
 
 NO_SPLITS = "(no splits)"
 """In a layout's pattern: one folder for any choice of frames; the split is ignored, their number tells nothing."""

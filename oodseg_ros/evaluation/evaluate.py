@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets.dataset import Dataset
+from ..datasets.encoding import mixed_labels
 from ..errors import ConfigError, DatasetError
 from ..inference.runner import Runner
 from ..model_card import Calibration
@@ -178,6 +179,9 @@ def evaluate(
     if figures.semantic is not None:
         metrics["semantic"] = figures.semantic.compute(classes.labels.names)
     metrics["notes"] = [*dataset.notes, *notes(metrics, figures)]
+    marks = [(row["positives"] > 0, row["void"] > 0) for row in figures.rows if "positives" in row]
+    if mixed := mixed_labels(dataset.encoding, marks):
+        metrics["notes"].append(mixed)
     metrics["per_image_average"] = per_image_averages(figures.rows)
     metrics["latency_ms"] = latency([row["milliseconds"] for row in figures.rows])
     metrics["skipped"] = figures.skipped

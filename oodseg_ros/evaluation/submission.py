@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ConfigError
+from ..extras import advice
 from .score_store import ScoreStore
 
 LARGEST = 65504.0
@@ -32,7 +33,7 @@ def write_submission(store: ScoreStore, names: dict[str, str], folder: Path) -> 
     try:
         import h5py
     except ModuleNotFoundError as error:
-        raise ConfigError("the submission format needs h5py: pip install -r requirements/submission.txt") from error
+        raise ConfigError(f"the submission format: {advice(error.name)}") from error
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
     for name, frame_id in names.items():

@@ -47,10 +47,11 @@ class DeployGraph(nn.Module):
             x = F.interpolate(x, size=self.network_size, mode="bilinear", align_corners=False)
         output = self.segmentor(x * self.scale + self.shift)
         # Flat maps, because a CPU runtime then compares whole planes instead of eleven interleaved numbers per pixel.
-        labels = output.logits.flatten(2).argmax(dim=1, keepdim=True).unflatten(2, self.network_size)
+        # Through float, because TensorRT takes uint8 outputs from a cast of floating numbers only.
+        labels = output.logits.flatten(2).argmax(dim=1, keepdim=True).unflatten(2, self.network_size).float()
         score = output.score[:, None]
         if self.network_size != self.image_size:
-            labels = F.interpolate(labels.float(), size=self.image_size, mode="nearest")
+            labels = F.interpolate(labels, size=self.image_size, mode="nearest")
             score = F.interpolate(score, size=self.image_size, mode="bilinear", align_corners=False)
         return labels[:, 0].to(torch.uint8), score[:, 0]
 

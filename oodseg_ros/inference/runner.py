@@ -12,6 +12,7 @@ import numpy as np
 
 from ..bundle import Bundle, load_bundle
 from ..errors import EngineError, ImageError
+from ..extras import advice
 from ..frame import Prediction
 from .engine import ENGINES, HINTS, SCORE_TYPES, Engine, Run, chosen
 from .sizes import check_size
@@ -81,9 +82,7 @@ class Runner:
                 bundle, device=device, precision=precision, threads=threads, hint=hint, score_type=score_type
             )
         except ModuleNotFoundError as error:
-            raise EngineError(
-                f"engine {name} needs the Python package {error.name!r}, which is not installed"
-            ) from error
+            raise EngineError(f"engine {name}: {advice(error.name)}") from error
         runner = cls(bundle, loaded, max_batch, max_shapes)
         runner.golden_error = loaded.check_golden()
         return runner

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets.dataset import read_rgb
 from ..datasets.encoding import read_values
 from ..datasets.layout import images_in
 from ..errors import DatasetError
+from ..sources.image_files import read_image
 from .coco_masks import mask_of, outline_of
 from .known_classes import KNOWN_IN_CITYSCAPES
 from .targets import OUTLIER
@@ -38,7 +38,7 @@ class CocoPicture:
         Raises:
             DatasetError: the picture is missing, damaged or of another size than the instances file says.
         """
-        rgb = read_rgb(self.image)
+        rgb = read_image(self.image)
         if rgb.shape[:2] != (self.height, self.width):
             raise DatasetError(
                 f"{self.image} is {rgb.shape[1]}x{rgb.shape[0]}, its instances file says {self.width}x{self.height}"
@@ -62,7 +62,7 @@ class ProxyPicture:
         Raises:
             DatasetError: a file is missing or damaged, or the sizes differ.
         """
-        rgb, mask = read_rgb(self.image), read_values(self.mask)
+        rgb, mask = read_image(self.image), read_values(self.mask)
         if rgb.shape[:2] != mask.shape:
             raise DatasetError(f"{self.image} and {self.mask} have different sizes")
         return rgb, mask

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -247,6 +247,11 @@ class Mount:
     def __post_init__(self) -> None:
         check_fields(self, "mount.", _CAMERA)
 
+    @property
+    def given(self) -> bool:
+        """Whether somebody has said where the camera sits: the defaults are nobody's camera."""
+        return replace(self, pitch_sigma=0.0) != Mount(pitch_sigma=0.0)
+
 
 @dataclass(frozen=True)
 class CameraSettings:
@@ -260,6 +265,7 @@ class CameraSettings:
     mount: Mount = Mount()
     input_gate: InputGateSettings = InputGateSettings()
     rate: float = default("rate", _CAMERA)
+    rectification: str = default("rectification", _CAMERA)
 
     def __post_init__(self) -> None:
         check_fields(self, "", _CAMERA)
@@ -298,6 +304,7 @@ class Settings:
     speed: float | None
     odometry: str
     lock_careful: bool
+    ground_classes: tuple[str, ...]
     base_frame: str
     snapshot_dir: Path
     record: RecordSettings
@@ -349,6 +356,7 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
         output_gate=_build(OutputGateSettings, values, "health.", checks=tuple(values["health.output"])),
         stall_after=values["health.stall_after"],
         stall_exit=values["health.stall_exit"],
+        ground_classes=tuple(values["ground_classes"]),
         snapshot_dir=Path(values["snapshot_dir"]).expanduser(),
         record=_build(RecordSettings, values, "record.", folder=Path(values["record.folder"])),
     )

@@ -47,7 +47,7 @@ class AlertBoard:
         self._clock = clock
         self._mode: str | None = INACTIVE
         self._blocked = False
-        self._now_ns = 0
+        self._now_ns, self._went_back = 0, False
         self._cameras = {camera: _Camera(clock(), clock()) for camera in cameras}
 
     @property
@@ -110,10 +110,14 @@ class AlertBoard:
         """
         with self._lock:
             now = self._clock()
-            if now_ns < self._now_ns - TIME_WENT_BACK:
-                for entry in self._cameras.values():
-                    entry.alert = None
+            fell_back = now_ns < self._now_ns - TIME_WENT_BACK
+            self._went_back |= fell_back
             self._now_ns = now_ns
+            for entry in self._cameras.values():
+                # The second: an answer that was still on its way when time fell back.
+                late = self._went_back and entry.alert and entry.alert.stamp_ns > now_ns + TIME_WENT_BACK
+                if fell_back or late:
+                    entry.alert, entry.interrupted = None, STARTING
             return {name: self._alert(entry, now, now_ns) for name, entry in self._cameras.items()}
 
     def _alert(self, entry: _Camera, now: float, now_ns: int) -> Alert:

@@ -20,7 +20,7 @@ from . import reasons
 from .account import AgeWindow, FrameCounter
 from .alert_board import AlertBoard
 from .camera import CameraPipeline, Judgement
-from .geometry.camera_info import CalibrationCheck, CameraInfo
+from .geometry.camera_info import CalibrationCheck, CameraInfo, is_rectified
 from .geometry.ground import CameraGeometry
 from .geometry.source import GeometrySource, PoseSource
 from .input_gate.gate import InputGate
@@ -100,11 +100,13 @@ class Surroundings:
         info: newest calibration (sensor_msgs/CameraInfo), or None.
         poses: tells where frames sit on the vehicle; None = nothing does.
         geometry: takes the place of both where they are known otherwise.
+        topic: of the pictures; its name may say that they are rectified.
     """
 
     info: Callable[[], CameraInfo | None] = lambda: None
     poses: Callable[[], PoseSource | None] = lambda: None
     geometry: Callable[[Frame], CameraGeometry | None] | None = None
+    topic: str = ""
 
 
 @dataclass
@@ -143,11 +145,12 @@ class Pipeline:
         surroundings: by camera; those without an entry have no geometry.
         speed: of the vehicle in m/s, or None where nothing measures it; the parameter `speed` goes before it.
         clock: seconds that never go back, for time-outs.
-        report: called with camera, kind and sentence for what a person should know; may come again and again.
+        report: called with camera, kind and sentence for what a person should know; may come again and again. Of kind
+            `debug`: what became of a frame that gives no step.
         before_alert: called with every judged or refused frame before its alert can be seen anywhere.
 
     Raises:
-        ConfigError: an ego mask cannot be read.
+        ConfigError: an ego mask cannot be read, or rectification contradicts the topic.
     """
 
     def __init__(
@@ -237,6 +240,7 @@ class Pipeline:
     def drop(self, arrival: Arrival, reason: str) -> None:
         """Count a received frame that will not be looked at."""
         self.cameras[arrival.camera].counter.drop(reason)
+        self._report(arrival.camera, "debug", f"image of {arrival.stamp_ns * 1e-9:.3f} s dropped: {reason}")
 
     def step(self, arrivals: Sequence[Arrival], now_ns: Callable[[], int]) -> Iterator[Step]:
         """Judge received frames that are there side by side; equal sizes run as one batch.
@@ -292,6 +296,7 @@ class Pipeline:
             self._placing = text
             self._report(name, f"geometry/{kind}", text)
 
+        rectified = is_rectified(name, settings.rectification, around.topic)
         return Camera(
             settings=settings,
             judge=CameraPipeline(
@@ -301,8 +306,8 @@ class Pipeline:
                 now.output_gate,
             ),
             gate=InputGate(settings.input_gate) if settings.input_gate.checks else None,
-            contradiction=CalibrationCheck(settings.geometry, around.info),
-            locate=around.geometry or GeometrySource(settings, around.info, around.poses, report),
+            contradiction=CalibrationCheck(settings.geometry, around.info, rectified),
+            locate=around.geometry or GeometrySource(settings, around.info, around.poses, report, rectified),
         )
 
     def _follow_settings(self) -> None:

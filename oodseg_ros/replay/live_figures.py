@@ -39,7 +39,8 @@ class LiveFigures:
         self._states: dict[str, str] = {}
         self._heartbeats: Counter[str] = Counter()
         self._ages: list[float] = []
-        self._span: list[int] = []
+        self._last_ns: int | None = None
+        self._seconds = 0.0
 
     def add_score(self, camera: str, stamp_ns: int, score: np.ndarray) -> None:
         """One score map; a stamp that was there before is left out, as when a bag loops.
@@ -68,11 +69,13 @@ class LiveFigures:
         self._heartbeats[state] += 1
         if math.isfinite(age_s):
             self._ages.append(age_s)
-        self._span = [self._span[0] if self._span else now_ns, now_ns]
+        # Time jumps back where a bag starts over.
+        self._seconds += max(0, now_ns - (self._last_ns or now_ns)) * 1e-9
+        self._last_ns = now_ns
 
     def summary(self, offline: Path | None = None) -> dict[str, Any]:
         """Keys as `oodseg replay`'s; `offline` (its folder) adds `agreement`."""
-        hours = (self._span[1] - self._span[0]) / 3.6e12 if self._span else 0.0
+        hours = self._seconds / 3600
         beats = sum(self._heartbeats.values())
         result: dict[str, Any] = {
             "frames": len(self._scores),

@@ -23,8 +23,8 @@ from ..pipeline.obstacles.ego_mask import load_ego_mask
 from ..pipeline.pipeline import Arrival, Pipeline, Step, Surroundings
 from ..sources.bag_messages import RawMessage, ReplayBag
 from ..sources.bag_topics import IMAGE_TYPES, camera_names, choose_topics
-from ..sources.message_images import message_to_rgb
 from ..sources.source import Source
+from ..sources.video_packets import PictureDecoder, stamp_of
 
 ODOMETRY = "nav_msgs/msg/Odometry"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
@@ -183,6 +183,7 @@ class RecordedBag:
         self.skipped: Counter[str] = Counter()
         self.cameras = _topics(bag, asked, given)
         self._infos: dict[str, Any] = {}
+        self._decoders: dict[str, PictureDecoder] = {}
         self._info_topics = {
             topic: camera
             for image, camera in self.cameras.items()
@@ -201,12 +202,15 @@ class RecordedBag:
         """
         static = {STATIC} if self.bag.topics.get(STATIC) in TRANSFORMS else set()
         around = {
-            camera: Surroundings(lambda camera=camera: self._infos.get(camera), lambda: self._transforms, geometry)
-            for camera in self.cameras.values()
+            camera: Surroundings(
+                *(lambda camera=camera: self._infos.get(camera), lambda: self._transforms, geometry, topic)
+            )
+            for topic, camera in self.cameras.items()
         }
         return Recorded(tuple(self.cameras.values()), lambda: self._arrivals(static), around, self._known_speed)
 
     def _arrivals(self, static: set[str]) -> Iterator[tuple[Arrival, int]]:
+        self._decoders = {topic: PictureDecoder() for topic in self.cameras}
         self._read_ahead(static)
         for raw in self.bag.messages(
             {*self.cameras, *self._info_topics, *([self._odometry] if self._odometry else [])}
@@ -238,20 +242,22 @@ class RecordedBag:
             self.skipped[str(error)] += 1
 
     def _arrival(self, raw: RawMessage) -> Arrival:
-        camera = self.cameras[raw.topic]
+        camera, decoder, stamp, encoding = self.cameras[raw.topic], self._decoders[raw.topic], raw.log_ns, ""
         try:
             if raw.kind not in IMAGE_TYPES:
                 raise ImageError(f"{raw.topic} is no image topic but {raw.kind}")
             message = self.bag.parse(raw)
+            stamp, frame_id = stamp_of(message)
+            encoding = getattr(message, "encoding", "") or getattr(message, "format", "")
         except UserError as error:
-            return Arrival(camera, raw.log_ns, lambda error=error: _raise(error), source=raw)
-        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-        encoding = getattr(message, "encoding", "") or getattr(message, "format", "")
-
-        def decode() -> Frame:
-            return Frame(message_to_rgb(message), stamp, camera, message.header.frame_id, self.bag.path.name)
-
-        return Arrival(camera, stamp, decode, encoding, raw)
+            decoder.lose()
+            return Arrival(camera, stamp, lambda error=error: _raise(error), encoding, raw)
+        try:
+            # Now, whatever becomes of the frame: packets of a video must be decoded all, and in order.
+            frame = Frame(decoder(message), stamp, camera, frame_id, self.bag.path.name)
+        except UserError as error:
+            return Arrival(camera, stamp, lambda error=error: _raise(error), encoding, raw)
+        return Arrival(camera, stamp, lambda: frame, encoding, raw)
 
     def _drive(self, raw: RawMessage) -> None:
         try:

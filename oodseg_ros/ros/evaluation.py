@@ -3,8 +3,11 @@
     python -m oodseg_ros.ros.evaluation --ros-args -p out:=OUT -p cameras:="[front]" -p truth:=MASKS -p offline:=REPLAY
 
 It sees what a consumer sees: frames that were dropped on the way are missing here, and counted where `offline` names
-the folder of an `oodseg replay` of the same bag. Scores of the frames that both judged are the same, so figures differ
-only by the frames that are missing, and by the alert logic having seen fewer frames.
+the folder of an `oodseg replay` of the same bag; `account` says why, by the node's own counts. Scores of the frames
+that both judged are the same, so figures differ only by the frames that are missing, and by the alert logic having seen
+fewer frames. The service `~/ready` says yes once the node is heard: play the first frame then, not before.
+
+Exit status: 0 the results are written; 1 they are, and nothing was heard; 2 refused.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import csv
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +26,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
 
 from ..errors import ConfigError, UserError
 from ..evaluation.results import write_json
@@ -29,11 +34,13 @@ from ..replay.live_figures import LiveFigures
 from ..replay.truth import truth_from_folder
 from .messages.images import view
 from .messages.stamps import to_ns
-from .node import qos
-from .tools.listener import read_alert
+from .node import launching, qos
+from .tools.listener import NodeAccount, read_alert
 
-DEPTH = 50
+DEPTH = 200
 """Messages that may wait here while a mask is read: an evaluation must not lose what has arrived."""
+DRAIN = 0.5
+"""Seconds without a message after which, when told to end, nothing more is on its way."""
 
 
 class Evaluation(Node):
@@ -50,36 +57,51 @@ class Evaluation(Node):
         if self._out is None:
             raise ConfigError("evaluation: the parameter `out` must name a folder for the results")
         self._offline = offline
+        self._heard = time.monotonic()
+        self._is_ready = False
+        self._account = NodeAccount(self, f"{self.get_namespace().rstrip('/')}/{launching.NODE}")
         masks = None if truth is None else truth_from_folder(truth, round(tolerance * 1e9))
         self.figures = LiveFigures(masks, track, threshold)
         deep = qos.deep(DEPTH)
         for camera in cameras:
             self.create_subscription(Image, f"{camera}/anomaly/score", lambda m, c=camera: self._on_score(c, m), deep)
         self.create_subscription(DiagnosticArray, "alert", self._on_alert, deep)
+        self.create_service(Trigger, "~/ready", self._on_ready)
 
-    def finish(self) -> None:
-        """Write what was seen so far."""
+    def idle(self) -> float:
+        """Seconds since the last message of a frame."""
+        return time.monotonic() - self._heard
+
+    def finish(self) -> int:
+        """Write what was seen so far; returns the number of frames, those without a score counted by their alert."""
         self._out.mkdir(parents=True, exist_ok=True)
         with (self._out / "alerts.csv").open("w", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow(("camera", "stamp_ns", "state", "reason"))
             writer.writerows((*key, *value) for key, value in sorted(self.figures.alerts.items()))
-        metrics = self.figures.summary(self._offline)
+        metrics = {**self.figures.summary(self._offline), "account": self._account.frames()}
         write_json(self._out / "metrics.json", metrics)
         self.get_logger().info(f"{metrics['frames']} frames; metrics.json is in {self._out}")
+        return max(metrics["frames"], len(self.figures.alerts))
 
     def _path(self, name: str) -> Path | None:
         text = self.declare_parameter(name, "").value
         return Path(text).expanduser() if text else None
 
+    def _on_ready(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        # Who hears the heartbeat has found the node's other topics, too: they were announced before it.
+        response.success = self._is_ready
+        return response
+
     def _on_score(self, camera: str, message: Image) -> None:
+        self._heard = time.monotonic()
         try:
             self.figures.add_score(camera, to_ns(message.header.stamp), view(message))
         except UserError as error:
             self.get_logger().warning(f"{camera}: {error}")
 
     def _on_alert(self, message: DiagnosticArray) -> None:
-        now = self.get_clock().now().nanoseconds
+        now, self._is_ready = self.get_clock().now().nanoseconds, True
         for status in message.status:
             seen = read_alert(status, now)
             self.figures.add_alert(seen.camera, seen.stamp_ns, seen.state.value, seen.reason, seen.age_s, now)
@@ -100,8 +122,14 @@ def main(args: Sequence[str] | None = None) -> None:
         executor.add_node(node)
         while rclpy.ok() and not stop.is_set():
             executor.spin_once(timeout_sec=0.2)
-        node.finish()
+        end = time.monotonic() + 30.0
+        while rclpy.ok() and node.idle() < DRAIN and time.monotonic() < end:
+            executor.spin_once(timeout_sec=0.1)
+        frames = node.finish()
         node.destroy_node()
+        if not frames:
+            rclpy.logging.get_logger("evaluation").error("no frame was heard: the figures are empty")
+            sys.exit(1)
     except UserError as error:
         rclpy.logging.get_logger("evaluation").error(str(error))
         sys.exit(2)

@@ -28,6 +28,7 @@ from .ros1_file import Ros1File
 from .source import natural_key
 from .sqlite_file import SqliteFile
 from .storage import ZSTD_MAGIC, RawMessage, StorageFile
+from .video_packets import DEFINITIONS
 
 __all__ = ["BAG_SUFFIXES", "RawMessage", "ReplayBag", "is_bag"]
 
@@ -151,8 +152,9 @@ class ReplayBag:
         try:
             if message.ros1:
                 raise BagError(f"{message.kind} of ROS 1 has no counterpart in ROS 2, or its bytes are damaged")
-            if message.kind not in self._store.types and message.topic in self.definitions:
-                found = get_types_from_msg(self.definitions[message.topic][0], message.kind)
+            text = self.definitions.get(message.topic, ("", ""))[0] or DEFINITIONS.get(message.kind, "")
+            if message.kind not in self._store.types and text:
+                found = get_types_from_msg(text, message.kind)
                 self._store.register({kind: what for kind, what in found.items() if kind not in self._store.types})
             return self._store.deserialize_cdr(message.data, message.kind)
         except Exception as error:  # rosbags raises struct, assertion, unicode and its own errors on damaged bytes
@@ -195,7 +197,7 @@ class ReplayBag:
     def _read_metadata(self, path: Path) -> _Metadata:
         file = (path if path.is_dir() else path.parent) / "metadata.yaml"
         if not file.is_file():
-            if path.is_dir():
+            if path.is_dir() and not all(_plain(file.name).lower().endswith(".bag") for file in path.iterdir()):
                 self._told.append("metadata.yaml is missing: how many messages there were is known from the files only")
             return _Metadata()
         try:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from ..errors import BagError
+from .video_packets import PACKET_TYPES
 
-IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", *PACKET_TYPES)
+_TRANSPORTS = ("", "compressed", "ffmpeg", "foxglove")
+"""Of the same pictures, best first: whole ones before those that are built on others."""
 
 # Names that drivers and image_proc give a camera's picture, best first; others are masks, depth or debug views.
 _PICTURES = ("image_raw", "image_rect_color", "image_rect", "image_color", "image", "image_mono")
@@ -30,13 +33,16 @@ def choose_topics(types: dict[str, str], asked: list[str] | None, where: str) ->
         return sorted(set(asked))
     if not images:
         others = ", ".join(f"{topic} ({kind})" for topic, kind in sorted(types.items())[:8]) or "nothing"
-        raise BagError(f"bag {where} holds no sensor_msgs/Image or CompressedImage; it holds: {others}")
-    best: dict[str, tuple[int, bool, str]] = {}
+        raise BagError(
+            f"bag {where} holds no sensor_msgs/Image or CompressedImage and no video packets; it holds: {others}"
+        )
+    best: dict[str, tuple[int, int, str]] = {}
     for topic in images:
         base, transport = _split_transport(topic)
         prefix, _, last = base.rpartition("/")
-        if last in _PICTURES and transport in ("", "compressed"):
-            best[prefix] = min(best.get(prefix, (99, True, "")), (_PICTURES.index(last), bool(transport), topic))
+        if last in _PICTURES and transport in _TRANSPORTS:
+            rank = (_PICTURES.index(last), _TRANSPORTS.index(transport), topic)
+            best[prefix] = min(best.get(prefix, (99, 0, "")), rank)
     return sorted(topic for _, _, topic in best.values()) or images
 
 
@@ -56,4 +62,4 @@ def camera_names(topics: list[str]) -> dict[str, str]:
 
 def _split_transport(topic: str) -> tuple[str, str]:
     base, _, last = topic.rpartition("/")
-    return (base, last) if last in ("compressed", "compressedDepth", "theora", "zstd") else (topic, "")
+    return (base, last) if last in (*_TRANSPORTS[1:], "compressedDepth", "theora", "zstd") else (topic, "")

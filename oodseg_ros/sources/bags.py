@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import BagError, ImageError
+from ..errors import ImageError, UserError
 from ..frame import Frame
-from .bag_messages import ReplayBag
+from .bag_messages import RawMessage, ReplayBag
 from .bag_topics import IMAGE_TYPES, camera_names, choose_topics
-from .message_images import message_to_rgb
 from .source import Source
+from .video_packets import PictureDecoder, stamp_of
 
 
 def open_bag(path: Path, topics: list[str] | None = None) -> Source:
@@ -37,17 +37,42 @@ def open_bag(path: Path, topics: list[str] | None = None) -> Source:
     )
 
 
-def _frames(source: Source, bag: ReplayBag, cameras: dict[str, str]) -> Iterator[Frame]:
-    for raw in bag.messages(set(cameras)):
+class FrameReader:
+    """Messages of a bag's cameras → frames; packets of a video must come in order and all of them.
+
+    Args:
+        bag: parses the messages.
+    """
+
+    def __init__(self, bag: ReplayBag) -> None:
+        self._bag = bag
+        self._decoders: dict[str, PictureDecoder] = {}
+
+    def __call__(self, raw: RawMessage, camera: str) -> tuple[Frame, str]:
+        """The frame, and the encoding or format that its message states.
+
+        Raises:
+            BagError, ImageError: it is no image message, or cannot be parsed or decoded.
+        """
+        decoder = self._decoders.setdefault(raw.topic, PictureDecoder())
         try:
             if raw.kind not in IMAGE_TYPES:
                 raise ImageError(f"{raw.topic} is no image topic but {raw.kind}")
-            message = bag.parse(raw)
-            image = message_to_rgb(message)
-        except (BagError, ImageError) as error:
+            message = self._bag.parse(raw)
+        except UserError:
+            decoder.lose()
+            raise
+        stamp, frame_id = stamp_of(message)
+        encoding = getattr(message, "encoding", "") or getattr(message, "format", "")
+        return Frame(decoder(message), stamp or raw.log_ns, camera, frame_id), encoding
+
+
+def _frames(source: Source, bag: ReplayBag, cameras: dict[str, str]) -> Iterator[Frame]:
+    read = FrameReader(bag)
+    for raw in bag.messages(set(cameras)):
+        try:
+            yield read(raw, cameras[raw.topic])[0]
+        except UserError as error:
             source.skipped[f"{cameras[raw.topic]}: {error}"] += 1
-            continue
-        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-        yield Frame(image, stamp or raw.log_ns, cameras[raw.topic], message.header.frame_id)
     source.damage = bag.damage
     source.missing = bag.missing(set(cameras))

@@ -6,10 +6,12 @@ checksum: with flipped bits in its middle it decodes to a damaged picture that c
 
 from __future__ import annotations
 
+import io
 import struct
 
 import cv2
 import numpy as np
+import PIL.Image
 
 from ..errors import ImageError
 
@@ -23,6 +25,18 @@ _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
+_ANY_DEPTH = cv2.IMREAD_ANYDEPTH
+_EXIF_ORIENTATION = 0x0112
+_TURNS = {
+    2: (lambda image: cv2.flip(image, 1),),
+    3: (lambda image: cv2.rotate(image, cv2.ROTATE_180),),
+    4: (lambda image: cv2.flip(image, 0),),
+    5: (cv2.transpose,),
+    6: (lambda image: cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE),),
+    7: (cv2.transpose, lambda image: cv2.rotate(image, cv2.ROTATE_180)),
+    8: (lambda image: cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE),),
+}
+"""EXIF orientation → what brings the stored picture upright."""
 _JPEG_SCAN, _JPEG_END = 0xDA, b"\xff\xd9"
 
 
@@ -38,20 +52,67 @@ def decode_image(data: bytes | bytearray | memoryview | np.ndarray) -> np.ndarra
         ImageError: empty, neither JPEG nor PNG, cut short, damaged, or of an absurd size.
     """
     raw = bytes(data)
-    width, height = image_size(raw)
-    buffer = np.frombuffer(raw, np.uint8)
     direct = getattr(cv2, "IMREAD_COLOR_RGB", None)  # since OpenCV 4.10; saves one pass over the image
-    flags = (cv2.IMREAD_COLOR if direct is None else direct) | cv2.IMREAD_IGNORE_ORIENTATION
+    if direct is None or (raw.startswith(_PNG_MAGIC) and raw[24:25] == b"\x10"):
+        return cv2.cvtColor(decode_pixels(raw), cv2.COLOR_BGR2RGB)
+    return _decode(raw, image_size(raw), direct)
+
+
+def decode_pixels(raw: bytes, keep_gray: bool = False) -> np.ndarray:
+    """As `decode_image`, but uint8 BGR `[H, W, 3]`, or `[H, W]` of a picture with one channel where `keep_gray`."""
+    return to_8_bit(
+        _decode(raw, image_size(raw), _ANY_DEPTH | (cv2.IMREAD_ANYCOLOR if keep_gray else cv2.IMREAD_COLOR))
+    )
+
+
+def decode_file(raw: bytes) -> np.ndarray:
+    """A picture file of any format that OpenCV reads, turned upright as its EXIF orientation asks: files come from
+    cameras that people hold, and every viewer and labeling tool turns them.
+
+    Returns, raises: as `decode_image`.
+    """
+    known = raw.startswith((_PNG_MAGIC, _JPEG_MAGIC))
+    image = to_8_bit(_decode(raw, image_size(raw) if known else None, _ANY_DEPTH | cv2.IMREAD_COLOR))
+    check_size(image.shape[1], image.shape[0])
+    for turn in _TURNS.get(orientation(raw), ()):
+        image = turn(image)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def orientation(raw: bytes) -> int:
+    """The EXIF orientation of a picture file, 1 = upright or not told."""
     try:
-        image = cv2.imdecode(buffer, flags)
+        with PIL.Image.open(io.BytesIO(raw)) as picture:
+            return int(picture.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:  # Pillow's parsers raise many kinds on damaged EXIF blocks
+        return 1
+
+
+def to_8_bit(pixels: np.ndarray) -> np.ndarray:
+    """uint16 samples scaled to uint8, uint8 as they are.
+
+    Raises:
+        ImageError: another type, which holds measurements rather than a picture.
+    """
+    if pixels.dtype == np.uint16:
+        return cv2.convertScaleAbs(pixels, alpha=255 / 65535)
+    if pixels.dtype != np.uint8:
+        raise ImageError(f"samples of type {pixels.dtype} are measurements, not a picture; save it with 8 or 16 bits")
+    return pixels
+
+
+def _decode(raw: bytes, size: tuple[int, int] | None, flags: int) -> np.ndarray:
+    try:
+        image = cv2.imdecode(np.frombuffer(raw, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION) if raw else None
     except cv2.error as error:
         raise ImageError(f"the image data ({len(raw)} bytes) cannot be decoded: {error.err or error}") from error
-    if image is None or image.shape[:2] != (height, width):
+    if image is None or (size is not None and image.shape[1::-1] != size):
+        told = "" if size is None else f", {size[0]}x{size[1]} by its header"
         raise ImageError(
-            f"the image data ({len(raw)} bytes, {width}x{height} by its header) is damaged: the decoder gave up; "
-            "check the camera driver and the transport"
+            f"the image data ({len(raw)} bytes{told}) is damaged, or no image: the decoder gave up; "
+            "check the camera driver and the transport, or the file"
         )
-    return image if direct is not None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image
 
 
 def image_size(raw: bytes) -> tuple[int, int]:

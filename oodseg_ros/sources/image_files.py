@@ -10,14 +10,14 @@ import numpy as np
 
 from ..errors import DatasetError, ImageError
 from ..frame import Frame
-from .image_bytes import image_size
+from .image_bytes import decode_file, orientation
 from .source import STILL_PERIOD_NS, Source, natural_key
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
 def read_image(path: Path) -> np.ndarray:
-    """An image file as RGB uint8 `[H, W, 3]`; its EXIF orientation is applied.
+    """An image file as RGB uint8 `[H, W, 3]`; turned upright as its EXIF orientation asks.
 
     Raises:
         ImageError: it cannot be read or decoded.
@@ -27,14 +27,17 @@ def read_image(path: Path) -> np.ndarray:
     except OSError as error:
         raise ImageError(f"image {path} cannot be read: {error.strerror}") from error
     try:
-        if path.suffix.lower() in (".jpg", ".jpeg", ".png"):
-            image_size(data)
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    except (ImageError, cv2.error) as error:
+        return decode_file(data)
+    except ImageError as error:
         raise ImageError(f"image {path} cannot be decoded: {error}") from error
-    if image is None:
-        raise ImageError(f"image {path} cannot be decoded; it is damaged or no image")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def orientation_of(path: Path) -> int:
+    """The EXIF orientation that `read_image` has turned upright, 1 = it is stored upright, or cannot be read."""
+    try:
+        return orientation(path.read_bytes())
+    except OSError:
+        return 1
 
 
 def write_image(path: Path, image: np.ndarray, quality: int = 92) -> None:
@@ -45,7 +48,9 @@ def write_image(path: Path, image: np.ndarray, quality: int = 92) -> None:
     """
     converted = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
     parameters = (
-        [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix in (".jpg", ".jpeg") else [cv2.IMWRITE_PNG_COMPRESSION, 1]
+        [cv2.IMWRITE_JPEG_QUALITY, quality]
+        if path.suffix.lower() in (".jpg", ".jpeg")
+        else [cv2.IMWRITE_PNG_COMPRESSION, 1]
     )
     done, data = cv2.imencode(path.suffix, converted, parameters)
     if not done:

@@ -50,7 +50,8 @@ class DataSpec(Strict):
     Attributes:
         dataset: a name of `datasets.registry`; `scenes` for procedural ones; `frames` for a folder, video or bag of
             driving without unknowns and without labels (only unknown-object objectives use them, unless a `teacher`
-            labels them); `generated_pairs` for originals with a generated counterpart (`outliers.coherent_generation`).
+            labels them); `reviewed` for a corrected collection of `oodseg collect`; `generated_pairs` for originals
+            with a generated counterpart (`outliers.coherent_generation`).
         root: where it is; `$NAME` is taken from the environment. Not used by `scenes`.
         split: split of the dataset, where it has several.
         labels: label set of the stored ids, where the dataset does not know it itself (`folder`).
@@ -59,6 +60,10 @@ class DataSpec(Strict):
             follow each other in time, so a part is a piece of the drive and not every fifth frame.
         weight: how often its frames are drawn, relative to the number of frames.
         outlier_values: values of its label files that mark unknowns which somebody annotated, e.g. `[254]`.
+        categories: `reviewed` only: category of its annotations → class of the recipe, `unknown`, `negative` or
+            `ignored`; needed where a category's name is none of these.
+        rest: `reviewed` only: what lies outside of every annotation is `ignored`, or `known` where whole pictures were
+            looked through.
         count, seed: number of procedural scenes and their first seed.
         teacher, teacher_confidence: `frames` only: a bundle, or several teachers (`TeacherSpec`), that label them where
             the largest of their (geometric) mean class probabilities is above the confidence; elsewhere they stay
@@ -75,6 +80,8 @@ class DataSpec(Strict):
     part: tuple[float, float] = (0.0, 1.0)
     weight: float = Field(1.0, gt=0)
     outlier_values: list[Annotated[int, Field(ge=0, le=255)]] = []
+    categories: dict[str, str] = {}
+    rest: Literal["ignored", "known"] = "ignored"
     count: int = Field(0, ge=0)
     seed: int = 0
     teacher: str | list[TeacherSpec] = ""
@@ -89,7 +96,8 @@ class CutoutSpec(Strict):
     Attributes:
         root: a folder of RGBA cut-outs (`kind: cutouts`), or a COCO folder.
         kind: `cutouts`; `coco` reads `instances` (COCO json) and the pictures in `images`; `coco_proxy` reads prepared
-            masks (0 / 254) in `masks` and the pictures in `images`.
+            masks (0 / 254) in `masks` and the pictures in `images`; `reviewed` takes what a corrected collection of
+            `oodseg collect` calls `unknown`.
         exclude: classes or kinds that are not pasted, e.g. against overlap with a test set.
         drop_images_with: `coco` only: a picture with any object of these classes is not used at all.
         min_side: `coco` only: smallest height and width of a picture.
@@ -100,7 +108,7 @@ class CutoutSpec(Strict):
     """
 
     root: str
-    kind: Literal["cutouts", "coco", "coco_proxy"] = "cutouts"
+    kind: Literal["cutouts", "coco", "coco_proxy", "reviewed"] = "cutouts"
     exclude: list[str] = []
     drop_images_with: list[str] = list(KNOWN_IN_CITYSCAPES)
     min_side: int = Field(480, ge=0)

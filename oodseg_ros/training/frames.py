@@ -18,6 +18,7 @@ from ..datasets.registry import open_dataset
 from ..errors import ConfigError, DatasetError
 from ..frame import UNLABELED
 from ..labels import LabelSet
+from ..outliers.reviewed import open_reviewed
 from ..outliers.targets import KNOWN, OUTLIER
 from ..scenes import scene
 from ..sources.drives import drive_files
@@ -96,6 +97,15 @@ def _unlabelled(spec: DataSpec, labels: LabelSet, seed: int) -> list[TrainingFra
     return [
         TrainingFrame(file.stem, spec.weight, partial(read_taught, file, target))
         for file, target in zip(files, targets, strict=True)
+    ]
+
+
+def _reviewed(spec: DataSpec, labels: LabelSet, seed: int) -> list[TrainingFrame]:
+    rest = KNOWN if spec.rest == "known" else UNLABELED
+    return [
+        TrainingFrame(picture.id, spec.weight, picture.read)
+        for picture in open_reviewed(expand(spec.root), labels, spec.categories, rest)
+        if fnmatch(picture.id, spec.match)
     ]
 
 
@@ -188,4 +198,4 @@ def _read_generated(generated: Generated, table: np.ndarray) -> Arrays:
     return image, table[values]
 
 
-_LISTERS = {"scenes": _scenes, "frames": _unlabelled, "generated_pairs": _pairs}
+_LISTERS = {"scenes": _scenes, "frames": _unlabelled, "reviewed": _reviewed, "generated_pairs": _pairs}

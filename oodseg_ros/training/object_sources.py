@@ -10,6 +10,7 @@ import numpy as np
 
 from ..outliers.coco import open_coco, open_proxy
 from ..outliers.objects import MIN_PIXELS, load_cutouts, tight
+from ..outliers.reviewed import cut_out, unknown_objects
 from ..outliers.targets import OUTLIER
 from .data_recipe import CutoutSpec, expand
 
@@ -72,6 +73,10 @@ def _proxy(spec: CutoutSpec, seed: int) -> list[ReadObject]:
     return [picture.read for picture in _subset(open_proxy(root / spec.masks, root / spec.images), spec.most, seed)]
 
 
+def _reviewed(spec: CutoutSpec, seed: int) -> list[ReadObject]:
+    return [partial(cut_out, *entry) for entry in _subset(unknown_objects(expand(spec.root)), spec.most, seed)]
+
+
 def _subset(pictures: list, most: int, seed: int) -> list:
     if not most or len(pictures) <= most:
         return pictures
@@ -79,4 +84,4 @@ def _subset(pictures: list, most: int, seed: int) -> list:
     return [pictures[index] for index in sorted(chosen.tolist())]
 
 
-_KINDS = {"cutouts": _cutouts, "coco": _coco, "coco_proxy": _proxy}
+_KINDS = {"cutouts": _cutouts, "coco": _coco, "coco_proxy": _proxy, "reviewed": _reviewed}

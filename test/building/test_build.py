@@ -103,7 +103,7 @@ def test_a_pending_engine_that_fails_its_gate_is_gone(waiting: Bundle, monkeypat
 def on_the_device(bundle: Bundle, error: float, monkeypatch: pytest.MonkeyPatch) -> Answers:
     """As if the device were here; nothing may be compiled any more."""
     answers = Answers(bundle, error)
-    monkeypatch.setattr(tensorrt, "architecture", lambda device: "sm_89")
+    monkeypatch.setattr(tensorrt, "architecture", lambda engine, device: "sm_89")
     monkeypatch.setattr(tensorrt, "TensorRtEngine", answers)
     monkeypatch.setattr(tensorrt, "build_plan", None)
     return answers

@@ -8,9 +8,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from oodseg_ros.building.onnx_export import SCOPE
+from oodseg_ros.building.onnx_export import SCOPE, export_onnx
 from oodseg_ros.building.onnx_precision import islands
-from oodseg_ros.building.tensorrt_plan import build_plan
+from oodseg_ros.building.tensorrt_plan import Collector, build_plan, check_islands, parsed
+from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import EngineError
 from oodseg_ros.inference.engines.tensorrt_api import load_api
 
@@ -98,3 +99,41 @@ def test_a_score_in_half_precision_is_refused() -> None:
 def test_a_missing_package_is_said_with_where_it_comes_from() -> None:
     with pytest.raises(EngineError, match=r"needs the Python package tensorrt, .* JetPack"):
         build_plan(graph(), "tensorrt")
+
+
+def test_a_check_that_saw_no_island_is_no_check() -> None:
+    """The parser of another version may name its layers otherwise; then nobody knows in which type they compute."""
+    half = helper.make_node("Cast", ["x"], ["y"], "half_node", to=TensorProto.FLOAT16)
+    full = helper.make_node("Cast", ["y"], ["z"], "full_node", to=TensorProto.FLOAT)
+    model = graph(half)
+    model.graph.node.insert(2, full)
+    model.graph.node[3].input[0] = "z"
+    api = load_api("tensorrt_rtx")
+    logger = Collector(api)
+    network, parser = parsed(api, api.Builder(logger.logger), logger, model)
+    names = islands(model, ())
+    assert "sum_node" in names
+    check_islands(api, network, {"sum_node"})
+    for unknown in (set(), {"sum_node", "renamed"}):
+        with pytest.raises(EngineError, match=r"cannot be found in the network that TensorRT .*whether they would"):
+            check_islands(api, network, unknown)
+    for layer in (network.get_layer(index) for index in range(network.num_layers)):
+        layer.name = f"other {layer.name}"
+    check_islands(api, network, {"sum_node"})  # the metadata still tells where a layer came from
+    del parser
+
+
+@pytest.mark.parametrize("same_size", [True, False])
+def test_uint8_is_only_cast_from_floating_numbers(same_size: bool, tiny_bundle) -> None:
+    """TensorRT documents uint8 outputs of float sources only."""
+    bundle = load_bundle(tiny_bundle)
+    size = (64, 128) if same_size else (96, 160)
+    model = export_onnx(bundle.segmentor(), bundle.card.input, 1, *size)
+    api = load_api("tensorrt_rtx")
+    logger = Collector(api)
+    network, parser = parsed(api, api.Builder(logger.logger), logger, model)
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    casts = [one for one in layers if one.get_output(0).dtype == api.DataType.UINT8]
+    assert casts
+    assert {one.get_input(0).dtype for one in casts} == {api.DataType.FLOAT}
+    del parser

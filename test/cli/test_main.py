@@ -68,7 +68,7 @@ def test_a_missing_package_is_named(monkeypatch, capsys):
     monkeypatch.setattr(cli, "build_app", fail)
     with pytest.raises(SystemExit):
         cli.main()
-    assert "the Python package 'lightning' is not installed" in capsys.readouterr().err
+    assert "lightning is not installed" in capsys.readouterr().err
 
 
 def test_a_missing_module_of_ours_is_not_hidden(monkeypatch):

@@ -5,9 +5,13 @@ import json
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from oodseg_ros.datasets.check import check_dataset
 from oodseg_ros.datasets.registry import open_dataset
+from oodseg_ros.errors import DatasetError
+from oodseg_ros.sources.image_files import read_image
+from oodseg_ros.sources.open_source import open_source
 
 
 def test_good_dataset(tree):
@@ -113,3 +117,51 @@ def test_generated_pictures_without_labels(tree):
     report = check_dataset(open_dataset("generated_pairs", tree.root))
     assert report.values == {0: 1, 254: 23}
     assert report.problems == ("1 of 2 frames have no label file",)
+
+
+def write_turned(path, orientation, size=(6, 4)):
+    """A picture, black at its upper left as people see it, stored as a held camera stores it."""
+    upright = np.full((*size[::-1], 3), 200, np.uint8)
+    upright[0, 0] = 0
+    stored = {1: upright, 3: upright[::-1, ::-1], 6: np.rot90(upright), 8: np.rot90(upright, -1)}[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(stored)).save(path, quality=100, subsampling=0, exif=exif)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("suffix", [".JPG", ".png"])
+def test_every_reader_turns_a_picture_upright(tree, orientation, suffix):
+    tree.label("labels/a.png", 0, 1)
+    (tree.root / "images").mkdir()
+    file = tree.root / f"images/a{suffix}"
+    write_turned(file, orientation)
+    dataset = open_dataset("folder", tree.root)
+    report = check_dataset(dataset)
+    assert report.ok, report.problems
+    assert any("1 pictures are turned upright" in note for note in report.notes) == (orientation != 1)
+    frames = [dataset.load(dataset.items[0])[0], next(iter(open_source(file))).image, read_image(file)]
+    frames.append(next(iter(open_source(tree.root / "images"))).image)
+    for image in frames:
+        assert image.shape == (4, 6, 3)
+        assert image[0, 0].max() < 100 < image[2:, 2:].min()
+
+
+def test_a_label_on_the_stored_picture_is_told(tree):
+    (tree.root / "images").mkdir()
+    write_turned(tree.root / "images/a.jpg", 6)
+    tree.label("labels/a.png", 0, 1, size=(6, 4))
+    dataset = open_dataset("folder", tree.root)
+    assert "turned upright by its EXIF orientation, label 4x6" in check_dataset(dataset).problems[0]
+    with pytest.raises(DatasetError, match="EXIF"):
+        dataset.load(dataset.items[0])
+
+
+def test_two_encodings_in_one_folder_are_a_problem(tree):
+    for name, values in {"a": (0, 1), "b": (0, 255), "c": (0, 255)}.items():
+        tree.image(f"images/{name}.jpg")
+        tree.label(f"labels/{name}.png", *values)
+    (problem,) = check_dataset(open_dataset("folder", tree.root)).problems
+    assert "1 label files hold 1 and no 255, 2 hold 255 and no 1" in problem
+    tree.label("labels/b.png", 0, 1, 255)
+    assert check_dataset(open_dataset("folder", tree.root)).ok, "0 and 255 alone is a frame without anomaly"

@@ -152,6 +152,18 @@ def test_no_event_makes_evidence_younger_than_it_is(events: list[str]) -> None:
         assert alert.state is AlertState.UNKNOWN or clock.now - posted <= 1.0
 
 
+def test_an_answer_on_its_way_when_time_fell_back_is_no_evidence(board: AlertBoard) -> None:
+    board.alerts(NOW)
+    begin = NOW - 5_000_000_000
+    board.alerts(begin)
+    board.post("front", CLEAR)  # judged before the bag started over
+    alert = board.alerts(begin)["front"]
+    assert (alert.state, alert.reason, alert.evidence_age_s) == (AlertState.UNKNOWN, STARTING, math.inf)
+    assert board.interruption("front") == STARTING
+    board.post("front", replace(CLEAR, stamp_ns=begin))
+    assert board.alerts(begin + 100_000_000)["front"].evidence_age_s == pytest.approx(0.1)
+
+
 def test_a_clock_that_falls_back_leaves_no_evidence_and_no_negative_age(board: AlertBoard, clock: Clock) -> None:
     """A bag that starts over: until its first frame is answered nothing is known of the new time."""
     board.post("front", CLEAR)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConfigError
+from ...extras import advice
 from ..score_store import ScoreStore
 from .pixels import PixelMetrics, split
 
@@ -27,7 +28,7 @@ def compare_with_sklearn(store: ScoreStore, names: Sequence[str], most: int = MO
     try:
         from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
     except ModuleNotFoundError as error:
-        raise ConfigError("the check needs scikit-learn: pip install -r requirements/test.txt") from error
+        raise ConfigError(f"the check: {advice(error.name)}") from error
     total = sum(int((store.get(name)[1] != 255).sum()) for name in names)
     stride = max(1, -(-total // most))
     ours, scores, labels, offset = PixelMetrics(), [], [], 0

@@ -1,4 +1,6 @@
-"""One image shape on a CUDA device without a queue of small calls: pinned buffers, one stream, one CUDA graph."""
+"""One image shape on a CUDA device without a queue of small calls: pinned buffers, one stream, one CUDA graph where
+it can be captured.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +27,8 @@ class CapturedGraph:
         shape: (batch, height, width).
         device: a CUDA device.
         identity: the engine's, for messages.
+        capture: asked with the stream whether a graph can hold the function, or False where it is one already: then
+            it is called each time.
 
     Raises:
         EngineError: the device failed or is out of memory, here or when called. Whoever calls again and again should
@@ -37,6 +41,7 @@ class CapturedGraph:
         shape: tuple[int, int, int],
         device: torch.device,
         identity: str,
+        capture: Callable[[int], bool] | bool = True,
     ) -> None:
         self._identity = identity
         self._function = function  # the captured graph reads its weights and buffers: they must live as long
@@ -48,12 +53,14 @@ class CapturedGraph:
             with torch.cuda.stream(self._stream):
                 self._images = self._host_images.to(device)
                 for _ in range(WARM_UPS):
-                    function(self._images)
+                    self._answers = function(self._images)
             self._stream.synchronize()
-            self._graph = torch.cuda.CUDAGraph()
-            # Other threads go on meanwhile: one shape is captured while another one runs.
-            with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
-                self._answers = function(self._images)
+            self._graph = None
+            if capture is True or (capture and capture(self._stream.cuda_stream)):
+                self._graph = torch.cuda.CUDAGraph()
+                # Other threads go on meanwhile: one shape is captured while another one runs.
+                with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
+                    self._answers = function(self._images)
             self._host_answers = [torch.empty(a.shape, dtype=a.dtype, pin_memory=True) for a in self._answers]
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -71,8 +78,11 @@ class CapturedGraph:
         return labels.copy(), score.astype(np.float32)
 
     def replay(self) -> None:
-        """Launch the graph once more on the images that are on the device; for whoever times the device alone."""
-        self._graph.replay()
+        """Run once more on the images that are on the device; for whoever times the device alone."""
+        if self._graph is None:
+            self._answers = self._function(self._images)
+        else:
+            self._graph.replay()
 
 
 @contextmanager

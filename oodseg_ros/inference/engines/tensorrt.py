@@ -20,7 +20,7 @@ from ..engine import Run
 from ..engine_cache import StoredEngine, accepted_at_any_size, find
 from ..golden_check import verified
 from .captured import CapturedGraph, device_errors
-from .tensorrt_api import PLAN, architecture, context_of, keep_kernels, load_api, tensorrt_identity
+from .tensorrt_api import PLAN, architecture, check_valid, context_of, keep_kernels, load_api, tensorrt_identity
 
 
 class TensorRtEngine:
@@ -41,7 +41,7 @@ class TensorRtEngine:
         engine: str = "tensorrt",
     ) -> None:
         self._api = load_api(engine)
-        target = architecture(device)
+        target = architecture(engine, device)
         if target is None:
             raise EngineError(f"engine {engine} needs a CUDA device and torch with CUDA, and torch sees no device here")
         self.device = torch.device(device)
@@ -85,26 +85,19 @@ class TensorRtEngine:
             EngineError: the runtime refuses the file, it takes or gives something else, or memory is out.
         """
         with device_errors(self.identity), torch.cuda.device(self.device):
-            engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
-            if engine is None:
-                raise EngineError(
-                    f"{self.identity} cannot load {plan}: it was built for another device or version, or is damaged"
-                )
-            names = tensor_names(self._api, engine, shape)
-            context, kernels = context_of(self._api, engine, plan)
+            engine = deserialized(self._api, self._runtime, plan, self.identity)
+            context, kernels, one_graph = context_of(self._api, engine, plan)
             if context is None:
                 raise EngineError(f"{self.identity}: not enough memory on {self.device} to run {plan.name}")
-            outputs = [torch.empty(shape, dtype=dtype, device=self.device) for dtype in (torch.uint8, torch.float32)]
-            for name, output in zip(names[1:], outputs, strict=True):
-                context.set_tensor_address(name, output.data_ptr())
-
-            def execute(images: Tensor) -> tuple[Tensor, Tensor]:
-                context.set_tensor_address(names[0], images.data_ptr())
-                if not context.execute_async_v3(torch.cuda.current_stream(self.device).cuda_stream):
-                    raise EngineError(f"{self.identity} did not start {plan.name}; its log says why")
-                return outputs[0], outputs[1].to(self._score_type)
-
-            captured = CapturedGraph(execute, shape, self.device, self.identity)
+            names = tensor_names(self._api, engine, shape)
+            bound = Bound(context, names, shape, self.device, self._score_type)
+            captured = CapturedGraph(
+                lambda images: bound(images, torch.cuda.current_stream(self.device).cuda_stream),
+                shape,
+                self.device,
+                self.identity,
+                capture=False if one_graph else bound.capturable,
+            )
             keep_kernels(kernels, plan)
             return captured
 
@@ -121,6 +114,64 @@ class TensorRtEngine:
 
 tensorrt = partial(TensorRtEngine, engine="tensorrt")
 tensorrt_rtx = partial(TensorRtEngine, engine="tensorrt_rtx")
+
+
+class Bound:
+    """An execution context with its output buffers, for one shape.
+
+    Args:
+        context: the runtime's.
+        names: see `tensor_names`.
+        shape: (batch, height, width).
+        device: of the buffers.
+        score_type: in which the score is given on, float32 or float16.
+    """
+
+    def __init__(
+        self,
+        context: Any,
+        names: tuple[str, str, str],
+        shape: tuple[int, int, int],
+        device: torch.device,
+        score_type: torch.dtype,
+    ) -> None:
+        self._context = context
+        self._images, *outputs = names
+        self._score_type = score_type
+        self.outputs = [torch.empty(shape, dtype=dtype, device=device) for dtype in (torch.uint8, torch.float32)]
+        for name, output in zip(outputs, self.outputs, strict=True):
+            self._bind(name, output)
+
+    def __call__(self, images: Tensor, stream: int) -> tuple[Tensor, Tensor]:
+        """Queue one run on a CUDA stream: uint8 `[B, H, W, 3]` on the device → (labels, score) there."""
+        self._bind(self._images, images)
+        if not self._context.execute_async_v3(stream):
+            raise EngineError("the runtime did not start the engine; its log says why")
+        labels, score = self.outputs
+        return labels, score.to(self._score_type)
+
+    def capturable(self, stream: int) -> bool:
+        """Whether a CUDA graph can hold a run on this stream; runtimes that do not tell can always."""
+        ask = getattr(self._context, "is_stream_capturable", None)
+        return ask is None or ask(stream)
+
+    def _bind(self, name: str, tensor: Tensor) -> None:
+        if not self._context.set_tensor_address(name, tensor.data_ptr()):
+            raise EngineError(f"the runtime does not take {name} as {tensor.dtype} {list(tensor.shape)}")
+
+
+def deserialized(api: Any, runtime: Any, plan: Path, identity: str) -> Any:
+    """The engine of a plan.
+
+    Raises:
+        EngineError: the runtime refuses it, with the reason where it tells one.
+    """
+    data = plan.read_bytes()
+    check_valid(api, runtime, data, identity)
+    engine = runtime.deserialize_cuda_engine(data)
+    if engine is None:
+        raise EngineError(f"{identity} cannot load {plan}: it was built for another device or version, or is damaged")
+    return engine
 
 
 def in_turns(run: Run, batch: int) -> Run:

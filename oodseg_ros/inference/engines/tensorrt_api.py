@@ -23,6 +23,16 @@ INSTALL = {
     "tensorrt": "it comes with JetPack, with NVIDIA's apt packages, or with torch-tensorrt",
     "tensorrt_rtx": "pip install -r requirements/tensorrt_rtx.txt (NVIDIA's own licence)",
 }
+INVALID = {
+    1: "it was built with another version",
+    2: "it was built for devices of another compute capability",
+    4: "the driver is too old for it",
+    8: "the CUDA runtime is too old for it",
+    16: "the device has too little memory for it",
+    32: "the file is damaged",
+    64: "CUDA failed",
+}
+"""The bits of `EngineInvalidityDiagnostics`."""
 PLAN = ".plan"
 """Suffix of an engine's file."""
 
@@ -46,7 +56,7 @@ def load_api(engine: str) -> Any:
     ) from reason
 
 
-def architecture(device: str = "cuda") -> str | None:
+def capability(device: str = "cuda") -> str | None:
     """Compute capability of a CUDA device, e.g. `sm_89`; None without one."""
     import torch
 
@@ -54,6 +64,40 @@ def architecture(device: str = "cuda") -> str | None:
         return None
     major, minor = torch.cuda.get_device_capability(torch.device(device))
     return f"sm_{major}{minor}"
+
+
+def architecture(engine: str, device: str = "cuda") -> str | None:
+    """For which devices an engine that is built on this one is good; None without a device.
+
+    TensorRT-RTX compiles for a capability. TensorRT itself chooses kernels for this very device and compares more when
+    it loads them: an AGX Orin and an Orin Nano are both sm_87. What torch knows of that stands in the name: processors,
+    L2 cache, width of the memory bus, memory, e.g. `sm_87-16sm-4096kb-256bit-61gib`.
+    """
+    import torch
+
+    found = capability(device)
+    if found is None or engine == "tensorrt_rtx":
+        return found
+    known = torch.cuda.get_device_properties(torch.device(device))
+    bus = getattr(known, "memory_bus_width", None) or 0  # older versions of torch do not tell
+    return (
+        f"{found}-{known.multi_processor_count}sm-{known.L2_cache_size >> 10}kb-{bus}bit"
+        f"-{round(known.total_memory / 2**30)}gib"
+    )
+
+
+def check_valid(api: Any, runtime: Any, plan: bytes, identity: str) -> None:
+    """Ask the runtime whether it would load an engine, where it can tell (TensorRT-RTX): that names the reason.
+
+    Raises:
+        EngineError: it would not, and why.
+    """
+    if not hasattr(runtime, "get_engine_validity"):
+        return
+    validity, reasons = runtime.get_engine_validity(plan)
+    if validity == api.EngineValidity.INVALID:
+        said = " and ".join(text for bit, text in INVALID.items() if int(reasons) & bit) or "its log says why"
+        raise EngineError(f"{identity} cannot use this engine: {said}; build it again here, with --again")
 
 
 def tensorrt_identity(
@@ -64,10 +108,14 @@ def tensorrt_identity(
     return identity(bundle, precision, batch, height, width, target, runtime)
 
 
-def context_of(api: Any, engine: Any, plan: Path) -> tuple[Any, Any]:
-    """An execution context (None where memory is out), and its cache of kernels (None for TensorRT, which has none)."""
+def context_of(api: Any, engine: Any, plan: Path) -> tuple[Any, Any, bool]:
+    """An execution context (None where memory is out), its cache of kernels (None for TensorRT, which has none), and
+    whether the runtime itself launches it as one CUDA graph.
+
+    What TensorRT-RTX allocates while it runs cannot be captured from outside; it has a strategy of its own for that.
+    """
     if not hasattr(api, "IRuntimeCache"):
-        return engine.create_execution_context(), None
+        return engine.create_execution_context(), None, False
     config = engine.create_runtime_config()
     kernels = config.create_runtime_cache()
     file = kernels_file(plan)
@@ -75,7 +123,9 @@ def context_of(api: Any, engine: Any, plan: Path) -> tuple[Any, Any]:
         # A cache of another driver or version is refused by the runtime, which then compiles again.
         kernels.deserialize(file.read_bytes())
     config.set_runtime_cache(kernels)
-    return engine.create_execution_context(config), kernels
+    whole = api.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+    config.cuda_graph_strategy = whole
+    return engine.create_execution_context(config), kernels, config.cuda_graph_strategy == whole
 
 
 def keep_kernels(kernels: Any, plan: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ...errors import CheckpointError
+from ...extras import advice
 
 BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 CONTROL = "lllyasviel/control_v11p_sd15_seg"
@@ -45,9 +46,7 @@ def load_pipeline(base: str = BASE, control: str = CONTROL, device: str = "cpu",
     try:
         from diffusers import ControlNetModel, DDIMScheduler, StableDiffusionControlNetPipeline
     except ImportError as error:
-        raise CheckpointError(
-            "pictures are generated with diffusers: pip install -r requirements/generate.txt"
-        ) from error
+        raise CheckpointError(f"pictures are generated with diffusers; {advice('diffusers')} ({error})") from error
     options = {"use_safetensors": True, "dtype": torch.float16 if half else torch.float32}
     try:
         network = ControlNetModel.from_pretrained(control, **options)

@@ -6,6 +6,7 @@ A wrong calibration puts obstacles in wrong places without any other sign, so wh
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -28,16 +29,46 @@ _WIDEST = 0.05
 """Least focal length as a part of the image's width: below it the field of view would exceed 168 degrees (pinhole)."""
 _LONGEST = 100.0
 """And the largest one: a field of view of half a degree."""
+_RECTIFIED = re.compile(r"(^|[/_])rect(ified)?([/_]|$)")
 
 
 class Lens(NamedTuple):
-    """Calibration of a camera at one image size: K `[3, 3]` in pixels, OpenCV's coefficients, fisheye model or not."""
+    """Calibration of a camera at one image size.
+
+    Attributes:
+        matrix: `[3, 3]` in pixels: K, or of a rectified picture the left part of P.
+        distortion: OpenCV's coefficients; none of a rectified picture.
+        width, height: of the image.
+        fisheye: the coefficients are of OpenCV's fisheye model.
+        turn: `[3, 3]` camera → rectified camera; None = the same.
+    """
 
     matrix: np.ndarray
     distortion: tuple[float, ...]
     width: int
     height: int
     fisheye: bool = False
+    turn: np.ndarray | None = None
+
+
+def is_rectified(camera: str, rectification: str, topic: str) -> bool:
+    """Whether the pictures of a topic follow P of camera_info instead of K and D.
+
+    Args:
+        camera: its name, for the sentence.
+        rectification: the camera's parameter: auto, raw or rectified.
+        topic: of its pictures, as remapped; `image_rect`, `image_rect_color` and the like are rectified.
+
+    Raises:
+        ConfigError: the parameter says raw, the topic's name says rectified.
+    """
+    named = _RECTIFIED.search(topic.lower()) is not None
+    if rectification == "raw" and named:
+        raise ConfigError(
+            f"parameter {camera}.rectification is raw, but the pictures of {topic} are rectified by its name; take the "
+            "camera's image_raw, or set rectified (positions would be wrong by meters)"
+        )
+    return named if rectification == "auto" else rectification == "rectified"
 
 
 def from_camera_info(
@@ -47,6 +78,7 @@ def from_camera_info(
     rotation: np.ndarray,
     translation: np.ndarray,
     pitch_sigma: float,
+    rectified: bool = False,
 ) -> CameraGeometry:
     """Geometry of a camera for images of `width` x `height` pixels.
 
@@ -56,25 +88,39 @@ def from_camera_info(
         rotation: 3x3, optical frame → `base_link`.
         translation: position of the camera in `base_link`, metres.
         pitch_sigma: uncertainty of the pitch angle, radians.
+        rectified: the picture follows P, see `to_lens`.
 
     Raises:
         ConfigError: the calibration is missing, not finite, contradicts itself, or belongs to another image size.
     """
-    lens = to_lens(info, width, height)
+    lens = to_lens(info, width, height, rectified)
+    rotation = turned(rotation, lens)
     return CameraGeometry(
         lens.matrix, lens.distortion, width, height, rotation, translation, pitch_sigma, fisheye=lens.fisheye
     )
 
 
-def to_lens(info: CameraInfo, width: int, height: int) -> Lens:
+def turned(rotation: np.ndarray, lens: Lens) -> np.ndarray:
+    """Rotation `[3, 3]` of the camera that took the picture: a stereo camera's rectified one is turned a little."""
+    return rotation if lens.turn is None else rotation @ lens.turn.T
+
+
+def to_lens(info: CameraInfo, width: int, height: int, rectified: bool = False) -> Lens:
     """The calibration in `info`, moved and scaled to an image of `width` x `height` pixels.
+
+    Args:
+        info: of the camera, as published beside `image_raw` and `image_rect` alike.
+        width, height: of the image.
+        rectified: of a rectified picture: P and R without D, which is K and D of the raw one.
 
     Raises:
         ConfigError: see `from_camera_info`.
     """
-    matrix = np.array(info.k, np.float64).reshape(3, 3)
-    distortion, fisheye = _distortion(info)
-    _check(info, matrix)
+    name = "P" if rectified else "K"
+    matrix = np.array(info.p, np.float64).reshape(3, 4)[:, :3] if rectified else np.array(info.k, float).reshape(3, 3)
+    distortion, fisheye = ((), False) if rectified else _distortion(info)
+    _check(info, matrix, name)
+    turn = _turn(info) if rectified else None
     binning_x, binning_y = max(info.binning_x, 1), max(info.binning_y, 1)
     roi = info.roi
     seen_width, seen_height = (roi.width or info.width) // binning_x, (roi.height or info.height) // binning_y
@@ -91,19 +137,34 @@ def to_lens(info: CameraInfo, width: int, height: int) -> Lens:
         matrix[row, row] /= bins
         matrix[row, 1 - row] /= bins
         matrix[row, 2] = (matrix[row, 2] + 0.5) / bins - 0.5
-    return Lens(matrix, distortion, width, height, fisheye)
+    return Lens(matrix, distortion, width, height, fisheye, turn)
 
 
-def _check(info: CameraInfo, matrix: np.ndarray) -> None:
+def _turn(info: CameraInfo) -> np.ndarray | None:
+    """R where it turns anything; drivers leave it at zero."""
+    turn = np.array(info.r, np.float64).reshape(3, 3)
+    if not turn.any() or np.array_equal(turn, np.eye(3)):
+        return None
+    if not np.isfinite(turn).all() or not np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) or np.linalg.det(turn) < 0:
+        raise ConfigError(f"camera_info contradicts itself: R is no rotation matrix; R = {_numbers(turn)}")
+    return turn
+
+
+def _check(info: CameraInfo, matrix: np.ndarray, name: str) -> None:
     if info.width == 0 or info.height == 0:
         raise ConfigError(
             "camera_info has no image size (width or height is 0); calibrate the camera or fix its driver"
         )
     if not np.isfinite(matrix).all():
-        raise ConfigError(f"camera_info's K holds values that are not numbers: {_numbers(matrix)}")
+        raise ConfigError(f"camera_info's {name} holds values that are not numbers: {_numbers(matrix)}")
     fx, fy, cx, cy = matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]
     if not matrix.any() or fx == 0 or fy == 0:
-        raise ConfigError("camera_info says that the camera is not calibrated (K is zero); calibrate it")
+        if name == "P" and any(info.k):
+            raise ConfigError(
+                "camera_info has no P (it is zero), which a rectified picture follows; calibrate the camera, or set "
+                "its rectification to raw if the picture is"
+            )
+        raise ConfigError(f"camera_info says that the camera is not calibrated ({name} is zero); calibrate it")
     wrong = None
     if fx < 0 or fy < 0:
         wrong = "the focal lengths are negative"
@@ -116,7 +177,7 @@ def _check(info: CameraInfo, matrix: np.ndarray) -> None:
     elif not _WIDEST * info.width <= fx <= _LONGEST * info.width:
         wrong = f"a focal length of {fx:g} pixels cannot belong to an image {info.width} pixels wide"
     if wrong:
-        raise ConfigError(f"camera_info contradicts itself: {wrong}; K = {_numbers(matrix)}")
+        raise ConfigError(f"camera_info contradicts itself: {wrong}; {name} = {_numbers(matrix)}")
     roi = info.roi
     if roi.x_offset + roi.width > info.width or roi.y_offset + roi.height > info.height:
         raise ConfigError(
@@ -168,7 +229,7 @@ def content(info: CameraInfo) -> tuple:
         roi.width,
         roi.height,
     )
-    return (*numbers, info.distortion_model, np.asarray(info.k).tobytes(), np.asarray(info.d).tobytes())
+    return (*numbers, info.distortion_model, *(np.asarray(part).tobytes() for part in (info.k, info.d, info.p, info.r)))
 
 
 class CalibrationCheck:
@@ -180,10 +241,12 @@ class CalibrationCheck:
     Args:
         geometry: the camera's parameter.
         info: newest CameraInfo of the camera, or None.
+        rectified: the pictures follow P.
     """
 
-    def __init__(self, geometry: str, info: Callable[[], CameraInfo | None]) -> None:
+    def __init__(self, geometry: str, info: Callable[[], CameraInfo | None], rectified: bool = False) -> None:
         self._geometry = geometry
+        self._rectified = rectified
         self._info = info
         self._newest: tuple[tuple, str] | None = None
 
@@ -199,7 +262,7 @@ class CalibrationCheck:
         if self._geometry == "auto" and not np.any(info.k):
             return ""
         try:
-            to_lens(info, frame.image.shape[1], frame.image.shape[0])
+            to_lens(info, frame.image.shape[1], frame.image.shape[0], self._rectified)
         except ConfigError as error:
             return str(error)
         return ""

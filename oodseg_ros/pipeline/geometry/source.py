@@ -9,7 +9,7 @@ from typing import Protocol
 from ...errors import ConfigError
 from ...frame import Frame
 from ...parameters.settings import CameraSettings, Mount
-from .camera_info import CameraInfo, Lens, content, from_camera_info, to_lens
+from .camera_info import CameraInfo, Lens, content, from_camera_info, to_lens, turned
 from .ground import CameraGeometry, mounted
 from .transforms import Pose
 
@@ -30,6 +30,7 @@ class GeometrySource:
         info: newest CameraInfo of the camera, or None.
         transforms: TF, or None where tf2_ros is not installed.
         report: called with (kind, sentence) when there is no geometry, and when `auto` has to take the mount.
+        rectified: the pictures follow P of camera_info.
     """
 
     def __init__(
@@ -38,11 +39,14 @@ class GeometrySource:
         info: Callable[[], CameraInfo | None],
         poses: Callable[[], PoseSource | None],
         report: Callable[[str, str], None],
+        rectified: bool = False,
     ) -> None:
         self._camera = camera
         self._info = info
         self._poses = poses
         self._report = report
+        self._rectified = rectified
+        self._tf_knew = False
         self._newest: tuple[tuple, CameraGeometry] | None = None
 
     def __call__(self, frame: Frame) -> CameraGeometry | None:
@@ -65,8 +69,11 @@ class GeometrySource:
         pose = None
         if self._camera.geometry != "mount":
             pose, problem = self._by_transforms(frame, info)
-            if pose is None and self._camera.geometry == "tf":
-                self._report("tf", f"camera {frame.camera}: obstacles have no position: {problem}")
+            self._tf_knew |= pose is not None
+            # A transform that is late is no reason to believe in another pose, and the defaults are nobody's camera.
+            if pose is None and (self._camera.geometry == "tf" or self._tf_knew or not mount.given):
+                advice = "" if self._tf_knew or self._camera.geometry == "tf" else "; publish its TF or set its mount.*"
+                self._report("tf", f"camera {frame.camera}: obstacles have no position: {problem}{advice}")
                 return None
             if pose is None:
                 self._report(
@@ -78,9 +85,10 @@ class GeometrySource:
         key = (width, height, content(info), where)
         if self._newest is None or self._newest[0] != key:
             if pose is None:
-                geometry = from_mount(to_lens(info, width, height), mount)
+                geometry = from_mount(to_lens(info, width, height, self._rectified), mount)
             else:
-                geometry = from_camera_info(info, width, height, pose.rotation, pose.translation, mount.pitch_sigma)
+                size = (info, width, height)
+                geometry = from_camera_info(*size, pose.rotation, pose.translation, mount.pitch_sigma, self._rectified)
             self._newest = (key, geometry)
         return self._newest[1]
 
@@ -102,4 +110,4 @@ def from_mount(lens: Lens, mount: Mount) -> CameraGeometry:
     """
     size = (lens.width, lens.height, mount.height, mount.pitch, mount.pitch_sigma)
     geometry = mounted(lens.matrix, lens.distortion, *size, x=mount.x, y=mount.y, yaw=mount.yaw)
-    return replace(geometry, fisheye=lens.fisheye)
+    return replace(geometry, fisheye=lens.fisheye, rotation=turned(geometry.rotation, lens))

@@ -9,13 +9,8 @@ import numpy as np
 
 from ...frame import Prediction
 from ...labels import LabelSet
+from ...parameters.settings import default
 from ..geometry.ground import CameraGeometry, ground_position
-
-GROUND_CLASSES = (
-    "road", "sidewalk", "pavement", "terrain", "road line", "road marking", "lane marking", "crosswalk", "parking",
-    "path", "earth", "grass", "field", "sand", "floor", "runway", "dirt track", "ground",
-)  # fmt: skip
-"""Names of classes that lie on the ground, in the label sets that are usual for driving and for rooms."""
 
 STRIPS = 48
 MAX_CLEAR = 60.0
@@ -23,8 +18,8 @@ MAX_CLEAR = 60.0
 _BISECTIONS = 12
 
 
-def ground_ids(labels: LabelSet, names: Iterable[str] = GROUND_CLASSES) -> np.ndarray:
-    """bool `[256]`: which class ids are ground."""
+def ground_ids(labels: LabelSet, names: Iterable[str] = default("ground_classes")) -> np.ndarray:
+    """bool `[256]`: which class ids are ground, by the names of the parameter `ground_classes`."""
     wanted, table = set(names), np.zeros(256, bool)
     table[: len(labels)] = [name in wanted for name in labels.names]
     return table

@@ -1,8 +1,4 @@
-"""sensor_msgs/Image and CompressedImage → Frame, and arrays → sensor_msgs/Image.
-
-Encodings that OpenCV converts from a view of the message take one call (two for 16 bit) and no copy in between. The
-rest goes through cv_bridge, which is imported on first need only.
-"""
+"""sensor_msgs/Image and CompressedImage → Frame, and arrays → sensor_msgs/Image."""
 
 from __future__ import annotations
 
@@ -16,12 +12,11 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from ...errors import ImageError
 from ...frame import Frame
-from ...sources.image_bytes import check_size, decode_image
-from ...sources.raw_image import TO_RGB, Encoding, raw_to_rgb, view_pixels
-from .cv_bridge_images import through_cv_bridge
+from ...sources.image_bytes import check_size
+from ...sources.message_images import TO_RGB, Encoding, message_to_rgb, view_pixels
 from .stamps import to_ns
 
-_VIEW_ONLY = {"32FC1": Encoding("f4", 1, None), "8UC1": TO_RGB["mono8"]}
+_VIEW_ONLY = {"32FC1": Encoding("f4", 1, None)}
 
 _OUTPUTS = {"mono8": ("u1", 1), "bgr8": ("u1", 3), "rgb8": ("u1", 3), "32FC1": ("f4", 1)}
 
@@ -35,26 +30,10 @@ def to_frame(msg: Image | CompressedImage, camera: str) -> Frame:
         ImageError: the message is malformed or its encoding holds no camera picture; the text starts with the camera.
     """
     try:
-        image = decode_image(msg.data) if isinstance(msg, CompressedImage) else to_rgb(msg)
+        image = message_to_rgb(msg)
     except ImageError as error:
         raise ImageError(f"camera {camera}: {error}") from error
     return Frame(image, to_ns(msg.header.stamp), camera, msg.header.frame_id)
-
-
-def to_rgb(msg: Image) -> np.ndarray:
-    """RGB uint8 `[H, W, 3]`, C-contiguous, of a raw camera image. Grey is replicated, alpha is dropped.
-
-    Raises:
-        ImageError: see `to_frame`.
-    """
-    check_size(msg.width, msg.height)
-    if msg.encoding == "32FC1":
-        raise ImageError(
-            "encoding 32FC1 holds measurements such as depth or anomaly scores, not a picture; "
-            "remap image_raw to the camera's color or mono topic"
-        )
-    encoding = TO_RGB.get(msg.encoding)
-    return through_cv_bridge(msg) if encoding is None else raw_to_rgb(msg, encoding)
 
 
 def view(msg: Image) -> np.ndarray:

@@ -28,6 +28,7 @@ _PARAMETER_TYPES = {
     "string_array": Parameter.Type.STRING_ARRAY,
     "double_array": Parameter.Type.DOUBLE_ARRAY,
 }
+_ARRAYS = tuple(getattr(Parameter.Type, f"{kind}_ARRAY") for kind in ("BOOL", "INTEGER", "DOUBLE", "STRING", "BYTE"))
 
 
 class NodeParameters:
@@ -56,6 +57,8 @@ class NodeParameters:
         for name, spec in self._schema.node.items():
             self._declare(name, spec)
         self._declare_blocks()
+        if hasattr(node, "add_pre_set_parameters_callback"):  # since Iron
+            node.add_pre_set_parameters_callback(self._before_set)
         node.add_on_set_parameters_callback(self._on_set)
 
     def settings(self) -> Settings:
@@ -102,12 +105,19 @@ class NodeParameters:
         value = spec.default
         if name in self._given:
             try:
-                value = check(spec, name, _plain(self._given[name]))
+                value = check(spec, name, _plain(_typed(spec, self._given[name])))
             except ConfigError as error:
                 self._problems[name] = str(error)
         self._specs[name] = spec
-        # Explicit type: an empty list has none of its own. The override is ignored because `value` already holds it.
+        # The override is ignored because `value` already holds it.
         self._node.declare_parameter(name, value, _descriptor(name, spec), ignore_override=True)
+        if value == []:
+            # rclpy takes any empty list for one of bytes.
+            self._node.set_parameters([Parameter(name, _PARAMETER_TYPES[spec.type], value)])
+
+    def _before_set(self, parameters: list[Parameter]) -> list[Parameter]:
+        """What `ros2 param set` and a file write, in the declared types: rclpy refuses 1 for a double, and any `[]`."""
+        return [_typed(self._specs[p.name], p) if p.name in self._specs else p for p in parameters]
 
     def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
         try:
@@ -143,14 +153,35 @@ class NodeParameters:
         return value
 
 
+def _typed(spec: Spec, parameter: Parameter) -> Parameter:
+    """The parameter in the type of its spec where nothing is lost by it, else as it is.
+
+    rcl gives `[]` of a file without a type, `ros2 param set` gives it as an array of bool; both write 1.0 as 1.
+    """
+    wanted, value = _PARAMETER_TYPES[spec.type], parameter.value
+    if parameter.type_ == wanted:
+        return parameter
+    if wanted in _ARRAYS and (
+        parameter.type_ == Parameter.Type.NOT_SET or (parameter.type_ in _ARRAYS and not len(value))
+    ):
+        return Parameter(parameter.name, wanted, [])
+    if (wanted, parameter.type_) == (Parameter.Type.DOUBLE, Parameter.Type.INTEGER):
+        return Parameter(parameter.name, wanted, float(value))
+    if (wanted, parameter.type_) == (Parameter.Type.DOUBLE_ARRAY, Parameter.Type.INTEGER_ARRAY):
+        return Parameter(parameter.name, wanted, [float(item) for item in value])
+    return parameter
+
+
 def _plain(parameter: Parameter) -> Any:
-    """Value with arrays as lists; `[]` in YAML comes without a type and as None."""
+    """Value with arrays as lists."""
     value = parameter.value
     return list(value) if isinstance(value, (list, tuple)) or hasattr(value, "tolist") else value
 
 
 def _descriptor(name: str, spec: Spec) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(name=name, type=_PARAMETER_TYPES[spec.type].value, description=spec.description)
+    # Of a list rclpy guesses the type from its items, and would refuse all others later; `check` is stricter than it.
+    descriptor.dynamic_typing = spec.type.endswith("array")
     if spec.choices:
         descriptor.additional_constraints = "one of " + ", ".join(spec.choices)
     if spec.range and spec.type == "integer":

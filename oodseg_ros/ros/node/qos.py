@@ -44,9 +44,9 @@ ALERT_OUT = profile(topics.ALERT_OUT)
 DIAGNOSTICS_OUT = profile(topics.DIAGNOSTICS_OUT)
 
 
-def deep(depth: int) -> QoSProfile:
+def deep(depth: int, latched: bool = False) -> QoSProfile:
     """Reliable, for a listener that must not lose what has arrived while it is busy."""
-    return profile(Quality(depth))
+    return profile(Quality(depth, latched=latched))
 
 
 def options(listen_to_events: bool = False) -> dict[str, Any]:

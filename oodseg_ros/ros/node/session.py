@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo
 
 from ...inference.runner import Runner
 from ...labels import LabelSet
-from ...parameters.settings import Settings
+from ...parameters.settings import CameraSettings, Settings
 from ...pipeline import reasons
 from ...pipeline.inference_thread import InferenceThread
 from ...pipeline.pipeline import Pipeline, Step, Surroundings
@@ -68,7 +68,7 @@ class Session:
             runner,
             runner.bundle.card.calibration,
             settings,
-            {name: Surroundings(self._info(name), lambda: self._transforms) for name in now.names},
+            {camera.name: self._surroundings(camera) for camera in now.cameras},
             speed=lambda: self._odometry.speed() if self._odometry is not None else None,
             report=self._report,
             before_alert=lambda step: self.recording.frame(step),
@@ -81,7 +81,9 @@ class Session:
         self._transforms = Transforms(node, now.base_frame) if TF2_ROS and wants_tf else None
         self.recording = Recording(node, now, runner.bundle.id, runner.engine_identity, self.pipeline.unplaced)
         self._outputs = {
-            name: CameraOutputs(node, name, now.publish, self.labels, now.base_frame, self._info(name))
+            name: CameraOutputs(
+                *(node, name, now.publish, self.labels, now.base_frame, now.ground_classes), self._info(name)
+            )
             for name in now.names
         }
         self._heartbeat = Heartbeat(
@@ -171,6 +173,11 @@ class Session:
         """Publish what a step says; in the inference thread."""
         if step.news:
             self.publish_alert()
+        if step.dropped is not None:
+            stamp = step.arrival.stamp_ns * 1e-9
+            self._node.get_logger().debug(
+                f"camera {step.arrival.camera}: image of {stamp:.3f} s dropped: {step.dropped}"
+            )
         if step.error is not None:
             self._log.once(step.arrival.camera, step.dropped or "", step.error)
         if step.frame is None or step.judgement is None:
@@ -182,8 +189,17 @@ class Session:
         self._overlays_skipped[name] += late
         self._outputs[name].publish(answer, settings.overlay_rate, settings.overlay_alpha, late)
         self._newest[name] = answer
+        if step.dropped is None:
+            age = (self._now_ns() - step.arrival.stamp_ns) * 1e-9
+            self._node.get_logger().debug(
+                f"camera {name}: image of {step.arrival.stamp_ns * 1e-9:.3f} s: {step.alert.state.value} "
+                f"({step.alert.reason}), {len(step.alert.obstacles)} obstacles, published {age:.3f} s after its stamp"
+            )
 
     def _report(self, camera: str, kind: str, text: str) -> None:
+        if kind == "debug":
+            self._node.get_logger().debug(f"camera {camera}: {text}")
+            return
         self._log.text_once(camera, kind, text, severe=not kind.startswith("geometry/"))
 
     def _now_ns(self) -> int:
@@ -192,6 +208,11 @@ class Session:
     def _busy_for(self) -> float:
         thread = self._thread  # once: deactivate sets it to None in another thread
         return 0.0 if thread is None else thread.busy_for()
+
+    def _surroundings(self, camera: CameraSettings) -> Surroundings:
+        topic = topics.inputs(camera.transport)[0].named(camera.name)
+        topic = self._node.resolve_topic_name(topic)
+        return Surroundings(self._info(camera.name), lambda: self._transforms, topic=topic)
 
     def _info(self, name: str) -> Callable[[], CameraInfo | None]:
         """Newest CameraInfo of a camera."""
@@ -251,5 +272,6 @@ class Session:
             *(alerts, now.to_msg(), self._heartbeat.sequence, runner.bundle.id, f"{name}: {ALERT}"),
             self.pipeline.unplaced,
         )
-        array.status += said.status
+        # Before the cameras, whose statuses end in the same name.
+        array.status[1:1] = said.status
         self._diagnostics.publish(array)

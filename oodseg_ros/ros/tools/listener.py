@@ -13,7 +13,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from ...frame import AlertState
-from ..messages.images import to_rgb
+from ...sources.message_images import message_to_rgb
 from ..messages.stamps import to_ns
 from ..node import qos
 from ..node.diagnostics import CAMERA
@@ -82,6 +82,57 @@ class CameraSeen:
     account: Mapping[str, str] = field(default_factory=dict)
 
 
+class NodeAccount:
+    """What a node `perception` says about itself on /diagnostics. Subscribes on construction.
+
+    Attributes:
+        engine: the last status of the node itself, key → value.
+        cameras: camera → key → value of its last status.
+        reports: how often they came.
+
+    Args:
+        node: owner of the subscription.
+        name: full name of the node that is listened to, e.g. `/car/perception`.
+    """
+
+    def __init__(self, node: Node, name: str) -> None:
+        self.engine: Mapping[str, str] = {}
+        self.cameras: dict[str, Mapping[str, str]] = {}
+        self.reports = 0
+        self._prefix = f"{name}: "
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.DIAGNOSTICS_OUT)
+
+    def settled(self, reports: int) -> bool:
+        """Whether two reports came since there were `reports`, and say that no frame waits for its answer."""
+        waiting = any(camera.get("frames_waiting", "0") != "0" for camera in self.cameras.values())
+        return self.reports >= reports + 2 and not waiting
+
+    def frames(self) -> dict[str, dict[str, int]]:
+        """Camera → count of frames by what became of them, those that are not zero."""
+        counted = {
+            camera: {
+                key: int(value)
+                for key, value in values.items()
+                if (key.startswith("frames_") or key.startswith("dropped_")) and value.isdecimal()
+            }
+            for camera, values in self.cameras.items()
+        }
+        kept = ("frames_received", "frames_answered")
+        return {c: {k: n for k, n in counts.items() if n or k in kept} for c, counts in counted.items()}
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if not status.name.startswith(self._prefix):
+                continue
+            name = status.name.removeprefix(self._prefix)
+            values = {pair.key: pair.value for pair in status.values}
+            if name == "engine":
+                self.engine = values
+                self.reports += 1
+            elif name.startswith(CAMERA):
+                self.cameras[name.removeprefix(CAMERA)] = values
+
+
 class Listener:
     """Subscribes on construction; its callbacks run in the executor that spins the node.
 
@@ -93,8 +144,7 @@ class Listener:
 
     Attributes:
         cameras: name → what was seen.
-        engine: the node's last diagnostics on itself, key → value.
-        reports: how often diagnostics came.
+        account: what the node says about itself.
     """
 
     def __init__(
@@ -105,13 +155,10 @@ class Listener:
         overlay: Callable[[str, int, np.ndarray], None],
     ) -> None:
         self.cameras = {camera: CameraSeen() for camera in cameras}
-        self.engine: Mapping[str, str] = {}
-        self.reports = 0
+        self.account = NodeAccount(node, f"{node.get_namespace().rstrip('/')}/perception")
         self._clock = node.get_clock()
         self._changed, self._overlay = changed, overlay
-        self._prefix = f"{node.get_namespace().rstrip('/')}/perception: "
         node.create_subscription(DiagnosticArray, "alert", self._on_alert, qos.ALERT_OUT)
-        node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.DIAGNOSTICS_OUT)
         for camera in cameras:
             node.create_subscription(
                 Image, f"{camera}/anomaly/mask", lambda m, c=camera: self._on_mask(c, m), qos.IMAGE_OUT
@@ -119,11 +166,6 @@ class Listener:
             node.create_subscription(
                 Image, f"{camera}/overlay", lambda m, c=camera: self._on_overlay(c, m), qos.IMAGE_OUT
             )
-
-    def settled(self, reports: int) -> bool:
-        """Whether two reports came since there were `reports`, and say that no frame waits for its answer."""
-        waiting = any(camera.account.get("frames_waiting", "0") != "0" for camera in self.cameras.values())
-        return self.reports >= reports + 2 and not waiting
 
     def _on_alert(self, message: DiagnosticArray) -> None:
         now = self._clock.now().nanoseconds
@@ -144,16 +186,4 @@ class Listener:
         self.cameras[camera].latency_s[stamp] = (self._clock.now().nanoseconds - stamp) * 1e-9
 
     def _on_overlay(self, camera: str, message: Image) -> None:
-        self._overlay(camera, to_ns(message.header.stamp), to_rgb(message))
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            name = status.name.removeprefix(self._prefix).removeprefix(CAMERA)
-            values = {pair.key: pair.value for pair in status.values}
-            if not status.name.startswith(self._prefix):
-                continue
-            if name == "engine":
-                self.engine = values
-                self.reports += 1
-            elif name in self.cameras:
-                self.cameras[name].account = values
+        self._overlay(camera, to_ns(message.header.stamp), message_to_rgb(message))

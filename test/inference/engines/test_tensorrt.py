@@ -11,7 +11,7 @@ import torch
 
 from oodseg_ros.errors import EngineError
 from oodseg_ros.inference.engines.tensorrt import in_turns, tensor_names
-from oodseg_ros.inference.engines.tensorrt_api import PACKAGES, architecture, load_api
+from oodseg_ros.inference.engines.tensorrt_api import PACKAGES, capability, load_api
 from oodseg_ros.inference.runner import Runner
 
 needs_no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="says what is said without a CUDA device")
@@ -108,7 +108,7 @@ def test_inputs_and_outputs_are_found_by_type_whatever_their_names() -> None:
 @pytest.fixture
 def gpu_engine() -> str:
     """An engine that this machine's GPU can run."""
-    if architecture() is None:
+    if capability() is None:
         pytest.skip("needs a CUDA device")
     for engine in sorted(PACKAGES):
         try:
@@ -116,7 +116,7 @@ def gpu_engine() -> str:
         except EngineError:
             continue
         known = getattr(api, "ComputeCapability", None)
-        if engine == "tensorrt" or (known and architecture().replace("sm_", "SM") in known.__members__):
+        if engine == "tensorrt" or (known and capability().replace("sm_", "SM") in known.__members__):
             return engine
     pytest.skip("no TensorRT for this device is installed")
 

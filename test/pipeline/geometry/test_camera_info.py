@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from oodseg_ros.errors import ConfigError
-from oodseg_ros.pipeline.geometry.camera_info import from_camera_info, to_lens
+from oodseg_ros.pipeline.geometry.camera_info import from_camera_info, is_rectified, to_lens
 from oodseg_ros.pipeline.geometry.ground import ground_position
 
 LEVEL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])  # optical frame of a level camera → base_link
@@ -134,3 +135,78 @@ def test_any_camera_info_gives_a_lens_or_a_config_error(matrix, distortion, mode
         return
     assert np.isfinite(lens.matrix).all()
     assert (lens.width, lens.height) == size
+
+
+RAW_K = np.array([[700.0, 0, 640], [0, 700, 360], [0, 0, 1]])
+RAW_D = np.array([-0.32, 0.11, 0, 0, -0.018])
+
+
+@pytest.mark.parametrize("turn", [(0.0, 0.0, 0.0), (0.01, -0.02, 0.005)], ids=["one camera", "of a stereo pair"])
+def test_raw_and_rectified_pictures_of_one_camera_info_lead_to_the_same_places(turn):
+    """What image_proc leaves: image_rect by P and R beside the camera_info of image_raw. Off by meters with K and D."""
+    size = (1280, 720)
+    rotation = cv2.Rodrigues(np.array(turn))[0]
+    p, _ = cv2.getOptimalNewCameraMatrix(RAW_K, RAW_D, size, 0)
+    info = CameraInfo(width=1280, height=720, distortion_model="plumb_bob", d=RAW_D.tolist())
+    info.k, info.r = RAW_K.ravel().tolist(), rotation.ravel().tolist()
+    info.p = np.hstack([p, [[-70.0], [0], [0]]]).ravel().tolist()
+    mount = np.array([0.0, 0.0, 1.5])
+    raw = from_camera_info(info, *size, LEVEL, mount, 0.01)
+    rectified = from_camera_info(info, *size, LEVEL, mount, 0.01, rectified=True)
+    for x, y in ((8, 0), (15, 2), (30, 0), (30, 6)):
+        seen = LEVEL.T @ (np.array([x, y, 0.0]) - mount)
+        in_raw = cv2.projectPoints(seen[None], np.zeros(3), np.zeros(3), RAW_K, RAW_D)[0].ravel()
+        in_rect = p @ (rotation @ seen)
+        in_rect = in_rect[:2] / in_rect[2]
+        for geometry, pixel in ((raw, in_raw), (rectified, in_rect)):
+            np.testing.assert_allclose(ground_position(geometry, tuple(pixel)).position, (x, y, 0), atol=0.02)
+    wrong = ground_position(raw, tuple((p @ (LEVEL.T @ np.array([30.0, 6, -1.5])) / 30)[:2]))
+    assert wrong is None or abs(wrong.position[0] - 30) > 0.5, "what this is about"
+
+
+def test_a_rectified_picture_of_half_the_size_and_a_part_of_it():
+    info = camera_info(p=[900.0, 0, 950, 0, 0, 910, 530, 0, 0, 0, 1, 0], r=[0.0] * 9, d=[0.1] * 5)
+    lens = to_lens(info, 960, 540, rectified=True)
+    assert (lens.matrix[0, 0], lens.matrix[1, 1], lens.distortion, lens.turn) == (450, 455, (), None)
+    info.roi = RegionOfInterest(x_offset=100, y_offset=200, width=640, height=480)
+    assert to_lens(info, 640, 480, rectified=True).matrix[0, 2] == 850
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({}, "has no P"),
+        ({"k": [0.0] * 9}, "not calibrated"),
+        ({"p": [float("nan")] * 12}, "P holds values that are not numbers"),
+        ({"p": [900.0, 0, 950, 0, 0, 910, 530, 0, 0, 0, 1, 0], "r": [1.0] * 9}, "R is no rotation matrix"),
+        ({"p": [-900.0, 0, 950, 0, 0, 910, 530, 0, 0, 0, 1, 0]}, "focal lengths are negative; P ="),
+    ],
+)
+def test_a_camera_info_that_no_rectified_picture_can_follow_is_refused(fields, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        to_lens(camera_info(**fields), 1920, 1080, rectified=True)
+
+
+@pytest.mark.parametrize(
+    ("topic", "named"),
+    [
+        ("/front/image_raw", False),
+        ("/front/image_rect", True),
+        ("/front/image_rect_color", True),
+        ("/front/image_rect/compressed", True),
+        ("/zed/left/rgb/image_rect_color", True),
+        ("/front/rectified/image", True),
+        ("/rect/image", True),
+        ("/direct/image_raw", False),
+        ("/rectangle/image_raw", False),
+        ("/correct_image", False),
+    ],
+)
+def test_which_topics_are_rectified_by_name(topic, named):
+    assert is_rectified("front", "auto", topic) is named
+    assert is_rectified("front", "rectified", topic) is True
+    if named:
+        with pytest.raises(ConfigError, match=r"front\.rectification is raw, but the pictures of /"):
+            is_rectified("front", "raw", topic)
+    else:
+        assert is_rectified("front", "raw", topic) is False

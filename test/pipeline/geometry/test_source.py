@@ -126,3 +126,42 @@ def test_a_fisheye_calibration_stays_one_on_a_mount():
     near, far = ground_position(geometry, (63.5, 71.0)), ground_position(plain, (63.5, 71.0))
     assert near.position[1] == pytest.approx(far.position[1])
     assert near.position[0] < far.position[0]
+
+
+@pytest.mark.parametrize("tree", [None, Tree()])
+def test_auto_invents_no_position_for_a_camera_of_which_nobody_said_where_it_sits(tree):
+    reports: list[tuple[str, str]] = []
+    # The pitch's uncertainty alone is no pose.
+    camera = CameraSettings("front", geometry="auto", mount=Mount(pitch_sigma=0.02))
+    make = GeometrySource(camera, camera_info, tree, lambda *report: reports.append(report))
+    assert make(FRAME) is None
+    ((kind, text),) = reports
+    assert kind == "tf"
+    assert "obstacles have no position" in text
+    assert "publish its TF or set its mount.*" in text
+    told = GeometrySource(CameraSettings("front", geometry="mount"), camera_info, tree, lambda *_: None)
+    assert told(FRAME) is not None, "whoever says mount means its numbers, also the default ones"
+
+
+def test_a_transform_that_is_late_is_no_reason_to_believe_in_another_pose():
+    tree = Tree(front_optical=BY_TF)
+    make, reports = source("auto", camera_info(), tree)
+    assert make(FRAME).translation[2] == 3
+    del tree.poses["front_optical"]
+    assert make(FRAME) is None, "the mount is another pose"
+    assert "obstacles have no position: no transform" in reports[-1][1]
+    tree.poses["front_optical"] = BY_TF
+    assert make(FRAME).translation[2] == 3
+
+
+def test_a_rectified_picture_is_measured_with_p_in_every_geometry():
+    info = camera_info()
+    info.p = [80.0, 0.0, 60.0, 0.0, 0.0, 82.0, 30.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    info.d = [-0.3, 0.1, 0.0, 0.0, 0.0]
+    for geometry in ("mount", "tf", "auto"):
+        camera = CameraSettings("front", geometry=geometry, mount=MOUNT)
+        tree = Tree(front_optical=BY_TF)
+        made = GeometrySource(camera, lambda: info, tree, lambda *_: None, rectified=True)(FRAME)
+        assert (made.matrix[0, 0], made.matrix[1, 2], made.distortion) == (80, 30, ())
+        made = GeometrySource(camera, lambda: info, tree, lambda *_: None)(FRAME)
+        assert (made.matrix[0, 0], made.distortion) == (100, (-0.3, 0.1, 0.0, 0.0, 0.0))

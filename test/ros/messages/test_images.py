@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-import sys
 
 import cv2
 import numpy as np
@@ -15,7 +14,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from oodseg_ros.errors import ImageError
-from oodseg_ros.ros.messages.images import to_frame, to_image, to_rgb, view
+from oodseg_ros.ros.messages.images import to_frame, to_image, view
+from oodseg_ros.sources.message_images import message_to_rgb
 
 HEADER = Header(stamp=Time(sec=12, nanosec=345), frame_id="front_optical")
 
@@ -73,7 +73,7 @@ def test_color_encodings_are_exact_with_and_without_padded_rows(encoding, paddin
 @pytest.mark.parametrize("encoding", ["rgb16", "bgr16", "rgba16", "bgra16"])
 def test_16_bit_colors_keep_their_upper_byte_in_either_byte_order(encoding, padding, big_endian):
     wide = EXACT[encoding.replace("16", "8")].astype(np.uint16) * 257
-    np.testing.assert_array_equal(to_rgb(message(wide, encoding, padding, big_endian)), RGB)
+    np.testing.assert_array_equal(message_to_rgb(message(wide, encoding, padding, big_endian)), RGB)
 
 
 @pytest.mark.parametrize("padding", [0, 3])
@@ -81,7 +81,7 @@ def test_16_bit_colors_keep_their_upper_byte_in_either_byte_order(encoding, padd
 def test_grey_is_replicated(encoding, scale, padding):
     grey = RGB[..., 0]
     pixels = grey.astype(np.uint16) * scale if scale > 1 else grey
-    np.testing.assert_array_equal(to_rgb(message(pixels, encoding, padding)), np.repeat(grey[..., None], 3, 2))
+    np.testing.assert_array_equal(message_to_rgb(message(pixels, encoding, padding)), np.repeat(grey[..., None], 3, 2))
 
 
 @pytest.mark.parametrize("padding", [0, 7])
@@ -90,7 +90,7 @@ def test_grey_is_replicated(encoding, scale, padding):
 def test_bayer_orders_give_the_right_colors(order, bits, padding):
     raw = mosaic(RGB, order)
     raw = raw.astype(np.uint16) * 257 if bits == 16 else raw
-    image = to_rgb(message(raw, f"bayer_{order}{bits}", padding))
+    image = message_to_rgb(message(raw, f"bayer_{order}{bits}", padding))
     error = np.abs(image.astype(int) - RGB)[2:-2, 2:-2]
     assert error.max() <= 12, "a swapped order mixes red and blue by up to 255"
 
@@ -107,13 +107,13 @@ def test_yuv_422(encoding, luma, padding):
     v = 128 + 0.439 * red - 0.368 * green - 0.071 * blue
     pixels[:, ::2, 1 - luma] = u[:, ::2]
     pixels[:, 1::2, 1 - luma] = v[:, ::2]
-    image = to_rgb(message(pixels, encoding, padding))
+    image = message_to_rgb(message(pixels, encoding, padding))
     assert np.abs(image.astype(int) - RGB).max() <= 16
 
 
 def test_an_unpadded_rgb_image_and_every_view_share_the_messages_memory():
     msg = message(RGB, "rgb8")
-    assert np.shares_memory(to_rgb(msg), np.frombuffer(msg.data, np.uint8))
+    assert np.shares_memory(message_to_rgb(msg), np.frombuffer(msg.data, np.uint8))
     for encoding in ("mono8", "bgr8", "bgra8", "32FC1"):
         pixels = RGB[..., 0].astype(np.float32) if encoding == "32FC1" else EXACT.get(encoding, RGB[..., 0])
         msg = message(pixels, encoding, padding=8)
@@ -137,7 +137,7 @@ def test_a_score_image_can_be_viewed_but_is_no_camera_image(padding, big_endian)
 def test_the_last_row_may_come_without_padding():
     msg = message(RGB, "bgr8", padding=4)
     msg.data = msg.data[:-4]
-    np.testing.assert_array_equal(to_rgb(msg), RGB[..., ::-1])
+    np.testing.assert_array_equal(message_to_rgb(msg), RGB[..., ::-1])
 
 
 def change(**fields) -> Image:
@@ -177,16 +177,6 @@ def test_bad_images_are_refused_with_a_sentence(name):
         to_frame(msg, "rear_left")
     assert str(caught.value).startswith("camera rear_left: ")
     assert len(str(caught.value)) < 500
-
-
-def test_an_encoding_without_cv_bridge_says_what_to_install(monkeypatch):
-    from oodseg_ros.ros.messages import cv_bridge_images
-
-    cv_bridge_images._bridge.cache_clear()
-    monkeypatch.setitem(sys.modules, "cv_bridge", None)
-    with pytest.raises(ImageError, match=r"needs cv_bridge.*install ros-<distro>-cv-bridge, or publish"):
-        to_rgb(message(EXACT["8UC3"], "8UC3"))
-    np.testing.assert_array_equal(to_rgb(message(EXACT["bgr8"], "bgr8")), RGB)
 
 
 def test_compressed_images_become_frames():
@@ -280,7 +270,7 @@ def test_well_formed_messages_of_any_size_are_read_or_refused(encoding, height, 
     msg = Image(height=height, width=width, step=step, encoding=encoding, is_bigendian=int(big_endian))
     msg.data = array.array("B", bytes(step * height))
     try:
-        image = to_rgb(msg)
+        image = message_to_rgb(msg)
     except ImageError:
         assert encoding not in ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "mono16", "rgb16", "8UC1")
         return

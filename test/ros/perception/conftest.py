@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,12 @@ class Peer:
         heard: list[Any] = []
         self.node.create_subscription(kind, topic, heard.append, QoSProfile(depth=depth, durability=durability))
         self.until(lambda: self.node.count_publishers(topic), f"somebody publishes {topic}")
+        return heard
+
+    def listen_later(self, kind: type, topic: str, depth: int) -> list[Any]:
+        """A list that fills with the topic's messages once somebody publishes it."""
+        heard: list[Any] = []
+        self.node.create_subscription(kind, topic, heard.append, depth)
         return heard
 
     def publish(self, topic: str, message: Any) -> None:
@@ -141,7 +147,12 @@ class PerceptionProcess:
     """The executable, or another module that runs the node, with a params file of its own."""
 
     def __init__(
-        self, peer: Peer, folder: Path, parameters: dict[str, Any], module: str = "oodseg_ros.ros.perception"
+        self,
+        peer: Peer,
+        folder: Path,
+        parameters: dict[str, Any],
+        module: str = "oodseg_ros.ros.perception",
+        arguments: Sequence[str] = (),
     ) -> None:
         self.peer = peer
         self._log = folder / "log.txt"
@@ -151,7 +162,7 @@ class PerceptionProcess:
         command = [sys.executable, "-m", module, "--ros-args", "--params-file", str(params)]
         with self._log.open("w") as stream:
             self.process = subprocess.Popen(
-                [*command, "-r", f"__ns:={namespace}"],
+                [*command, "-r", f"__ns:={namespace}", *arguments],
                 stdin=subprocess.PIPE,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -236,11 +247,13 @@ def perception(
                 each.process.kill()
                 each.process.wait()
 
-    def start(module: str = "oodseg_ros.ros.perception", **parameters: Any) -> PerceptionProcess:
+    def start(
+        module: str = "oodseg_ros.ros.perception", arguments: Sequence[str] = (), **parameters: Any
+    ) -> PerceptionProcess:
         # What a failed test left over would answer in the place of the next one.
         end_all()
         given = {"bundle": str(tiny_bundle), "engine": "torch", "threads": 1, "health": ARTIFICIAL, **parameters}
-        running.append(PerceptionProcess(peer, tmp_path_factory.mktemp("perception"), given, module))
+        running.append(PerceptionProcess(peer, tmp_path_factory.mktemp("perception"), given, module, arguments))
         return running[-1]
 
     yield start

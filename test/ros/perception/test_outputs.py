@@ -31,6 +31,7 @@ def node(perception: Callable, peer: Any) -> SimpleNamespace:
     """The active node around an engine that sees an obstacle, and everything that it says about one picture."""
     process = perception(
         module="oodseg_ros.ros.tools.faults.node",
+        arguments=("--log-level", f"{peer.node.get_namespace().strip('/')}.perception:=debug"),
         cameras=["front"],
         front={"geometry": "mount", "mount": {"pitch": 0.2, "height": HEIGHT_ABOVE_GROUND}},
         base_frame="base_footprint",
@@ -57,7 +58,8 @@ def node(perception: Callable, peer: Any) -> SimpleNamespace:
             peer.publish("front/camera_info", info)
             node.last = peer.image(PICTURES["good"](sent[1], SIZE))
             peer.publish("front/image_raw", node.last)
-        return all(heard.values()) and bool(heard["obstacles/points"][-1].width)
+        told = [s.message for m in heard["/diagnostics"] for s in m.status if ": alert: " in s.name]
+        return all(heard.values()) and heard["obstacles/points"][-1].width and any("OBSTACLE" in text for text in told)
 
     peer.until(complete, f"something on {[name for name, messages in heard.items() if not messages]}")
     peer.spin(1.0)
@@ -140,12 +142,19 @@ def test_points_lie_in_the_obstacle_and_free_ground_ends_before_it(node: SimpleN
     assert max(p[0] for p in cleared) >= max(p[0] for p in between)
 
 
+def test_the_log_level_debug_shows_every_answer(node: SimpleNamespace) -> None:
+    lines = [line for line in node.process.log.splitlines() if "DEBUG" in line and "; sent " in line]
+    assert lines
+    assert "1 obstacles, 1 placed; sent obstacles, obstacles/detections_3d" in lines[-1] or not VISION_MSGS
+    assert lines[-1].endswith("overlay, overlay/compressed") or "semantic/color" in lines[-1]
+
+
 def test_the_alert_is_also_a_status_of_diagnostics(node: SimpleNamespace) -> None:
     name = f"{node.peer.node.get_namespace()}/perception: alert: front"
 
     def told() -> Any:
         found = [s for m in node.heard["/diagnostics"] for s in m.status if s.name == name]
-        return found[-1] if found and found[-1].message.startswith("OBSTACLE") else None
+        return next((each for each in reversed(found) if each.message.startswith("OBSTACLE")), None)
 
     status = node.peer.until(told, "OBSTACLE in diagnostics")
     values = {pair.key: pair.value for pair in status.values}

@@ -152,7 +152,9 @@ def run_demo(given: DemoInput, out: Path, bundle: str, engine: str, watch: Watch
         executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()
-    result.engine = dict(listener.engine)
+    result.engine = dict(listener.account.engine)
+    for name, camera in result.cameras.items():
+        camera.account = listener.account.cameras.get(name, {})
     result.first_answer_s, result.first_obstacle_s = first.get("answer"), first.get("obstacle")
     return result
 
@@ -189,9 +191,9 @@ def _wait(process: NodeProcess, ready: Callable[[], bool], limit: float) -> None
 
 
 def _settle(process: NodeProcess, listener: Listener) -> None:
-    end, reports = time.monotonic() + SETTLE_LIMIT, listener.reports
+    end, reports = time.monotonic() + SETTLE_LIMIT, listener.account.reports
     try:
-        while not listener.settled(reports) and time.monotonic() < end:
+        while not listener.account.settled(reports) and time.monotonic() < end:
             process.check()
             time.sleep(0.05)
     except KeyboardInterrupt:

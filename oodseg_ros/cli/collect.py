@@ -1,0 +1,69 @@
+"""`oodseg collect`: the unknown objects of drives, without near repeats, as COCO and on one page."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+
+def command(
+    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    inputs: Annotated[list[Path], typer.Argument(help="Bags, folders of `replay --write-bag`, videos, folders.")],
+    out: Annotated[Path, typer.Option(help="Folder for images/, annotations/instances.json and index.html.")],
+    similar: Annotated[
+        float, typer.Option(min=-1, max=1, help="Cosine of features from which objects are near repeats; 1 = keep all.")
+    ] = 0.6,
+    per_track: Annotated[int, typer.Option(min=1, help="Objects that are looked at per track.")] = 3,
+    most: Annotated[int, typer.Option(min=1, help="Objects that are kept.")] = 500,
+    topic: Annotated[list[str] | None, typer.Option(help="Image topic of bags; repeat for several.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")] = None,
+    min_area: Annotated[int, typer.Option(min=1, help="Least area of an object in pixels.")] = 100,
+    engine: Annotated[str | None, typer.Option(help="openvino or torch; default: the device's own.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames of each input.")] = None,
+) -> None:
+    """Gather unknown objects from drives: picture, mask, track, place, time; CVAT and Label Studio open the result."""
+    from ..collecting.collect import collect
+    from ..collecting.export import INSTANCES, PAGE, write_collection
+    from ..errors import ConfigError
+    from ..inference.runner import Runner
+    from ..parameters.settings import ObstacleSettings
+
+    if (out / INSTANCES).exists():
+        raise ConfigError(f"{out} holds a collection already, perhaps a corrected one; give another --out")
+    runner = Runner.load(bundle, engine=engine, device=device, threads=threads)
+    console = Console()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        gathered = collect(
+            runner,
+            inputs,
+            settings=ObstacleSettings(threshold=threshold, min_area=min_area),
+            topics=topic,
+            similar=similar,
+            per_track=per_track,
+            most=most,
+            limit=limit,
+            progress=lambda name, done: bar.update(task, description=escape(name), completed=done),
+        )
+        content = write_collection(gathered, runner.bundle, out, shlex.join(["oodseg", *sys.argv[1:]]))
+    console.print(
+        f"{gathered.frames} frames, {gathered.seen} objects; {len(gathered.kept)} kept in {len(content['images'])} "
+        f"pictures ({len(content['annotations'])} objects are marked in them)",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for reason, count in gathered.skipped.most_common(5):
+        console.print(f"[yellow]{count} frames without a judgement:[/] {escape(reason)}", highlight=False)
+    for damage in gathered.damage:
+        console.print(f"[yellow]not read:[/] {escape(damage)}", highlight=False)
+    console.print(f"look through {escape(str(out / PAGE))}, correct {escape(str(out / INSTANCES))}", soft_wrap=True)

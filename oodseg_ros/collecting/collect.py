@@ -1,0 +1,275 @@
+"""Unknown objects out of drives: every object that a bundle finds, near repeats dropped, ready to be looked through."""
+
+from __future__ import annotations
+
+import bisect
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..errors import DatasetError, UserError
+from ..frame import Frame, Obstacle
+from ..inference.runner import Runner
+from ..parameters.settings import ObstacleSettings, OutputGateSettings
+from ..pipeline.camera import CameraPipeline, Judgement
+from ..pipeline.obstacles.components import anomaly_mask
+from ..pipeline.obstacles.thresholds import release_threshold
+from ..sources.bag_messages import ReplayBag, is_bag
+from ..sources.image_bytes import decode_image
+from ..sources.open_source import open_source
+from .features import ObjectFeatures
+
+PLACES = {"nav_msgs/msg/Odometry": "odometry", "sensor_msgs/msg/NavSatFix": "gps"}
+NEAREST_NS = 1_000_000_000
+"""A position counts for a frame if it is at most this far away in time."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A frame with objects: where it comes from, its pixels as JPEG, and the place of the vehicle if the bag tells."""
+
+    source: str
+    camera: str
+    stamp_ns: int
+    number: int
+    jpeg: bytes
+    place: dict[str, Any]
+
+
+@dataclass
+class Found:
+    """One object in one picture.
+
+    Attributes:
+        mask: bool, of the box only.
+        track: the same for one thing over the frames of a drive.
+        repeats: objects that were dropped because they look like this one.
+    """
+
+    picture: Picture
+    obstacle: Obstacle
+    mask: np.ndarray
+    track: str
+    repeats: int = 0
+
+    @property
+    def full_mask(self) -> np.ndarray:
+        """bool `[H, W]` of the picture."""
+        height, width = self.image.shape[:2]
+        full = np.zeros((height, width), bool)
+        x0, y0, x1, y1 = self.obstacle.box
+        full[y0:y1, x0:x1] = self.mask
+        return full
+
+    @property
+    def image(self) -> np.ndarray:
+        """RGB uint8 `[H, W, 3]`."""
+        return decode_image(self.picture.jpeg)
+
+
+@dataclass
+class Collection:
+    """What was gathered.
+
+    Attributes:
+        kept: the objects to look through, largest and surest first.
+        pictures: all objects of every picture that has a kept one: what is not kept there is a near repeat.
+        frames: that were read.
+        seen: objects that were found in them.
+        skipped: frames without a judgement, by reason.
+        damage: what of the sources could not be read.
+    """
+
+    kept: list[Found] = field(default_factory=list)
+    pictures: dict[tuple[str, str, int], list[Found]] = field(default_factory=dict)
+    frames: int = 0
+    seen: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    damage: list[str] = field(default_factory=list)
+
+
+def collect(
+    runner: Runner,
+    inputs: Sequence[Path],
+    *,
+    settings: ObstacleSettings,
+    topics: list[str] | None = None,
+    similar: float = 0.6,
+    per_track: int = 3,
+    most: int = 500,
+    limit: int | None = None,
+    progress: Callable[[str, int], None] = lambda name, done: None,
+) -> Collection:
+    """Judge every frame and keep the objects that differ.
+
+    Args:
+        inputs: bags (also of the recorder), folders that `oodseg replay` left, videos, images, folders of images.
+        settings: of all cameras.
+        topics: image topics of bags; None = one per camera.
+        similar: objects whose features have at least this cosine are near repeats, -1 to 1; 1 keeps all.
+        per_track: objects that are looked at per track, the largest ones.
+        most: objects that are kept.
+        limit: frames per input.
+        progress: called with (input, frames so far).
+
+    Raises:
+        UserError: an input cannot be read.
+    """
+    gathered = Collection()
+    tracks: dict[str, list[Found]] = {}
+    for path in inputs:
+        for found in _frames(runner, _bag_of(path), settings, topics, limit, gathered, progress):
+            gathered.pictures[_key(found[0].picture)] = found
+            for one in found:
+                best = tracks.setdefault(one.track, [])
+                best.append(one)
+                best.sort(key=_worth, reverse=True)
+                del best[per_track:]
+        wanted = {_key(one.picture) for best in tracks.values() for one in best}
+        gathered.pictures = {key: found for key, found in gathered.pictures.items() if key in wanted}
+    if not gathered.frames:
+        raise DatasetError("the inputs hold no frame: " + ("; ".join(gathered.damage) or "they are empty"))
+    _keep_different(runner, [one for best in tracks.values() for one in best], gathered, similar, most)
+    wanted = {_key(one.picture) for one in gathered.kept}
+    gathered.pictures = {key: found for key, found in gathered.pictures.items() if key in wanted}
+    return gathered
+
+
+def _keep_different(runner: Runner, candidates: list[Found], gathered: Collection, similar: float, most: int) -> None:
+    features = ObjectFeatures(runner.bundle) if similar < 1 else None
+    vectors: list[np.ndarray] = []
+    for one in sorted(candidates, key=_worth, reverse=True):
+        if features is not None:
+            vector = features(one.image, one.full_mask)
+            likeness = np.array(vectors) @ vector if vectors else np.empty(0)
+            if likeness.size and likeness.max() >= similar:
+                gathered.kept[int(likeness.argmax())].repeats += 1
+                continue
+        if len(gathered.kept) < most:
+            gathered.kept.append(one)
+            if features is not None:
+                vectors.append(vector)
+
+
+def _frames(
+    runner: Runner,
+    path: Path,
+    settings: ObstacleSettings,
+    topics: list[str] | None,
+    limit: int | None,
+    gathered: Collection,
+    progress: Callable[[str, int], None],
+) -> Iterator[list[Found]]:
+    """The objects of every frame that has some."""
+    source = open_source(path, topics)
+    calibration, pipelines, places = runner.bundle.card.calibration, {}, _places(path)
+    threshold = calibration.threshold if settings.threshold is None else settings.threshold
+    release = release_threshold(calibration, threshold, settings.release_threshold)
+    if not source.sequential:
+        settings = replace(settings, trigger_hits=1, trigger_window=1, release_frames=1)
+    for number, frame in enumerate(source):
+        if limit is not None and number >= limit:
+            break
+        gathered.frames += 1
+        progress(source.name, number + 1)
+        if frame.camera not in pipelines:
+            pipelines[frame.camera] = CameraPipeline(calibration, settings, gate=OutputGateSettings())
+        pipeline = pipelines[frame.camera]
+        if not source.sequential:
+            pipeline.reset()
+        try:
+            judgement = pipeline.judge(frame, runner([frame.image])[0], frame.stamp_ns)
+        except UserError as error:
+            gathered.skipped[f"{source.name}: {error}"] += 1
+            continue
+        if judgement.refused is not None:
+            gathered.skipped[f"{source.name}: {judgement.refused.reason}"] += 1
+        elif judgement.obstacles:
+            still = "" if source.sequential else f"#{number}"
+            picture = Picture(source.name, frame.camera, frame.stamp_ns, number, _jpeg(frame), places(frame.stamp_ns))
+            gathered.seen += len(judgement.obstacles)
+            yield [
+                Found(
+                    picture,
+                    one,
+                    _mask_of(judgement, one, release),
+                    f"{source.name}/{frame.camera}{still}/{one.track_id}",
+                )
+                for one in judgement.obstacles
+            ]
+    gathered.skipped.update(source.skipped)
+    if trouble := source.troubles():
+        gathered.damage.append(f"{source.name}: {trouble}")
+
+
+def _bag_of(path: Path) -> Path:
+    """The bag that `oodseg replay --write-bag` left in its folder; anything else as it is."""
+    return path / "bag" if (path / "bag" / "metadata.yaml").is_file() else path
+
+
+def _mask_of(judgement: Judgement, obstacle: Obstacle, release: float) -> np.ndarray:
+    """The pixels of an obstacle; bool, of its box.
+
+    An alert that was raised is held by weaker objects than the mask shows: of the two masks that of its area counts.
+    """
+    x0, y0, x1, y1 = obstacle.box
+    masks = judgement.mask[y0:y1, x0:x1], anomaly_mask(judgement.prediction.score[y0:y1, x0:x1], release)
+    parts = []
+    for mask in masks:
+        count, ids, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        parts += [(int(stats[index, cv2.CC_STAT_AREA]), ids == index) for index in range(1, count)]
+    return min(parts, key=lambda part: abs(part[0] - obstacle.area))[1]
+
+
+def _places(path: Path) -> Callable[[int], dict[str, Any]]:
+    """Where the vehicle was at a time in nanoseconds; empty where the bag does not tell."""
+    if not path.exists() or not is_bag(path):
+        return lambda stamp: {}
+    bag = ReplayBag(path)
+    topics = {topic for topic, kind in bag.topics.items() if kind in PLACES}
+    known: dict[str, list[tuple[int, tuple[float, ...]]]] = {}
+    for raw in bag.messages(topics) if topics else ():
+        try:
+            message = bag.parse(raw)
+        except UserError:
+            continue
+        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec or raw.log_ns
+        if PLACES[raw.kind] == "odometry":
+            at = message.pose.pose.position
+            values = (at.x, at.y, at.z)
+        else:
+            values = (message.latitude, message.longitude)
+        if np.isfinite(values).all():
+            known.setdefault(PLACES[raw.kind], []).append((stamp, values))
+    for entries in known.values():
+        entries.sort()
+
+    def at(stamp: int) -> dict[str, Any]:
+        result = {}
+        for kind, entries in known.items():
+            index = bisect.bisect(entries, (stamp,))
+            near = min(entries[max(0, index - 1) : index + 1], key=lambda entry: abs(entry[0] - stamp))
+            if abs(near[0] - stamp) <= NEAREST_NS:
+                result[kind] = [round(value, 7) for value in near[1]]
+        return result
+
+    return at
+
+
+def _jpeg(frame: Frame) -> bytes:
+    return cv2.imencode(".jpg", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])[
+        1
+    ].tobytes()
+
+
+def _key(picture: Picture) -> tuple[str, str, int]:
+    return picture.source, picture.camera, picture.number
+
+
+def _worth(one: Found) -> float:
+    return one.obstacle.score * one.obstacle.area

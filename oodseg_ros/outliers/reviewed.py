@@ -1,0 +1,169 @@
+"""COCO instances that somebody has looked through: what is unknown, what is a class, what is nothing at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError, DatasetError
+from ..frame import UNLABELED
+from ..labels import LabelSet
+from ..sources.image_files import read_image
+from .coco_masks import mask_of
+from .targets import KNOWN, OUTLIER
+
+UNKNOWN, NEGATIVE, IGNORED = "unknown", "negative", "ignored"
+MEANINGS = {UNKNOWN: OUTLIER, NEGATIVE: KNOWN, IGNORED: UNLABELED}
+"""Categories that are no class: an outlier, known though of no class, not counted."""
+FILES = ("annotations/instances.json", "annotations/instances_default.json", "result.json", "instances.json")
+"""As `oodseg collect` writes it, as CVAT and Label Studio export it."""
+
+
+@dataclass(frozen=True)
+class ReviewedPicture:
+    """A picture and its instances: (target value, COCO segmentation)."""
+
+    id: str
+    image: Path
+    height: int
+    width: int
+    instances: tuple[tuple[int, Any], ...]
+    rest: int
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """RGB uint8 `[H, W, 3]` and target uint8 `[H, W]`; where instances overlap, the smaller one counts.
+
+        Raises:
+            DatasetError, ImageError: the picture is missing, damaged or of another size, or an instance has no mask.
+        """
+        rgb = read_image(self.image)
+        if rgb.shape[:2] != (self.height, self.width):
+            raise DatasetError(
+                f"{self.image} is {rgb.shape[1]}x{rgb.shape[0]}, its instances file says {self.width}x{self.height}"
+            )
+        target = np.full(rgb.shape[:2], self.rest, np.uint8)
+        masks = [(value, mask_of(segmentation, self.height, self.width)) for value, segmentation in self.instances]
+        for value, mask in sorted(masks, key=lambda entry: -np.count_nonzero(entry[1])):
+            target[mask] = value
+        return rgb, target
+
+
+def open_reviewed(
+    root: Path, labels: LabelSet | None, categories: Mapping[str, str] | None = None, rest: int = UNLABELED
+) -> list[ReviewedPicture]:
+    """Pictures of a corrected collection, in the order of their ids.
+
+    Args:
+        root: as `oodseg collect` left it, or an export of CVAT (COCO 1.0) or Label Studio (COCO).
+        labels: label set of the targets: a category with the name of a class is that class; None = every class is
+            known, of no class.
+        categories: category → class, `unknown`, `negative` or `ignored`, where its name does not say so.
+        rest: target of what is in no instance.
+
+    Raises:
+        ConfigError: a category that is used means nothing here; it says what can be written.
+        DatasetError: no instances file, or one that is damaged.
+    """
+    file = next((root / name for name in FILES if (root / name).is_file()), None)
+    if file is None:
+        raise DatasetError(f"{root} holds no corrected COCO instances; looked for {', '.join(FILES)}")
+    try:
+        data = json.loads(file.read_text())
+        names = {entry["id"]: entry["name"] for entry in data["categories"]}
+        pictures = {entry["id"]: entry for entry in data["images"]}
+        instances: dict[int, list[tuple[int, Any]]] = {key: [] for key in pictures}
+        meaning = _meanings(
+            {names[entry["category_id"]] for entry in data["annotations"]},
+            names.values(),
+            labels,
+            categories or {},
+            file,
+        )
+        for entry in data["annotations"]:
+            instances[entry["image_id"]].append((meaning[names[entry["category_id"]]], entry["segmentation"]))
+        found = [
+            ReviewedPicture(
+                str(entry["file_name"]),
+                _image(root, entry["file_name"]),
+                int(entry["height"]),
+                int(entry["width"]),
+                tuple(instances[key]),
+                rest,
+            )
+            for key, entry in sorted(pictures.items())
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"COCO instances file {file} cannot be read: {error!r}") from error
+    if not found:
+        raise DatasetError(f"{file} lists no picture")
+    return found
+
+
+def unknown_objects(root: Path) -> list[tuple[ReviewedPicture, Any]]:
+    """Every instance of the category `unknown`: its picture and COCO segmentation.
+
+    Raises:
+        DatasetError: no instances file, a damaged one, or none of that category.
+    """
+    found = [
+        (picture, segmentation)
+        for picture in open_reviewed(root, None)
+        for value, segmentation in picture.instances
+        if value == OUTLIER
+    ]
+    if not found:
+        raise DatasetError(f"{root}: no instance is called {UNKNOWN!r}")
+    return found
+
+
+def cut_out(picture: ReviewedPicture, segmentation: Any) -> tuple[np.ndarray, np.ndarray]:
+    """One instance: RGB uint8 `[h, w, 3]` and mask uint8 `[h, w]`, 254 = object, both of the instance's box.
+
+    Raises:
+        DatasetError: as `ReviewedPicture.read`.
+    """
+    rgb, _ = picture.read()
+    mask = mask_of(segmentation, picture.height, picture.width)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        raise DatasetError(f"{picture.image}: an instance has no pixel in the picture")
+    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return np.ascontiguousarray(rgb[box]), np.where(mask[box], OUTLIER, 0).astype(np.uint8)
+
+
+def _meanings(
+    used: set[str], listed: Any, labels: LabelSet | None, categories: Mapping[str, str], file: Path
+) -> dict[str, int]:
+    if strange := sorted(set(categories) - set(listed)):
+        raise ConfigError(f"`categories` names {', '.join(strange)}, which {file} does not have: {', '.join(listed)}")
+    meaning, unclear = {}, []
+    for name in sorted(used):
+        said = categories.get(name, name)
+        if said in MEANINGS:
+            meaning[name] = MEANINGS[said]
+        elif labels is None:
+            meaning[name] = KNOWN
+        elif said in labels.names:
+            meaning[name] = labels.names.index(said)
+        else:
+            unclear.append(said)
+    if unclear:
+        raise ConfigError(
+            f"{file} uses {', '.join(unclear)}, which label set {labels.name} does not have; say in the recipe what it "
+            f"is, `categories: {{{unclear[0]}: CLASS}}`, with a class of {', '.join(labels.names)}, or "
+            f"{', '.join(MEANINGS)}; or train with a label set that has it"
+        )
+    return meaning
+
+
+def _image(root: Path, name: str) -> Path:
+    """Tools write names with and without the folder."""
+    for place in (root / "images" / name, root / name, root / "images" / Path(name).name, root / Path(name).name):
+        if place.is_file():
+            return place
+    raise DatasetError(f"the picture {name} is not below {root}; its images/ folder must lie beside the annotations")

@@ -1,0 +1,203 @@
+"""The fleet's loop, first half: objects out of drives, COCO that COCO's own code reads, and back into training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from typer.testing import CliRunner
+
+from oodseg_ros.bundle import load_bundle
+from oodseg_ros.cli.main import build_app
+from oodseg_ros.collecting.export import outlines
+from oodseg_ros.collecting.features import ObjectFeatures, square_around
+from oodseg_ros.errors import ConfigError, DatasetError
+from oodseg_ros.labels import load_labels
+from oodseg_ros.outliers.reviewed import open_reviewed, unknown_objects
+from oodseg_ros.scenes import drive
+from oodseg_ros.sources.image_files import read_image
+from oodseg_ros.training.data_recipe import CutoutSpec, DataSpec
+from oodseg_ros.training.frames import load_frames
+from oodseg_ros.training.object_sources import open_objects
+
+
+def run(*words: object):
+    arguments = [str(word) for word in words]
+    return CliRunner(env={"COLUMNS": "200"}).invoke(build_app(arguments), arguments)
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Objects of a procedural drive with the shipped bundle, from a video."""
+    folder = tmp_path_factory.mktemp("collected")
+    frames = [scene.image for scene in drive(5, 6)]
+    height, width = frames[0].shape[:2]
+    video = cv2.VideoWriter(str(folder / "drive.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (width, height))
+    for frame in frames:
+        video.write(frame[..., ::-1])
+    video.release()
+    done = run("collect", "road_lite", folder / "drive.avi", "--out", folder / "out", "--threshold", "6")
+    assert done.exit_code == 0, done.output
+    return folder / "out"
+
+
+def test_coco_reads_it_and_every_mask_is_where_it_was_found(collected: Path) -> None:
+    coco = COCO(str(collected / "annotations" / "instances.json"))
+    assert coco.getImgIds()
+    names = {entry["name"] for entry in coco.loadCats(coco.getCatIds())}
+    assert {"unknown", "negative", "ignored", "road", "vehicle"} <= names
+    for entry in coco.loadAnns(coco.getAnnIds()):
+        mask = coco.annToMask(entry).astype(bool)
+        x, y, width, height = entry["bbox"]
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        assert (columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1) == (x, y, width, height)
+        assert mask.sum() == entry["area"]
+        picture = coco.loadImgs(entry["image_id"])[0]
+        image = read_image(collected / "images" / picture["file_name"])
+        assert image.shape[:2] == mask.shape == (picture["height"], picture["width"])
+        assert entry["attributes"]["track"].startswith("drive.avi/")
+
+
+def test_near_repeats_are_left_out_and_counted(collected: Path, tmp_path: Path) -> None:
+    data = json.loads((collected / "annotations" / "instances.json").read_text())
+    kept = [entry["attributes"] for entry in data["annotations"] if entry["attributes"]["kept"]]
+    everything = run(
+        "collect",
+        "road_lite",
+        collected.parent / "drive.avi",
+        "--out",
+        tmp_path / "all",
+        "--similar",
+        "1",
+        "--threshold",
+        "6",
+        "--per-track",
+        "100",
+    )
+    assert everything.exit_code == 0, everything.output
+    whole = json.loads((tmp_path / "all" / "annotations" / "instances.json").read_text())
+    found = [entry for entry in whole["annotations"] if entry["attributes"]["kept"]]
+    assert 0 < len(kept) < len(found)
+    assert sum(entry["near_repeats"] for entry in kept) > 0
+
+
+def test_the_page_shows_each_kept_object_and_loads_nothing(collected: Path) -> None:
+    data = json.loads((collected / "annotations" / "instances.json").read_text())
+    page = (collected / "index.html").read_text()
+    assert page.count("<figure>") == 2 * sum(entry["attributes"]["kept"] for entry in data["annotations"])
+    assert "default-src 'none'" in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_a_corrected_collection_is_not_written_over(collected: Path) -> None:
+    again = run("collect", "road_lite", collected.parent / "drive.avi", "--out", collected)
+    assert isinstance(again.exception, ConfigError)
+    assert "perhaps a corrected one" in str(again.exception)
+
+
+def corrected(collected: Path, folder: Path, **changes: str) -> Path:
+    """A copy in which annotation number i has category `changes['a<i>']`, as an annotator leaves it."""
+    (folder / "annotations").mkdir(parents=True)
+    (folder / "images").symlink_to(collected / "images")
+    data = json.loads((collected / "annotations" / "instances.json").read_text())
+    ids = {entry["name"]: entry["id"] for entry in data["categories"]}
+    for name in set(changes.values()) - set(ids):
+        ids[name] = max(ids.values()) + 1
+        data["categories"].append({"id": ids[name], "name": name})
+    for entry in data["annotations"]:
+        entry["category_id"] = ids[changes.get(f"a{entry['id']}", "unknown")]
+    (folder / "annotations" / "instances_default.json").write_text(json.dumps(data))
+    return folder
+
+
+def test_what_became_known_is_a_class_or_a_negative_and_the_rest_outliers(collected: Path, tmp_path: Path) -> None:
+    root = corrected(collected, tmp_path / "back", a1="vehicle", a2="negative")
+    labels = load_labels("driving11")
+    frames = load_frames([DataSpec(dataset="reviewed", root=str(root), rest="known")], labels)
+    coco = COCO(str(root / "annotations" / "instances_default.json"))
+    values = {"unknown": 254, "negative": 253, "vehicle": labels.names.index("vehicle")}
+    by_name = {frame.id: frame.read() for frame in frames}
+    assert len(by_name) == len(coco.getImgIds())
+    for picture in coco.loadImgs(coco.getImgIds()):
+        _, target = by_name[picture["file_name"]]
+        covered = np.zeros(target.shape, bool)
+        for entry in coco.loadAnns(coco.getAnnIds(picture["id"])):
+            mask = coco.annToMask(entry).astype(bool)
+            covered |= mask
+            name = coco.loadCats(entry["category_id"])[0]["name"]
+            assert np.mean(target[mask] == values[name]) > 0.9  # a smaller one may lie on it
+        assert (target[~covered] == 253).all()
+    objects = open_objects([CutoutSpec(root=str(root), kind="reviewed")])
+    assert len(objects) == len(unknown_objects(root)) == len(coco.getAnnIds()) - 2
+    picture, mask = objects[0]()
+    assert picture.shape[:2] == mask.shape
+    assert set(np.unique(mask)) <= {0, 254}
+
+
+def test_a_category_that_means_nothing_here_is_refused_until_the_recipe_says_it(
+    collected: Path, tmp_path: Path
+) -> None:
+    root = corrected(collected, tmp_path / "back", a1="cow")
+    labels = load_labels("driving11")
+    with pytest.raises(
+        ConfigError, match=r"uses cow, .*categories: \{cow: CLASS\}.*vehicle.*unknown, negative, ignored"
+    ):
+        open_reviewed(root, labels)
+    assert open_reviewed(root, labels, {"cow": "negative"})
+    with pytest.raises(ConfigError, match="names horse"):
+        open_reviewed(root, labels, {"horse": "negative"})
+    with pytest.raises(DatasetError, match="no corrected COCO"):
+        open_reviewed(tmp_path, labels)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(bool, st.tuples(st.integers(1, 24), st.integers(1, 24))))
+def test_outlines_give_the_mask_back_with_its_holes_filled(mask: np.ndarray) -> None:
+    height, width = mask.shape
+    polygons = outlines(mask)
+    drawn = np.zeros(mask.shape, bool)
+    for polygon in polygons:
+        drawn |= coco_mask.decode(coco_mask.frPyObjects([polygon], height, width))[..., 0].astype(bool)
+    filled = np.zeros(mask.shape, np.uint8)
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(filled, contours, -1, 1, cv2.FILLED)
+    assert (drawn == (filled > 0)).all()
+
+
+def test_an_object_looks_like_itself_from_farther_away_and_unlike_another() -> None:
+    features = ObjectFeatures(load_bundle("road_lite"))
+    rng = np.random.default_rng(0)
+    scene = next(iter(drive(5, 1))).image
+    patch = cv2.GaussianBlur(rng.integers(0, 255, (64, 64, 3), np.uint8), (9, 9), 0)
+
+    def vector(size: int, thing: np.ndarray, place: tuple[int, int]) -> np.ndarray:
+        image, mask = scene.copy(), np.zeros(scene.shape[:2], bool)
+        y, x = place
+        image[y : y + size, x : x + size] = cv2.resize(thing, (size, size), interpolation=cv2.INTER_AREA)
+        mask[y : y + size, x : x + size] = True
+        return features(image, mask)
+
+    one, same, other = (
+        vector(64, patch, (150, 100)),
+        vector(48, patch, (160, 140)),
+        vector(64, 255 - patch // 8, (150, 100)),
+    )
+    assert np.linalg.norm(one) == pytest.approx(1, abs=1e-4)
+    assert one @ same > 0.6
+    assert one @ same > one @ other + 0.2
+
+
+def test_a_square_stays_in_the_picture() -> None:
+    mask = np.zeros((40, 60), bool)
+    mask[0:3, 58:60] = True
+    rows, columns = square_around(mask)
+    assert (rows.start, columns.stop) == (0, 60)
