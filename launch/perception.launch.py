@@ -183,7 +183,7 @@ def compose(context):
 
 def _end_build(event, context):
     _ended(event, context)
-    return Shutdown(reason="the build has ended")
+    return None if context.is_shutdown else Shutdown(reason="the build has ended")
 
 
 def _ended(event, context):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 SCHEMA = 1
 
@@ -16,12 +16,16 @@ class _Strict(BaseModel):
 
 
 class Windows(_Strict):
-    """Sliding windows over the network input, in pixels; overlaps are averaged and the edges are always covered."""
+    """Sliding windows over the network input, in pixels; overlaps are averaged and the edges are always covered.
+
+    `even`: as few windows as cover a side, evenly spread (EoMT's way); the strides then say no more than their largest.
+    """
 
     height: int = Field(gt=0, le=8192)
     width: int = Field(gt=0, le=8192)
     stride_y: int = Field(gt=0)
     stride_x: int = Field(gt=0)
+    even: bool = False
 
     @model_validator(mode="after")
     def _no_holes(self) -> Windows:
@@ -30,20 +34,51 @@ class Windows(_Strict):
         return self
 
 
+class Resize(_Strict):
+    """The size that a released network's own preprocessing gives to every image, smaller or larger, and its filter.
+
+    Either `height` and `width`, whatever the image's aspect, or the length of the `shortest_edge` with the aspect kept,
+    less where the longest would exceed `longest_edge`. `filter` is Pillow's of that name, which averages when it
+    shrinks.
+    """
+
+    height: int | None = Field(None, gt=0, le=8192)
+    width: int | None = Field(None, gt=0, le=8192)
+    shortest_edge: int | None = Field(None, gt=0, le=8192)
+    longest_edge: int | None = Field(None, gt=0, le=8192)
+    filter: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear"
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Resize:
+        if (self.height is None) != (self.width is None) or (self.height is None) == (self.shortest_edge is None):
+            raise ValueError("give height and width, or shortest_edge")
+        return self
+
+
 class InputSpec(_Strict):
     """How an image becomes the network's input.
 
     The network size follows from the image size: aspect kept, sides rounded to `multiple`, at most `pixels` pixels and
-    never enlarged (`inference.sizes.network_size`). Mean and std are of RGB in [0, 1]. With `windows` the network runs
-    on windows of that size instead of on the whole.
+    never enlarged (`inference.sizes.network_size`), unless `resize` gives another rule. Mean and std are of values in
+    [0, 1], in the order in which the network takes the channels. With `windows` the network runs on windows of that
+    size instead of on the whole.
     """
 
     channels: Literal[3] = 3
+    channel_order: Literal["rgb", "bgr"] = "rgb"
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     pixels: int = Field(gt=0, le=1 << 26)
     multiple: int = Field(gt=0, le=1024)
+    resize: Resize | None = None
     windows: Windows | None = None
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _finite(cls, values: tuple[float, float, float], info: ValidationInfo) -> tuple[float, float, float]:
+        if not np.isfinite(values).all() or (info.field_name == "std" and min(values) <= 0):
+            raise ValueError("must be finite numbers, and standard deviations above 0")
+        return values
 
 
 class Histogram(_Strict):

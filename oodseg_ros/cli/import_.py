@@ -10,11 +10,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+KINDS_TEXT = "uem, rpl, multishiftseg, segformer-mmseg, espnetv2, erfnet or hf"
+"""A test compares it with `importing.kinds.KINDS`, whose import takes seconds."""
+
 
 def command(
-    kind: Annotated[
-        str, typer.Argument(help="What the file is: uem, rpl, multishiftseg, segformer-mmseg, espnetv2 or hf.")
-    ],
+    kind: Annotated[str, typer.Argument(help=f"What the file is: {KINDS_TEXT}.")],
     files: Annotated[list[Path], typer.Argument(help="The checkpoint file, or the directory for hf.")],
     out: Annotated[Path, typer.Option(help="Folder of the bundle to write; its name becomes the bundle's.")],
     score: Annotated[
@@ -28,14 +29,31 @@ def command(
         int | None, typer.Option(min=1, help="Distance of sliding windows in pixels; 140 is the protocol of UEM.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Label set (name or YAML file) where the file's own is not known.")
+        str | None,
+        typer.Option(
+            help="Label set (name or YAML file). Needed where the classes are not known: a foreign hf network's, or "
+            "other outputs than Cityscapes' 19. from-file = the names in config.json."
+        ),
+    ] = None,
+    preprocessing: Annotated[
+        str | None,
+        typer.Option(
+            help="hf: imagenet, where the directory has no preprocessor_config.json and you know that it is so."
+        ),
+    ] = None,
+    resize: Annotated[
+        str | None,
+        typer.Option(help="hf: keep (frames keep their aspect, the default) or processor (as its preprocessing does)."),
+    ] = None,
+    proof: Annotated[
+        Path | None, typer.Option(help="hf: picture to compare with transformers' own answer; a drawn scene without.")
     ] = None,
 ) -> None:
     """Turn a released checkpoint into a verified bundle."""
     from ..importing.kinds import import_bundle
 
     console = Console()
-    bundle, imported = import_bundle(kind, files, out, score, labels, fit, stride)
+    bundle, imported = import_bundle(kind, files, out, score, labels, fit, stride, preprocessing, resize, proof)
     card = bundle.card
     console.print(f"[bold]{bundle.id}[/]  {escape(str(bundle.path))}", highlight=False)
     console.print(f"{escape(imported.source)}: {len(imported.state)} tensors mapped", highlight=False)
@@ -43,6 +61,18 @@ def command(
         console.print(
             f"{len(imported.ignored)} tensors not needed: {escape(_shortened(imported.ignored))}", highlight=False
         )
+    for note in imported.notes:
+        console.print(escape(note), highlight=False, soft_wrap=True)
+    if agreement := card.training.get("agreement"):
+        console.print(
+            f"{agreement['labels']:.2%} of the labels are those of {agreement['with']} (on {agreement['on']}; class "
+            f"maps off by {agreement['maps_off']:.2g} of their spread)",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(
+        f"classes of {escape(bundle.labels.name)}: {escape(_shortened(bundle.labels.names))}", highlight=False
+    )
     console.print(f"score {card.network['score']}, threshold {card.calibration.threshold:g}", highlight=False)
     console.print(f"calibrated on {escape(card.calibration.source)}", highlight=False)
     console.print(

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..inference.sizes import network_size
+from ..inference.graph import DeployGraph
 from ..model_card import InputSpec
 from ..networks.segmentor import Segmentor, resize
 
@@ -35,8 +34,8 @@ def fit_head(segmentor: Segmentor, spec: InputSpec, images: Iterable[np.ndarray]
         nonlocal count
         for image in images:
             count += 1
-            normal = _normalized(image, spec)
-            features = segmentor.backbone(normal)
+            graph = DeployGraph(segmentor, spec, *image.shape[:2])
+            features = segmentor.backbone(graph.normalized(torch.from_numpy(np.ascontiguousarray(image))[None]))
             decoded = segmentor.decoder(features)
             yield decoded, resize(segmentor.classifier(decoded).float(), decoded.shape[-2:])
 
@@ -53,10 +52,3 @@ def _rows(decoded: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
     features, classes = decoded[0].flatten(1).T, logits[0].argmax(dim=0).flatten()
     step = max(1, len(features) // PER_FRAME)
     return features[::step], classes[::step]
-
-
-def _normalized(image: np.ndarray, spec: InputSpec) -> Tensor:
-    x = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-    x = F.interpolate(x, size=network_size(*image.shape[:2], spec), mode="bilinear", align_corners=False)
-    mean, std = (torch.tensor(values)[:, None, None] for values in (spec.mean, spec.std))
-    return (x - mean) / std

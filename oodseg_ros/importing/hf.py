@@ -1,26 +1,31 @@
-"""A directory that transformers' `save_pretrained` wrote: SegFormer, Mask2Former, DPT, UperNet, …, with a post-hoc
-score.
+"""A directory that transformers' `save_pretrained` wrote: SegFormer, Mask2Former, DPT, UperNet, EoMT, …, with a
+post-hoc score.
 
-SegFormer and Mask2Former become this project's networks of that name; any other semantic segmentation model is kept
-whole.
+SegFormer with its usual options and Mask2Former become this project's networks of that name, which heads can be trained
+on; any other semantic segmentation model is kept whole, built from its own configuration. Whatever it becomes, the
+answer on a picture is compared with transformers' own before a bundle is written (`Imported.reference`).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, ConfigError
-from ..labels import load_labels
+from ..errors import CheckpointError
+from ..inference.sizes import network_size
 from ..model_card import InputSpec, Licence
-from ..paths import config_dir
-from .imported import FULL_SIZE, IMAGENET_MEAN, IMAGENET_STD, Imported
+from ..networks.backbones.hf import QUERY_MODELS, fetching
+from .checkpoint import check_archive, first_line
+from .class_names import known_label_set
+from .hf_processor import MULTIPLE, input_spec
+from .imported import FULL_SIZE, Imported, Reference, imagenet_input
 from .mapping import Rule, as_conv1x1, changed, renamed
 
 SEGFORMER_RULES: tuple[Rule, ...] = (
@@ -30,40 +35,115 @@ SEGFORMER_RULES: tuple[Rule, ...] = (
     (r"decode_head\.batch_norm\.(.+)", r"decoder.norm.\1"),
     (r"decode_head\.classifier\.(.+)", r"classifier.linear.\1"),
 )
+SEGFORMER_CARRIED = ("hidden_sizes", "depths", "decoder_hidden_size", "num_labels")
+SEGFORMER_OPTIONS = ("num_channels", "num_encoder_blocks", "sr_ratios", "patch_sizes", "strides", "num_attention_heads")
+SEGFORMER_OPTIONS += ("mlp_ratios", "hidden_act", "reshape_last_stage")
+"""What this project's SegFormer has at transformers' defaults only."""
 MASK2FORMER_RULES: tuple[Rule, ...] = (
     (r"model\.(.+)", r"backbone.model.\1"),
     (r"class_predictor\.(.+)", r"classifier.class_predictor.\1"),
-    (r"(criterion\..+)", r"ignored.\1"),
 )
+MASK2FORMER_BACKBONES = ("resnet", "swin")
 # Of a configuration: what describes the file and the labels, not the network.
 DESCRIPTIVE = re.compile(r"_name_or_path|architectures|.*id2label|label2id|transformers_version|.*dtype|torch_dtype")
+# Tensors that training alone needs, or that older files do not have.
+TRAINING_ONLY = re.compile(
+    r"criterion\..+|.*\.num_batches_tracked|auxiliary_head\..+|model\.text_mapper\..+|.*position_ids"
+)
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+PROOF_SIZE, QUERY_PROOF_SIZE = (192, 320), (384, 384)
+"""H and W of the picture that is compared. transformers brings Mask2Former's masks to 384x384 before it sums them,
+whatever the picture; at that size a network that does not do so answers the same."""
+RESIZES = ("keep", "processor")
 
 
-def read(files: Sequence[Path]) -> Imported:
-    """One directory with `config.json` and weights. Raises CheckpointError where it is none, or its weights do not
-    fit.
+def read(files: Sequence[Path], preprocessing: str | None = None, resize: str = "keep") -> Imported:
+    """One directory with `config.json`, weights and `preprocessor_config.json`.
+
+    Args:
+        preprocessing: `imagenet` where the directory says nothing of it.
+        resize: `keep` the size of frames up to the number of pixels that the processor names, or what the `processor`
+            does. Networks that take one size only are sized as the processor does in any case.
+
+    Raises:
+        CheckpointError: it is none, its weights do not fit, or it asks for something that a bundle cannot carry out.
     """
+    import transformers
+
     (folder,) = files
     config = _json(folder / "config.json")
+    if asked := fetching(config):
+        raise CheckpointError(f"{folder}: config.json asks for code or files from elsewhere ({', '.join(asked)})")
     kind = config.get("model_type")
-    labels = _label_set(config.get("id2label") or {})
-    if kind == "segformer":
-        network, state = _segformer(_load(folder, "AutoModelForSemanticSegmentation"))
-    elif kind == "mask2former":
-        network, state = _mask2former(_load(folder, "Mask2FormerForUniversalSegmentation"))
-    else:
-        network, state = _whole(_load(folder, "AutoModelForSemanticSegmentation"), config)
+    model, ignored = _load(folder, kind)
+    processor = _processor(folder, preprocessing)
+    network, state = _network(model, kind)
+    if kind == "oneformer":
+        network["backbone"]["task"] = _task(folder)
+    spec, notes = _input(folder, model, kind, processor, resize)
+    names = _names(model.config, folder)
+    if (
+        _reduced(processor)
+        and names
+        and re.sub(r"\W", "", names[0]).lower() in ("background", "void", "unlabeled", "other")
+    ):
+        raise CheckpointError(
+            f"{folder}: reduce_labels says that training left label 0 out and counted the others from there, but "
+            f"config.json calls the first class {names[0]!r}: every name would be one off. Take the name out of "
+            "id2label, so that it lists what the network's outputs are, and import again"
+        )
+    reference = None
+    if processor is not None:
+        what = f"transformers {transformers.__version__} with its own preprocessing and post-processing"
+        reference = Reference(_own_answer(model, processor, kind, spec, network), *_proof_size(spec, kind), what)
     return Imported(
         network=network | {"head": None},
         state=state,
-        input=_input(folder),
+        input=spec,
         source=f"transformers {kind} directory",
         licence=Licence(weights="see the model card of the source"),
-        label_set=labels,
+        label_set=known_label_set(names),
+        names=tuple(names),
+        ignored=tuple(ignored),
+        notes=tuple(notes),
+        reference=reference,
     )
 
 
-def _segformer(model: nn.Module) -> tuple[dict, dict[str, Tensor]]:
+def _network(model: nn.Module, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    config = model.config
+    if kind == "segformer" and _usual_segformer(config):
+        return _segformer(model)
+    if kind == "mask2former" and config.backbone_config.model_type in MASK2FORMER_BACKBONES:
+        return _mask2former(model)
+    options = _described(json.loads(json.dumps(config.to_dict(), default=str)))
+    options |= {"num_labels": config.num_labels}
+    if options.get("use_auxiliary_head"):
+        options["use_auxiliary_head"] = False  # it helps training alone
+    if kind == "oneformer":
+        options["is_training"] = False
+    unused = re.compile(r"auxiliary_head\..+|model\.text_mapper\..+")
+    state = {f"backbone.model.{key}": value for key, value in model.state_dict().items() if not unused.fullmatch(key)}
+    return {
+        "backbone": {"name": "hf", "config": options},
+        "decoder": {"name": "none"},
+        "classifier": {"name": "none", "classes": config.num_labels},
+        "score": "rejected_by_all" if kind in QUERY_MODELS else "energy",
+    }, state
+
+
+def _usual_segformer(config: Any) -> bool:
+    from transformers import SegformerConfig
+
+    usual = SegformerConfig()
+    return all(_listed(getattr(config, key)) == _listed(getattr(usual, key)) for key in SEGFORMER_OPTIONS)
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def _segformer(model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
     config = model.config
     state, _ = renamed(model.state_dict(), SEGFORMER_RULES)
     changed(state, r"decoder\.project\.\d\.0\.weight", as_conv1x1)
@@ -78,10 +158,10 @@ def _segformer(model: nn.Module) -> tuple[dict, dict[str, Tensor]]:
     }, state
 
 
-def _mask2former(model: nn.Module) -> tuple[dict, dict[str, Tensor]]:
+def _mask2former(model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
     config = model.config
-    state, _ = renamed(model.state_dict(), MASK2FORMER_RULES)
-    state = {key: value for key, value in state.items() if not key.startswith("ignored.")}
+    state = {key: value for key, value in model.state_dict().items() if not key.startswith("criterion.")}
+    state, _ = renamed(state, MASK2FORMER_RULES)
     encoder = _described(config.backbone_config.to_diff_dict())
     kind = encoder.pop("model_type", config.backbone_config.model_type)
     for derived in ("out_features", "out_indices", "_out_features", "_out_indices", "stage_names"):
@@ -97,22 +177,19 @@ def _mask2former(model: nn.Module) -> tuple[dict, dict[str, Tensor]]:
     }, state
 
 
-def _whole(model: nn.Module, config: Mapping[str, Any]) -> tuple[dict, dict[str, Tensor]]:
-    options = _described(config) | {"num_labels": model.config.num_labels}
-    state = {f"backbone.model.{key}": value for key, value in model.state_dict().items()}
-    return {
-        "backbone": {"name": "hf", "config": options},
-        "decoder": {"name": "none"},
-        "classifier": {"name": "none", "classes": model.config.num_labels},
-        "score": "energy",
-    }, state
-
-
-def _load(folder: Path, loader: str) -> nn.Module:
+def _load(folder: Path, kind: str | None) -> tuple[nn.Module, list[str]]:
+    """The model in float32, and the keys of the file that it does not need."""
     import transformers
 
+    for file in sorted(folder.glob("*.bin")):
+        check_archive(file)
+    auto = (
+        transformers.AutoModelForUniversalSegmentation
+        if kind in QUERY_MODELS
+        else transformers.AutoModelForSemanticSegmentation
+    )
     try:
-        model, report = getattr(transformers, loader).from_pretrained(
+        model, report = auto.from_pretrained(
             str(folder),
             local_files_only=True,
             trust_remote_code=False,
@@ -121,55 +198,191 @@ def _load(folder: Path, loader: str) -> nn.Module:
             ignore_mismatched_sizes=True,
             dtype=torch.float32,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        raise CheckpointError(f"{folder} cannot be loaded as a semantic segmentation model: {error}") from error
+    except Exception as error:  # foreign files through a foreign library: whatever it raises is about them
+        raise CheckpointError(
+            f"{folder} cannot be loaded as a semantic segmentation model: {first_line(error)}"
+        ) from error
+    unexpected = [key for key in report["unexpected_keys"] if not TRAINING_ONLY.fullmatch(key)]
+    missing = [key for key in report["missing_keys"] if not TRAINING_ONLY.fullmatch(key)]
     problems = [
         f"{what} ({len(keys)}):\n  " + "\n  ".join(sorted(map(str, keys)))
         for what, keys in (
-            ("missing", report["missing_keys"]),
-            ("unexpected", report["unexpected_keys"]),
+            ("missing", missing),
+            ("unexpected", unexpected),
             ("misshapen", report["mismatched_keys"]),
         )
         if keys
     ]
     if problems:
         raise CheckpointError(f"{folder}: the weights do not fit config.json\n" + "\n".join(problems))
-    return model.eval()
+    return model.eval(), sorted(set(report["unexpected_keys"]) - set(unexpected))
 
 
-def _input(folder: Path) -> InputSpec:
-    file = folder / "preprocessor_config.json"
-    content = _json(file) if file.is_file() else {}
-    size = content.get("size") or {}
-    sides = [size[key] for key in ("height", "width") if isinstance(size, Mapping) and key in size]
-    return InputSpec(
-        mean=tuple(content.get("image_mean") or IMAGENET_MEAN),
-        std=tuple(content.get("image_std") or IMAGENET_STD),
-        pixels=sides[0] * sides[1] if len(sides) == 2 else FULL_SIZE,
-        multiple=32,
+def _processor(folder: Path, preprocessing: str | None) -> Any:
+    """transformers' own image processor of the directory, in its Pillow form; None with `preprocessing`."""
+    present = [name for name in PROCESSOR_FILES if (folder / name).is_file()]
+    if preprocessing is not None:
+        if preprocessing != "imagenet":
+            raise CheckpointError(f"preprocessing {preprocessing!r} is not known; imagenet is")
+        if present:
+            raise CheckpointError(
+                f"{folder} says what its preprocessing is ({present[0]}); import without --preprocessing"
+            )
+        return None
+    if not present:
+        raise CheckpointError(
+            f"{folder} has no {PROCESSOR_FILES[0]}: what its network expects of a picture is not known. Fetch that "
+            "file from where the weights come from; or, if you know that it is ImageNet's mean and deviation on RGB "
+            "in 0..1, import with --preprocessing imagenet"
+        )
+    for name in present:
+        _json(folder / name)
+    from transformers import AutoImageProcessor
+
+    # `class_info_file` names a file on a server that only OneFormer's training reads.
+    try:
+        return AutoImageProcessor.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False, backend="pil", class_info_file=None
+        )
+    except Exception as error:
+        raise CheckpointError(
+            f"{folder}: the image processor of {present[0]} cannot be made: {first_line(error)}"
+        ) from error
+
+
+def _reduced(processor: Any) -> bool:
+    return processor is not None and bool(
+        getattr(processor, "do_reduce_labels", False) or getattr(processor, "reduce_labels", False)
     )
 
 
-def _label_set(id2label: Mapping[str, str]) -> str:
-    """The known label set with these names; cityscapes19 where nothing fits (`write_bundle` checks the count)."""
-    names = [id2label[key] for key in sorted(id2label, key=int)]
-    for file in sorted((config_dir() / "labels").glob("*.yaml")):
-        try:
-            if list(load_labels(file).names) == names:
-                return file.stem
-        except ConfigError:
-            continue
-    return "cityscapes19"
+def _task(folder: Path) -> list[int]:
+    """Tokens of "the task is semantic", from the directory's tokenizer, padded as OneFormer's processor does."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokens = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)(
+            ["the task is semantic"], padding="max_length", max_length=77, truncation=True
+        )
+        return [token * mask for token, mask in zip(tokens["input_ids"][0], tokens["attention_mask"][0], strict=True)]
+    except Exception as error:
+        raise CheckpointError(
+            f"{folder}: OneFormer is told its task in words, and the tokenizer for them cannot be loaded from there "
+            f"({first_line(error)}); put vocab.json, merges.txt and tokenizer_config.json of the source into the folder"
+        ) from error
+
+
+def _input(folder: Path, model: nn.Module, kind: str, processor: Any, resize: str) -> tuple[InputSpec, list[str]]:
+    if resize not in RESIZES:
+        raise CheckpointError(f"resize {resize!r} is not one of {', '.join(RESIZES)}")
+    channels = getattr(model.config, "num_channels", 3)
+    if channels != 3:
+        raise CheckpointError(f"{folder}: the network takes {channels} channels; cameras give three")
+    if processor is None:
+        return imagenet_input(MULTIPLE), [
+            "its preprocessing is not known; ImageNet's was asked for with --preprocessing"
+        ]
+    options = json.loads(json.dumps(processor.to_dict(), default=str))
+    options = {key: value for key, value in options.items() if not key.startswith("_")}
+    if kind.startswith("eomt"):
+        return input_spec(options, True, _square(model.config.image_size), False, str(folder))
+    exact, notes = resize == "processor", []
+    if not exact and not _takes_any_size(model, kind):
+        exact, notes = True, ["the network takes one size only: every frame is brought to it"]
+    spec, more = input_spec(options, exact, None, kind in QUERY_MODELS, str(folder))
+    if exact:
+        size = spec.resize.model_dump(exclude_none=True)
+        notes.append("frames are resized as its processor does: " + ", ".join(f"{k} {v}" for k, v in size.items()))
+    elif spec.pixels != FULL_SIZE:
+        notes.append(f"frames keep their aspect, at most {spec.pixels:,} pixels; --resize processor squeezes them")
+    return spec, notes + more
+
+
+def _square(size: Any) -> int:
+    sides = {*size} if isinstance(size, (list, tuple)) else {size}
+    if len(sides) != 1:
+        raise CheckpointError(f"a network for pictures of {size} is not square, as EoMT's are")
+    return int(sides.pop())
+
+
+@torch.inference_mode()
+def _takes_any_size(model: nn.Module, kind: str) -> bool:
+    named = {"task_inputs": torch.zeros(1, 77)} if kind == "oneformer" else {}
+    try:
+        model(pixel_values=torch.zeros(1, 3, 2 * MULTIPLE, 3 * MULTIPLE), **named)
+    except (RuntimeError, ValueError):
+        return False
+    return True
+
+
+def _proof_size(spec: InputSpec, kind: str) -> tuple[int, int]:
+    """H and W of the picture to compare on: one that is resized where the bundle resizes as the processor does, and one
+    that stays as it is where the bundle does not.
+    """
+    if spec.windows is not None:
+        return 3 * spec.windows.height // 2, 3 * spec.windows.width
+    if spec.resize is not None:
+        rows = spec.resize.height or spec.resize.shortest_edge
+        return 3 * rows // 2, 5 * rows // 2
+    size = QUERY_PROOF_SIZE if kind in QUERY_MODELS else PROOF_SIZE
+    while (smaller := network_size(*size, spec)) != size:
+        size = smaller
+    return size
+
+
+def _own_answer(
+    model: nn.Module, processor: Any, kind: str, spec: InputSpec, network: Mapping[str, Any]
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """RGB uint8 `[H, W, 3]` → labels `[H, W]` and maps `[K, H, W]` by transformers' processor, network and
+    post-processing.
+    """
+    asked = {"do_center_crop": False} if getattr(processor, "do_center_crop", None) else {}
+    if spec.resize is None:
+        asked["do_resize"] = False
+    task = network["backbone"].get("task")
+
+    @torch.inference_mode()
+    def answer(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        given = {"task_inputs": ["semantic"]} if kind == "oneformer" else {}
+        inputs = processor(images=image, return_tensors="pt", **given, **asked)
+        values = {} if task is None else {"task_inputs": torch.tensor([task], dtype=torch.float32)}
+        outputs = model(pixel_values=inputs["pixel_values"].float(), **values)
+        if kind.startswith("eomt"):
+            outputs.patch_offsets = inputs.get("patch_offsets")
+        (found,) = processor.post_process_semantic_segmentation(
+            outputs, target_sizes=[image.shape[:2]], return_segmentation_scores=True
+        )
+        return found["segmentation"].numpy(), found["segmentation_scores"].numpy()
+
+    return answer
+
+
+def _names(config: Any, folder: Path) -> list[str]:
+    """Class names in the order of the network's outputs; transformers' own LABEL_0, LABEL_1, … where the file has none.
+
+    Raises:
+        CheckpointError: they are not numbered 0, 1, 2, …
+    """
+    names = {int(key): str(value) for key, value in config.id2label.items()}
+    if sorted(names) != list(range(config.num_labels)):
+        raise CheckpointError(
+            f"{folder}: id2label of config.json does not number its classes 0 to {config.num_labels - 1}"
+        )
+    return [names[key] for key in sorted(names)]
 
 
 def _described(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if not DESCRIPTIVE.fullmatch(key)}
+    return {
+        key: _described(value) if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if not DESCRIPTIVE.fullmatch(key)
+    }
 
 
 def _json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text())
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{file.parent} is no transformers directory: {file.name} cannot be read ({error}); "
             "give the folder that holds config.json and model.safetensors"

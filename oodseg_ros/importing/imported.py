@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from ..inference.graph import DeployGraph
 from ..labels import load_labels
 from ..model_card import Calibration, InputSpec, Licence, ModelCard, Windows
 from ..networks.build import build_segmentor
-from ..networks.segmentor import Segmentor
+from ..networks.segmentor import Segmentor, resize
 from ..scenes import scene
 from .fitted import FITTED, fit_head
 from .mapping import check_fit
@@ -32,6 +33,27 @@ FALSE_POSITIVE_RATE = 0.01
 CITYSCAPES_TERMS = "Cityscapes: non-commercial"
 
 
+AGREEING_LABELS, MAPS_OFF = 0.99, 0.02
+"""Least share of equal labels and largest mean |Δ| of the class maps, in parts of how much these vary, against the
+authors' own code. Sound imports have 1.0000 and 1e-6 where no picture is resized."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the authors' own code says of a picture, to compare the import with.
+
+    Attributes:
+        answer: RGB uint8 `[H, W, 3]` → labels `[H, W]`, class maps float `[K, H, W]`.
+        height, width: of the picture to compare on.
+        what: the code and its version.
+    """
+
+    answer: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    height: int
+    width: int
+    what: str
+
+
 @dataclass(frozen=True)
 class Imported:
     """A released file in this project's terms.
@@ -42,9 +64,12 @@ class Imported:
         input: size and normalisation.
         source: what the file is, for the model card.
         licence: of the weights and the data behind them, as far as known.
-        label_set: name or file of the label set.
+        label_set: name or file of the label set; None where the file's classes are those of none.
         unknown: keys of the file that no rule knows; they are an error.
         ignored: keys that are known and not needed (training memory, unused layers).
+        names: the file's own class names, where it has any.
+        notes: what was decided on the way, for the terminal and the card.
+        reference: the authors' own answer, where their code is at hand.
     """
 
     network: dict[str, Any]
@@ -52,9 +77,12 @@ class Imported:
     input: InputSpec
     source: str
     licence: Licence
-    label_set: str = "cityscapes19"
+    label_set: str | None = "cityscapes19"
     unknown: tuple[str, ...] = ()
-    ignored: tuple[str, ...] = field(default=())
+    ignored: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    reference: Reference | None = None
 
 
 def imagenet_input(multiple: int, pixels: int = FULL_SIZE, windows: Windows | None = None) -> InputSpec:
@@ -74,6 +102,12 @@ def build_checked(imported: Imported, where: str = "the file") -> Segmentor:
         expected = build_segmentor(imported.network).state_dict()
     if imported.network["score"] in FITTED:
         expected = {key: value for key, value in expected.items() if not key.startswith("head.")}
+    # Older PyTorch did not count batches, and inference does not read the count.
+    expected = {
+        key: value
+        for key, value in expected.items()
+        if key in imported.state or not key.endswith(".num_batches_tracked")
+    }
     check_fit(imported.state, expected, imported.unknown, where)
     _check_values(imported.state, where)
     segmentor = build_segmentor(imported.network)
@@ -83,14 +117,22 @@ def build_checked(imported: Imported, where: str = "the file") -> Segmentor:
 
 
 def write_bundle(
-    imported: Imported, path: str | Path, where: str = "the file", frames: Iterable[np.ndarray] | None = None
+    imported: Imported,
+    path: str | Path,
+    where: str = "the file",
+    frames: Iterable[np.ndarray] | None = None,
+    proof: np.ndarray | None = None,
 ) -> Bundle:
-    """Check the tensors against the network, make golden frame and first calibration, write the bundle and verify it.
+    """Check the tensors against the network and its answer against the authors' code, make golden frame and first
+    calibration, write the bundle and verify it.
 
-    `frames` are RGB uint8 images without unknowns, for the scores that are fitted.
+    Args:
+        frames: RGB uint8 images without unknowns, for the scores that are fitted.
+        proof: RGB uint8 image to compare on; None = a procedural scene.
 
     Raises:
-        CheckpointError: as `build_checked`, or another number of classes than the label set has.
+        CheckpointError: as `build_checked`, another number of classes than the label set has, or another answer than
+            that of the authors' code.
         BundleError: the network spec is impossible.
         ConfigError: there is no such label set.
     """
@@ -102,6 +144,10 @@ def write_bundle(
         raise CheckpointError(
             f"{where} has {segmentor.classes} classes, label set {labels.name} has {len(labels)}; name the right one"
         )
+    if imported.notes:
+        training["notes"] = list(imported.notes)
+    if imported.reference is not None:
+        training["agreement"] = agreement(imported, segmentor, where, proof)
     if frames is not None:
         training["fitted_on_frames"] = fit_head(segmentor, imported.input, frames)
 
@@ -124,6 +170,53 @@ def write_bundle(
         licence=imported.licence,
     )
     return save_bundle(path, card, segmentor.state_dict(), {"image": golden, "labels": label, "score": score})
+
+
+@torch.inference_mode()
+def agreement(
+    imported: Imported, segmentor: Segmentor, where: str = "the file", image: np.ndarray | None = None
+) -> dict[str, Any]:
+    """How the network answers compared with the authors' code: `labels` (share of equal ones), `maps_off` (mean |Δ| of
+    the class maps in parts of their standard deviation), `on` and `with`.
+
+    Args:
+        image: RGB uint8, resized to what is compared on; None = a procedural scene.
+
+    Raises:
+        CheckpointError: they do not agree.
+    """
+    reference, spec = imported.reference, imported.input
+    size = (reference.height, reference.width)
+    name = f"procedural scene {GOLDEN_SEED}" if image is None else "the frame that was given"
+    if image is None:
+        image = scene(GOLDEN_SEED, size).image
+    elif image.shape[:2] != size:
+        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+    graph = DeployGraph(segmentor, spec, *size).eval()
+    batch = torch.from_numpy(np.ascontiguousarray(image))[None]
+    maps = resize(graph.segmentor(graph.normalized(batch)).logits, size)[0].numpy()
+    labels = graph(batch)[0][0].numpy()
+    their_labels, their_maps = reference.answer(image)
+    if their_maps.shape != maps.shape:
+        raise CheckpointError(
+            f"{where}: {reference.what} gives maps of shape {their_maps.shape}, the import {maps.shape}"
+        )
+    equal = float((labels == their_labels).mean())
+    spread = max(float(their_maps.std()), float(np.finfo(np.float32).tiny))
+    off = float(np.abs(maps - their_maps).mean()) / spread
+    if not (equal >= AGREEING_LABELS and off <= MAPS_OFF):
+        raise CheckpointError(
+            f"{where}: the import does not answer as {reference.what} does: on {name} at {size[1]}x{size[0]} "
+            f"{equal:.2%} of the labels are equal (at least {AGREEING_LABELS:.0%} are needed) and the class maps are "
+            f"off by {off:.3g} of their spread (at most {MAPS_OFF:g}); please report this with its config.json and "
+            "preprocessor_config.json"
+        )
+    return {
+        "labels": round(equal, 6),
+        "maps_off": float(f"{off:.2g}"),
+        "on": f"{name} at {size[1]}x{size[0]}",
+        "with": reference.what,
+    }
 
 
 def _first_calibration(score: Any) -> Calibration:

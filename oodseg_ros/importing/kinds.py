@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ..bundle import Bundle
 from ..errors import ConfigError
 from ..networks.build import SCORES_WITHOUT_HEAD
+from ..sources.image_files import read_image
 from ..sources.open_source import open_source
+from .class_names import chosen_label_set
 from .fitted import FITTED
 from .imported import Imported, write_bundle
 
@@ -25,18 +28,24 @@ KINDS = {
 }
 
 
-def read_imported(kind: str, files: Sequence[str | Path]) -> Imported:
-    """Read a released file in this project's terms.
+def read_imported(
+    kind: str, files: Sequence[str | Path], preprocessing: str | None = None, resize: str | None = None
+) -> Imported:
+    """Read a released file in this project's terms; `preprocessing` and `resize` are `hf`'s (`hf.read`).
 
     Raises:
-        ConfigError: unknown kind, or another number of files than it takes.
+        ConfigError: unknown kind, another number of files than it takes, or an option that this kind does not have.
         CheckpointError: the file cannot be read safely or is of another kind.
     """
     if kind not in KINDS:
         raise ConfigError(f"unknown kind {kind!r}; this version imports {', '.join(KINDS)}")
     if len(files) != 1:
         raise ConfigError(f"kind {kind} takes one file or folder, got {len(files)}")
-    return import_module(f"{__package__}.{KINDS[kind]}").read([Path(file).expanduser() for file in files])
+    options = {"preprocessing": preprocessing, "resize": resize}
+    options = {key: value for key, value in options.items() if value is not None}
+    if options and kind != "hf":
+        raise ConfigError(f"--{next(iter(options))} is for kind hf; what {kind} files expect is known")
+    return import_module(f"{__package__}.{KINDS[kind]}").read([Path(file).expanduser() for file in files], **options)
 
 
 def import_bundle(
@@ -47,6 +56,9 @@ def import_bundle(
     labels: str | None = None,
     fit: str | Path | None = None,
     stride: int | None = None,
+    preprocessing: str | None = None,
+    resize: str | None = None,
+    proof: str | Path | None = None,
 ) -> tuple[Bundle, Imported]:
     """Turn a released file into a verified bundle at `out`.
 
@@ -55,18 +67,18 @@ def import_bundle(
         files: what to read.
         out: folder of the bundle; its name becomes the bundle's.
         score: a post-hoc or fitted score to use instead of the file's own; the file's head is then left out.
-        labels: name or file of the label set, where the file's own is not known.
+        labels: name or file of the label set, where the file's own is not known; `class_names.FROM_FILE` = its names.
         stride: distance of the sliding windows in pixels, both ways, for networks that have windows.
         fit: bag, video or images without unknowns, for the scores that are fitted.
+        preprocessing, resize: see `hf.read`.
+        proof: picture to compare with the authors' own code on, where that is at hand (hf); None = a procedural scene.
 
     Raises:
         ConfigError, CheckpointError, BundleError: with what is wrong and what to do.
     """
-    imported = read_imported(kind, files)
+    imported = read_imported(kind, files, preprocessing, resize)
     if score is not None and score != imported.network["score"]:
         imported = _with_score(imported, score)
-    if labels is not None:
-        imported = replace(imported, label_set=labels)
     if stride is not None:
         imported = _with_stride(imported, stride)
     if (imported.network["score"] in FITTED) != (fit is not None):
@@ -76,7 +88,11 @@ def import_bundle(
             else f"only the scores {', '.join(FITTED)} are fitted on frames, not {imported.network['score']}"
         )
     frames = None if fit is None else (frame.image for frame in open_source(fit))
-    return write_bundle(imported, out, str(files[0]), frames), imported
+    with TemporaryDirectory() as folder:
+        chosen, notes = chosen_label_set(labels, imported.label_set, imported.names, str(files[0]), Path(folder))
+        imported = replace(imported, label_set=chosen, notes=(*imported.notes, *notes))
+        picture = None if proof is None else read_image(Path(proof))
+        return write_bundle(imported, out, str(files[0]), frames, picture), imported
 
 
 def _with_stride(imported: Imported, stride: int) -> Imported:

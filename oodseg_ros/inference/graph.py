@@ -4,13 +4,15 @@ bus.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..networks.segmentor import Segmentor
+from ..networks.segmentor import Segmentor, resize
 from .sizes import network_size
 from .windows import Windowed
 
@@ -21,8 +23,9 @@ if TYPE_CHECKING:  # benchmarks build graphs on machines with nothing but torch 
 class DeployGraph(nn.Module):
     """uint8 RGB `[B, H, W, 3]` → (labels uint8 `[B, H, W]`, score float32 `[B, H, W]`), for one fixed H and W.
 
-    Resize to the network size (bilinear, align_corners=False), normalise, network (window by window if the bundle
-    says so), argmax; labels go back to the image size by nearest, the score by bilinear.
+    Resize to the network size (bilinear, align_corners=False, or as the bundle's `resize` says), normalise, network
+    (window by window if the bundle says so), argmax; labels go back to the image size by nearest (with `resize` the
+    class maps do, by bilinear, before the argmax), the score by bilinear.
     """
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, height: int, width: int) -> None:
@@ -34,24 +37,40 @@ class DeployGraph(nn.Module):
             self.segmentor: nn.Module = segmentor
         else:
             window = spec.windows
-            self.segmentor = Windowed(segmentor, (window.height, window.width), (window.stride_y, window.stride_x))
+            sides = (window.height, window.width), (window.stride_y, window.stride_x)
+            self.segmentor = Windowed(segmentor, *sides, even=window.even)
+        self.resample = None
+        if spec.resize is not None and self.network_size != self.image_size:
+            self.resample = Resample(self.image_size, self.network_size, spec.resize.filter)
+        self.reversed = spec.channel_order == "bgr"
         # Folded into one multiply-add on 0..255 values.
         mean, std = torch.tensor(spec.mean), torch.tensor(spec.std)
         self.register_buffer("scale", (1.0 / (255.0 * std))[:, None, None], persistent=False)
         self.register_buffer("shift", (-mean / std)[:, None, None], persistent=False)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def normalized(self, images: Tensor) -> Tensor:
+        """uint8 `[B, H, W, 3]` → the network's input, float32 `[B, 3, h, w]`."""
         # In this order: TensorRT takes uint8 at a network's input only to cast it.
         x = images.float().permute(0, 3, 1, 2)
-        if self.network_size != self.image_size:
+        if self.resample is not None:
+            x = self.resample(x)
+        elif self.network_size != self.image_size:
             x = F.interpolate(x, size=self.network_size, mode="bilinear", align_corners=False)
-        output = self.segmentor(x * self.scale + self.shift)
+        if self.reversed:
+            x = torch.cat((x[:, 2:], x[:, 1:2], x[:, :1]), dim=1)
+        return x * self.scale + self.shift
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        output = self.segmentor(self.normalized(images))
+        # As the code of released networks does that squeezes frames: a pixel gets the class that is best there.
+        logits = output.logits if self.resample is None else resize(output.logits, self.image_size)
         # Flat maps, because a CPU runtime then compares whole planes instead of eleven interleaved numbers per pixel.
         # Through float, because TensorRT takes uint8 outputs from a cast of floating numbers only.
-        labels = output.logits.flatten(2).argmax(dim=1, keepdim=True).unflatten(2, self.network_size).float()
+        labels = logits.flatten(2).argmax(dim=1, keepdim=True).unflatten(2, logits.shape[-2:]).float()
         score = output.score[:, None]
         if self.network_size != self.image_size:
-            labels = F.interpolate(labels, size=self.image_size, mode="nearest")
+            if self.resample is None:
+                labels = F.interpolate(labels, size=self.image_size, mode="nearest")
             score = F.interpolate(score, size=self.image_size, mode="bilinear", align_corners=False)
         return labels[:, 0].to(torch.uint8), score[:, 0]
 
@@ -67,3 +86,51 @@ def converted(segmentor: Segmentor, spec: InputSpec, batch: int, height: int, wi
     model = openvino.convert_model(exported)
     model.reshape([batch, height, width, 3])  # the conversion leaves all sides of the input open
     return model
+
+
+# Pillow's filters: (half width, function of the distance in pixels of the coarser grid).
+FILTERS: dict[str, tuple[float, Callable[[Tensor], Tensor]]] = {
+    "box": (0.5, lambda x: ((x > -0.5) & (x <= 0.5)).double()),
+    "bilinear": (1.0, lambda x: (1 - x.abs()).clamp(min=0)),
+    "hamming": (1.0, lambda x: torch.sinc(x) * (0.54 + 0.46 * torch.cos(math.pi * x)) * (x.abs() < 1)),
+    "bicubic": (2.0, lambda x: _cubic(x.abs())),
+    "lanczos": (3.0, lambda x: torch.sinc(x) * torch.sinc(x / 3) * (x.abs() < 3)),
+}
+
+
+class Resample(nn.Module):
+    """Values 0..255 `[B, C, H, W]` → `[B, C, h, w]`, whole numbers, as Pillow resizes 8-bit images.
+
+    Two products with constant matrices, because no runtime has filters that grow with the reduction; rounded after
+    each as Pillow does. Differs from it by at most 1.
+    """
+
+    def __init__(self, size: tuple[int, int], to: tuple[int, int], filter: str) -> None:
+        super().__init__()
+        rows, columns = (resampling(have, want, filter) for have, want in zip(size, to, strict=True))
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns.T.contiguous(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (x @ self.columns + 0.5).floor().clamp(0, 255)
+        return (self.rows @ x + 0.5).floor().clamp(0, 255)
+
+
+def resampling(have: int, want: int, filter: str) -> Tensor:
+    """Weights float32 `[want, have]` of Pillow's `filter` along one side."""
+    centers = (torch.arange(want, dtype=torch.float64) + 0.5) * (have / want)
+    places = torch.arange(have, dtype=torch.float64)
+    if filter == "nearest":
+        return (centers.floor()[:, None] == places).float()
+    half, function = FILTERS[filter]
+    scale = max(1.0, have / want)
+    inside = (places >= (centers - half * scale + 0.5).floor()[:, None].clamp(min=0)) & (
+        places < (centers + half * scale + 0.5).floor()[:, None]
+    )
+    weights = function((places - centers[:, None] + 0.5) / scale) * inside
+    return (weights / weights.sum(dim=1, keepdim=True)).float()
+
+
+def _cubic(x: Tensor) -> Tensor:
+    near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return torch.where(x < 1, near, far) * (x < 2)

@@ -62,6 +62,19 @@ def spread(length: int, window: int, count: int) -> tuple[int, ...]:
     return tuple(sorted({round(index * (length - window) / (count - 1)) for index in range(count)}))
 
 
+def fewest(length: int, window: int) -> tuple[int, ...]:
+    """First pixels of as few windows as cover a side, evenly spread, cut to whole pixels as EoMT's processor does.
+
+    >>> fewest(1024, 640)
+    (0, 384)
+    """
+    count = math.ceil(length / window)
+    if count <= 1:
+        return (0,)
+    step = window - (count * window - length) / (count - 1)
+    return tuple(int(index * step) for index in range(count))
+
+
 def plan_by_stride(size: tuple[int, int], window: tuple[int, int], stride: tuple[int, int]) -> WindowPlan:
     """The plan of UEM's protocol (window 518x1036, stride 140x140), without its holes. All pairs are (vertical,
     horizontal).
@@ -87,16 +100,23 @@ class Windowed(nn.Module):
         window: (height, width) of a window.
         stride: (vertical, horizontal) distance of windows.
         batch: windows per forward pass; 0 = all at once. A pyramid on 45 windows of a ViT-B is 6 GB per map.
+        even: as few windows as cover the input, evenly spread, instead of every `stride`.
     """
 
     def __init__(
-        self, segmentor: Segmentor, window: tuple[int, int], stride: tuple[int, int], batch: int = BATCH
+        self,
+        segmentor: Segmentor,
+        window: tuple[int, int],
+        stride: tuple[int, int],
+        batch: int = BATCH,
+        even: bool = False,
     ) -> None:
         super().__init__()
         self.segmentor = segmentor
         self.window = tuple(window)
         self.stride = tuple(stride)
         self.batch = batch
+        self.even = even
         segmentor.prepare(*self.window)
 
     @property
@@ -106,6 +126,8 @@ class Windowed(nn.Module):
 
     def plan(self, height: int, width: int) -> WindowPlan:
         """The windows for an input of this size."""
+        if self.even:
+            return WindowPlan(*self.window, fewest(height, self.window[0]), fewest(width, self.window[1]))
         return plan_by_stride((height, width), self.window, self.stride)
 
     def forward(self, images: Tensor) -> SegmentorOutput:

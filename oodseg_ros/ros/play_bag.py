@@ -62,6 +62,9 @@ class Player(Protocol):
     def ended(self) -> bool:
         """Whether all was played; raises UserError if it failed."""
 
+    def played(self) -> int | None:
+        """Images that were sent; None = nobody knows."""
+
     def stop(self) -> None:
         """End it now."""
 
@@ -69,8 +72,8 @@ class Player(Protocol):
 class OwnPlayer:
     """The package's own player in a thread; see `BagPlayer`."""
 
-    def __init__(self, node: Node, options: argparse.Namespace, topics: list[str]) -> None:
-        self._node = node
+    def __init__(self, node: Node, options: argparse.Namespace, topics: list[str], images: list[str]) -> None:
+        self._node, self._images = node, images
         self._player = BagPlayer(
             node,
             options.bag,
@@ -82,7 +85,6 @@ class OwnPlayer:
         )
         for topic, reason in self._player.left_out.items():
             node.get_logger().warning(f"{topic} is not played: {reason}")
-        self._images = len(topics) - len(self._player.left_out)
         self._error: Exception | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._play, name="play", daemon=True)
@@ -103,8 +105,10 @@ class OwnPlayer:
             raise self._error
         if self._player.damage:
             raise BagError(f"only a part was played: {self._player.damage}")
-        self._node.get_logger().info(f"played {dict(self._player.sent)}")
         return True
+
+    def played(self) -> int | None:
+        return sum(self._player.sent[topic] for topic in self._images)
 
     def stop(self) -> None:
         self._stop.set()
@@ -129,7 +133,7 @@ class Rosbag2Player:
             raise ConfigError(
                 "player rosbag2: rosbag2_interfaces is not installed (ros-<distro>-ros2bag); use player oodseg"
             ) from error
-        self._node, self._images = node, images
+        self._node, self._options, self._images = node, options, images
         self._request = Resume.Request
         self._resume = node.create_client(Resume, f"/{self.NODE}/resume")
         command = launching.rosbag2_command(options.bag, topics, options.rate, options.loop, options.start_offset)
@@ -152,6 +156,15 @@ class Rosbag2Player:
         if code:
             raise BagError(f"`ros2 bag play` ended with status {code}; its output says why")
         return code == 0
+
+    def played(self) -> int | None:
+        if self._options.loop:
+            return None
+        begin, offset, count = None, round(self._options.start_offset * 1e9), 0
+        for message in ReplayBag(self._options.bag).messages():
+            begin = message.log_ns if begin is None else begin
+            count += message.topic in self._images and message.log_ns - begin >= offset
+        return count
 
     def stop(self) -> None:
         for number, patience in ((signal.SIGINT, 3.0), (signal.SIGTERM, 1.0), (signal.SIGKILL, 1.0)):
@@ -205,14 +218,14 @@ class Conductor:
                 player.resume()
             self._until(player.ended)
             if self._account is not None:
-                self._settle(self._account)
+                self._settle(self._account, player.played())
         finally:
             player.stop()
 
     def _player(self, topics: list[str], images: list[str]) -> Player:
         if self._options.player == "rosbag2":
             return Rosbag2Player(self._node, self._options, topics, images)
-        return OwnPlayer(self._node, self._options, topics)
+        return OwnPlayer(self._node, self._options, topics, images)
 
     def _wait_active(self) -> None:
         """Until the node is active. The state is asked for: `transition_event` can pass before it is heard."""
@@ -288,7 +301,7 @@ class Conductor:
             self._node.get_logger().warning(f"{self._options.node} does not tell the time of /clock; playing anyway")
         self._spin(0.5)
 
-    def _settle(self, account: NodeAccount) -> None:
+    def _settle(self, account: NodeAccount, played: int | None) -> None:
         reports = account.reports
         try:
             self._until(lambda: account.settled(reports), SETTLE_LIMIT, "the last answers")
@@ -297,6 +310,10 @@ class Conductor:
             for camera, counts in frames.items():
                 what = ", ".join(f"{n} {key.removeprefix('frames_').replace('_', ' ')}" for key, n in counts.items())
                 self._node.get_logger().info(f"{camera}: {what}")
+        received = sum(counts["frames_received"] for counts in frames.values())
+        if played is not None:
+            lost = f"; {played - received} lost on the way, where the node did not take them in time"
+            self._node.get_logger().info(f"{played} images played, {received} received{lost * (played > received)}")
         if not sum(counts["frames_answered"] for counts in frames.values()):
             raise UserError("the bag was played and no frame of it was answered; see the counts above")
 

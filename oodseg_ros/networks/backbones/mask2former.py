@@ -47,4 +47,7 @@ class Mask2Former(nn.Module):
         output = self.model(images)
         masks = output.masks_queries_logits[-1]
         masks = F.interpolate(masks, size=images.shape[-2:], mode="bilinear", align_corners=False)
-        return [output.transformer_decoder_last_hidden_state, masks]
+        # Class embeddings read what the decoder's last norm makes of the queries, as the masks do; the model's output
+        # holds the queries before it.
+        queries = self.model.transformer_module.decoder.layernorm(output.transformer_decoder_last_hidden_state)
+        return [queries, masks]

@@ -69,6 +69,7 @@ class Stage(lightning.LightningModule, ABC):
         self._train_mode = tuple(self.trained if train_mode is None else train_mode)
         self.register_buffer("mean", torch.tensor(spec.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(spec.std)[:, None, None], persistent=False)
+        self.reversed = spec.channel_order == "bgr"
         segmentor.requires_grad_(False)
         for part in sorted(self.trained, key=len):
             find_part(segmentor, part).requires_grad_(self.trained[part] > 0)
@@ -100,6 +101,8 @@ class Stage(lightning.LightningModule, ABC):
         """uint8 `[..., 3, H, W]` → normalised float32, channels last where that exists; floats as they are."""
         if images.is_floating_point():
             return images.float()
+        if self.reversed:
+            images = images.flip(-3)
         images = (images.float() / 255.0 - self.mean) / self.std
         return images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
 
