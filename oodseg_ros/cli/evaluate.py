@@ -39,9 +39,11 @@ def command(
     submission: Annotated[bool, typer.Option("--submission", help="Write score maps as HDF5 for SMIYC.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare the figures with scikit-learn's (memory!).")] = False,
     record: Annotated[bool, typer.Option("--record", help="Write the figures into the bundle's model card.")] = False,
+    key: Annotated[Path | None, typer.Option(help="Private key: sign the bundle again after --record.")] = None,
     keep_scores: Annotated[bool, typer.Option("--keep-scores", help="Leave the lossless score maps in OUT.")] = False,
 ) -> None:
     """Evaluate bundles on a dataset; start the same command again to resume, under torchrun to share the frames."""
+    from ..bundle import load_bundle
     from ..datasets.registry import open_dataset
     from ..errors import ConfigError
     from ..evaluation.evaluate import EvaluationOptions
@@ -50,6 +52,8 @@ def command(
     from ..evaluation.record import record_metrics
     from ..evaluation.report.compare import table_columns, table_rows
     from ..evaluation.shards import this_shard
+    from ..signatures import is_signed
+    from .sign import unsigned
 
     shard = this_shard()
     bundles = [bundle, *(also or [])]
@@ -106,5 +110,9 @@ def command(
     if record:
         if len(runs) > 1:
             raise ConfigError("--record is for one bundle with its own score; leave out --also and --score")
-        console.print(f"figures recorded in the card of {record_metrics(bundles[0], opened.name, runs[0]).path}")
+        signed = is_signed(load_bundle(bundles[0]).path)
+        recorded = record_metrics(bundles[0], opened.name, runs[0], key).path
+        console.print(f"figures recorded in the card of {escape(str(recorded))}")
+        if signed and key is None:
+            console.print(unsigned(recorded), highlight=False)
     console.print(f"metrics.json, frames.csv and report.html are in {escape(str(out))}")
