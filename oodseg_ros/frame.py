@@ -78,6 +78,7 @@ class Obstacle:
         zone: name of the zone it is in; empty = in none.
         counts: it counts for the alert; False = only reported, by its zone.
         reach_s: seconds until the vehicle is there, or None where nothing tells.
+        margin: raw score by which the threshold could rise before it would be no obstacle any more; NaN = not known.
     """
 
     box: tuple[int, int, int, int]
@@ -90,6 +91,7 @@ class Obstacle:
     zone: str = ""
     counts: bool = True
     reach_s: float | None = None
+    margin: float = float("nan")
 
 
 class AlertState(str, Enum):

@@ -37,6 +37,7 @@ class Judgement:
         alert: the camera's alert after this frame.
         unlisted: number of obstacles beyond `max_obstacles`.
         calibration: what makes raw scores comparable, for whoever shows them.
+        threshold: raw score that was asked for; NaN = not known.
         refused: what the output gate has against the prediction; nothing of it may be acted upon. None = nothing.
     """
 
@@ -47,6 +48,7 @@ class Judgement:
     unlisted: int = 0
     calibration: Calibration | None = None
     refused: Fault | None = None
+    threshold: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,9 @@ class CameraPipeline:
         if fault is not None:
             alert = self._alert(*self._machine.unknown(fault.reason), now_ns, detail=fault.detail)
             mask = anomaly_mask(score, self._threshold)
-            return Judgement(prediction, mask, (), alert, calibration=self._calibration, refused=fault)
+            return Judgement(
+                prediction, mask, (), alert, calibration=self._calibration, refused=fault, threshold=self._threshold
+            )
         if geometry is not None and (geometry.height, geometry.width) != score.shape:
             geometry = None
         found, unlisted, mask = self._find(prediction, self._threshold, geometry)
@@ -146,7 +150,7 @@ class CameraPipeline:
         self._evidence_stamp = frame.stamp_ns
         state, reason = self._machine.judged(present, weak)
         alert = self._alert(state, reason, now_ns, obstacles)
-        return Judgement(prediction, mask, obstacles, alert, unlisted, self._calibration)
+        return Judgement(prediction, mask, obstacles, alert, unlisted, self._calibration, threshold=self._threshold)
 
     def unknown(self, reason: str, now_ns: int, detail: str = "") -> Alert:
         """No frame, or one that could not be judged: UNKNOWN with the reason and the age of the last evidence."""
@@ -189,7 +193,7 @@ class CameraPipeline:
                 closing = self._closing.update(track_id, frame.stamp_ns, math.hypot(*ground.position[:2]))
                 reach = time_to_reach(ground.range_min, closing if speed is None else speed)
             known = (component.box, component.area, float(calibrated), component.foot, track_id, age, ground)
-            obstacles.append(Obstacle(*known, one.zone, one.counts, reach))
+            obstacles.append(Obstacle(*known, one.zone, one.counts, reach, component.margin))
         return tuple(obstacles)
 
     def _alert(

@@ -117,6 +117,7 @@ class Camera:
         counter, ages: its account; ages are stamp → delivered, seconds.
         placing: what is amiss with their positions, in a sentence; empty = nothing.
         shape: (height, width) of its last image.
+        rectified: its pictures follow P of camera_info.
     """
 
     settings: CameraSettings
@@ -128,6 +129,7 @@ class Camera:
     ages: AgeWindow = field(default_factory=AgeWindow)
     placing: str = ""
     shape: tuple[int, int] | None = None
+    rectified: bool = False
 
 
 Admitted = tuple[Arrival, Frame]
@@ -308,6 +310,7 @@ class Pipeline:
             gate=InputGate(settings.input_gate) if settings.input_gate.checks else None,
             contradiction=CalibrationCheck(settings.geometry, around.info, rectified),
             locate=around.geometry or GeometrySource(settings, around.info, around.poses, report, rectified),
+            rectified=rectified,
         )
 
     def _follow_settings(self) -> None:

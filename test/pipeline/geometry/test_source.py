@@ -133,13 +133,13 @@ def test_auto_invents_no_position_for_a_camera_of_which_nobody_said_where_it_sit
     reports: list[tuple[str, str]] = []
     # The pitch's uncertainty alone is no pose.
     camera = CameraSettings("front", geometry="auto", mount=Mount(pitch_sigma=0.02))
-    make = GeometrySource(camera, camera_info, tree, lambda *report: reports.append(report))
+    make = GeometrySource(camera, camera_info, lambda: tree, lambda *report: reports.append(report))
     assert make(FRAME) is None
     ((kind, text),) = reports
     assert kind == "tf"
     assert "obstacles have no position" in text
     assert "publish its TF or set its mount.*" in text
-    told = GeometrySource(CameraSettings("front", geometry="mount"), camera_info, tree, lambda *_: None)
+    told = GeometrySource(CameraSettings("front", geometry="mount"), camera_info, lambda: tree, lambda *_: None)
     assert told(FRAME) is not None, "whoever says mount means its numbers, also the default ones"
 
 
@@ -161,7 +161,7 @@ def test_a_rectified_picture_is_measured_with_p_in_every_geometry():
     for geometry in ("mount", "tf", "auto"):
         camera = CameraSettings("front", geometry=geometry, mount=MOUNT)
         tree = Tree(front_optical=BY_TF)
-        made = GeometrySource(camera, lambda: info, tree, lambda *_: None, rectified=True)(FRAME)
+        made = GeometrySource(camera, lambda: info, lambda: tree, lambda *_: None, rectified=True)(FRAME)
         assert (made.matrix[0, 0], made.matrix[1, 2], made.distortion) == (80, 30, ())
-        made = GeometrySource(camera, lambda: info, tree, lambda *_: None)(FRAME)
+        made = GeometrySource(camera, lambda: info, lambda: tree, lambda *_: None)(FRAME)
         assert (made.matrix[0, 0], made.distortion) == (100, (-0.3, 0.1, 0.0, 0.0, 0.0))
