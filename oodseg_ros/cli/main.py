@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "train",
     "evaluate": "evaluate",
     "calibrate": "calibrate",
+    "calibrate-objects": "calibrate_objects",
     "replay": "replay",
     "info": "info",
     "build": "build",

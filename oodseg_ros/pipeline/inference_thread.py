@@ -56,18 +56,20 @@ class InferenceThread:
         self._pipeline.start()
         self._thread.start()
 
-    def put(self, arrival: Arrival, against: str | None = None) -> str | None:
-        """A frame that arrived, from any thread; the reason for which it was dropped at once, or None.
+    def receive(self, camera: str, stamp_ns: int, against: str | None = None) -> bool:
+        """Count a frame as it arrives, from any thread; whether it may be `put`, now or when it is decoded.
 
         Args:
-            arrival: the frame.
+            camera: its name.
+            stamp_ns: header stamp; 0 = it has none.
             against: a reason for which it must not be looked at.
         """
-        reason = self._pipeline.receive(arrival, against)
-        if reason is None and not self._mailbox.put(arrival):
-            reason = reasons.INACTIVE
-            self._pipeline.drop(arrival, reason)
-        return reason
+        return self._pipeline.receive(camera, stamp_ns, against) is None
+
+    def put(self, arrival: Arrival) -> None:
+        """A received frame, from any thread; an older one of its camera that waits is dropped."""
+        if not self._mailbox.put(arrival):
+            self._pipeline.drop(arrival, reasons.INACTIVE)
 
     def busy_for(self) -> float:
         """Seconds that the thread has been at one step of its work; 0 while it waits for frames."""

@@ -215,19 +215,18 @@ class Pipeline:
             EngineGivenUp: the engine failed on more than `engine_retries` frames in a row.
             KeyError: no such camera.
         """
-        reason = self.receive(arrival)
+        reason = self.receive(arrival.camera, arrival.stamp_ns)
         if reason is not None:
             return Step(arrival, self._known(arrival.camera, now_ns), reason)
         (step,) = self.step([arrival], lambda: now_ns)
         self.delivered(step, now_ns)
         return step
 
-    def receive(self, arrival: Arrival, against: str | None = None) -> str | None:
+    def receive(self, name: str, stamp_ns: int, against: str | None = None) -> str | None:
         """Count a frame that arrived; the reason for which it is dropped unseen, `against` if nothing else, or None."""
-        name = arrival.camera
         self.board.received(name)
         counter = self.cameras[name].counter
-        reason = counter.receive(arrival.stamp_ns)
+        reason = counter.receive(stamp_ns)
         if reason is not None:
             self.board.failed(name, reason)
         elif self.board.mode == reasons.DISABLED:

@@ -139,11 +139,12 @@ def _record(drive: Drive, judged: Judged, states: dict[str, AlertState], drift: 
 
 
 def _compare(drive: Drive, truth: Truth, judged: Judged) -> None:
-    camera, score = judged.step.arrival.camera, judged.step.judgement.prediction.score
+    camera, judgement = judged.step.arrival.camera, judged.step.judgement
+    score = judgement.prediction.score
     try:
         mask = truth.find(judged.step.arrival.stamp_ns)
         if mask is not None:
             drive.pixel.update(score, mask)
-            drive.components.update(score, mask)
+            drive.components.update(score, mask, judgement.mask)
     except UserError as error:
         drive.skipped[f"{camera}, ground truth: {error}"] += 1

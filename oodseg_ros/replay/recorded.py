@@ -289,16 +289,15 @@ def _topics(bag: ReplayBag, asked: list[str] | None, given: Mapping[str, Any]) -
     cameras = given.get("cameras")
     if asked or not isinstance(cameras, (list, tuple)):
         return camera_names(choose_topics(bag.topics, asked, str(bag.path)))
+    usual = camera_names(choose_topics(bag.topics, None, str(bag.path)))
     found: dict[str, str] = {}
     for camera in cameras:
-        compressed = given.get(f"{camera}.transport") == "compressed"
-        ending = f"/{camera}/image_raw/compressed" if compressed else f"/{camera}/image_raw"
-        kind = IMAGE_TYPES[1] if compressed else IMAGE_TYPES[0]
-        fitting = sorted(topic for topic, is_a in bag.topics.items() if is_a == kind and f"/{topic}".endswith(ending))
-        if len(fitting) == 1:
-            found[fitting[0]] = camera
-    rest = camera_names(choose_topics(bag.topics, None, str(bag.path)))
-    return found or rest
+        tail = {"raw": "", "compressed": "/compressed"}.get(given.get(f"{camera}.transport", "raw"), "")
+        ending = f"/{camera}/image_raw{tail}"
+        fitting = [topic for topic, kind in bag.topics.items() if kind in IMAGE_TYPES and f"/{topic}".endswith(ending)]
+        named = [topic for topic, name in usual.items() if name == camera]
+        found |= dict.fromkeys(fitting if len(fitting) == 1 else named, camera)
+    return found or usual
 
 
 def _info_topic(image: str) -> str:

@@ -145,7 +145,7 @@ def test_one_bad_frame_does_not_take_the_batch_with_it(runner: PixelRunner) -> N
     made = pipeline(runner, ("front", "left", "rear"))
     arrivals = [picture("front"), picture("left", BAD), picture("rear")]
     for arrival in arrivals:
-        assert made.receive(arrival) is None
+        assert made.receive(arrival.camera, arrival.stamp_ns) is None
     steps = {step.arrival.camera: step.dropped for step in made.step(arrivals, lambda: SECOND)}
     assert steps == {"front": None, "left": reasons.ENGINE_ERROR, "rear": None}
     assert runner.batches == [3, 1, 1, 1]
@@ -231,7 +231,7 @@ def test_a_newer_frame_takes_the_place_of_the_one_that_waits_for_the_compiler(ru
     made.ready = lambda height, width, batch: False
     for stamp in (1, 2, 3):
         arrival = picture("front", stamp=stamp)
-        made.receive(arrival)
+        made.receive(arrival.camera, arrival.stamp_ns)
         assert list(made.step([arrival], lambda: SECOND)) == []
     assert made.cameras["front"].counter.counts().dropped == {reasons.OVERWRITTEN: 2}
     made.stop()
@@ -260,8 +260,7 @@ def test_any_frames_at_any_times_are_all_accounted_for(frames: list[tuple[int, i
 
 def test_what_arrives_by_several_publishers_is_not_looked_at(runner: PixelRunner) -> None:
     made = pipeline(runner)
-    arrival = picture("front", 200)
-    assert made.receive(arrival, reasons.SEVERAL_PUBLISHERS) == reasons.SEVERAL_PUBLISHERS
+    assert made.receive("front", 1, reasons.SEVERAL_PUBLISHERS) == reasons.SEVERAL_PUBLISHERS
     assert made.cameras["front"].counter.counts().dropped == {reasons.SEVERAL_PUBLISHERS: 1}
 
 

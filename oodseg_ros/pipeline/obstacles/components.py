@@ -14,6 +14,9 @@ from ...model_card import Objects
 STRENGTH_QUANTILE = 0.9
 """A component's score is this quantile of its pixels: its strong part decides, a single hot pixel does not."""
 
+GROUND_CLASSES = ("road", "sidewalk")
+"""Names of the classes that an object can stand on, where a bundle does not say it by id."""
+
 _SAMPLE = 16384
 # One algorithm of OpenCV's, by name: its own choice is 2.5 times slower on masks like ours.
 _ALGORITHM = cv2.CCL_GRANA
@@ -58,8 +61,8 @@ def find_objects(
     Args:
         score: float32 `[H, W]`.
         labels: uint8 `[H, W]`, predicted class ids.
-        threshold: raw score of the seeds. Where it is another one than the bundle's, `grow` is at most that, and
-            `beside` at least.
+        threshold: raw score that a share `seed` of an object's pixels must be above. Where it is another one than the
+            bundle's, `grow` is at most that, and `beside` at least.
         objects: the bundle's rule; None = every group of pixels above the threshold is an object, and the mask holds
             all of those pixels, however few hang together.
         min_area: least number of pixels of an object, grown.
@@ -78,12 +81,12 @@ def find_objects(
         members = _members(box, members)
         wanted = threshold if stands(labels, ground, box, members) else max(objects.beside, threshold)
         x0, y0, x1, y1 = box
-        if np.count_nonzero(score[y0:y1, x0:x1][members] > np.float32(wanted)) >= objects.seed:
-            kept.append((box, area, members, wanted))
+        if np.count_nonzero(score[y0:y1, x0:x1][members] > np.float32(wanted)) >= objects.seed * area:
+            kept.append((box, area, members, wanted, max(1, math.ceil(objects.seed * area))))
     mask[:] = 0
-    for (x0, y0, x1, y1), _, members, _ in kept:
+    for (x0, y0, x1, y1), _, members, *_ in kept:
         mask[y0:y1, x0:x1][members] = 255
-    return *_listed(score, kept, max_count, objects.seed), mask
+    return *_listed(score, kept, max_count), mask
 
 
 def strongest_seeds(score: np.ndarray, labels: np.ndarray, objects: Objects, min_area: int) -> tuple[float, float]:
@@ -97,10 +100,9 @@ def strongest_seeds(score: np.ndarray, labels: np.ndarray, objects: Objects, min
     for box, _, members in _grouped(anomaly_mask(score, objects.grow), min_area):
         members = _members(box, members)
         values = score[box[1] : box[3], box[0] : box[2]][members]
-        if values.size >= objects.seed:
-            place = 0 if stands(labels, ground, box, members) else 1
-            needed = float(np.partition(values, values.size - objects.seed)[values.size - objects.seed])
-            strongest[place] = max(strongest[place], needed)
+        place = 0 if stands(labels, ground, box, members) else 1
+        rank = values.size - math.ceil(objects.seed * values.size)
+        strongest[place] = max(strongest[place], float(np.partition(values, rank)[rank]))
     return strongest[0], strongest[1]
 
 
@@ -139,8 +141,7 @@ def find_components(
     """
     if not cv2.countNonZero(mask):  # the usual case on a road, and ten times cheaper than looking for contours
         return (), 0
-    groups = [(*group, threshold) for group in _grouped(mask, min_area)]
-    return _listed(score, groups, max_count, min_area)
+    return _listed(score, [(*group, threshold, min_area) for group in _grouped(mask, min_area)], max_count)
 
 
 # box, area, members: bool [h, w] of the box, or a pair (label image of the whole mask, label) to make it from.
@@ -151,12 +152,10 @@ def _grouped(mask: np.ndarray, min_area: int) -> list[_Group]:
     return _by_labels(mask, min_area) if _is_busy(mask) else _by_contours(mask, min_area)
 
 
-def _listed(
-    score: np.ndarray, groups: list[tuple[Any, ...]], max_count: int, needed: int
-) -> tuple[tuple[Component, ...], int]:
-    """Groups with the raw score that each needed, in `needed` of its pixels."""
+def _listed(score: np.ndarray, groups: list[tuple[Any, ...]], max_count: int) -> tuple[tuple[Component, ...], int]:
+    """Groups, each with the raw score that it needed, and in how many of its pixels."""
     groups.sort(key=lambda group: (-group[1], group[0][1], group[0][0], group[0][3], group[0][2]))
-    listed = tuple(_component(score, *group, needed) for group in groups[:max_count])
+    listed = tuple(_component(score, *group) for group in groups[:max_count])
     return listed, len(groups) - len(listed)
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
+from ...errors import ConfigError
 from ...parameters.settings import CameraSettings
 from ...pipeline import reasons
+from ...pipeline.inference_thread import InferenceThread
 from ...pipeline.pipeline import Arrival
-from ..messages.images import to_frame
+from ...sources.video_packets import PacketWorker
+from ..messages.images import Packet, to_frame
 from ..messages.stamps import to_ns
 from . import qos, topics
 
@@ -31,21 +34,24 @@ class CameraInput:
     Args:
         node: owner of the subscriptions.
         camera: its settings.
-        put: gets every image as it arrives, and a reason for which it must not be looked at, or None.
+        thread: counts every image as it arrives, and judges it.
     """
 
-    def __init__(self, node: Node, camera: CameraSettings, put: Callable[[Arrival, str | None], object]) -> None:
+    def __init__(self, node: Node, camera: CameraSettings, thread: InferenceThread) -> None:
         self.info: CameraInfo | None = None
         self._node = node
         self._name = camera.name
-        self._put = put
+        self._thread = thread
         self._senders: dict[str, dict[bytes, float]] = {}
         self._several = False
+        packets = camera.transport in ("ffmpeg", "foxglove")
+        self._packets = PacketWorker(self._decoded) if packets else None
+        on_image = self._on_packet if packets else self._on_image
         self._subscriptions = [
             node.create_subscription(
-                topics.message_type(topic),
+                _type_of(topic, camera),
                 topic.named(camera.name),
-                self._on_info if topic.kind == "sensor_msgs/CameraInfo" else self._on_image,
+                self._on_info if topic.kind == "sensor_msgs/CameraInfo" else on_image,
                 qos.profile(topic.quality),
                 qos_overriding_options=qos.overridable(),
             )
@@ -55,6 +61,8 @@ class CameraInput:
     def destroy(self) -> None:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
+        if self._packets is not None:
+            self._packets.close()
 
     def look_around(self) -> tuple[str, str]:
         """What is wrong with those who publish on the camera's topics, by the graph; not for every frame.
@@ -96,15 +104,45 @@ class CameraInput:
         seen[gid] = now
 
     def _on_image(self, message: Image | CompressedImage, info: dict[str, Any]) -> None:
+        stamp = to_ns(message.header.stamp)
+        if self._admit(stamp, info):
+            encoding = message.format if isinstance(message, CompressedImage) else message.encoding
+            self._put(stamp, encoding, message)
+
+    def _on_packet(self, message: Any, info: dict[str, Any]) -> None:
+        header = getattr(message, "header", None)
+        if header is None:
+            header = Header(stamp=message.timestamp, frame_id=message.frame_id)
+        # Also those that are not admitted: later pictures are built on them.
+        self._packets.put(message, (header, self._admit(to_ns(header.stamp), info)))
+
+    def _decoded(self, with_it: tuple[Header, bool], picture: Any) -> None:
+        header, admitted = with_it
+        if admitted:
+            self._put(to_ns(header.stamp), "", Packet(header, picture))
+
+    def _put(self, stamp_ns: int, encoding: str, message: Any) -> None:
+        name = self._name
+        self._thread.put(Arrival(name, stamp_ns, lambda: to_frame(message, name), encoding, message))
+
+    def _admit(self, stamp_ns: int, info: dict[str, Any]) -> bool:
         self._heard("image", info)
-        encoding = message.format if isinstance(message, CompressedImage) else message.encoding
-        name, stamp = self._name, to_ns(message.header.stamp)
-        arrival = Arrival(name, stamp, lambda: to_frame(message, name), encoding, message)
-        self._put(arrival, reasons.SEVERAL_PUBLISHERS if self.mixed else None)
+        return self._thread.receive(self._name, stamp_ns, reasons.SEVERAL_PUBLISHERS if self.mixed else None)
 
     def _on_info(self, message: CameraInfo, info: dict[str, Any]) -> None:
         self._heard("camera_info", info)
         self.info = message
+
+
+def _type_of(topic: topics.Topic, camera: CameraSettings) -> type:
+    found = topics.message_type(topic)
+    if found is None:
+        package = topic.kind.partition("/")[0]
+        raise ConfigError(
+            f"camera {camera.name}: transport {camera.transport} needs the messages of {package}, which are not "
+            f"installed; install ros-<distro>-{package.replace('_', '-')}"
+        )
+    return found
 
 
 def _type_name(subscription: Subscription) -> str:

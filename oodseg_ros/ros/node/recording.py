@@ -62,7 +62,9 @@ class Recording:
         if self._recorder is None or frame is None:
             return
         # What came compressed is kept so: a twentieth of the memory, and the very bytes that the camera sent.
-        encoded = message.data if isinstance(message, CompressedImage) else None
+        # Not a mosaic: the recorder's own message would not say that it is one.
+        kept = isinstance(message, CompressedImage) and "bayer_" not in message.format
+        encoded = message.data if kept else None
         self._recorder.add(
             Moment(
                 at=time.monotonic(),

@@ -116,7 +116,7 @@ class Session:
             self.pipeline.board.set_mode(reasons.DISABLED)
         self._thread = thread
         for camera in settings.cameras:
-            self._inputs[camera.name] = CameraInput(self._node, camera, thread.put)
+            self._inputs[camera.name] = CameraInput(self._node, camera, thread)
 
     def deactivate(self, timeout: float = 60.0) -> bool:
         """Stop answering; False: the inference thread is still inside the engine after `timeout` seconds."""

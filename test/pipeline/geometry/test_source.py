@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -160,8 +161,8 @@ def test_a_rectified_picture_is_measured_with_p_in_every_geometry():
     info.d = [-0.3, 0.1, 0.0, 0.0, 0.0]
     for geometry in ("mount", "tf", "auto"):
         camera = CameraSettings("front", geometry=geometry, mount=MOUNT)
-        tree = Tree(front_optical=BY_TF)
-        made = GeometrySource(camera, lambda: info, lambda: tree, lambda *_: None, rectified=True)(FRAME)
+        tree = partial(lambda known: known, Tree(front_optical=BY_TF))
+        made = GeometrySource(camera, lambda: info, tree, lambda *_: None, rectified=True)(FRAME)
         assert (made.matrix[0, 0], made.matrix[1, 2], made.distortion) == (80, 30, ())
-        made = GeometrySource(camera, lambda: info, lambda: tree, lambda *_: None)(FRAME)
+        made = GeometrySource(camera, lambda: info, tree, lambda *_: None)(FRAME)
         assert (made.matrix[0, 0], made.distortion) == (100, (-0.3, 0.1, 0.0, 0.0, 0.0))
