@@ -63,6 +63,7 @@ def command(
     if camera_height is not None:
         view, pitch = math.radians(fov), math.radians(camera_pitch)
         geometry = lambda h, w: pinhole(w, h, view, camera_height, pitch)  # noqa: E731
+        geometry(480, 640)  # a height that means nothing is said now
     options = RunOptions(
         out=out,
         limit=limit,
@@ -87,9 +88,12 @@ def command(
 
 def given_params(file: Path | None, threshold: float | None, min_area: int | None) -> dict[str, Any]:
     """Parameters of a file, and the options that go before them."""
+    from ..errors import ConfigError
     from ..parameters.params_file import read_params
 
     given = {} if file is None else read_params(file)
+    if threshold is not None and math.isnan(threshold):
+        raise ConfigError("--threshold must be a number; leave it out for the bundle's own")
     options = {"obstacles.threshold": threshold, "obstacles.min_area": min_area}
     return given | {name: value for name, value in options.items() if value is not None}
 
