@@ -20,7 +20,6 @@ import torch
 
 from ..bundle import Bundle
 from ..errors import EngineError
-from ..inference.engines.torch import TorchEngine
 from ..inference.golden_check import stretched
 from ..inference.graph import DeployGraph
 from ..inference.precision import HALVES, lower
@@ -81,7 +80,10 @@ def export_bundle(
     segmentor = bundle.segmentor()
     model = export_onnx(segmentor, bundle.card.input, batch, height, width, precision)
     labels, score = OnnxRuntimeEngine(model)(image)
-    (wanted_labels,), (wanted_score,) = TorchEngine(bundle).compile(1, height, width)(image[None])
+    # The whole graph resizes in float; the engines of this package resize in uint8, outside of it.
+    with torch.inference_mode():
+        wanted = DeployGraph(segmentor, bundle.card.input, height, width).eval()(torch.from_numpy(image)[None])
+    (wanted_labels,), (wanted_score,) = (answer.numpy() for answer in wanted)
     delta, agreement = largest_difference(wanted_score, score), float((labels == wanted_labels).mean())
     if not (delta <= EXACT or precision != "fp32") or np.isnan(delta) or agreement < LABELS_AGREE:
         raise EngineError(
@@ -93,7 +95,13 @@ def export_bundle(
 
 
 def export_onnx(
-    segmentor: Segmentor, spec: InputSpec, batch: int, height: int, width: int, precision: str = "fp32"
+    segmentor: Segmentor,
+    spec: InputSpec,
+    batch: int,
+    height: int,
+    width: int,
+    precision: str = "fp32",
+    whole: bool = True,
 ) -> Any:
     """An `onnx.ModelProto` for images uint8 `[batch, height, width, 3]`.
 
@@ -102,11 +110,12 @@ def export_onnx(
         spec: the bundle's input.
         batch, height, width: of the images; fixed in the graph.
         precision: fp32, or fp16 or bf16 for mixed precision (see `precision.lower`).
+        whole: see `DeployGraph`.
 
     Raises:
         EngineError: the network holds an operation that ONNX has not.
     """
-    graph = DeployGraph(copy.deepcopy(segmentor), spec, height, width).eval()
+    graph = DeployGraph(copy.deepcopy(segmentor), spec, height, width, whole).eval()
     if precision in HALVES:
         lower(inner_segmentor(graph), precision)
     example = torch.zeros((batch, height, width, 3), dtype=torch.uint8)
