@@ -38,7 +38,8 @@ def _given(height: int, width: int, rule: Resize) -> tuple[int, int]:
     """As transformers' processors count, rounding included."""
     edge = rule.shortest_edge
     if edge is None:
-        assert rule.height is not None and rule.width is not None  # the card was checked
+        assert rule.height is not None  # the card was checked
+        assert rule.width is not None
         return rule.height, rule.width
     short, long = min(height, width), max(height, width)
     exact = float(edge)
