@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -169,7 +170,10 @@ def _images(sources: Sequence[str]) -> Iterator[Callable[[], np.ndarray]]:
                 raise ConfigError(f"no file fits {source}")
             yield from (partial(read_image, Path(file)) for file in files)
         else:
-            yield from (partial(_image_of, frame) for frame in open_source(source))
+            opened = open_source(source)
+            yield from (partial(_image_of, frame) for frame in opened)
+            if troubles := opened.troubles():
+                logging.getLogger(__name__).warning("%s: %s", source, troubles)
 
 
 def _image_of(frame: Frame) -> np.ndarray:
