@@ -40,11 +40,13 @@ def command(
     submission: Annotated[bool, typer.Option("--submission", help="Write score maps as HDF5 for SMIYC.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare the figures with scikit-learn's (memory!).")] = False,
     record: Annotated[bool, typer.Option("--record", help="Write the figures into the bundle's model card.")] = False,
+    key: Annotated[Path | None, typer.Option(help="Private key: sign the bundle again after --record.")] = None,
     keep_scores: Annotated[bool, typer.Option("--keep-scores", help="Leave the lossless score maps in OUT.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Evaluate bundles on a dataset; start the same command again to resume, under torchrun to share the frames."""
+    from ..bundle import load_bundle
     from ..datasets.registry import open_dataset
     from ..errors import ConfigError
     from ..evaluation.evaluate import EvaluationOptions
@@ -53,6 +55,8 @@ def command(
     from ..evaluation.record import record_metrics
     from ..evaluation.report.compare import folder_name, table_columns, table_rows
     from ..evaluation.shards import this_shard
+    from ..signatures import is_signed
+    from .sign import unsigned
 
     shard = this_shard()
     bundles = [bundle, *(also or [])]
@@ -110,7 +114,11 @@ def command(
     if record:
         if len(runs) > 1:
             raise ConfigError("--record is for one bundle with its own score; leave out --also and --score")
-        console.print(f"figures recorded in the card of {record_metrics(bundles[0], opened.name, runs[0]).path}")
+        signed = is_signed(load_bundle(bundles[0]).path)
+        recorded = record_metrics(bundles[0], opened.name, runs[0], key).path
+        console.print(f"figures recorded in the card of {escape(str(recorded))}")
+        if signed and key is None:
+            console.print(unsigned(recorded), highlight=False)
     folders = [out] if len(runs) == 1 else [out / folder_name(run["bundle"]) for run in runs]
     where = "each in a folder of its own, with a common report.html in" if len(runs) > 1 else "in"
     console.print(f"metrics.json, frames.csv and report.html are {where} {escape(str(out))}", soft_wrap=True)

@@ -13,7 +13,7 @@ from .output import Json, Output, Quiet
 
 def command(
     bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
-    size: Annotated[str, typer.Option(help="Image size HEIGHTxWIDTH, e.g. 1080x1920; fixed in the file.")],
+    size: Annotated[str, typer.Option(help="Image size WIDTHxHEIGHT, e.g. 1920x1080; fixed in the file.")],
     out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
     batch: Annotated[int, typer.Option(min=1, max=64, help="Images per run; fixed in the file.")] = 1,
     precision: Annotated[str, typer.Option(help="fp32, or fp16 with likelihoods and score in fp32.")] = "fp32",

@@ -60,7 +60,7 @@ def check_size(height: int, width: int) -> None:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """`1080x1920` (HEIGHTxWIDTH) → (1080, 1920).
+    """`1920x1080` (WIDTHxHEIGHT, as cameras say it) → height and width, (1080, 1920).
 
     Raises:
         ConfigError: it is something else, or a side is outside 32..8192.
@@ -68,5 +68,5 @@ def parse_size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.strip())
     sides = tuple(map(int, match.groups())) if match else ()
     if not sides or not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
-        raise ConfigError(f"size {text!r} is not HEIGHTxWIDTH with sides of {MIN_SIDE} to {MAX_SIDE}, e.g. 1080x1920")
-    return sides[0], sides[1]
+        raise ConfigError(f"size {text!r} is not WIDTHxHEIGHT with sides of {MIN_SIDE} to {MAX_SIDE}, e.g. 1920x1080")
+    return sides[1], sides[0]
