@@ -6,10 +6,14 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
+
 from ..errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
     from ..model_card import InputSpec, Resize
+    from .engine import Run
 
 MIN_SIDE, MAX_SIDE = 32, 8192
 """Pixels, of an image."""
@@ -47,6 +51,34 @@ def _given(height: int, width: int, rule: Resize) -> tuple[int, int]:
 
 def _rounded(length: float, multiple: int) -> int:
     return max(multiple, int(length / multiple + 0.5) * multiple)
+
+
+def graph_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
+    """Size (H, W) of the pictures that an engine's graph takes for an image: the network's, or the image's own where
+    the bundle has a rule of its own for resizing, which stands in the graph.
+    """
+    return network_size(height, width, spec) if spec.resize is None else (height, width)
+
+
+def at_image_size(run: Run, height: int, width: int, spec: InputSpec) -> Run:
+    """`run`, which takes images of the graph's size and answers as large as it likes, for images of another size.
+
+    Pictures are made smaller in uint8 (bilinear), one map of scores and one of labels larger (bilinear, nearest): a
+    graph would resize three float maps and, before the argmax, one for every class.
+    """
+    network = graph_size(height, width, spec)
+
+    def resized(maps: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
+        if maps.shape[1:3] == size:
+            return maps
+        return np.stack([cv2.resize(one, size[::-1], interpolation=how) for one in maps])
+
+    def _run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        labels, score = run(resized(images, network, cv2.INTER_LINEAR))
+        image = (height, width)
+        return resized(labels, image, cv2.INTER_NEAREST), resized(score, image, cv2.INTER_LINEAR)
+
+    return _run
 
 
 def check_size(height: int, width: int) -> None:

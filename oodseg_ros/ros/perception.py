@@ -31,6 +31,11 @@ from .node.session import Session
 from .node.snapshot import make_folders, write_answer
 from .node.topics import names
 
+HELP = """usage: perception [--ros-args [-p NAME:=VALUE] [--params-file FILE] [-r FROM:=TO] ...]
+
+The lifecycle node `perception` of oodseg_ros: camera images in; labels, scores, obstacles and the alert out.
+Every parameter stands in config/perception.yaml, every topic in docs/node.md. With cameras, RViz and a DDS profile:
+  ros2 launch oodseg_ros perception.launch.py --show-args"""
 EXIT_REFUSED = 1
 EXIT_ENGINE_FAILED = 70
 """Exit status for a respawn: the engine failed again and again."""
@@ -204,6 +209,9 @@ class Perception(LifecycleNode):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point of the executable; ends with status 0 on SIGINT and SIGTERM."""
+    if {"-h", "--help"} & set(sys.argv[1:] if args is None else args):
+        print(HELP)
+        return
     sys.exit(run(Perception, args))
 
 

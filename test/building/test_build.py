@@ -120,7 +120,7 @@ class Answers:
     def __call__(self, bundle: Bundle, **options: str) -> Answers:
         return self
 
-    def load(self, plan: Path, shape: tuple[int, int, int]):
+    def load(self, plan: Path, *shape: int):
         self.plan = plan.read_bytes()
         graph = self.engine.compile(*shape)
 
