@@ -115,6 +115,7 @@ class CameraInput:
         if header is None:
             header = Header(stamp=message.timestamp, frame_id=message.frame_id)
         # Also those that are not admitted: later pictures are built on them.
+        assert self._packets is not None  # made with this subscription
         self._packets.put(message, (header, self._admit(to_ns(header.stamp), info)))
 
     def _decoded(self, with_it: tuple[Header, bool], picture: Any) -> None:

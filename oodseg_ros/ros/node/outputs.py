@@ -18,6 +18,7 @@ from std_msgs.msg import Header
 from ... import views
 from ...frame import Frame
 from ...labels import LabelSet
+from ...model_card import Calibration
 from ...overlay import draw_overlay
 from ...parameters.settings import default
 from ...pipeline.camera import Judgement
@@ -83,9 +84,9 @@ _IMAGES: Mapping[str, tuple[str, Callable[[Judgement, LabelSet], np.ndarray]]] =
     "anomaly/mask": ("mono8", lambda j, _: j.mask),
     "semantic/image": ("mono8", lambda j, _: j.prediction.labels),
     "semantic/open_set": ("mono8", lambda j, _: views.open_set(j.prediction, j.mask)),
-    "semantic/confidence": ("mono8", lambda j, _: views.confidence(j.prediction, j.calibration)),
+    "semantic/confidence": ("mono8", lambda j, _: views.confidence(j.prediction, _calibration(j))),
     "anomaly/score": ("32FC1", lambda j, _: j.prediction.score),
-    "anomaly/score_color": ("bgr8", lambda j, _: _bgr(views.score_picture(j.prediction, j.mask, j.calibration))),
+    "anomaly/score_color": ("bgr8", lambda j, _: _bgr(views.score_picture(j.prediction, j.mask, _calibration(j)))),
     "semantic/color": ("bgr8", lambda j, labels: _bgr(views.class_picture(j.prediction, labels))),
 }
 """Topic → encoding, and its pixels."""
@@ -178,6 +179,11 @@ class CameraOutputs:
         # The same message each time: its memory is filled again instead of being allocated.
         message = self._messages[topic] = to_image(pixels, header, encoding, self._messages.get(topic))
         self._publishers[topic].publish(message)
+
+
+def _calibration(judgement: Judgement) -> Calibration:
+    assert judgement.calibration is not None  # the pipeline sets it
+    return judgement.calibration
 
 
 def _bgr(picture: np.ndarray) -> np.ndarray:
