@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -90,8 +91,34 @@ def export_bundle(
             f"the exported graph does not answer as torch does: max |Δscore| {delta:.3g}, labels agree on "
             f"{agreement:.2%}; nothing was written; report this with the bundle"
         )
+    describe(model, bundle)
     save_onnx(model, out)
     return Export(out.stat().st_size, OPSET, delta, agreement)
+
+
+def describe(model: Any, bundle: Bundle) -> None:
+    """Put into a model's metadata what whoever runs it must know: all values are text, lists and tables are JSON."""
+    calibration, spec = bundle.card.calibration, bundle.card.input
+    facts = {
+        "bundle": bundle.id,
+        "weights_sha256": bundle.weights_hash,
+        "channel_order": "RGB",
+        "layout": "NHWC",
+        "value_range": "0..255",
+        "normalisation": "inside the graph; mean and std are of RGB in 0..1",
+        "mean": json.dumps(spec.mean),
+        "std": json.dumps(spec.std),
+        "label_set": bundle.labels.name,
+        "classes": json.dumps(bundle.labels.names),
+        "score": str(getattr(bundle, "score", "") or bundle.card.network.get("score")),
+        "threshold": repr(calibration.threshold),
+        "score_table": json.dumps(calibration.table),
+        "calibrated_on": calibration.source,
+        "licence_of_weights": bundle.card.licence.weights,
+    }
+    for key, value in facts.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
 
 
 def export_onnx(

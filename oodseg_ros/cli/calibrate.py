@@ -44,6 +44,7 @@ def command(
     split: Annotated[str | None, typer.Option(help="Split of the dataset; default: the one with ground truth.")] = None,
     engine: Annotated[str | None, typer.Option(help="openvino or torch; default: the device's own.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
+    precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames.")] = None,
     json: Json = False,
@@ -62,7 +63,7 @@ def command(
     if dataset == FRAMES and not normal:
         raise ConfigError("`frames` have no labels: say with --normal that they show nothing unknown")
     opened = open_normal(dataset, root, split, labels) if normal else open_dataset(dataset, root, split, labels)
-    loaded = Runner.load(bundle, engine=engine, device=device, threads=threads)
+    loaded = Runner.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     shown = Output(json, quiet)
     console = shown.console
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

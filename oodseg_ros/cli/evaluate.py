@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .output import Json, Output, Quiet
+from .output import Json, Output, Quiet, refuse_overwriting
 
 
 def command(
@@ -27,6 +27,7 @@ def command(
     labels: Annotated[str | None, typer.Option(help="For `folder`: label set of class-id labels.")] = None,
     engine: Annotated[str | None, typer.Option(help="openvino or torch; default: the device's own.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
+    precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read and measure.")] = 2,
@@ -42,6 +43,7 @@ def command(
     record: Annotated[bool, typer.Option("--record", help="Write the figures into the bundle's model card.")] = False,
     key: Annotated[Path | None, typer.Option(help="Private key: sign the bundle again after --record.")] = None,
     keep_scores: Annotated[bool, typer.Option("--keep-scores", help="Leave the lossless score maps in OUT.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation's results.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -59,6 +61,8 @@ def command(
     from .sign import unsigned
 
     shard = this_shard()
+    if not (out / "state").exists():  # with it, an interrupted run goes on
+        refuse_overwriting(out, ("metrics.json",), overwrite or shard.rank > 0)
     bundles = [bundle, *(also or [])]
     options = EvaluationOptions(
         shard=shard,
@@ -86,7 +90,7 @@ def command(
             opened,
             out,
             options,
-            runner={"engine": engine, "device": device, "threads": threads},
+            runner={"engine": engine, "device": device, "precision": precision, "threads": threads},
             submission=submission,
             check=check,
             progress=progress,
