@@ -18,6 +18,7 @@ from ..errors import EngineError
 from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, default_dir, draft, remove, stored
 from ..inference.engines.tensorrt import TensorRtEngine
 from ..inference.engines.tensorrt_api import PLAN, architecture, capability, tensorrt_identity
+from ..inference.headroom import check_headroom
 from ..inference.precision import half_parts
 from .acceptance import Acceptance, Pairs, gated, resized, versions
 from .build import Order, Progress
@@ -87,6 +88,7 @@ def _write_plan(
     say("export", 0.0)
     segmentor = bundle.segmentor()
     precision, int8 = GRAPH_PRECISION[order.precision], {}
+    check_headroom(segmentor, bundle.card.input, bundle.golden()["image"], precision, bundle.id)
     model = export_onnx(segmentor, bundle.card.input, order.batch, order.height, order.width, precision)
     parts = tuple(half_parts(segmentor)) if precision != "fp32" else ()
     if order.precision == "int8":

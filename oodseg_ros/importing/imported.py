@@ -30,6 +30,7 @@ FULL_SIZE = 1024 * 2048
 GOLDEN_SIZE, GOLDEN_SEED = (192, 320), 4
 CALIBRATION_SIZE, CALIBRATION_SCENES = (512, 1024), 3
 FALSE_POSITIVE_RATE = 0.01
+CONSTANT = "the score is the same on the whole golden frame, as an untrained network's: it will find nothing"
 CITYSCAPES_TERMS = "Cityscapes: non-commercial"
 
 
@@ -159,6 +160,13 @@ def write_bundle(
 
     golden = scene(GOLDEN_SEED, GOLDEN_SIZE).image
     label, score = predict(golden)
+    if not np.isfinite(score).all():
+        raise CheckpointError(
+            f"{where}: the network answers with NaN or infinity on an ordinary picture; its numbers are damaged, or it "
+            "was trained in another way than it is run here"
+        )
+    if np.ptp(score) == 0:
+        training["notes"] = [*training.get("notes", ()), CONSTANT]
     card = ModelCard(
         name=path.name,
         description=f"Imported: {imported.source}",
