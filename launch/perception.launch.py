@@ -72,7 +72,7 @@ ARGUMENTS = [
         "image_topic",
         default_value="",
         description="Image topic of every camera, in the order of cameras, with camera_info beside it; a topic that "
-        "ends in /compressed is taken compressed; empty = <camera>/image_raw",
+        "ends in /compressed, /ffmpeg or /foxglove is taken as that; empty = <camera>/image_raw",
     ),
     DeclareLaunchArgument(
         "image_reliability",
@@ -183,7 +183,7 @@ def compose(context):
 
 def _end_build(event, context):
     _ended(event, context)
-    return Shutdown(reason="the build has ended")
+    return None if context.is_shutdown else Shutdown(reason="the build has ended")
 
 
 def _ended(event, context):

@@ -101,7 +101,8 @@ def play(context):
 def _played(event, context):
     if event.returncode:
         launching.fail(context, f"the bag was not replayed: the player ended with status {event.returncode}")
-    return Shutdown(reason="the bag has ended" if not event.returncode else "the bag was not replayed")
+    # A second shutdown would be an error of its own.
+    return None if context.is_shutdown else Shutdown(reason="the bag has ended")
 
 
 def _node_ended(event, context):

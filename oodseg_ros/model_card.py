@@ -90,17 +90,18 @@ class Histogram(_Strict):
 
 
 class Objects(_Strict):
-    """How anomalous pixels become objects: a seed above the threshold, grown to a lower score.
+    """How anomalous pixels become objects: they hang together above a low score, and enough of them are above a high
+    one.
 
     Attributes:
-        grow: raw score above which pixels that hang together with a seed belong to its object; at most the threshold.
-        seed: number of pixels above the threshold that an object needs.
-        beside: raw score that the seeds of an object need which does not stand on the ground; at least the threshold.
+        grow: raw score above which pixels that hang together are one object, if it is any; at most the threshold.
+        seed: share of its pixels that must be above the threshold.
+        beside: the same for an object that does not stand on the ground; at least the threshold.
         ground: class ids that an object can stand on; empty = `beside` counts for none.
     """
 
     grow: float
-    seed: int = Field(1, ge=1)
+    seed: float = Field(gt=0, le=1)
     beside: float
     ground: list[Annotated[int, Field(ge=0, le=254)]] = Field(default_factory=list)
 

@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from .output import Json, Output, Quiet
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -52,6 +54,8 @@ def command(
     ] = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the gate's reference; 0 = all.")] = 0,
     again: Annotated[bool, typer.Option("--again", help="Build even if an accepted engine is there.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Build an engine and compare it with torch in FP32; one that moves AP or FPR95 too far is deleted.
 
@@ -65,7 +69,8 @@ def command(
     height, width = parse_size(size)
     loaded = load_bundle(bundle)
     data = gate_data((height, width), name=accept_on, root=root, limit=frames)
-    console = Console()
+    shown = Output(json, quiet)
+    console = shown.console
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as progress:
         tasks: dict[str, Any] = {}
@@ -93,6 +98,15 @@ def command(
         calibrating = calibration_frames(calibration) if precision == "int8" else []
         built = build_engine(loaded, order, _shown(data, show), data.name, calibrating, show)
     show_built(built, console)
+    shown.result(
+        {
+            "engine": None if built.engine is None else str(built.engine.folder / built.engine.side.identity.stem),
+            "reused": built.reused,
+            "accepted": built.engine is None or built.engine.side.accepted,
+            "built": {} if built.engine is None else built.engine.side.built,
+            "gate": None if built.acceptance is None else built.acceptance.sentence,
+        }
+    )
 
 
 def show_built(built: Built, console: Console) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .output import Json, Output, Quiet
 
 
 def command(
@@ -44,6 +45,8 @@ def command(
     device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Choose a bundle's threshold on data, fit its score table, and write both into the bundle."""
     from ..datasets.registry import open_dataset
@@ -57,7 +60,8 @@ def command(
         raise ConfigError("`frames` have no labels: say with --normal that they show nothing unknown")
     opened = open_normal(dataset, root, split, labels) if normal else open_dataset(dataset, root, split, labels)
     loaded = Runner.load(bundle, engine=engine, device=device, threads=threads)
-    console = Console()
+    shown = Output(json, quiet)
+    console = shown.console
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(escape(opened.name))
@@ -69,10 +73,30 @@ def command(
     console.print(f"{escape(written.id)}: threshold {before:.6g} -> [bold]{result.choice.threshold:.6g}[/]")
     console.print(escape(result.calibration.source), highlight=False)
     if result.held_out is not None and result.held_out_risk > result.choice.bound:
-        console.print(
-            f"[yellow]The held-out half gave {result.held_out_risk:.4g}, above {result.choice.bound:g}:[/] "
+        shown.warn(
+            f"The held-out half gave {result.held_out_risk:.4g}, above {result.choice.bound:g}: "
             "within chance for few frames, or the frames are too unlike each other.",
         )
     for name, why in list(result.skipped.items())[:5]:
-        console.print(f"[yellow]{escape(name)}:[/] {escape(why)}", highlight=False)
-    console.print(f"written to {escape(str(written.path))}")
+        shown.warn(f"{name}: {why}")
+    console.print(f"written to {escape(str(written.path))}", soft_wrap=True)
+    shown.result(
+        {
+            "bundle": written.id,
+            "path": str(written.path),
+            "threshold_before": before,
+            "threshold": result.choice.threshold,
+            "bound": result.choice.bound,
+            "risk": result.choice.risk,
+            "frames": result.choice.frames,
+            "held_out": None
+            if result.held_out is None
+            else {
+                "threshold": result.held_out.threshold,
+                "risk": result.held_out_risk,
+                "frames": result.held_out_frames,
+            },
+            "source": result.calibration.source,
+            "skipped": result.skipped,
+        }
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
+
+from .output import Json, Output, Quiet
 
 if TYPE_CHECKING:
     from ..datasets.check import CheckReport
@@ -25,22 +26,26 @@ def command(
     labels: Annotated[str | None, typer.Option(help="For `folder`: label set of the class ids.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read only the first frames.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
-    report_file: Annotated[Path | None, typer.Option("--json", help="Also write the report to this file.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Read every frame of a dataset; report counts, sizes, label values, classes and everything that is wrong."""
     from ..datasets.check import check_dataset
     from ..datasets.registry import open_dataset
 
     dataset = open_dataset(name, root, split, labels)
-    console = Console()
+    shown = Output(json, quiet)
+    console = shown.console
     steps = iter(track(range(len(dataset.items[:limit])), "reading", console=console, transient=True))
     report = check_dataset(dataset, limit, workers, lambda done, total: next(steps, None))
     for _ in steps:
         pass
     show(report, console)
-    if report_file:
-        report_file.parent.mkdir(parents=True, exist_ok=True)
-        report_file.write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+    for problem in report.problems[:MAX_PROBLEMS]:
+        shown.warn(f"problem: {problem}")
+    if len(report.problems) > MAX_PROBLEMS:
+        shown.warn(f"and {len(report.problems) - MAX_PROBLEMS} more problems")
+    shown.result(report.to_dict())
     if not report.ok:
         raise typer.Exit(1)
 
@@ -67,9 +72,5 @@ def show(report: CheckReport, console: Console) -> None:
     console.print(table)
     for note in report.notes:
         console.print(f"[yellow]note:[/] {escape(note)}", highlight=False)
-    for problem in report.problems[:MAX_PROBLEMS]:
-        console.print(f"[red]problem:[/] {escape(problem)}", highlight=False)
-    if len(report.problems) > MAX_PROBLEMS:
-        console.print(f"[red]and {len(report.problems) - MAX_PROBLEMS} more problems[/]")
     if report.ok:
         console.print("[green]all is as it should be[/]")

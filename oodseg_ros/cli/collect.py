@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from .output import Json, Output, Quiet
 
 
 def command(
@@ -29,6 +30,8 @@ def command(
     device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames of each input.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Gather unknown objects from drives: picture, mask, track, place, time; CVAT and Label Studio open the result."""
     from ..collecting.collect import collect
@@ -40,7 +43,8 @@ def command(
     if (out / INSTANCES).exists():
         raise ConfigError(f"{out} holds a collection already, perhaps a corrected one; give another --out")
     runner = Runner.load(bundle, engine=engine, device=device, threads=threads)
-    console = Console()
+    shown = Output(json, quiet)
+    console = shown.console
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
@@ -63,7 +67,20 @@ def command(
         soft_wrap=True,
     )
     for reason, count in gathered.skipped.most_common(5):
-        console.print(f"[yellow]{count} frames without a judgement:[/] {escape(reason)}", highlight=False)
+        shown.warn(f"{count} frames without a judgement: {reason}")
     for damage in gathered.damage:
-        console.print(f"[yellow]not read:[/] {escape(damage)}", highlight=False)
+        shown.warn(f"not read: {damage}")
     console.print(f"look through {escape(str(out / PAGE))}, correct {escape(str(out / INSTANCES))}", soft_wrap=True)
+    shown.result(
+        {
+            "frames": gathered.frames,
+            "objects": gathered.seen,
+            "kept": len(gathered.kept),
+            "pictures": len(content["images"]),
+            "annotations": len(content["annotations"]),
+            "instances": str(out / INSTANCES),
+            "page": str(out / PAGE),
+            "skipped": dict(gathered.skipped),
+            "damage": gathered.damage,
+        }
+    )

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from .output import Json, Output, Quiet
 
 
 def command(
@@ -40,6 +41,8 @@ def command(
     check: Annotated[bool, typer.Option("--check", help="Compare the figures with scikit-learn's (memory!).")] = False,
     record: Annotated[bool, typer.Option("--record", help="Write the figures into the bundle's model card.")] = False,
     keep_scores: Annotated[bool, typer.Option("--keep-scores", help="Leave the lossless score maps in OUT.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Evaluate bundles on a dataset; start the same command again to resume, under torchrun to share the frames."""
     from ..datasets.registry import open_dataset
@@ -48,7 +51,7 @@ def command(
     from ..evaluation.evaluate_many import evaluate_many
     from ..evaluation.metrics.recall import CameraMount
     from ..evaluation.record import record_metrics
-    from ..evaluation.report.compare import table_columns, table_rows
+    from ..evaluation.report.compare import folder_name, table_columns, table_rows
     from ..evaluation.shards import this_shard
 
     shard = this_shard()
@@ -62,7 +65,8 @@ def command(
         keep_scores=keep_scores,
     )
     opened = open_dataset(dataset, root, split, labels)
-    console = Console(quiet=shard.rank > 0)
+    shown = Output(json and not shard.rank, quiet or shard.rank > 0)
+    console = shown.console
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         tasks: dict[str, TaskID] = {}
@@ -97,9 +101,9 @@ def command(
     console.print(table)
     for run in runs:
         for note in run["notes"]:
-            console.print(f"[yellow]{escape(run['bundle'])}:[/] {escape(note)}", highlight=False)
+            shown.warn(f"{run['bundle']}: {note}")
         for name, why in list(run["skipped"].items())[:5]:
-            console.print(f"  [yellow]{escape(name)}:[/] {escape(why)}", highlight=False)
+            shown.warn(f"{name}: {why}")
         if run.get("check"):
             difference, pixels = run["check"]["largest_difference"], run["check"]["pixels"]
             console.print(f"scikit-learn on {pixels:,} of the pixels: largest difference {difference:.1e}")
@@ -107,4 +111,7 @@ def command(
         if len(runs) > 1:
             raise ConfigError("--record is for one bundle with its own score; leave out --also and --score")
         console.print(f"figures recorded in the card of {record_metrics(bundles[0], opened.name, runs[0]).path}")
-    console.print(f"metrics.json, frames.csv and report.html are in {escape(str(out))}")
+    folders = [out] if len(runs) == 1 else [out / folder_name(run["bundle"]) for run in runs]
+    where = "each in a folder of its own, with a common report.html in" if len(runs) > 1 else "in"
+    console.print(f"metrics.json, frames.csv and report.html are {where} {escape(str(out))}", soft_wrap=True)
+    shown.result({"out": str(out), "folders": [str(folder) for folder in folders], "runs": runs})

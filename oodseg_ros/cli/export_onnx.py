@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
+
+from .output import Json, Output, Quiet
 
 
 def command(
@@ -17,6 +18,8 @@ def command(
     batch: Annotated[int, typer.Option(min=1, max=64, help="Images per run; fixed in the file.")] = 1,
     precision: Annotated[str, typer.Option(help="fp32, or fp16 with likelihoods and score in fp32.")] = "fp32",
     image: Annotated[Path | None, typer.Option(help="Image to check it on; default: the golden frame.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write the whole way from uint8 images to labels and score as ONNX, and check it with ONNX Runtime."""
     from ..building.onnx_export import export_bundle
@@ -25,7 +28,8 @@ def command(
     from ..sources.image_files import read_image
 
     height, width = parse_size(size)
-    console = Console()
+    shown = Output(json, quiet)
+    console = shown.console
     with console.status(f"exporting {bundle} at {width}x{height}, {precision}"):
         export = export_bundle(
             load_bundle(bundle), height, width, batch, out, precision, None if image is None else read_image(image)
@@ -41,4 +45,13 @@ def command(
         f"{export.max_abs_delta:.3g}, labels agree on {export.label_agreement:.2%}",
         highlight=False,
         soft_wrap=True,
+    )
+    shown.result(
+        {
+            "file": str(out),
+            "bytes": export.bytes,
+            "opset": export.opset,
+            "max_abs_delta": export.max_abs_delta,
+            "label_agreement": export.label_agreement,
+        }
     )

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import track
+
+from .output import Json, Output, Quiet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,8 @@ def command(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first originals.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same pictures.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Generate one picture per original; a second call goes on where the first was interrupted."""
     from ..datasets.registry import open_dataset
@@ -51,7 +54,8 @@ def command(
     segment = Sam(sam or SAM, device)
     pipeline = load_pipeline(base or BASE, control or CONTROL, device, half=device.startswith("cuda"))
     draw = partial(draw_picture, pipeline, sampling=Sampling(steps=steps, resolution=resolution))
-    console, outcomes = Console(), []
+    shown = Output(json, quiet)
+    console, outcomes = shown.console, []
     for item in track(originals.scored[:limit], "generating", console=console):
         done = generate(
             originals,
@@ -73,6 +77,7 @@ def command(
         highlight=False,
         soft_wrap=True,
     )
+    shown.result({"made": made, "there": old, "without": len(outcomes) - made - old, "out": str(out)})
 
 
 def _detector(bundle: str, least: float, device: str) -> Callable[[np.ndarray, np.ndarray], bool]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
+
+from .output import Json, Output, Quiet
 
 KINDS_TEXT = "uem, rpl, multishiftseg, segformer-mmseg, espnetv2, erfnet or hf"
 """A test compares it with `importing.kinds.KINDS`, whose import takes seconds."""
@@ -48,11 +49,14 @@ def command(
     proof: Annotated[
         Path | None, typer.Option(help="hf: picture to compare with transformers' own answer; a drawn scene without.")
     ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Turn a released checkpoint into a verified bundle."""
     from ..importing.kinds import import_bundle
 
-    console = Console()
+    shown = Output(json, quiet)
+    console = shown.console
     bundle, imported = import_bundle(kind, files, out, score, labels, fit, stride, preprocessing, resize, proof)
     card = bundle.card
     console.print(f"[bold]{bundle.id}[/]  {escape(str(bundle.path))}", highlight=False)
@@ -77,6 +81,19 @@ def command(
     console.print(f"calibrated on {escape(card.calibration.source)}", highlight=False)
     console.print(
         f"licence of weights: {escape(card.licence.weights)}; data: {escape(card.licence.data or 'not stated')}"
+    )
+    shown.result(
+        {
+            "bundle": bundle.id,
+            "path": str(bundle.path),
+            "source": imported.source,
+            "tensors": len(imported.state),
+            "ignored": list(imported.ignored),
+            "score": card.network["score"],
+            "threshold": card.calibration.threshold,
+            "calibrated_on": card.calibration.source,
+            "licence": card.licence.model_dump(),
+        }
     )
 
 

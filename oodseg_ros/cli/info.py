@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from .output import Json, Output, Quiet
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
@@ -19,6 +21,8 @@ def command(
     bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
     width: Annotated[int, typer.Option(min=32, max=8192, help="Image width that FLOPs are counted for.")] = 1920,
     height: Annotated[int, typer.Option(min=32, max=8192, help="Image height.")] = 1080,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Show a bundle's parts, input, score, calibration, data and metrics."""
     from ..bundle import load_bundle
@@ -28,7 +32,8 @@ def command(
     from ..evaluation.bundle_info import bundle_info
 
     info = bundle_info(loaded, (height, width))
-    console = Console()
+    shown = Output(json, quiet)
+    console = shown.console
     console.print(f"[bold]{loaded.id}[/]  {escape(str(loaded.path))}  {info.file_bytes / 1e6:.1f} MB", highlight=False)
     if loaded.card.description:
         console.print(escape(loaded.card.description), highlight=False)
@@ -41,6 +46,18 @@ def command(
         console.print(table)
     else:
         console.print("no metrics in the card")
+    shown.result(
+        {
+            "bundle": loaded.id,
+            "path": str(loaded.path),
+            "bytes": info.file_bytes,
+            "signed": _signed(loaded),
+            "parts": [asdict(part) for part in info.parts],
+            "network_size": info.network_size,
+            "training_differs": _differing(loaded.card.training),
+            "card": loaded.card.model_dump(mode="json"),
+        }
+    )
 
 
 def _parts(info: BundleInfo) -> Table:
@@ -71,13 +88,52 @@ def _facts(bundle: Bundle, info: BundleInfo) -> Table:
         "score table": f"{len(calibration.table)} points, {calibration.table[0][0]:g} to {calibration.table[-1][0]:g}",
         "inlier histogram": bins,
         "calibrated on": calibration.source,
-        "training": _brief(card.training) or "not stated",
+        "training": _brief(_differing(card.training)) or "not stated",
+        "signed": "yes; check by whom: oodseg sign BUNDLE --check PUBLIC_KEY" if _signed(bundle) else "no",
         "licence of weights": card.licence.weights,
         "terms of data": card.licence.data or "not stated",
     }
     for key, value in rows.items():
         table.add_row(key, escape(value))
     return table
+
+
+def _signed(bundle: Bundle) -> bool:
+    from ..signatures import SIGNATURE_FILE
+
+    return (bundle.path / SIGNATURE_FILE).is_file()
+
+
+def _differing(training: dict[str, Any]) -> dict[str, Any]:
+    """Training facts with what a recipe would have anyway left out; as they are where its keys are not known."""
+    from pydantic import BaseModel
+
+    from ..training.recipe import Recipe
+
+    def reduced(value: Any, model: Any) -> Any:
+        models = [kind for kind in (model, *getattr(model, "__args__", ())) if isinstance(kind, type)]
+        found = next((kind for kind in models if issubclass(kind, BaseModel)), None)
+        if isinstance(value, list):
+            return [reduced(entry, found) for entry in value]
+        if found is None or not isinstance(value, dict):
+            return value
+        known, kept = found.model_fields, {}
+        for key, entry in value.items():
+            if key in known and not known[key].is_required():
+                default = known[key].get_default(call_default_factory=True)
+                if entry == _as_json(default):
+                    continue
+            kept[key] = reduced(entry, known[key].annotation if key in known else None)
+        return kept
+
+    recipe = training.get("recipe")
+    return training | {"recipe": reduced(recipe, Recipe)} if isinstance(recipe, dict) else training
+
+
+def _as_json(value: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Any).dump_python(value, mode="json")
 
 
 def _brief(values: dict[str, Any]) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
+
+from .output import Json, Output, Quiet
 
 
 def command(
@@ -15,6 +16,8 @@ def command(
     out: Annotated[Path, typer.Option(help="The recipe to write; its label set is written beside it.")],
     labels: Annotated[str, typer.Option(help="Label set of the ids: a known name or a YAML file.")] = "",
     classes: Annotated[str, typer.Option(help="Or the class names in the order of the ids, with commas.")] = "",
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write a recipe and a label set from a folder of images and masks; say what was counted and what was guessed."""
     from ..errors import ConfigError
@@ -31,8 +34,10 @@ def command(
     if made.labels:
         label_file.write_text(made.labels)
     out.write_text(made.recipe)
-    console = Console()
+    shown = Output(json, quiet)
+    console = shown.console
     for note in made.notes:
         console.print(f"- {escape(note)}", highlight=False, soft_wrap=True)
     console.print(f"recipe in {escape(str(out))}" + (f", classes in {escape(str(label_file))}" if made.labels else ""))
     console.print(f"next: oodseg train {escape(str(out))} --dry-run", highlight=False, soft_wrap=True)
+    shown.result({"recipe": str(out), "labels": str(label_file) if made.labels else None, "notes": made.notes})

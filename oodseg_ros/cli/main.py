@@ -25,7 +25,9 @@ COMMANDS = {
     "train": "train",
     "evaluate": "evaluate",
     "calibrate": "calibrate",
+    "calibrate-objects": "calibrate_objects",
     "replay": "replay",
+    "compare": "compare",
     "info": "info",
     "build": "build",
     "import": "import_",
@@ -51,7 +53,7 @@ def main() -> None:
 
 def build_app(arguments: list[str]) -> typer.Typer:
     """The command line with the command that `arguments` ask for, or with all of them where they ask for none."""
-    app = typer.Typer(no_args_is_help=True, add_completion=False)
+    app = typer.Typer(no_args_is_help=True, add_completion=True)
     app.callback(help=HELP)(_options)
     asked = next((argument for argument in arguments if not argument.startswith("-")), None)
     # Only the asked command is imported; all of them import what is heavy only when they are called.

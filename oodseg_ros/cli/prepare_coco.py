@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import track
 
 from ..outliers.known_classes import KNOWN_IN_CITYSCAPES, OVERLOOKED
+from .output import Json, Output, Quiet
 
 
 def command(
@@ -21,12 +21,15 @@ def command(
     published: Annotated[bool, typer.Option(help="Keep pictures with trains, as the published proxy does.")] = False,
     exclude: Annotated[list[str] | None, typer.Option(help="Do not mark objects of this class (repeat).")] = None,
     min_side: Annotated[int, typer.Option(min=0, help="Smallest height and width.")] = 480,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write masks (0 / 254) of the pictures that show no class a driving label set knows; --drop replaces that list."""
     from ..outliers.coco import open_coco
     from ..outliers.proxy import write_proxy
 
-    console = Console()
+    shown = Output(json, quiet)
+    console = shown.console
     dropped = drop or (KNOWN_IN_CITYSCAPES if published else (*KNOWN_IN_CITYSCAPES, *OVERLOOKED))
     pictures = open_coco(
         root / instances,
@@ -46,3 +49,4 @@ def command(
         highlight=False,
         soft_wrap=True,
     )
+    shown.result({"pictures": len(pictures), "written": written, "masks": str(root / masks)})

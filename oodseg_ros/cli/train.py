@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from .output import Json, Output, Quiet
 
 if TYPE_CHECKING:
     from ..training.plan import TrainingPlan
@@ -26,16 +29,21 @@ def command(
         bool, typer.Option(help="Show data, parameters, steps, time and memory; train nothing.")
     ] = False,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")] = 0,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train every stage of a recipe and write the bundle. Ctrl-C leaves a checkpoint that --resume goes on from."""
     from ..training.plan import plan
     from ..training.recipe import load_recipe
     from ..training.train import train
 
-    console = Console()
+    shown = Output(json, quiet)
+    console = shown.console
     loaded = load_recipe(recipe)
     if dry_run:
-        show_plan(console, loaded, plan(loaded))
+        planned = plan(loaded)
+        show_plan(console, loaded, planned)
+        shown.result(asdict(planned))
         return
     try:
         bundle = train(loaded, out, resume, threads, overwrite, console)
@@ -44,7 +52,8 @@ def command(
         raise typer.Exit(130) from None
     if bundle is None:  # another process of a distributed run wrote it
         return
-    console.print(f"bundle {bundle.id} in {bundle.path}; curves in {out / 'run' / 'curves.png'}")
+    console.print(f"bundle {bundle.id} in {bundle.path}; curves in {out / 'run' / 'curves.png'}", soft_wrap=True)
+    shown.result({"bundle": bundle.id, "path": str(bundle.path), "curves": str(out / "run" / "curves.png")})
 
 
 def show_plan(console: Console, recipe: Recipe, planned: TrainingPlan) -> None:

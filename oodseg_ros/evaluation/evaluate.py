@@ -141,7 +141,7 @@ def evaluate(
 
     metrics = {
         "frames": len(figures.rows),
-        "frames_in_dataset": len(work),
+        "frames_in_dataset": len(dataset.items),
         "bundle": runner.bundle.id,
         "engine": runner.engine_identity,
         "score": getattr(runner.bundle, "score", "") or runner.bundle.card.network.get("score"),

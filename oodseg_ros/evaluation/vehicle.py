@@ -10,7 +10,7 @@ import numpy as np
 
 from ..labels import LabelSet
 from ..model_card import Calibration
-from ..pipeline.obstacles.components import find_objects, stands
+from ..pipeline.obstacles.components import GROUND_CLASSES, find_objects, stands
 from .ahead import ahead
 from .class_labels import Classes
 from .metrics.components import DETECTED, TRACKS, FrameComponents, connected, frame_components
@@ -18,7 +18,6 @@ from .metrics.recall import CameraMount, by_distance, by_size
 from .score_store import ScoreStore
 
 TRACK = "vehicle"
-GROUND_CLASSES = ("road", "sidewalk")
 LARGE = 1600
 """Pixels of a true object from which on its fragments are counted: smaller ones are hardly ever found in two."""
 

@@ -219,6 +219,6 @@ def _compare(drive: Drive, truth: Truth, frame: Frame, judgement: Judgement) -> 
         mask = truth.find(frame.stamp_ns)
         if mask is not None:
             drive.pixel.update(judgement.prediction.score, mask)
-            drive.components.update(judgement.prediction.score, mask)
+            drive.components.update(judgement.prediction.score, mask, judgement.mask)
     except UserError as error:
         drive.skipped[f"{frame.camera}, ground truth: {error}"] += 1

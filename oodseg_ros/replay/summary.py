@@ -51,7 +51,9 @@ def summarize_drive(drive: Drive, runner: Runner) -> dict[str, Any]:
         threshold = result["pixel"]["best_F1_threshold"]
         if math.isfinite(threshold):
             result["component"] = drive.components.compute(threshold)
-        result["component_deployed"] = drive.components.compute(runner.bundle.card.calibration.threshold)
+        # The masks of the judgements: by threshold and object rule, as the node publishes them.
+        deployed = {"threshold": runner.bundle.card.calibration.threshold}
+        result["component_deployed"] = deployed | drive.components.compute_predicted()
     return result
 
 

@@ -14,14 +14,13 @@ from __future__ import annotations
 import argparse
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -33,8 +32,9 @@ from std_srvs.srv import Trigger
 
 from ..errors import BagError, ConfigError, UserError
 from ..sources.bag_messages import ReplayBag
-from .bag_player import CAMERA_TYPES, BagPlayer, playable
+from .bag_player import CAMERA_TYPES, playable
 from .node import launching, qos
+from .players import OwnPlayer, Player, Rosbag2Player
 from .tools.listener import NodeAccount
 
 IMAGE_TYPES = CAMERA_TYPES[:2]
@@ -48,120 +48,6 @@ SETTLE_LIMIT = 60.0
 
 class Stopped(Exception):
     """The user ended it."""
-
-
-class Player(Protocol):
-    """What plays; holds at the first message until `resume`."""
-
-    def heard(self) -> bool:
-        """Whether the subscribers of all images are known."""
-
-    def resume(self) -> None:
-        """Let it play."""
-
-    def ended(self) -> bool:
-        """Whether all was played; raises UserError if it failed."""
-
-    def stop(self) -> None:
-        """End it now."""
-
-
-class OwnPlayer:
-    """The package's own player in a thread; see `BagPlayer`."""
-
-    def __init__(self, node: Node, options: argparse.Namespace, topics: list[str]) -> None:
-        self._node = node
-        self._player = BagPlayer(
-            node,
-            options.bag,
-            {topic: topic for topic in topics},
-            options.rate,
-            options.start_offset,
-            options.loop,
-            paused=True,
-        )
-        for topic, reason in self._player.left_out.items():
-            node.get_logger().warning(f"{topic} is not played: {reason}")
-        self._images = len(topics) - len(self._player.left_out)
-        self._error: Exception | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._play, name="play", daemon=True)
-        for name, act in (("pause", self._player.pause), ("resume", self._player.resume)):
-            node.create_service(Trigger, f"~/{name}", lambda _, response, act=act: _done(act, response))
-        self._thread.start()
-
-    def heard(self) -> bool:
-        return self._player.listeners() > 0
-
-    def resume(self) -> None:
-        self._player.resume()
-
-    def ended(self) -> bool:
-        if self._thread.is_alive():
-            return False
-        if self._error is not None:
-            raise self._error
-        if self._player.damage:
-            raise BagError(f"only a part was played: {self._player.damage}")
-        self._node.get_logger().info(f"played {dict(self._player.sent)}")
-        return True
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(5.0)
-
-    def _play(self) -> None:
-        try:
-            self._player.play(self._stop)
-        except Exception as error:
-            self._error = error
-
-
-class Rosbag2Player:
-    """`ros2 bag play` in a process of its own."""
-
-    NODE = "rosbag2_player"
-
-    def __init__(self, node: Node, options: argparse.Namespace, topics: list[str], images: list[str]) -> None:
-        try:
-            from rosbag2_interfaces.srv import Resume
-        except ImportError as error:
-            raise ConfigError(
-                "player rosbag2: rosbag2_interfaces is not installed (ros-<distro>-ros2bag); use player oodseg"
-            ) from error
-        self._node, self._images = node, images
-        self._request = Resume.Request
-        self._resume = node.create_client(Resume, f"/{self.NODE}/resume")
-        command = launching.rosbag2_command(options.bag, topics, options.rate, options.loop, options.start_offset)
-        node.get_logger().info(" ".join(map(str, command)))
-        # A session of its own: Ctrl-C comes from here, once.
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-
-    def heard(self) -> bool:
-        self.ended()
-        return self._resume.service_is_ready() and all(
-            any(p.node_name == self.NODE for p in self._node.get_publishers_info_by_topic(topic))
-            for topic in self._images
-        )
-
-    def resume(self) -> None:
-        self._resume.call_async(self._request())
-
-    def ended(self) -> bool:
-        code = self._process.poll()
-        if code:
-            raise BagError(f"`ros2 bag play` ended with status {code}; its output says why")
-        return code == 0
-
-    def stop(self) -> None:
-        for number, patience in ((signal.SIGINT, 3.0), (signal.SIGTERM, 1.0), (signal.SIGKILL, 1.0)):
-            if self._process.poll() is not None:
-                return
-            self._process.send_signal(number)
-            try:
-                self._process.wait(patience)
-            except subprocess.TimeoutExpired:
-                continue
 
 
 class Conductor:
@@ -205,14 +91,14 @@ class Conductor:
                 player.resume()
             self._until(player.ended)
             if self._account is not None:
-                self._settle(self._account)
+                self._settle(self._account, player.played())
         finally:
             player.stop()
 
     def _player(self, topics: list[str], images: list[str]) -> Player:
         if self._options.player == "rosbag2":
             return Rosbag2Player(self._node, self._options, topics, images)
-        return OwnPlayer(self._node, self._options, topics)
+        return OwnPlayer(self._node, self._options, topics, images)
 
     def _wait_active(self) -> None:
         """Until the node is active. The state is asked for: `transition_event` can pass before it is heard."""
@@ -288,7 +174,7 @@ class Conductor:
             self._node.get_logger().warning(f"{self._options.node} does not tell the time of /clock; playing anyway")
         self._spin(0.5)
 
-    def _settle(self, account: NodeAccount) -> None:
+    def _settle(self, account: NodeAccount, played: int | None) -> None:
         reports = account.reports
         try:
             self._until(lambda: account.settled(reports), SETTLE_LIMIT, "the last answers")
@@ -297,6 +183,10 @@ class Conductor:
             for camera, counts in frames.items():
                 what = ", ".join(f"{n} {key.removeprefix('frames_').replace('_', ' ')}" for key, n in counts.items())
                 self._node.get_logger().info(f"{camera}: {what}")
+        received = sum(counts["frames_received"] for counts in frames.values())
+        if played is not None:
+            lost = f"; {played - received} lost on the way, where the node did not take them in time"
+            self._node.get_logger().info(f"{played} images played, {received} received{lost * (played > received)}")
         if not sum(counts["frames_answered"] for counts in frames.values()):
             raise UserError("the bag was played and no frame of it was answered; see the counts above")
 
@@ -333,12 +223,6 @@ class Conductor:
 
     def _on_alert(self, message: DiagnosticArray) -> None:
         self._stamp = message.header.stamp.sec
-
-
-def _done(act: Callable[[], None], response: Trigger.Response) -> Trigger.Response:
-    act()
-    response.success = True
-    return response
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

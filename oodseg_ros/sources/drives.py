@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -13,9 +14,11 @@ from ..paths import cache_dir
 from .image_files import image_files, write_image
 from .open_source import open_source
 
+_TROUBLES = "troubles.txt"
+
 
 def drive_files(path: Path) -> list[Path]:
-    """Image files of a folder, image, video or bag, in time order.
+    """Image files of a folder, image, video or bag, in time order; what was lost of it is logged as a warning.
 
     Raises:
         BagError, DatasetError: it is missing, damaged, of no known kind, or holds no frame.
@@ -33,6 +36,8 @@ def drive_files(path: Path) -> list[Path]:
         try:
             for index, frame in enumerate(source):
                 write_image(part / f"{index:06d}.png", frame.image)
+            if troubles := source.troubles():
+                (part / _TROUBLES).write_text(troubles)
             try:
                 part.rename(folder)
             except OSError:
@@ -43,6 +48,9 @@ def drive_files(path: Path) -> list[Path]:
     files = image_files(folder) if any(folder.iterdir()) else []
     if not files:
         raise DatasetError(f"{path} holds no frame that can be decoded")
+    if (folder / _TROUBLES).is_file():
+        # Also of frames that an earlier run unpacked.
+        logging.getLogger(__name__).warning("%s: %s", path, (folder / _TROUBLES).read_text())
     return files
 
 

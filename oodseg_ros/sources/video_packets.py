@@ -8,6 +8,9 @@ UNKNOWN. libav alone conceals such losses in H.264 without a word, so frame numb
 from __future__ import annotations
 
 import re
+import threading
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -66,6 +69,62 @@ class PictureDecoder:
 def to_rgb(picture: Any) -> np.ndarray:
     """What `PacketStream.decode` gives, as RGB uint8 `[H, W, 3]`, C-contiguous."""
     return np.ascontiguousarray(picture.to_ndarray(format="rgb24"))
+
+
+class PacketWorker:
+    """Decodes every packet of one camera in a thread of its own: the newest picture counts, but it needs all before it.
+
+    Args:
+        done: called there, in the order of the packets, with what came with a packet and its picture, an
+            `av.VideoFrame` for `to_rgb`, or the `ImageError` that it came to.
+        most: packets that may wait; when more come they are dropped, and the stream is lost until its next key frame.
+    """
+
+    def __init__(self, done: Callable[[Any, Any], None], most: int = 60) -> None:
+        self._done, self._most = done, most
+        self._waiting: deque[tuple[Any, Any]] = deque()
+        self._condition = threading.Condition()
+        self._closed = self._lost = False
+        self._thread = threading.Thread(target=self._run, name="packets", daemon=True)
+        self._thread.start()
+
+    def put(self, message: Any, with_it: Any) -> None:
+        """Take a packet in; never waits."""
+        with self._condition:
+            if len(self._waiting) >= self._most:
+                self._waiting.clear()
+                self._lost = True
+            self._waiting.append((message, with_it))
+            self._condition.notify()
+
+    def close(self) -> None:
+        """End the thread; what waits is dropped."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        stream = PacketStream()
+        while True:
+            with self._condition:
+                self._condition.wait_for(lambda: self._closed or self._waiting)
+                if self._closed:
+                    return
+                message, with_it = self._waiting.popleft()
+                lost, self._lost = self._lost, False
+            if lost:
+                stream.lose()
+            try:
+                result = stream.decode(message)
+            except ImageError as error:
+                result = error
+            except Exception as error:  # whatever a hostile packet makes libav's binding raise, the thread lives on
+                stream.lose()
+                result = ImageError(
+                    f"a packet of {len(message.data)} bytes: {type(error).__name__}: {str(error)[:100]}"
+                )
+            self._done(with_it, result)
 
 
 class PacketStream:

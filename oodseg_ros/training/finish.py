@@ -117,7 +117,7 @@ def _with_objects(spec: ObjectsSpec, calibration: Calibration, labels: LabelSet,
         class_ids(labels, spec.ground_classes),
         calibration,
         ", ".join(dict.fromkeys(Path(data.root).name or data.dataset for data in spec.data)),
-    )
+    ).calibration
 
 
 def _first(sample: tuple[torch.Tensor, ...]) -> tuple[np.ndarray, np.ndarray]:

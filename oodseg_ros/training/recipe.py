@@ -27,8 +27,8 @@ class ObjectsSpec(Strict):
     data: list[DataSpec] = Field(min_length=1)
     ground_classes: tuple[str, ...] = ("road", "sidewalk")
     false_frames: float = Field(0.01, gt=0, lt=1)
-    grow_rate: float = Field(0.01, gt=0, lt=1)
-    seed: int = Field(20, ge=1)
+    grow_rate: float = Field(0.02, gt=0, lt=1)
+    seed: float = Field(0.5, gt=0, le=1)
     min_area: int = Field(100, ge=1)
 
 

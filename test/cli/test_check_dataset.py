@@ -21,16 +21,21 @@ def test_check_dataset_command(tmp_path):
     for folder, picture in (("images", np.zeros((4, 6, 3), np.uint8)), ("labels", np.eye(4, 6, dtype=np.uint8))):
         (tmp_path / folder).mkdir()
         cv2.imwrite(str(tmp_path / folder / "a.png"), picture)
-    good = call("folder", "--root", str(tmp_path), "--json", str(tmp_path / "out" / "report.json"))
+    good = call("folder", "--root", str(tmp_path))
     assert good.returncode == 0, good.stderr
     assert "1 with ground truth" in good.stdout
     assert "all is as it should be" in good.stdout
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["values"] == {"0": 20, "1": 4}
+    told = call("folder", "--root", str(tmp_path), "--json")
+    assert json.loads(told.stdout)["values"] == {"0": 20, "1": 4}
+    assert call("folder", "--root", str(tmp_path), "-q").stdout == ""
 
     cv2.imwrite(str(tmp_path / "labels" / "a.png"), np.full((4, 6), 9, np.uint8))
     bad = call("folder", "--root", str(tmp_path))
     assert bad.returncode == 1
     assert "a.png holds [9]" in bad.stdout
+    quiet = call("folder", "--root", str(tmp_path), "-q")
+    assert "a.png holds [9]" in quiet.stderr
+    assert quiet.stdout == ""
 
     missing = call("camvid", "--root", str(tmp_path))
     assert missing.returncode == 2

@@ -1,3 +1,5 @@
+import json
+
 from typer.testing import CliRunner
 
 from oodseg_ros.bundle import load_bundle
@@ -12,6 +14,23 @@ def test_card_and_network_are_shown(tiny_bundle):
         assert word in shown
     assert f"{sum(p.numel() for p in bundle.segmentor().parameters()):,}" in shown
     assert "no metrics in the card" in shown
+
+
+def test_what_a_script_gets(tiny_bundle):
+    done = CliRunner().invoke(build_app(["info"]), ["info", str(tiny_bundle), "--json"])
+    told = json.loads(done.output)
+    assert told["card"]["name"] == "tiny"
+    assert told["signed"] is False
+
+
+def test_training_tells_what_differs_from_a_recipes_defaults():
+    told = json.loads(CliRunner().invoke(build_app(["info"]), ["info", "road_lite", "--json"]).output)
+    whole, differs = told["card"]["training"]["recipe"], told["training_differs"]["recipe"]
+    assert "augment" in whole
+    assert "augment" not in differs
+    assert differs["stages"][0]["steps"] == whole["stages"][0]["steps"]
+    assert "loss_stride" in whole["stages"][0]
+    assert len(str(differs)) < len(str(whole)) / 2
 
 
 def test_image_size_is_an_option(tiny_bundle):

@@ -115,3 +115,31 @@ def test_pip_install_into_a_fresh_environment(source, tmp_path):
     for executable in ("perception", "oodseg"):
         assert os.access(tmp_path / "fresh" / "bin" / executable, os.X_OK)
     assert (tmp_path / "fresh" / "share" / "ament_index" / "resource_index" / "packages" / "oodseg_ros").is_file()
+
+
+@pytest.mark.slow
+def test_pip_install_with_its_requirements_into_an_empty_environment(source, tmp_path):
+    """Gigabytes where the index has no CPU build of torch; the commands work, and one that lacks an extra says so."""
+    fresh = tmp_path / "fresh" / "bin"
+    run([sys.executable, "-m", "venv", str(fresh.parent)], tmp_path)
+    install = [str(fresh / "python"), "-m", "pip", "install", "--quiet", str(source / "src" / "oodseg_ros")]
+    done = subprocess.run(
+        install, cwd=tmp_path, env=clean_environment(), text=True, capture_output=True, timeout=3000, check=False
+    )
+    if "Could not find a version" in done.stderr and "torch" in done.stderr:
+        pytest.skip("no package index can be reached")
+    assert done.returncode == 0, done.stderr
+    oodseg = str(fresh / "oodseg")
+    assert "road_lite" in run([oodseg, "info", "road_lite"], tmp_path)
+    run([oodseg, "run", "road_lite", "scenes:5", "--limit", "2", "--out", "out"], tmp_path)
+    assert any((tmp_path / "out").iterdir())
+    for command, words in (
+        (["train", str(ROOT / "config" / "train" / "road_lite.yaml"), "--out", "t"], "extra `train`"),
+        (["export-onnx", "road_lite", "--size", "128x64", "--out", "x.onnx"], "extra `build`"),
+        (["demo"], "source a ROS 2"),
+    ):
+        done = subprocess.run(
+            [oodseg, *command], cwd=tmp_path, env=clean_environment(), text=True, capture_output=True, timeout=600
+        )
+        assert done.returncode == 2, command
+        assert words in done.stderr, done.stderr

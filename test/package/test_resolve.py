@@ -15,8 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 UV = Path(sys.executable).parent / "uv"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
-X86_ONLY = {"ros.txt", "interfaces.txt", "tensorrt_rtx.txt"}
-"""The ROS wheels and TensorRT-RTX are made for x86-64 only; an aarch64 machine has ROS and TensorRT from apt."""
+X86_ONLY = {"ros.txt", "interfaces.txt"}
+"""The ROS wheels are made for x86-64 only; an aarch64 machine has ROS from apt."""
 SOURCES = "empy==4.2.1 ; python_version < '3'\n"
 """Left out: pure Python without a wheel. Whatever else has no wheel would need a compiler on the vehicle."""
 CASES = [
@@ -32,6 +32,15 @@ CASES = [
 @pytest.mark.parametrize(("name", "python", "machine"), CASES, ids=["-".join(case) for case in CASES])
 def test_it_resolves_from_wheels(name, python, machine, tmp_path):
     resolve(ROOT / "requirements" / name, python, machine, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("python", PYTHONS)
+def test_torch_of_the_package_resolves(python, machine, tmp_path):
+    """tools/setup.sh takes its CPU build, which PyTorch's own index has."""
+    (tmp_path / "torch.txt").write_text(re.search(r"torch==[\d.]+", (ROOT / "setup.py").read_text())[0])
+    resolve(tmp_path / "torch.txt", python, machine, tmp_path)
 
 
 @pytest.mark.slow

@@ -69,7 +69,9 @@ def test_wrong_values_are_refused_with_a_sentence(name: str, value: Any, sentenc
 
 def test_a_choice_is_named() -> None:
     spec = load_schema().camera["transport"]
-    with pytest.raises(ConfigError, match=r"front\.transport must be one of raw, compressed, got 'theora'"):
+    with pytest.raises(
+        ConfigError, match=r"front\.transport must be one of raw, compressed, ffmpeg, foxglove, got 'theora'"
+    ):
         check(spec, "front.transport", "theora")
 
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from glob import glob
+from pathlib import Path
 
 import numpy as np
 
 from ...errors import ConfigError
+from ...frame import Frame
+from ...inference.runner import Runner
 from ...model_card import Calibration, Objects
-from ...pipeline.obstacles.components import strongest_seeds
+from ...pipeline.obstacles.components import GROUND_CLASSES, strongest_seeds
+from ...sources.image_files import read_image
+from ...sources.open_source import open_source
+from ..ahead import ahead
 from ..score_store import ScoreStore
 from .risk_control import Choice, choose_threshold
 
@@ -27,16 +37,33 @@ class ObjectTarget:
         false_frames: bound of the share of frames with a false object that stands on the ground, and of those with one
             that does not; each in (0, 1).
         grow_rate: share of the pixels above `grow`.
-        seed: pixels above its threshold that an object needs.
+        seed: share of an object's pixels that must be above its threshold.
         min_area: least number of pixels of an object, at image size, as the node has it.
         confidence: as in `risk_control`; None = in expectation.
     """
 
     false_frames: float = 0.01
-    grow_rate: float = 0.01
-    seed: int = 20
+    grow_rate: float = 0.02
+    seed: float = 0.5
     min_area: int = 100
     confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class ObjectThresholds:
+    """What `fit_objects` found.
+
+    Attributes:
+        calibration: with threshold and rule.
+        frames: frames that it was chosen on.
+        false: shares of them with a false object on the ground, and beside it.
+        held_out: number of frames that were kept apart, and the same shares of those; shares nan without any.
+    """
+
+    calibration: Calibration
+    frames: int
+    false: tuple[float, float]
+    held_out: tuple[int, float, float]
 
 
 def fit_objects(
@@ -45,8 +72,9 @@ def fit_objects(
     ground: Iterable[int],
     calibration: Calibration,
     what: str,
-) -> Calibration:
-    """`calibration` with threshold and object rule chosen on frames without unknowns, by conformal risk control.
+    every: int = 1,
+) -> ObjectThresholds:
+    """Threshold and object rule chosen on frames without unknowns, by conformal risk control.
 
     A rule with a higher threshold finds no object that a lower one does not, because `grow` is fixed before: so the
     losses are monotone, and the bounds hold for a new frame that is like these.
@@ -57,6 +85,7 @@ def fit_objects(
         ground: class ids that objects stand on.
         calibration: what the rest is taken from.
         what: the frames in words, for the card.
+        every: only every n-th frame chooses; the others are kept apart to measure on.
 
     Raises:
         ConfigError: too few frames for the bound.
@@ -65,8 +94,9 @@ def fit_objects(
         store, rng, sampled = ScoreStore(folder), np.random.default_rng(0), []
         for index, (score, labels) in enumerate(frames):
             store.put(f"{index:06d}", score, labels)
-            values = score[np.isfinite(score)]
-            sampled.append(rng.choice(values, min(PER_FRAME, values.size), replace=False))
+            if index % every == 0:
+                values = score[np.isfinite(score)]
+                sampled.append(rng.choice(values, min(PER_FRAME, values.size), replace=False))
         if not sampled:
             raise ConfigError("calibration: there is no frame without unknowns to choose the objects' thresholds on")
         grow = float(np.quantile(np.concatenate(sampled), 1 - target.grow_rate))
@@ -74,15 +104,86 @@ def fit_objects(
         seeds = np.array(
             [strongest_seeds(score, labels, rule, target.min_area) for _, score, labels in store], np.float64
         )
-    on_ground, beside = (_choose(column, grow, target) for column in seeds.T)
-    objects = rule.model_copy(update={"beside": max(beside.threshold, on_ground.threshold)})
+    chosen = np.arange(len(seeds)) % every == 0
+    on_ground, beside = (_choose(column, grow, target) for column in seeds[chosen].T)
+    threshold = on_ground.threshold
+    objects = rule.model_copy(update={"beside": max(beside.threshold, threshold)})
+    above = seeds > [threshold, objects.beside]
+    false = above[chosen].mean(axis=0).tolist()
+    bound, least = target.false_frames, target.min_area
+    kept = int((~chosen).sum())
+    held_out = above[~chosen].mean(axis=0).tolist() if kept else [float("nan")] * 2
     said = (
-        f"{what}, {len(seeds)} frames without unknowns: an object grows to the score that {target.grow_rate:.2%} of "
-        f"their pixels exceed; a false one on the ground in at most {target.false_frames:.2%} of the frames "
-        f"(measured {on_ground.risk:.2%}), one beside it in at most as many (measured {beside.risk:.2%}), min_area "
-        f"{target.min_area}. Table and histogram: {calibration.source}"
+        f"{what}, {int(chosen.sum())} frames without unknowns: objects are what hangs together above the score that "
+        f"{target.grow_rate:.2%} of the pixels exceed; a false one on the ground in at most {bound:.2%} of the frames "
+        f"(measured {false[0]:.2%}), one beside it in at most as many (measured {false[1]:.2%}), min_area {least}; "
+        f"{_kept_apart(kept, held_out)}. Table and histogram: {calibration.source}"
     )
-    return calibration.model_copy(update={"threshold": on_ground.threshold, "objects": objects, "source": said})
+    found = calibration.model_copy(update={"threshold": threshold, "objects": objects, "source": said})
+    return ObjectThresholds(found, int(chosen.sum()), tuple(false), (kept, *held_out))
+
+
+def calibrate_objects(
+    runner: Runner,
+    sources: Sequence[str],
+    target: ObjectTarget,
+    every: int = 1,
+    ground_classes: Sequence[str] = GROUND_CLASSES,
+    workers: int = 2,
+) -> ObjectThresholds:
+    """`fit_objects` on what a bundle makes of images.
+
+    Args:
+        runner: a loaded bundle.
+        sources: what `open_source` opens, or patterns of image files (`drive/*_0*.jpg`).
+        target, every: see there.
+        ground_classes: names of the classes that objects stand on.
+        workers: threads that read.
+
+    Raises:
+        ConfigError: a pattern that fits no file, a label set without these classes, too few frames.
+        DatasetError, ImageError: what cannot be opened or read.
+    """
+    labels = runner.bundle.labels
+    ground = [index for index, name in enumerate(labels.names) if name in ground_classes]
+    if not ground:
+        raise ConfigError(
+            f"label set {labels.name} has none of the classes {', '.join(ground_classes)} that objects stand on; "
+            f"it has {', '.join(labels.names)}"
+        )
+
+    def predicted() -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        with ThreadPoolExecutor(workers) as pool:
+            for image in ahead(pool, lambda read: read(), _images(sources), 2 * workers):
+                prediction = runner([image])[0]
+                yield prediction.score, prediction.labels
+
+    what = ", ".join(f"{Path(source).parent.name}/{Path(source).name}" for source in sources)
+    return fit_objects(predicted(), target, ground, runner.bundle.card.calibration, what, every)
+
+
+def _images(sources: Sequence[str]) -> Iterator[Callable[[], np.ndarray]]:
+    for source in sources:
+        if "*" in source or "?" in source:
+            files = sorted(glob(source))
+            if not files:
+                raise ConfigError(f"no file fits {source}")
+            yield from (partial(read_image, Path(file)) for file in files)
+        else:
+            opened = open_source(source)
+            yield from (partial(_image_of, frame) for frame in opened)
+            if troubles := opened.troubles():
+                logging.getLogger(__name__).warning("%s: %s", source, troubles)
+
+
+def _image_of(frame: Frame) -> np.ndarray:
+    return frame.image
+
+
+def _kept_apart(count: int, shares: Sequence[float]) -> str:
+    if not count:
+        return "no frame was kept apart to check it"
+    return f"on {count} frames kept apart {shares[0]:.2%} and {shares[1]:.2%}"
 
 
 def _choose(seeds: np.ndarray, grow: float, target: ObjectTarget) -> Choice:

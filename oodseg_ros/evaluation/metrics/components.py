@@ -87,25 +87,39 @@ class ComponentMetrics:
         self._temporary = tempfile.TemporaryDirectory(prefix="oodseg_scores_") if folder is None else None
         self.store = ScoreStore(folder if self._temporary is None else self._temporary.name)
 
-    def update(self, score: np.ndarray, label: np.ndarray) -> None:
-        """Add one frame; arguments and errors as `PixelMetrics.update`."""
+    def update(self, score: np.ndarray, label: np.ndarray, predicted: np.ndarray | None = None) -> None:
+        """Add one frame; arguments and errors as `PixelMetrics.update`.
+
+        Args:
+            predicted: uint8 `[H, W]`, non-zero = what somebody found in it, for `compute_predicted`.
+        """
         split(score, label, self.ignore)
         label = np.asarray(label)
         plain = (label == 1).astype(np.uint8)
         if self.ignore is not None:
             plain[label == self.ignore] = VOID
-        self.store.put(f"{len(self.store):08d}", score, plain)
+        extra = {} if predicted is None else {"predicted": predicted}
+        self.store.put(f"{len(self.store):08d}", score, plain, **extra)
 
     def merge(self, other: ComponentMetrics) -> ComponentMetrics:
         """Add the frames of another process; returns self."""
-        for _, score, label in other.store:
-            self.store.put(f"{len(self.store):08d}", score, label)
+        for name in other.store.names():
+            score, label, extra = other.store.get(name)
+            self.store.put(f"{len(self.store):08d}", score, label, **extra)
         return self
 
     def compute(self, threshold: float) -> dict[str, float]:
         """Figures at a threshold on the raw score, as fractions; see `summarize_components`."""
         frames = (frame_components(score, label, threshold, self.track) for _, score, label in self.store)
         return {"threshold": float(threshold), "track": self.track, **summarize_components(frames)}
+
+    def compute_predicted(self) -> dict[str, float]:
+        """Figures of what was given as `predicted` with each frame."""
+        found = []
+        for name in self.store.names():
+            score, label, extra = self.store.get(name)
+            found.append(frame_components(score, label, 0.0, self.track, predicted=extra["predicted"] > 0))
+        return {"track": self.track, **summarize_components(found)}
 
 
 def frame_components(

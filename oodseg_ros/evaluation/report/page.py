@@ -171,7 +171,8 @@ def _vehicle_section(found: dict[str, Any]) -> html.Html:
     rule, parts = found["rule"], []
     how = f"threshold {found['threshold']:.4g}"
     if rule is not None:
-        how += f", grown to {rule['grow']:.4g}, beside the ground {rule['beside']:.4g}, seeds of {rule['seed']} pixels"
+        how += f" for {rule['seed']:.0%} of an object's pixels, beside the ground {rule['beside']:.4g}"
+        how += f"; an object is what hangs together above {rule['grow']:.4g}"
     rows = [
         ["objects found", f"{percent(found['found'], 1)} % of {found['objects']}"],
         ["predicted objects per touched object of 1600 pixels or more", number(found["fragments_per_object"])],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -11,6 +12,9 @@ from ...model_card import Objects
 
 STRENGTH_QUANTILE = 0.9
 """A component's score is this quantile of its pixels: its strong part decides, a single hot pixel does not."""
+
+GROUND_CLASSES = ("road", "sidewalk")
+"""Names of the classes that an object can stand on, where a bundle does not say it by id."""
 
 _SAMPLE = 16384
 # One algorithm of OpenCV's, by name: its own choice is 2.5 times slower on masks like ours.
@@ -54,8 +58,8 @@ def find_objects(
     Args:
         score: float32 `[H, W]`.
         labels: uint8 `[H, W]`, predicted class ids.
-        threshold: raw score of the seeds. Where it is another one than the bundle's, `grow` is at most that, and
-            `beside` at least.
+        threshold: raw score that a share `seed` of an object's pixels must be above. Where it is another one than the
+            bundle's, `grow` is at most that, and `beside` at least.
         objects: the bundle's rule; None = every group of pixels above the threshold is an object, and the mask holds
             all of those pixels, however few hang together.
         min_area: least number of pixels of an object, grown.
@@ -74,7 +78,7 @@ def find_objects(
         members = _members(box, members)
         wanted = threshold if stands(labels, ground, box, members) else max(objects.beside, threshold)
         x0, y0, x1, y1 = box
-        if np.count_nonzero(score[y0:y1, x0:x1][members] > np.float32(wanted)) >= objects.seed:
+        if np.count_nonzero(score[y0:y1, x0:x1][members] > np.float32(wanted)) >= objects.seed * area:
             kept.append((box, area, members))
     mask[:] = 0
     for (x0, y0, x1, y1), _, members in kept:
@@ -93,10 +97,9 @@ def strongest_seeds(score: np.ndarray, labels: np.ndarray, objects: Objects, min
     for box, _, members in _grouped(anomaly_mask(score, objects.grow), min_area):
         members = _members(box, members)
         values = score[box[1] : box[3], box[0] : box[2]][members]
-        if values.size >= objects.seed:
-            place = 0 if stands(labels, ground, box, members) else 1
-            needed = float(np.partition(values, values.size - objects.seed)[values.size - objects.seed])
-            strongest[place] = max(strongest[place], needed)
+        place = 0 if stands(labels, ground, box, members) else 1
+        rank = values.size - math.ceil(objects.seed * values.size)
+        strongest[place] = max(strongest[place], float(np.partition(values, rank)[rank]))
     return strongest[0], strongest[1]
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import array
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 from ...errors import ImageError
 from ...frame import Frame
 from ...sources.image_bytes import check_size
 from ...sources.message_images import TO_RGB, Encoding, message_to_rgb, view_pixels
+from ...sources.video_packets import to_rgb as packet_to_rgb
 from .stamps import to_ns
 
 _VIEW_ONLY = {"32FC1": Encoding("f4", 1, None)}
@@ -21,7 +24,17 @@ _VIEW_ONLY = {"32FC1": Encoding("f4", 1, None)}
 _OUTPUTS = {"mono8": ("u1", 1), "bgr8": ("u1", 3), "rgb8": ("u1", 3), "32FC1": ("f4", 1)}
 
 
-def to_frame(msg: Image | CompressedImage, camera: str) -> Frame:
+@dataclass(frozen=True)
+class Packet:
+    """A video packet behind its decoder: a picture for `video_packets.to_rgb`, or why there is none."""
+
+    header: Header
+    picture: Any
+
+    encoding = "video"
+
+
+def to_frame(msg: Image | CompressedImage | Packet, camera: str) -> Frame:
     """Turn a camera message into a frame; the header's stamp and frame_id are kept.
 
     An `rgb8` image without row padding shares the message's memory; everything else is a fresh array.
@@ -30,7 +43,12 @@ def to_frame(msg: Image | CompressedImage, camera: str) -> Frame:
         ImageError: the message is malformed or its encoding holds no camera picture; the text starts with the camera.
     """
     try:
-        image = message_to_rgb(msg)
+        if isinstance(msg, Packet):
+            if isinstance(msg.picture, ImageError):
+                raise msg.picture
+            image = packet_to_rgb(msg.picture)
+        else:
+            image = message_to_rgb(msg)
     except ImageError as error:
         raise ImageError(f"camera {camera}: {error}") from error
     return Frame(image, to_ns(msg.header.stamp), camera, msg.header.frame_id)

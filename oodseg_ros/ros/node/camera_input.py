@@ -10,11 +10,15 @@ from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
+from ...errors import ConfigError
 from ...parameters.settings import CameraSettings
 from ...pipeline import reasons
 from ...pipeline.account import FrameCounter
 from ...pipeline.mailbox import Item, Mailbox
+from ...sources.video_packets import PacketWorker
+from ..messages.images import Packet
 from ..messages.stamps import to_ns
 from . import qos, topics
 
@@ -58,11 +62,14 @@ class CameraInput:
         self._rejected = rejected
         self._senders: dict[str, dict[bytes, float]] = {}
         self._several = False
+        packets = camera.transport in ("ffmpeg", "foxglove")
+        self._packets = PacketWorker(self._decoded) if packets else None
+        on_image = self._on_packet if packets else self._on_image
         self._subscriptions = [
             node.create_subscription(
-                topics.message_type(topic),
+                _type_of(topic, camera),
                 topic.named(camera.name),
-                self._on_info if topic.kind == "sensor_msgs/CameraInfo" else self._on_image,
+                self._on_info if topic.kind == "sensor_msgs/CameraInfo" else on_image,
                 qos.profile(topic.quality),
                 qos_overriding_options=qos.overridable(),
             )
@@ -72,6 +79,8 @@ class CameraInput:
     def destroy(self) -> None:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
+        if self._packets is not None:
+            self._packets.close()
 
     def look_around(self) -> tuple[str, str]:
         """What is wrong with those who publish on the camera's topics, by the graph; not for every frame.
@@ -114,6 +123,23 @@ class CameraInput:
 
     def _on_image(self, message: Image | CompressedImage, info: dict[str, Any]) -> None:
         stamp = to_ns(message.header.stamp)
+        if self._admit(stamp, info) and not self._mailbox.put(Item(self._name, stamp, message)):
+            self._counter.drop("inactive")
+
+    def _on_packet(self, message: Any, info: dict[str, Any]) -> None:
+        header = getattr(message, "header", None)
+        if header is None:
+            header = Header(stamp=message.timestamp, frame_id=message.frame_id)
+        # Also those that are not admitted: later pictures are built on them.
+        self._packets.put(message, (header, self._admit(to_ns(header.stamp), info)))
+
+    def _decoded(self, with_it: tuple[Header, bool], picture: Any) -> None:
+        header, admitted = with_it
+        stamp = to_ns(header.stamp)
+        if admitted and not self._mailbox.put(Item(self._name, stamp, Packet(header, picture))):
+            self._counter.drop("inactive")
+
+    def _admit(self, stamp: int, info: dict[str, Any]) -> bool:
         self._heard("image", info)
         self._arrived(self._name)
         if reason := self._counter.receive(stamp):
@@ -123,12 +149,24 @@ class CameraInput:
         elif self.mixed:
             self._counter.drop(reasons.SEVERAL_PUBLISHERS)
             self._rejected(self._name, reasons.SEVERAL_PUBLISHERS)
-        elif not self._mailbox.put(Item(self._name, stamp, message)):
-            self._counter.drop("inactive")
+        else:
+            return True
+        return False
 
     def _on_info(self, message: CameraInfo, info: dict[str, Any]) -> None:
         self._heard("camera_info", info)
         self.info = message
+
+
+def _type_of(topic: topics.Topic, camera: CameraSettings) -> type:
+    found = topics.message_type(topic)
+    if found is None:
+        package = topic.kind.partition("/")[0]
+        raise ConfigError(
+            f"camera {camera.name}: transport {camera.transport} needs the messages of {package}, which are not "
+            f"installed; install ros-<distro>-{package.replace('_', '-')}"
+        )
+    return found
 
 
 def _type_name(subscription: Subscription) -> str:

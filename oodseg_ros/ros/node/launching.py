@@ -23,7 +23,7 @@ PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES
 
 _FASTDDS_2 = ("humble", "iron", "jazzy")
 _CAMERA = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_COMPRESSED = "/compressed"
+_TRANSPORTS = ("compressed", "ffmpeg", "foxglove")
 
 
 def dds_profile(environment: Mapping[str, str], share: Path) -> dict[str, str]:
@@ -186,8 +186,8 @@ def _applies(key: str, name: str) -> bool:
 def image_inputs(cameras: list[str], image_topic: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
     """Remappings (from, to) and parameters that make the cameras listen to the topics of `image_topic`.
 
-    `camera_info` is expected beside the image, as image_transport does. A topic that ends in `/compressed` switches the
-    camera's transport.
+    `camera_info` is expected beside the image, as image_transport does. Topics that end in `/compressed`, `/ffmpeg`
+    or `/foxglove` switch the camera's transport.
 
     Args:
         cameras: names of the cameras, in the order of the topics.
@@ -204,13 +204,14 @@ def image_inputs(cameras: list[str], image_topic: str) -> tuple[list[tuple[str, 
         )
     remappings, parameters = [], {}
     for camera, topic in zip(cameras, topics, strict=False):
-        compressed = topic.endswith(_COMPRESSED)
-        base = topic[: -len(_COMPRESSED)] if compressed else topic
-        suffix = _COMPRESSED if compressed else ""
+        last = topic.rpartition("/")[2]
+        transport = last if last in _TRANSPORTS else "raw"
+        suffix = "" if transport == "raw" else f"/{transport}"
+        base = topic.removesuffix(suffix)
         folder = base.rpartition("/")[0]
         info = f"{folder}/camera_info" if "/" in base else "camera_info"
         remappings += [(f"{camera}/image_raw{suffix}", topic), (f"{camera}/camera_info", info)]
-        parameters[f"{camera}.transport"] = "compressed" if compressed else "raw"
+        parameters[f"{camera}.transport"] = transport
     return remappings, parameters
 
 

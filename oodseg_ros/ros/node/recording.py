@@ -62,7 +62,9 @@ class Recording:
         if self._recorder is None:
             return
         # What came compressed is kept so: a twentieth of the memory, and the very bytes that the camera sent.
-        encoded = item.payload.data if isinstance(item.payload, CompressedImage) else None
+        # Not a mosaic: the recorder's own message would not say that it is one.
+        kept = isinstance(item.payload, CompressedImage) and "bayer_" not in item.payload.format
+        encoded = item.payload.data if kept else None
         self._recorder.add(
             Moment(
                 at=time.monotonic(),

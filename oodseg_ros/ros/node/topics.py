@@ -34,6 +34,9 @@ class Quality(NamedTuple):
 IMAGE_IN = Quality(1, reliable=False)
 """Matches every camera driver. Depth 1: a queue in front of a slow consumer is nothing but delay."""
 
+PACKETS_IN = Quality(60, reliable=False)
+"""Every packet counts: after a lost one nothing is known until the next key frame."""
+
 CAMERA_INFO_IN = Quality(1, reliable=False)
 
 IMAGE_OUT = Quality(1)
@@ -98,6 +101,10 @@ _IMAGE, _CLOUD = "sensor_msgs/Image", "sensor_msgs/PointCloud2"
 TOPICS = (
     _in("image_raw", _IMAGE, IMAGE_IN, "the camera's pictures", "raw"),
     _in("image_raw/compressed", "sensor_msgs/CompressedImage", IMAGE_IN, "the same, as JPEG or PNG", "compressed"),
+    _in(
+        "image_raw/ffmpeg", "ffmpeg_image_transport_msgs/FFMPEGPacket", PACKETS_IN, "the same, as H.264/H.265", "ffmpeg"
+    ),
+    _in("image_raw/foxglove", "foxglove_msgs/CompressedVideo", PACKETS_IN, "the same, as H.264/H.265", "foxglove"),
     _in(
         "camera_info",
         "sensor_msgs/CameraInfo",

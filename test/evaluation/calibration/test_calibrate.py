@@ -45,7 +45,7 @@ def test_frame_loss_by_the_rule_of_a_bundle(seed):
     score, label = noise(seed)
     labels = np.full(score.shape, 1, np.uint8)
     labels[30:] = 3
-    rule = Objects(grow=0.5, seed=3, beside=2.0, ground=[3])
+    rule = Objects(grow=0.5, seed=0.4, beside=2.0, ground=[3])
     loss = frame_loss(score, label, GRID, 20, rule, labels)
     masked = np.where(label == 0, score, np.float32(-np.inf)).astype(np.float32)
     for threshold, found in zip(GRID, loss, strict=True):

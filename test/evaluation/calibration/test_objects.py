@@ -1,11 +1,16 @@
 """The thresholds of whole objects keep their bounds, on the frames they are chosen on and on new ones."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
+from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import ConfigError
-from oodseg_ros.evaluation.calibration.objects import ObjectTarget, fit_objects
+from oodseg_ros.evaluation.calibration.calibrate import write_calibration
+from oodseg_ros.evaluation.calibration.objects import ObjectTarget, calibrate_objects, fit_objects
 from oodseg_ros.model_card import Calibration
 from oodseg_ros.pipeline.obstacles.components import find_objects, stands
 
@@ -25,10 +30,14 @@ def frames(count: int, seed: int):
 
 
 def share_of_false_frames(calibration: Calibration, seed: int, count: int = 300) -> tuple[float, float]:
+    return shares(calibration, frames(count, seed))
+
+
+def shares(calibration: Calibration, given: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
     ground = np.zeros(256, bool)
     ground[ROAD] = True
     seen = []
-    for score, labels in frames(count, seed):
+    for score, labels in given:
         found, _, mask = find_objects(score, labels, calibration.threshold, calibration.objects, 20, 50)
         on_ground = []
         for one in found:
@@ -39,14 +48,16 @@ def share_of_false_frames(calibration: Calibration, seed: int, count: int = 300)
 
 
 def test_bounds_hold_on_new_frames() -> None:
-    target = ObjectTarget(false_frames=0.1, grow_rate=0.05, seed=5, min_area=20)
-    fitted = fit_objects(frames(300, 0), target, [ROAD], BEFORE, "noise")
+    target = ObjectTarget(false_frames=0.1, grow_rate=0.05, seed=0.3, min_area=20)
+    made = fit_objects(frames(300, 0), target, [ROAD], BEFORE, "noise")
+    fitted = made.calibration
     rule = fitted.objects
     assert rule.grow < fitted.threshold < rule.beside
-    assert (rule.ground, rule.seed, fitted.table) == ([ROAD], 5, BEFORE.table)
+    assert (rule.ground, rule.seed, fitted.table) == ([ROAD], 0.3, BEFORE.table)
     assert "300 frames" in fitted.source
     assert "crops" in fitted.source
     own = share_of_false_frames(fitted, 0)
+    assert made.false == pytest.approx(own)
     # As few as asked for, and hardly fewer: a threshold that finds nothing would keep every bound.
     assert 0.05 < own[0] <= 0.1
     assert 0.05 < own[1] <= 0.1
@@ -63,5 +74,28 @@ def test_too_few_frames_for_the_bound_are_refused() -> None:
 
 def test_frames_without_any_group_leave_the_lowest_threshold() -> None:
     flat = [(np.zeros((20, 30), np.float32), np.full((20, 30), ROAD, np.uint8))] * 20
-    fitted = fit_objects(flat, ObjectTarget(false_frames=0.1), [ROAD], BEFORE, "flat")
+    fitted = fit_objects(flat, ObjectTarget(false_frames=0.1), [ROAD], BEFORE, "flat").calibration
     assert fitted.threshold == fitted.objects.grow == fitted.objects.beside == 0
+
+
+def test_frames_kept_apart_are_measured_and_choose_nothing() -> None:
+    target = ObjectTarget(false_frames=0.1, grow_rate=0.05, seed=0.3, min_area=20)
+    alone = fit_objects(list(frames(300, 0))[::2], target, [ROAD], BEFORE, "noise")
+    apart = fit_objects(frames(300, 0), target, [ROAD], BEFORE, "noise", every=2)
+    assert apart.calibration.objects == alone.calibration.objects
+    assert apart.calibration.threshold == alone.calibration.threshold
+    assert (apart.frames, apart.held_out[0], alone.held_out[0]) == (150, 150, 0)
+    assert apart.held_out[1:] == pytest.approx(shares(apart.calibration, list(frames(300, 0))[1::2]))
+
+
+def test_a_bundle_is_calibrated_on_folders_and_patterns(runner, folder: Path, tmp_path: Path) -> None:
+    target = ObjectTarget(false_frames=0.2, grow_rate=0.1, seed=0.2, min_area=10)
+    pattern = str(folder / "images" / "*[0-3].png")
+    found = calibrate_objects(runner, [str(folder / "images"), pattern], target)
+    assert found.frames == 6 + 4
+    bundle = write_calibration(runner.bundle, found.calibration, tmp_path / "copy")
+    assert load_bundle(bundle.path).card.calibration == found.calibration
+    with pytest.raises(ConfigError, match="none of the classes meadow"):
+        calibrate_objects(runner, [pattern], target, ground_classes=["meadow"])
+    with pytest.raises(ConfigError, match="no file fits"):
+        calibrate_objects(runner, [str(folder / "*.gif")], target)

@@ -1,6 +1,7 @@
 import math
 from collections import deque
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -166,3 +167,19 @@ def test_other_void_labels_and_wrong_ones():
     assert usual.compute(0.1) == other.compute(0.1)
     with pytest.raises(DatasetError):
         other.update(score, label)
+
+
+def test_what_others_found_is_judged_by_the_same_rule():
+    rng = np.random.default_rng(8)
+    by_threshold, given = ComponentMetrics("obstacle"), ComponentMetrics("obstacle")
+    for _ in range(3):
+        score = cv2.GaussianBlur(rng.normal(size=(80, 120)).astype(np.float32), (0, 0), 3)
+        label = (cv2.GaussianBlur(rng.normal(size=(80, 120)), (0, 0), 4) > 0.1).astype(np.uint8)
+        label[:4] = 255
+        by_threshold.update(score, label)
+        other = ComponentMetrics("obstacle")
+        other.update(score, label, np.where(score > np.float32(0.1), 255, 0).astype(np.uint8))
+        given.merge(other)
+    expected = by_threshold.compute(np.float32(0.1))
+    del expected["threshold"]
+    assert given.compute_predicted() == expected

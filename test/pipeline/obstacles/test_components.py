@@ -124,7 +124,7 @@ def test_empty_mask_has_no_components():
 
 
 ROAD, WALL = 3, 1
-RULE = Objects(grow=1.0, seed=4, beside=5.0, ground=[ROAD])
+RULE = Objects(grow=1.0, seed=0.1, beside=5.0, ground=[ROAD])
 
 
 def street(*boxes: tuple[int, int, int, int, float]) -> tuple[np.ndarray, np.ndarray]:
@@ -149,10 +149,11 @@ def test_a_seed_grows_to_all_that_hangs_together_with_it_and_pieces_become_one()
     assert np.count_nonzero(mask) == 900
 
 
-def test_a_seed_needs_its_pixels():
-    score, labels = street((10, 40, 30, 50, 2.0), (12, 45, 15, 46, 4.0))
+def test_a_share_of_the_object_must_be_above_the_threshold():
+    score, labels = street((10, 40, 30, 50, 2.0), (12, 45, 19, 47, 4.0))
+    assert np.count_nonzero(score == 4) == 14  # of 200
     assert find_objects(score, labels, 3.0, RULE, 10, 10)[0] == ()
-    score[46, 12] = 4.0
+    score[47, 12:18] = 4.0
     assert len(find_objects(score, labels, 3.0, RULE, 10, 10)[0]) == 1
 
 
@@ -173,12 +174,12 @@ def test_a_threshold_of_the_users_own_moves_the_rule_along():
     assert find_objects(score, labels, 7.0, RULE, 10, 10)[0] == ()
 
 
-@given(st.integers(0, 10**6), st.floats(1.0, 3.0), st.integers(1, 6))
-def test_the_strongest_seeds_are_where_the_last_objects_vanish(seed, threshold, pixels):
+@given(st.integers(0, 10**6), st.floats(1.0, 3.0), st.floats(0.01, 1.0))
+def test_the_strongest_seeds_are_where_the_last_objects_vanish(seed, threshold, share):
     rng = np.random.default_rng(seed)
     score = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 2) * 12).astype(np.float32)
     labels = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 4) > 0).astype(np.uint8) * ROAD
-    rule = RULE.model_copy(update={"seed": pixels, "beside": 1e30})
+    rule = RULE.model_copy(update={"seed": share, "beside": 1e30})
     standing, beside = strongest_seeds(score, labels, rule, 15)
     assert bool(find_objects(score, labels, threshold, rule, 15, 10)[0]) == (standing > np.float32(threshold))
     both = rule.model_copy(update={"beside": threshold})

@@ -183,7 +183,7 @@ def test_wrong_parameters_leave_it_unconfigured_and_are_all_named(idle: Any) -> 
     for sentence in (
         "parameter threads must be of type integer, got 'many' (str)",
         "parameter max_age must be from 0 to 3600, got 5000.0",
-        "parameter front.transport must be one of raw, compressed, got 'pigeon'",
+        "parameter front.transport must be one of raw, compressed, ffmpeg, foxglove, got 'pigeon'",
         "parameter bundel does not exist; did you mean bundle?",
     ):
         assert sentence in log

@@ -1,0 +1,97 @@
+"""`oodseg compare OLD NEW`: what a rollout would change, and whether a rule refuses it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from .output import Json, Output, Quiet
+
+
+def command(
+    old: Annotated[str, typer.Argument(help="The bundle that drives now.")],
+    new: Annotated[str, typer.Argument(help="The bundle that shall drive.")],
+    out: Annotated[Path, typer.Option(help="Folder for index.html, comparison.json and both bundles' own results.")],
+    bags: Annotated[list[Path] | None, typer.Option(help="A drive; repeat for several.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Labelled frames: a dataset's name, or `folder`.")] = None,
+    root: Annotated[Path | None, typer.Option(help="The dataset's folder.")] = None,
+    split: Annotated[str | None, typer.Option(help="Split of the dataset.")] = None,
+    labels: Annotated[str | None, typer.Option(help="For `folder`: label set of class-id labels.")] = None,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Refuse with status 1, e.g. 'alerts.disappeared > 0' or 'AP.change < -0.01'; repeat for more."
+        ),
+    ] = None,
+    tolerance: Annotated[float, typer.Option(min=0, help="Seconds by which an alert may move and be the same.")] = 0.0,
+    topic: Annotated[list[str] | None, typer.Option(help="Image topic of the bags; repeat for several.")] = None,
+    engine: Annotated[str | None, typer.Option(help="openvino or torch; default: the device's own.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first frames of each bag and of the dataset.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare two bundles on drives and labelled frames, on one page; status 1 where a --fail-if rule refuses."""
+    from ..comparing.compare import compare
+    from ..comparing.report import sentence, write_page
+    from ..comparing.rules import parse_rule
+    from ..datasets.registry import open_dataset
+    from ..errors import ConfigError
+    from ..inference.runner import Runner
+    from ..replay.run import ReplayOptions
+
+    rules = [parse_rule(text) for text in fail_if or ()]
+    if not bags and not dataset:
+        raise ConfigError("there is nothing to compare on: give --bags, or --dataset with --root, or both")
+    if bool(dataset) != (root is not None):
+        raise ConfigError("--dataset and --root belong together")
+    if (out / "comparison.json").exists():
+        raise ConfigError(f"{out} holds a comparison already; give another --out")
+    opened = open_dataset(dataset, root, split, labels) if dataset else None
+    runners = tuple(Runner.load(bundle, engine=engine, device=device, threads=threads) for bundle in (old, new))
+    shown = Output(json, quiet)
+    console = shown.console
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        result = compare(
+            runners,
+            out,
+            bags=bags or [],
+            dataset=opened,
+            options=ReplayOptions(topics=topic, limit=limit),
+            tolerance_s=tolerance,
+            limit=limit,
+            progress=lambda stage, done, total: bar.update(
+                task, description=escape(stage), completed=done, total=total
+            ),
+        )
+    values = result.values()
+    broken = [why for rule in rules if (why := rule.broken(values))]
+    write_page(result, broken, [str(rule) for rule in rules], out / "index.html", shlex.join(["oodseg", *sys.argv[1:]]))
+    console.print(f"{escape(result.bundles[0])} → {escape(result.bundles[1])}", highlight=False, soft_wrap=True)
+    for name, parts in result.figures.items():
+        interval = "" if "low" not in parts else f" ({parts['low']:+.4f} to {parts['high']:+.4f})"
+        console.print(
+            f"{name:26} {parts['old']:.4f} → {parts['new']:.4f}, {parts['change']:+.4f}{interval}", highlight=False
+        )
+    if result.alerts:
+        told = ", ".join(f"{kind} {count}" for kind, count in result.alerts.items())
+        console.print(f"alerts: {told}", highlight=False)
+        for one in result.differences[:20]:
+            console.print(f"  {escape(sentence(one))}", highlight=False, soft_wrap=True)
+    console.print(f"pictures and the rest are in {escape(str(out / 'index.html'))}", soft_wrap=True)
+    for why in broken:
+        shown.warn(f"refused: {why}")
+    shown.result(result.to_dict() | {"refused": broken, "page": str(out / "index.html")})
+    if broken:
+        raise typer.Exit(1)
