@@ -8,7 +8,7 @@
 set -euo pipefail
 w=$(mktemp -d); trap 'rm -rf "$w"' EXIT
 python3 -m venv "$w/venv"
-"$w/venv/bin/pip" install -q torch==2.13.0 numpy==2.2.6 --index-url https://download.pytorch.org/whl/cpu --extra-index-url https://pypi.org/simple
+"$w/venv/bin/pip" install -q torch==2.13.0 numpy==2.2.6
 cd "$w"
 "$w/venv/bin/python" - <<'PY'
 import sys
