@@ -16,6 +16,7 @@ import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool, Trigger
 
@@ -24,13 +25,18 @@ from ..inference.runner import Runner
 from ..parameters.settings import Settings
 from ..pipeline.obstacles.thresholds import release_threshold
 from .node.allocator import keep_freed_memory
-from .node.configured import Configured
 from .node.loading import build_engines, load_runner
 from .node.parameters import NodeParameters
 from .node.qos import check_overrides
+from .node.session import Session
 from .node.snapshot import make_folders, write_answer
 from .node.topics import names
 
+HELP = """usage: perception [--ros-args [-p NAME:=VALUE] [--params-file FILE] [-r FROM:=TO] ...]
+
+The lifecycle node `perception` of oodseg_ros: camera images in; labels, scores, obstacles and the alert out.
+Every parameter stands in config/perception.yaml, every topic in docs/node.md. With cameras, RViz and a DDS profile:
+  ros2 launch oodseg_ros perception.launch.py --show-args"""
 EXIT_REFUSED = 1
 EXIT_ENGINE_FAILED = 70
 """Exit status for a respawn: the engine failed again and again."""
@@ -58,7 +64,7 @@ class Perception(LifecycleNode):
         super().__init__("perception", **options)
         self.exit_code: int | None = None
         self._load = load
-        self._configured: Configured | None = None
+        self._session: Session | None = None
         self._enabled = True
         self._stuck = False
         self._node_parameters = NodeParameters(self, changed=self._on_parameters)
@@ -73,7 +79,7 @@ class Perception(LifecycleNode):
         return self._guarded("configure", self._configure)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._guarded("activate", lambda: self._configured.activate())
+        return self._guarded("activate", self._activate)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._guarded("deactivate", self._deactivate)
@@ -124,13 +130,13 @@ class Perception(LifecycleNode):
         return SUCCESS
 
     def _configure(self) -> None:
-        self._settings = self._node_parameters.settings()
+        self._settings = settings = self._node_parameters.settings()
         if unused := self._node_parameters.unused():
             self.get_logger().warning(
                 f"parameters of cameras that are not in `cameras` are not used: {', '.join(unused)}"
             )
-        self._check_qos_overrides()
-        runner, warnings = self._load(self._settings, self.get_logger())
+        self._check_qos_overrides(settings)
+        runner, warnings = self._load(settings, self.get_logger())
         calibration = runner.bundle.card.calibration
         self._node_parameters.meanings = {
             "obstacles.threshold": calibration.threshold,
@@ -138,29 +144,38 @@ class Perception(LifecycleNode):
         }
         for step in self._node_parameters.less_careful():
             self.get_logger().warning(f"less careful than by default: {step}")
-        self._configured = Configured(self, lambda: self._settings, runner, warnings, self._on_engine_failed)
-        self._configured.enable(self._enabled)
+        self._session = Session(self, self._current, runner, warnings, self._on_engine_failed)
+        self._session.enable(self._enabled)
         self._node_parameters.locked = True
 
-    def _check_qos_overrides(self) -> None:
-        cameras = {camera.name: camera.transport for camera in self._settings.cameras}
-        own = names(cameras, self._settings.odometry)
+    def _current(self) -> Settings:
+        assert self._settings is not None  # set before anything asks
+        return self._settings
+
+    def _check_qos_overrides(self, settings: Settings) -> None:
+        cameras = {camera.name: camera.transport for camera in settings.cameras}
+        own = names(cameras, settings.odometry)
         publish, subscribe = ([self.resolve_topic_name(name) for name in own[way]] for way in ("publish", "subscribe"))
         if problems := check_overrides(self._node_parameters.qos_overrides(), publish, subscribe):
             raise ConfigError("; ".join(problems))
 
+    def _activate(self) -> None:
+        assert self._session is not None  # the lifecycle: only a configured node is activated
+        self._session.activate()
+
     def _deactivate(self, timeout: float = 60.0) -> None:
-        if not self._configured.deactivate(timeout):
+        assert self._session is not None
+        if not self._session.deactivate(timeout):
             self._stuck = True
             raise TimeoutError(f"the engine did not return within {timeout:g} s")
 
     def _clean_up(self, timeout: float = 60.0) -> None:
-        configured, self._configured = self._configured, None
+        session, self._session = self._session, None
         # Unlocked first: on shutdown nothing after this may fail half-way.
         self._node_parameters.locked = False
-        if configured is not None:
-            self._stuck = not configured.deactivate(timeout)
-            configured.destroy()
+        if session is not None:
+            self._stuck = not session.deactivate(timeout)
+            session.destroy()
 
     def _on_parameters(self, settings: Settings) -> None:
         self._settings = settings
@@ -170,17 +185,18 @@ class Perception(LifecycleNode):
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._enabled = request.data
-        if self._configured is not None:
-            self._configured.enable(request.data)
+        if self._session is not None:
+            self._session.enable(request.data)
         response.success, response.message = True, "enabled" if request.data else "disabled: every camera is UNKNOWN"
         return response
 
     def _on_snapshot(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        answers = self._configured.newest() if self._configured is not None else []
-        if not answers:
+        session = self._session
+        answers = session.newest() if session is not None else []
+        if session is None or not answers:
             response.message = "no image has been answered yet"
             return response
-        labels, settings = self._configured.labels, self._settings
+        labels, settings = session.labels, self._current()
         try:
             paths = make_folders(settings.snapshot_dir, answers)
         except UserError as error:
@@ -197,13 +213,16 @@ class Perception(LifecycleNode):
         # In a thread of its own: encoding PNGs and a slow disk would hold up the heartbeat.
         threading.Thread(target=write, name="snapshot", daemon=True).start()
         response.success, response.message = True, " ".join(map(str, paths))
-        if self._configured.recording.snapshot():
+        if session.recording.snapshot():
             response.message += f"; the last seconds go to {settings.record.folder}"
         return response
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point of the executable; ends with status 0 on SIGINT and SIGTERM."""
+    if {"-h", "--help"} & set(sys.argv[1:] if args is None else args):
+        print(HELP)
+        return
     sys.exit(run(Perception, args))
 
 
@@ -223,7 +242,7 @@ def run(make_node: Callable[[], Perception], args: Sequence[str] | None = None) 
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except UserError as error:
-        node.get_logger().error(str(error))
+        (node.get_logger() if node is not None else get_logger("perception")).error(str(error))
         code = EXIT_REFUSED
     finally:
         stop.set()

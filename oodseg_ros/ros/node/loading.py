@@ -7,7 +7,7 @@ from typing import Any
 from ...bundle import load_bundle
 from ...errors import ConfigError, EngineError
 from ...inference.engine import ENGINES, chosen
-from ...inference.runner import Runner
+from ...inference.runner import MAX_SHAPES, Runner
 from ...parameters.settings import Settings
 
 
@@ -18,11 +18,13 @@ def load_runner(settings: Settings, logger: Any) -> tuple[Runner, tuple[str, ...
         BundleError, EngineError: with what to do; there is no fallback unless `allow_fallback` is set.
     """
     bundle = load_bundle(settings.bundle, settings.public_key)
-    options = {
+    options: dict[str, Any] = {
         "threads": settings.threads,
         "max_batch": max(1, settings.batch),
         "hint": settings.hint,
         "score_type": settings.score_type,
+        # Two for each camera, alone and in a batch, the golden frame, and one that a camera is changing to.
+        "max_shapes": max(MAX_SHAPES, 2 * len(settings.cameras) + 2),
     }
     warnings: tuple[str, ...] = ()
     try:

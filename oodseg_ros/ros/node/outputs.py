@@ -19,12 +19,13 @@ from std_msgs.msg import Header
 from ... import views
 from ...frame import Frame
 from ...labels import LabelSet
+from ...model_card import Calibration
 from ...overlay import draw_overlay
 from ...parameters.settings import default
+from ...pipeline.alert_text import sentence
 from ...pipeline.camera import Judgement
 from ...pipeline.geometry.ground import CameraGeometry
 from ...pipeline.obstacles.free_ground import free_ground, ground_ids
-from ..messages.alert import sentence
 from ..messages.detections import VISION_MSGS, to_detections, to_detections_3d, to_label_info
 from ..messages.images import to_compressed, to_image
 from ..messages.obstacles import to_free_ground, to_markers, to_points
@@ -85,9 +86,9 @@ _IMAGES: Mapping[str, tuple[str, Callable[[Judgement, LabelSet], np.ndarray]]] =
     "anomaly/mask": ("mono8", lambda j, _: j.mask),
     "semantic/image": ("mono8", lambda j, _: j.prediction.labels),
     "semantic/open_set": ("mono8", lambda j, _: views.open_set(j.prediction, j.mask)),
-    "semantic/confidence": ("mono8", lambda j, _: views.confidence(j.prediction, j.calibration)),
+    "semantic/confidence": ("mono8", lambda j, _: views.confidence(j.prediction, _calibration(j))),
     "anomaly/score": ("32FC1", lambda j, _: j.prediction.score),
-    "anomaly/score_color": ("bgr8", lambda j, _: _bgr(views.score_picture(j.prediction, j.mask, j.calibration))),
+    "anomaly/score_color": ("bgr8", lambda j, _: _bgr(views.score_picture(j.prediction, j.mask, _calibration(j)))),
     "semantic/color": ("bgr8", lambda j, labels: _bgr(views.class_picture(j.prediction, labels))),
 }
 """Topic → encoding, and its pixels."""
@@ -194,6 +195,11 @@ def _told(answer: Answer) -> str:
     alert, placed = answer.judgement.alert, sum(o.ground is not None for o in answer.judgement.obstacles)
     where = "no geometry" if answer.geometry is None else f"{placed} placed"
     return f"{sentence(alert)}; {len(answer.judgement.obstacles)} obstacles, {where}"
+
+
+def _calibration(judgement: Judgement) -> Calibration:
+    assert judgement.calibration is not None  # the pipeline sets it
+    return judgement.calibration
 
 
 def _bgr(picture: np.ndarray) -> np.ndarray:
