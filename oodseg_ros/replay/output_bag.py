@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -35,6 +37,7 @@ from ..errors import ConfigError
 from ..frame import AlertState, Frame
 from ..pipeline.camera import Judgement
 from ..sources.bag_messages import RawMessage, ReplayBag
+from ..sources.video_packets import DEFINITIONS
 
 ANSWERS = "/anomaly/"
 """Part of the names of all the topics, per camera, on which a node or a replay answers."""
@@ -55,6 +58,11 @@ class OutputBag:
     def __init__(self, path: Path) -> None:
         if path.exists():
             raise ConfigError(f"{path} exists; give another --out, or remove it")
+        self._path, self._beside = path, None
+        if set("%#?") & set(str(path.resolve())):
+            # rosbags hands the path to SQLite as a URI without quoting: the data would lie in another file.
+            self._beside = tempfile.TemporaryDirectory(prefix="oodseg_bag_")
+            path = Path(self._beside.name) / "bag"
         self._writer = Writer(path, version=8, storage_plugin=StoragePlugin.SQLITE3)
         self._store = get_typestore(Stores.ROS2_HUMBLE)
         self._connections: dict[str, object] = {}
@@ -68,6 +76,9 @@ class OutputBag:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._writer.close()
+        if self._beside is not None:
+            shutil.move(self._writer.path, self._path)
+            self._beside.cleanup()
 
     def copy(self, bag: ReplayBag) -> None:
         """All messages of the input, but for the topics `left_out`, told with the reason.
@@ -111,7 +122,7 @@ class OutputBag:
     def _connect(self, raw: RawMessage, bag: ReplayBag) -> object | None:
         if raw.topic in self.left_out:
             return None
-        definition, digest = bag.definitions.get(raw.topic, ("", ""))
+        definition, digest = bag.definitions.get(raw.topic, (DEFINITIONS.get(raw.kind, ""), ""))
         try:
             if definition and not digest:
                 types = Typestore()
