@@ -27,7 +27,7 @@ from oodseg_ros.networks.build import build_segmentor
 LINEAR = {"name": "linear", "classes": 19}
 UEM = {"name": "uem", "levels": [3], "hidden": 512, "width": 256}
 SMALL_VIT = {"variant": "s", "image_size": 70, "width": 48, "depth": 4, "heads": 3, "taps": [0, 1, 2, 3]}
-WINDOWS = SimpleNamespace(height=518, width=1036, stride_y=506, stride_x=338)
+WINDOWS = SimpleNamespace(height=518, width=1036, stride_y=506, stride_x=338, even=False)
 
 
 def _spec(backbone: dict, decoder: dict, classifier: dict, head: dict, score: str) -> dict[str, Any]:
@@ -112,7 +112,10 @@ def input_spec(name: str, windows: bool) -> Any:
     """What a bundle's `input` would say."""
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     multiple, pixels = MULTIPLE.get(name, 32), PIXELS.get(name, 1 << 26)
-    return SimpleNamespace(mean=mean, std=std, pixels=pixels, multiple=multiple, windows=WINDOWS if windows else None)
+    return SimpleNamespace(
+        mean=mean, std=std, pixels=pixels, multiple=multiple, windows=WINDOWS if windows else None, resize=None,
+        channel_order="rgb", output_stride=1,
+    )  # fmt: skip
 
 
 def images(batch: int, height: int, width: int) -> np.ndarray:
@@ -229,7 +232,7 @@ def _tensorrt(task: dict, name: str, spec: Any, precision: str, shape: tuple, de
     plan = build_plan(model, kind, half_parts=parts)
     file = Path(task["folder"]) / f"{name}-{kind}.plan"
     file.write_bytes(plan.data)
-    captured = engine.load(file, shape)
+    captured = engine.bind(file, shape, shape)
     return captured, captured.replay
 
 

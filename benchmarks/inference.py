@@ -1,6 +1,6 @@
 """Engines against eager torch in one run: time to host memory, images per second, memory, answers.
 
-    python benchmarks/inference.py [--case road_lite@1080x1920] [--engine openvino:int8] [--data scenes:12] [--runs 30]
+    python benchmarks/inference.py [--case road_lite@1920x1080] [--engine openvino:int8] [--data scenes:12] [--runs 30]
 
 A case is a bundle (name or folder), or a network with random weights: segformer_b0, vit_s. Every engine lives in a
 process of its own; they take turns, so that all meet the same machine. BF16 and INT8 engines are built for the run, in
@@ -33,7 +33,7 @@ from oodseg_ros.scenes import scene
 
 RESULTS = Path(__file__).resolve().parent / "results" / "inference.json"
 ENGINES = ("torch:fp32", "openvino:fp32", "openvino:bf16", "openvino:int8")
-CASES = ("road_lite@1080x1920", "segformer_b0@512x1024", "vit_s@518x1036")
+CASES = ("road_lite@1920x1080", "segformer_b0@1024x512", "vit_s@1036x518")
 RANDOM = {
     "segformer_b0": ({"name": "mit", "variant": "b0"}, {"name": "all_mlp", "channels": 256}, None, "energy", 32),
     "vit_s": (
@@ -140,7 +140,7 @@ class Engine:
 
 def measure(case: str, options: Any, folder: Path) -> dict[str, Any]:
     """All engines on one case."""
-    name, size = case.split("@")[0], tuple(map(int, case.split("@")[1].split("x")))
+    name, size = case.split("@")[0], tuple(map(int, case.split("@")[1].split("x")))[::-1]
     judged = name not in RANDOM
     path = load_bundle(name).path if judged else random_bundle(name, folder)
     names = list(dict.fromkeys(("torch:fp32", *(options.engine or ENGINES))))
@@ -203,7 +203,7 @@ def show(result: dict[str, Any]) -> None:
 def main() -> None:
     """Measure, print, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", action="append", help=f"BUNDLE@HEIGHTxWIDTH; again for more ({', '.join(CASES)})")
+    parser.add_argument("--case", action="append", help=f"BUNDLE@WIDTHxHEIGHT; again for more ({', '.join(CASES)})")
     parser.add_argument("--engine", action="append", help=f"ENGINE:PRECISION; again for more ({', '.join(ENGINES)})")
     parser.add_argument("--data", default="scenes:12", help="scenes:COUNT or DATASET:FOLDER[:EVERY], for gate and AP")
     parser.add_argument("--device", default="cpu")

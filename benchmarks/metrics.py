@@ -1,4 +1,4 @@
-"""Pooled pixel metrics: ours against scikit-learn on frames of 1024x2048. Prints a table and writes JSON.
+"""Pooled pixel metrics: ours against scikit-learn on frames of 2048x1024. Prints a table and writes JSON.
 
     python benchmarks/metrics.py [--frames 100] [--sklearn-frames N] [--out benchmarks/results/metrics.json]
 

@@ -50,7 +50,7 @@ def flops(call: Any, *inputs: Tensor) -> float:
 
 
 def uem_plans() -> list[dict[str, Any]]:
-    """FLOPs of UEM per 1024x2048 frame for each window plan; the first row is the reference, as written."""
+    """FLOPs of UEM per 2048x1024 frame for each window plan; the first row is the reference, as written."""
     with torch.device("meta"):
         network = build_segmentor(UEM).eval()
         window = torch.zeros(1, 3, *WINDOW)
@@ -112,7 +112,7 @@ class Fast(nn.Module):
 
 
 def rpl_flops() -> list[dict[str, Any]]:
-    """FLOPs per 1024x2048 frame of the trunk, and of what is behind it, both ways."""
+    """FLOPs per 2048x1024 frame of the trunk, and of what is behind it, both ways."""
     with torch.device("meta"):
         network = build_segmentor(RPL).eval()
         trunk = flops(network.backbone, torch.zeros(1, 3, *FRAME))
@@ -186,8 +186,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "networks.json")
     options = parser.parse_args()
     result: dict[str, Any] = {"uem": uem_plans(), "rpl_tflop": rpl_flops()}
-    show("UEM per 1024x2048 frame, TFLOP", result["uem"])
-    show("RPL per 1024x2048 frame, TFLOP", result["rpl_tflop"])
+    show("UEM per 2048x1024 frame, TFLOP", result["uem"])
+    show("RPL per 2048x1024 frame, TFLOP", result["rpl_tflop"])
     if options.time:
         result["rpl_seconds"] = rpl_time(options.height, options.width, options.runs)
         show("RPL behind the trunk, seconds", [result["rpl_seconds"]])

@@ -102,7 +102,7 @@ def ours(out: Path, size: str) -> None:
 
     class Measured(Perception):
         def close(self) -> bool:
-            camera = self._configured.cameras["camera"]
+            camera = self._session.pipeline.cameras["camera"]
             ages = list(camera.ages._values)
             counts = camera.counter.counts()
             out.write_text(json.dumps({"answered": counts.answered, "dropped": counts.dropped, "ages": ages}))

@@ -56,7 +56,7 @@ def inference(report: dict[str, Any]) -> str:
     rows = []
     for case in report["cases"]:
         name, size = case["case"].split("@")
-        height, width = size.split("x")
+        width, height = size.split("x")
         for row in case["rows"]:
             gate = row["gate"]
             verdict = next((word for word in ("NOT ACCEPTED", "gate open", "accepted") if gate.startswith(word)), "–")

@@ -1,7 +1,7 @@
 """What a window plan costs in accuracy and time: AP, FPR95 and |Δscore| against the dense plan, on one dataset, in
 one run.
 
-    python benchmarks/window_plans.py BUNDLE DATASET --root DIR [--every N] [--window 512x1024]
+    python benchmarks/window_plans.py BUNDLE DATASET --root DIR [--every N] [--window 1024x512]
 
 Every plan sees the same frames at their own size (sides cut to multiples of 32), in eager torch; windows are averaged
 as the engines do it. The dense plan has a quarter of the window's height as its stride.
@@ -44,10 +44,10 @@ def main() -> None:
     parser.add_argument("dataset")
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--every", type=int, default=4, help="take every Nth frame")
-    parser.add_argument("--window", default="512x1024", help="height x width")
+    parser.add_argument("--window", default="1024x512", help="WIDTHxHEIGHT")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "window_plans.json")
     options = parser.parse_args()
-    window = tuple(int(side) for side in options.window.split("x"))
+    window = tuple(int(side) for side in options.window.split("x"))[::-1]
     bundle = load_bundle(options.bundle)
     segmentor = bundle.segmentor()
     mean, std = (torch.tensor(values)[:, None, None] for values in (bundle.card.input.mean, bundle.card.input.std))

@@ -38,8 +38,7 @@ def load_yaml(source: Path | bytes, where: str | None = None) -> Any:
         if len(source) > MAX_BYTES:
             raise ConfigError(f"{where} is larger than {MAX_BYTES // 10**6} MB; that is no file of settings")
         text = source.decode("utf-8")
-        if _deepest(text) > MAX_DEPTH:
-            raise ConfigError(f"{where} is nested deeper than {MAX_DEPTH} levels")
+        _check_depth(text, where)
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
@@ -56,18 +55,16 @@ def load_yaml(source: Path | bytes, where: str | None = None) -> Any:
         raise ConfigError(f"{where} cannot be read: {type(error).__name__}: {str(error)[:200]}") from error
 
 
-def _deepest(text: str) -> int:
-    """A bound of the nesting before anything recursive touches it: brackets, and dashes and keys on one line."""
-    depth = deepest = 0
-    for character in text:
-        if character in "[{":
+def _check_depth(text: str, where: str) -> None:
+    """Refuse what is nested too deep before anything recursive touches it; the parser itself only counts."""
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth = max(0, depth - 1)
-    widest = max((len(line) - len(line.lstrip(" -?")) for line in text.splitlines()), default=0)
-    # Block nesting costs at least a column per level.
-    return max(deepest, widest // 2)
+            if depth > MAX_DEPTH:
+                raise ConfigError(f"{where} is nested deeper than {MAX_DEPTH} levels")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _size(node: yaml.Node, known: dict[int, int], depth: int, where: str) -> int:

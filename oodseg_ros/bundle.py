@@ -25,7 +25,14 @@ from .errors import BundleError, ConfigError
 from .labels import LabelSet, load_labels
 from .model_card import SCHEMA, ModelCard, readable
 from .paths import models_dir
-from .signatures import check_signature, required_key
+from .signatures import (
+    SIGNATURE_FILE,
+    VARIABLE,
+    check_private_key,
+    check_signature,
+    required_key,
+    sign_bundle,
+)
 
 MODEL_FILE = "model.yaml"
 WEIGHTS_FILE = "weights.safetensors"
@@ -201,11 +208,35 @@ def save_bundle(path: str | Path, card: ModelCard, state: dict[str, Any], golden
     return load_bundle(path)
 
 
-def rewrite_card(path: Path, card: ModelCard) -> Bundle:
-    """Replace the model card of the bundle at `path`, atomically; weights and golden frame stay; verified again."""
+def rewrite_card(path: Path, card: ModelCard, key: Path | None = None) -> Bundle:
+    """Replace the model card of the bundle at `path`, atomically; weights and golden frame stay; verified again.
+
+    A signature of the old card does not hold for the new one. It is replaced, or removed: beside a changed card it
+    would call the bundle forged.
+
+    Args:
+        path: folder of the bundle.
+        card: the new one.
+        key: private key to sign the result with; None = it is unsigned afterwards.
+
+    Raises:
+        BundleError: signatures are required here (`OODSEG_PUBLIC_KEY`), and no key was given; nothing is changed then.
+        ConfigError: there is no private key.
+    """
+    if key is not None:
+        check_private_key(key)
+    elif (required := required_key()) is not None:
+        raise BundleError(
+            f"bundle {path} would be refused once its card is changed: a signature is required here ({VARIABLE} = "
+            f"{required}); give the private key with --key"
+        )
     part = path / f".{MODEL_FILE}.part"
     part.write_text(dump_card(card))
+    # First: whoever is interrupted in between leaves an unsigned bundle, not one that looks forged.
+    (path / SIGNATURE_FILE).unlink(missing_ok=True)
     os.replace(part, path / MODEL_FILE)
+    if key is not None:
+        sign_bundle(path, key)
     return load_bundle(path)
 
 

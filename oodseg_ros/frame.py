@@ -23,12 +23,14 @@ class Frame:
         stamp_ns: acquisition time in nanoseconds, as the message header states it (not the receive time).
         camera: name of the camera as configured (`front`), or the file name offline.
         frame_id: optical frame of the camera (REP-103: z forward, x right, y down); empty offline.
+        file: name of the file that it was read from; empty live.
     """
 
     image: np.ndarray
     stamp_ns: int = 0
     camera: str = "camera"
     frame_id: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Obstacle:
         zone: name of the zone it is in; empty = in none.
         counts: it counts for the alert; False = only reported, by its zone.
         reach_s: seconds until the vehicle is there, or None where nothing tells.
+        margin: raw score by which the threshold could rise before it would be no obstacle any more; NaN = not known.
     """
 
     box: tuple[int, int, int, int]
@@ -88,6 +91,7 @@ class Obstacle:
     zone: str = ""
     counts: bool = True
     reach_s: float | None = None
+    margin: float = float("nan")
 
 
 class AlertState(str, Enum):

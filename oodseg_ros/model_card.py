@@ -62,6 +62,9 @@ class InputSpec(_Strict):
     never enlarged (`inference.sizes.network_size`), unless `resize` gives another rule. Mean and std are of values in
     [0, 1], in the order in which the network takes the channels. With `windows` the network runs on windows of that
     size instead of on the whole.
+
+    Logits, labels and score are formed `output_stride` times smaller than the network's input and resized to the image
+    from there: with 2, eleven maps of logits have a quarter of the pixels, and one score is made larger instead.
     """
 
     channels: Literal[3] = 3
@@ -72,6 +75,13 @@ class InputSpec(_Strict):
     multiple: int = Field(gt=0, le=1024)
     resize: Resize | None = None
     windows: Windows | None = None
+    output_stride: Literal[1, 2, 4] = 1
+
+    @model_validator(mode="after")
+    def _whole_pixels(self) -> InputSpec:
+        if self.output_stride > 1 and (self.windows is not None or self.multiple % self.output_stride):
+            raise ValueError("an output_stride above 1 must divide multiple, and windows have none")
+        return self
 
     @field_validator("mean", "std")
     @classmethod

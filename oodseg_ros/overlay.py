@@ -1,7 +1,8 @@
 """A frame as a person wants to see it: classes, anomaly heat, obstacles and the alert.
 
-What it shows is what was decided: outlined is what lies above the threshold, heat follows the calibrated score, boxes
-are the obstacles, gray is what was not judged. Nothing is smoothed, and there is no class color without a class.
+What it shows is what was decided: outlined is what makes the objects, heat grows towards the threshold of the alert and
+is red only above it, boxes are the obstacles, with the margin by which each of them is one; gray is what was not
+judged. Nothing is smoothed, and there is no class color without a class.
 """
 
 from __future__ import annotations
@@ -28,8 +29,12 @@ STATE_COLORS: dict[AlertState, tuple[Color, Color]] = {
 BOX_COLOR: Color = (255, 214, 0)
 _OUTLINE = WHITE
 _HEAT_FROM = 0.5
-"""Calibrated score at which heat begins; at 1 it covers three quarters."""
+"""Calibrated score at which heat begins, where that is below the threshold; there it covers three quarters."""
+_HEAT_SPAN = 0.25
+"""Else it begins this part of the score table's width below the threshold."""
 _HEAT_MOST = 0.75
+_BELOW = 0.8
+"""Of the way from yellow to red: as far as anything comes that is not above the threshold."""
 _BANNER = 1.3
 
 
@@ -50,7 +55,7 @@ def draw_overlay(image: np.ndarray, judgement: Judgement, labels: LabelSet, alph
     score = judgement.prediction.score
     unjudged = _not_a_number(score)
     if judgement.calibration is not None:
-        _heat(canvas, score, unjudged, judgement.calibration)
+        _heat(canvas, score, unjudged, judgement.calibration, judgement.threshold)
     if unjudged is not None:
         _gray_out(canvas, image, unjudged)
     contours, _ = cv2.findContours(judgement.mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
@@ -62,9 +67,12 @@ def draw_overlay(image: np.ndarray, judgement: Judgement, labels: LabelSet, alph
 
 
 def caption(obstacle: Obstacle) -> str:
-    """`#3 97% 12-15 m`: track id (if tracked), calibrated score, range interval (where known; `>12 m` if open)."""
+    """`#3 +1.7 12-15 m`: track id (if tracked), margin above the threshold (where known, else the calibrated score),
+    range interval (where known; `>12 m` if open).
+    """
     parts = [f"#{obstacle.track_id}"] if obstacle.track_id else []
-    parts.append(f"{100 * obstacle.score:.0f}%")
+    known = math.isfinite(obstacle.margin)
+    parts.append(f"{obstacle.margin:+.1f}" if known else f"{100 * obstacle.score:.0f}%")
     if obstacle.ground is not None:
         parts.append(range_text(obstacle.ground.range_min, obstacle.ground.range_max))
     return " ".join(parts)
@@ -109,11 +117,16 @@ def _not_a_number(score: np.ndarray) -> np.ndarray | None:
     return np.isnan(score).view(np.uint8) * np.uint8(255)
 
 
-def _heat(canvas: np.ndarray, score: np.ndarray, unjudged: np.ndarray | None, calibration: Calibration) -> None:
-    """Blend yellow to red where the calibrated score is high."""
+def _heat(
+    canvas: np.ndarray, score: np.ndarray, unjudged: np.ndarray | None, calibration: Calibration, threshold: float
+) -> None:
+    """Blend yellow to red as the score comes near the threshold; the last color means above it, and nothing else."""
+    threshold = calibration.threshold if math.isnan(threshold) else threshold
     raw, calibrated = np.asarray(calibration.table).T
     low = float(np.interp(_HEAT_FROM, calibrated, raw))
-    span = max(float(raw[-1]) - low, 1e-6)
+    if low >= threshold:
+        low = threshold - _HEAT_SPAN * max(float(raw[-1] - raw[0]), 1e-6)
+    span = max(threshold - low, 1e-6)
     # Levels 0 (no heat) to 255 in equal steps of the raw score; colors and weights are looked up per level.
     level = cv2.convertScaleAbs(cv2.max(score, low), alpha=255.0 / span, beta=-low * 255.0 / span)
     if unjudged is not None:
@@ -123,9 +136,11 @@ def _heat(canvas: np.ndarray, score: np.ndarray, unjudged: np.ndarray | None, ca
         return
     region = (slice(y, y + height), slice(x, x + width))
     level = np.ascontiguousarray(level[region])
-    calibrated = calibration.calibrate(low + np.arange(256) / 255.0 * span)
-    share = np.clip((calibrated - _HEAT_FROM) / (1 - _HEAT_FROM), 0, 1)
-    share[0] = 0.0
+    # Rounding must not make red of what is just below.
+    cv2.min(level, 254, dst=level)
+    above = (score[region] > np.float32(threshold)).view(np.uint8)
+    level[above != 0] = 255
+    share = np.append(np.arange(255) / 255.0 * _BELOW, 1.0)
     # Squared: the eye shall go to what is near the threshold, not to what is merely a little unusual.
     weight = _HEAT_MOST * share[:, None] ** 2
     # In bytes: OpenCV's blendLinear takes 50 ms for 1080p, this takes 6.

@@ -28,7 +28,18 @@ def image_uri(image: np.ndarray, quality: int = 85, max_width: int | None = None
         size = (max_width, max(1, round(image.shape[0] * max_width / image.shape[1])))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+    return data_uri("image/jpeg", data.tobytes())
+
+
+def data_uri(kind: str, data: bytes) -> str:
+    """Bytes of a MIME type as a data URI."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+@cache
+def macros() -> Any:
+    """The parts in `templates/figures.html.j2`; each returns markup."""
+    return _environment().get_template("figures.html.j2").module
 
 
 @cache

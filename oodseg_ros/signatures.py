@@ -69,6 +69,20 @@ def sign_bundle(bundle: Path, key_file: Path) -> Path:
         raise BundleError(f"bundle {bundle} cannot be signed: {error}") from error
 
 
+def is_signed(bundle: Path) -> bool:
+    """Whether there is a signature, by whatever key."""
+    return (bundle / SIGNATURE_FILE).is_file()
+
+
+def check_private_key(file: Path) -> None:
+    """Make sure that there is a key to sign with.
+
+    Raises:
+        ConfigError: no Ed25519 private key there.
+    """
+    _private_key(file)
+
+
 def check_signature(bundle: Path, card: bytes, key_file: Path) -> str:
     """Check `model.sig` against these bytes of `model.yaml`; returns the key's fingerprint.
 

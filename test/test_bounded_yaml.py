@@ -38,6 +38,21 @@ def test_aliases_are_fine_where_they_stay_small() -> None:
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        "text: |\n" + " " * 130 + "far to the right\n" + " " * 130 + "and on\n",
+        f'text: "{"[" * 61}"',
+        f"text: {'{' * 0}plain {'[' * 61}",
+        f"# {'[' * 200}\na: 1",
+        "a:\n" + " " * 150 + "b: 1",
+        "a: 'it''s [[[[' # ]]",
+    ],
+)
+def test_what_only_looks_deep_is_read(content: str) -> None:
+    assert load_yaml(content.encode(), "x") == yaml.safe_load(content)
+
+
+@pytest.mark.parametrize(
     ("content", "sentence"),
     [
         (LAUGHS.encode(), "refused as a bomb"),

@@ -1,6 +1,7 @@
 """The overlay shows what was decided, at any size, and nothing that was not."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,6 +79,23 @@ def test_heat_grows_with_the_calibrated_score():
     assert (np.abs(drawn[150, 50:165] - plain) <= 1).all(), "no heat below a calibrated score of 0.5"
     assert (np.diff(red) >= -1).all()
     assert red[-1] > red[0] + 10
+
+
+@pytest.mark.parametrize("threshold", [0.3, 1.0, 11.5])
+def test_full_red_is_what_the_alert_counts_and_nothing_below_it(threshold):
+    """Heat was full red from a raw score of 6 on, where the alert needed 11.5."""
+    score = calm()
+    score[100:140] = np.linspace(threshold - 3, threshold + 3, 320, dtype=np.float32)
+    score[100:140, 160] = np.float32(threshold)  # not above it
+    bare = Judgement(
+        judge(calm()).prediction, np.zeros((240, 320), np.uint8), (), judge(calm()).alert, 0, CALIBRATION,
+        threshold=threshold,
+    )  # fmt: skip
+    hot = replace(bare, prediction=replace(bare.prediction, score=score))
+    drawn = draw_overlay(gray(), hot, LABELS)[120].astype(int)
+    red = tuple(drawn[300])
+    same = (drawn == red).all(-1)
+    assert np.array_equal(same[10:310], (score[120] > np.float32(threshold))[10:310])
 
 
 def test_heat_is_only_where_the_score_is_high():
@@ -171,6 +189,7 @@ def test_captions():
     assert caption(obstacle()) == "#3 97%"
     assert caption(obstacle(0)) == "97%"
     assert caption(obstacle(ground=near)) == "#3 97% 10-12 m"
+    assert caption(replace(obstacle(ground=near), margin=1.66)) == "#3 +1.7 10-12 m"
 
 
 def test_headline_tells_count_and_nearest_or_the_reason():

@@ -65,14 +65,24 @@ def test_every_changed_byte_of_the_card_is_noticed(signed: Path, keys: tuple[Pat
             load_bundle(signed, str(keys[1]))
 
 
-def test_a_changed_threshold_needs_a_new_signature(signed: Path, keys: tuple[Path, Path]) -> None:
+def test_a_changed_card_is_signed_again_or_unsigned_but_never_looks_forged(
+    signed: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     card = load_bundle(signed).card
     changed = card.calibration.model_copy(update={"threshold": 1e9})
     rewrite_card(signed, card.model_copy(update={"calibration": changed}))
-    with pytest.raises(BundleError, match="does not fit model"):
+    with pytest.raises(BundleError, match=r"is not signed.*oodseg sign"):
         load_bundle(signed, str(keys[1]))
-    sign_bundle(signed, keys[0])
+    rewrite_card(signed, card, keys[0])
     load_bundle(signed, str(keys[1]))
+    before = (signed / "model.yaml").read_bytes(), (signed / SIGNATURE_FILE).read_bytes()
+    monkeypatch.setenv("OODSEG_PUBLIC_KEY", str(keys[1]))
+    for key, error in ((None, BundleError), (keys[1], ConfigError)):
+        with pytest.raises(error):
+            rewrite_card(signed, card.model_copy(update={"calibration": changed}), key)
+    assert before == ((signed / "model.yaml").read_bytes(), (signed / SIGNATURE_FILE).read_bytes())
+    rewrite_card(signed, card.model_copy(update={"calibration": changed}), keys[0])
+    assert load_bundle(signed).card.calibration.threshold == 1e9
 
 
 def test_weights_are_covered_through_their_hash(signed: Path, keys: tuple[Path, Path]) -> None:

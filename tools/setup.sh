@@ -20,11 +20,26 @@ else
     ros="-r requirements/ros.txt -r requirements/interfaces.txt"
 fi
 
-# "+cpu" can never match a CUDA build. Where the configured index has no such build, PyTorch's own CPU index has.
-TORCH="torch==2.13.0+cpu"
-if ! "$VENV/bin/python" -c 'import sys, torch; sys.exit(torch.__version__ != "2.13.0+cpu")' 2>/dev/null; then
-    echo "setup: installing $TORCH"
-    $PIP install "$TORCH" 2>/dev/null || $PIP install --extra-index-url https://download.pytorch.org/whl/cpu "$TORCH"
+# A pinned build, because an open range would pull gigabytes of CUDA onto a machine without a GPU, or none onto one with.
+choice=$(tools/torch_build.sh "${TORCH:-auto}")
+torch="${choice%%|*}"; rest="${choice#*|}"; index="${rest%%|*}"
+echo "setup: torch: ${torch:-as it is} (${rest#*|}; make setup TORCH=cpu, cuda or installed decides otherwise)"
+if [ -n "$torch" ] && ! "$VENV/bin/python" - "$torch" "$index" 2>/dev/null <<'PY'
+import sys, torch
+wanted, index = sys.argv[1].partition("==")[2], sys.argv[2]
+same = not wanted or torch.__version__.partition("+")[0] == wanted.partition("+")[0]
+sys.exit(not (same and (torch.version.cuda is None) == index.endswith("/cpu")))
+PY
+then
+    # The configured index may have the CPU build; builds with CUDA come from the index that names their version.
+    case "$index" in
+        */cpu) $PIP install "$torch" 2>/dev/null || $PIP install --extra-index-url "$index" "$torch" ;;
+        *) $PIP install --index-url "$index" --extra-index-url https://pypi.org/simple "$torch" ;;
+    esac
+fi
+if [ -n "$torch" ] && [ "${index%/cpu}" = "$index" ]; then
+    "$VENV/bin/python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' ||
+        echo "setup: this torch sees no CUDA device: see docs/install.md"
 fi
 echo "setup: installing requirements/"
 # shellcheck disable=SC2086

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -20,7 +21,6 @@ import torch
 
 from ..bundle import Bundle
 from ..errors import EngineError
-from ..inference.engines.torch import TorchEngine
 from ..inference.golden_check import stretched
 from ..inference.graph import DeployGraph
 from ..inference.precision import HALVES, lower
@@ -81,19 +81,54 @@ def export_bundle(
     segmentor = bundle.segmentor()
     model = export_onnx(segmentor, bundle.card.input, batch, height, width, precision)
     labels, score = OnnxRuntimeEngine(model)(image)
-    (wanted_labels,), (wanted_score,) = TorchEngine(bundle).compile(1, height, width)(image[None])
+    # The whole graph resizes in float; the engines of this package resize in uint8, outside of it.
+    with torch.inference_mode():
+        wanted = DeployGraph(segmentor, bundle.card.input, height, width).eval()(torch.from_numpy(image)[None])
+    (wanted_labels,), (wanted_score,) = (answer.numpy() for answer in wanted)
     delta, agreement = largest_difference(wanted_score, score), float((labels == wanted_labels).mean())
     if not (delta <= EXACT or precision != "fp32") or np.isnan(delta) or agreement < LABELS_AGREE:
         raise EngineError(
             f"the exported graph does not answer as torch does: max |Δscore| {delta:.3g}, labels agree on "
             f"{agreement:.2%}; nothing was written; report this with the bundle"
         )
+    describe(model, bundle)
     save_onnx(model, out)
     return Export(out.stat().st_size, OPSET, delta, agreement)
 
 
+def describe(model: Any, bundle: Bundle) -> None:
+    """Put into a model's metadata what whoever runs it must know: all values are text, lists and tables are JSON."""
+    calibration, spec = bundle.card.calibration, bundle.card.input
+    facts = {
+        "bundle": bundle.id,
+        "weights_sha256": bundle.weights_hash,
+        "channel_order": "RGB",
+        "layout": "NHWC",
+        "value_range": "0..255",
+        "normalisation": "inside the graph; mean and std are of RGB in 0..1",
+        "mean": json.dumps(spec.mean),
+        "std": json.dumps(spec.std),
+        "label_set": bundle.labels.name,
+        "classes": json.dumps(bundle.labels.names),
+        "score": str(getattr(bundle, "score", "") or bundle.card.network.get("score")),
+        "threshold": repr(calibration.threshold),
+        "score_table": json.dumps(calibration.table),
+        "calibrated_on": calibration.source,
+        "licence_of_weights": bundle.card.licence.weights,
+    }
+    for key, value in facts.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+
+
 def export_onnx(
-    segmentor: Segmentor, spec: InputSpec, batch: int, height: int, width: int, precision: str = "fp32"
+    segmentor: Segmentor,
+    spec: InputSpec,
+    batch: int,
+    height: int,
+    width: int,
+    precision: str = "fp32",
+    whole: bool = True,
 ) -> Any:
     """An `onnx.ModelProto` for images uint8 `[batch, height, width, 3]`.
 
@@ -102,11 +137,12 @@ def export_onnx(
         spec: the bundle's input.
         batch, height, width: of the images; fixed in the graph.
         precision: fp32, or fp16 or bf16 for mixed precision (see `precision.lower`).
+        whole: see `DeployGraph`.
 
     Raises:
         EngineError: the network holds an operation that ONNX has not.
     """
-    graph = DeployGraph(copy.deepcopy(segmentor), spec, height, width).eval()
+    graph = DeployGraph(copy.deepcopy(segmentor), spec, height, width, whole).eval()
     if precision in HALVES:
         lower(inner_segmentor(graph), precision)
     example = torch.zeros((batch, height, width, 3), dtype=torch.uint8)

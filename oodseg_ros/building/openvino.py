@@ -20,6 +20,7 @@ from ..errors import EngineError
 from ..extras import advice
 from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, default_dir, draft
 from ..inference.engines.openvino import GRAPH, OpenVinoEngine, kept_signal_stack, openvino_core, openvino_identity
+from ..inference.sizes import graph_size
 from .acceptance import Acceptance, Pairs, gated, resized, versions
 from .build import Order, Progress
 
@@ -28,7 +29,9 @@ UNQUANTIZED = ("Interpolate", "ReduceMax", "ReduceMean", "TopK", "Subtract", "So
 ATTENTION = frozenset({"Softmax", "ScaledDotProductAttention"})
 
 
-PRODUCTS = frozenset({"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul", "Einsum"})
+GROUPED = {"GroupConvolution": 2, "GroupConvolutionBackpropData": 1}
+"""Type of operation → which side of its weights counts the input channels of one group."""
+PRODUCTS = frozenset({"Convolution", "ConvolutionBackpropData", "MatMul", "Einsum", *GROUPED})
 
 
 def identity(bundle: Bundle, order: Order) -> EngineIdentity:
@@ -47,25 +50,27 @@ def build(
     """See `build.Builder`; `bf16` or `int8`."""
     start = time.perf_counter()
     with draft(identity(bundle, order), order.folder or default_dir()) as place:
-        _write_graph(place, bundle, [resized(image, order.height, order.width) for image in calibration])
+        _write_graph(place, bundle, calibration)
         built = {
             "seconds": round(time.perf_counter() - start, 1),
             "calibration_frames": len(calibration),
             "bytes": sum(place.path(suffix).stat().st_size for suffix in (GRAPH, ".bin")),
             "versions": versions(),
         }
-        run = OpenVinoEngine(bundle, precision=order.precision, threads=order.threads).run_of(place.path(GRAPH))
+        engine = OpenVinoEngine(bundle, precision=order.precision, threads=order.threads)
+        run = engine.run_of(place.path(GRAPH), order.height, order.width)
         return gated(place, bundle, run, pairs, data, built, order)
 
 
-def _write_graph(place: Draft, bundle: Bundle, calibration: list[np.ndarray]) -> None:
+def _write_graph(place: Draft, bundle: Bundle, calibration: Sequence[np.ndarray]) -> None:
     import openvino
 
     wanted = place.identity
     model = OpenVinoEngine(bundle).graph(wanted.batch, wanted.height, wanted.width)
     names = final_parts(model)
     if wanted.precision == "int8":
-        model = quantized(model, [np.stack([image] * wanted.batch) for image in calibration], names)
+        size = graph_size(wanted.height, wanted.width, bundle.card.input)
+        model = quantized(model, [np.stack([resized(image, *size)] * wanted.batch) for image in calibration], names)
     openvino.save_model(model, place.path(GRAPH), compress_to_fp16=False)
     if wanted.precision == "bf16":
         keep_full_precision(place.path(GRAPH), names)
@@ -98,8 +103,8 @@ def quantized(model: Any, frames: list[np.ndarray], names: list[str]) -> Any:
 
 
 def final_parts(model: Any) -> list[str]:
-    """Names of the operations between the outputs and the last matrix product or convolution on each way, that one
-    included: logits, log-likelihoods, log-sum-exps, differences. In half precision these lose what a score is made of.
+    """Names of the operations between the outputs and the last learned products on each way, those included: logits,
+    log-likelihoods, log-sum-exps, differences, smoothing. In half precision or INT8 these lose what a score is made of.
     """
     names: dict[str, None] = {}
     waiting = [result.input_value(0).get_node() for result in model.get_results()]
@@ -108,9 +113,34 @@ def final_parts(model: Any) -> list[str]:
         if node.get_friendly_name() in names or node.get_type_name() in ("Constant", "Parameter"):
             continue
         names[node.get_friendly_name()] = None
-        if node.get_type_name() not in PRODUCTS:
+        if not mixes_channels(node):
             waiting += [value.get_node() for value in node.input_values()]
     return list(names)
+
+
+def mixes_channels(node: Any) -> bool:
+    """Whether an operation is a product with learned weights over several channels.
+
+    A filter of one map, like the Gaussian that smooths a score, is none, nor is a product of two things that were both
+    computed, like that of class probabilities and masks: what decides lies before them.
+    """
+    kind = node.get_type_name()
+    if kind not in PRODUCTS:
+        return False
+    constants = [value for value in node.input_values() if _is_constant(value.get_node())]
+    if not constants:
+        return False
+    shape = constants[0].get_partial_shape().to_shape()
+    if kind in GROUPED:
+        return shape[GROUPED[kind]] > 1
+    return kind not in ("Convolution", "ConvolutionBackpropData") or shape[0] > 1 or shape[1] > 1
+
+
+def _is_constant(node: Any) -> bool:
+    """Whether a value is stored in the graph, maybe in another type or shape."""
+    while node.get_type_name() in ("Convert", "Reshape", "Transpose", "FakeQuantize", "Unsqueeze"):
+        node = node.input_value(0).get_node()
+    return node.get_type_name() == "Constant"
 
 
 def keep_full_precision(file: Path, names: list[str]) -> int:

@@ -19,6 +19,7 @@ from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, defaul
 from ..inference.engines.tensorrt import TensorRtEngine
 from ..inference.engines.tensorrt_api import PLAN, architecture, capability, tensorrt_identity
 from ..inference.precision import half_parts
+from ..inference.sizes import graph_size
 from .acceptance import Acceptance, Pairs, gated, resized, versions
 from .build import Order, Progress
 from .onnx_export import export_onnx
@@ -60,7 +61,7 @@ def build(
         if here != wanted.architecture:
             return place.keep(False, reason=f"{NO_DEVICE} ({wanted.architecture})", built=built), None
         loaded = TensorRtEngine(bundle, device=order.where, precision=order.precision, engine=order.engine)
-        run = loaded.load(place.path(PLAN), (order.batch, order.height, order.width))
+        run = loaded.load(place.path(PLAN), order.batch, order.height, order.width)
         if pending is not None:
             remove(pending)  # accepted or not, it is not pending any more
         return gated(place, bundle, run, pairs, data, built, order)
@@ -87,10 +88,11 @@ def _write_plan(
     say("export", 0.0)
     segmentor = bundle.segmentor()
     precision, int8 = GRAPH_PRECISION[order.precision], {}
-    model = export_onnx(segmentor, bundle.card.input, order.batch, order.height, order.width, precision)
+    size = graph_size(order.height, order.width, bundle.card.input)
+    model = export_onnx(segmentor, bundle.card.input, order.batch, *size, precision, whole=False)
     parts = tuple(half_parts(segmentor)) if precision != "fp32" else ()
     if order.precision == "int8":
-        frames = [resized(image, order.height, order.width) for image in calibration]
+        frames = [resized(image, *size) for image in calibration]
         model = quantized(model, frames, parts, order.quantize)
         int8 = {"calibration_frames": len(frames), "quantized": list(order.quantize)}
     say("export", 1.0)

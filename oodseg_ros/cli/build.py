@@ -26,7 +26,7 @@ from ..inference.engine import ENGINES
 def command(
     bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
     engine: Annotated[str, typer.Option(help=f"One of {', '.join(ENGINES)}.")],
-    size: Annotated[str, typer.Option(help="Image size HEIGHTxWIDTH, e.g. 1080x1920: the only one it takes.")],
+    size: Annotated[str, typer.Option(help="Image size WIDTHxHEIGHT, e.g. 1920x1080: the only one it takes.")],
     precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or int8.")] = "fp16",
     batch: Annotated[int, typer.Option(min=1, max=32, help="Images per run, e.g. the number of cameras.")] = 1,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:<index>; default: the engine's own.")] = None,

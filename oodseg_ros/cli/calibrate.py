@@ -40,9 +40,11 @@ def command(
     min_area: Annotated[int, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = 100,
     cover: Annotated[float, typer.Option(help="Share of its pixels with which an object counts as found.")] = 0.5,
     out: Annotated[Path | None, typer.Option(help="Write a copy of the bundle here; default: into the bundle.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Private key: sign the bundle again with it.")] = None,
     split: Annotated[str | None, typer.Option(help="Split of the dataset; default: the one with ground truth.")] = None,
     engine: Annotated[str | None, typer.Option(help="openvino or torch; default: the device's own.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
+    precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames.")] = None,
     json: Json = False,
@@ -54,12 +56,14 @@ def command(
     from ..evaluation.calibration.calibrate import calibrate, parse_target, write_calibration
     from ..evaluation.calibration.normal import FRAMES, open_normal
     from ..inference.runner import Runner
+    from ..signatures import is_signed
+    from .sign import unsigned
 
     wanted = parse_target(target, rate, confidence=confidence, min_area=min_area, cover=cover)
     if dataset == FRAMES and not normal:
         raise ConfigError("`frames` have no labels: say with --normal that they show nothing unknown")
     opened = open_normal(dataset, root, split, labels) if normal else open_dataset(dataset, root, split, labels)
-    loaded = Runner.load(bundle, engine=engine, device=device, threads=threads)
+    loaded = Runner.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     shown = Output(json, quiet)
     console = shown.console
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -69,9 +73,12 @@ def command(
             loaded, opened, wanted, limit, progress=lambda done, total: bar.update(task, completed=done, total=total)
         )
     before = loaded.bundle.card.calibration.threshold
-    written = write_calibration(loaded.bundle, result.calibration, out)
+    signed = is_signed(loaded.bundle.path)
+    written = write_calibration(loaded.bundle, result.calibration, out, key)
     console.print(f"{escape(written.id)}: threshold {before:.6g} -> [bold]{result.choice.threshold:.6g}[/]")
     console.print(escape(result.calibration.source), highlight=False)
+    if signed and key is None:
+        console.print(unsigned(written.path), highlight=False)
     if result.held_out is not None and result.held_out_risk > result.choice.bound:
         shown.warn(
             f"The held-out half gave {result.held_out_risk:.4g}, above {result.choice.bound:g}: "

@@ -28,6 +28,7 @@ def command(
     min_area: Annotated[int, typer.Option(min=1, help="Least area of an object in pixels.")] = 100,
     engine: Annotated[str | None, typer.Option(help="openvino or torch; default: the device's own.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
+    precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames of each input.")] = None,
     json: Json = False,
@@ -42,7 +43,7 @@ def command(
 
     if (out / INSTANCES).exists():
         raise ConfigError(f"{out} holds a collection already, perhaps a corrected one; give another --out")
-    runner = Runner.load(bundle, engine=engine, device=device, threads=threads)
+    runner = Runner.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     shown = Output(json, quiet)
     console = shown.console
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))

@@ -33,6 +33,7 @@ def command(
     topic: Annotated[list[str] | None, typer.Option(help="Image topic of the bags; repeat for several.")] = None,
     engine: Annotated[str | None, typer.Option(help="openvino or torch; default: the device's own.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
+    precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first frames of each bag and of the dataset.")
@@ -57,7 +58,8 @@ def command(
     if (out / "comparison.json").exists():
         raise ConfigError(f"{out} holds a comparison already; give another --out")
     opened = open_dataset(dataset, root, split, labels) if dataset else None
-    runners = tuple(Runner.load(bundle, engine=engine, device=device, threads=threads) for bundle in (old, new))
+    how = {"engine": engine, "device": device, "precision": precision, "threads": threads}
+    runners = tuple(Runner.load(bundle, **how) for bundle in (old, new))
     shown = Output(json, quiet)
     console = shown.console
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .output import Json, Output, Quiet
+from .output import Json, Output, Quiet, refuse_overwriting
 
 
 def command(
@@ -27,6 +27,7 @@ def command(
     labels: Annotated[str | None, typer.Option(help="For `folder`: label set of class-id labels.")] = None,
     engine: Annotated[str | None, typer.Option(help="openvino or torch; default: the device's own.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
+    precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read and measure.")] = 2,
@@ -40,11 +41,14 @@ def command(
     submission: Annotated[bool, typer.Option("--submission", help="Write score maps as HDF5 for SMIYC.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare the figures with scikit-learn's (memory!).")] = False,
     record: Annotated[bool, typer.Option("--record", help="Write the figures into the bundle's model card.")] = False,
+    key: Annotated[Path | None, typer.Option(help="Private key: sign the bundle again after --record.")] = None,
     keep_scores: Annotated[bool, typer.Option("--keep-scores", help="Leave the lossless score maps in OUT.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation's results.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Evaluate bundles on a dataset; start the same command again to resume, under torchrun to share the frames."""
+    from ..bundle import load_bundle
     from ..datasets.registry import open_dataset
     from ..errors import ConfigError
     from ..evaluation.evaluate import EvaluationOptions
@@ -53,8 +57,12 @@ def command(
     from ..evaluation.record import record_metrics
     from ..evaluation.report.compare import folder_name, table_columns, table_rows
     from ..evaluation.shards import this_shard
+    from ..signatures import is_signed
+    from .sign import unsigned
 
     shard = this_shard()
+    if not (out / "state").exists():  # with it, an interrupted run goes on
+        refuse_overwriting(out, ("metrics.json",), overwrite or shard.rank > 0)
     bundles = [bundle, *(also or [])]
     options = EvaluationOptions(
         shard=shard,
@@ -82,7 +90,7 @@ def command(
             opened,
             out,
             options,
-            runner={"engine": engine, "device": device, "threads": threads},
+            runner={"engine": engine, "device": device, "precision": precision, "threads": threads},
             submission=submission,
             check=check,
             progress=progress,
@@ -110,7 +118,11 @@ def command(
     if record:
         if len(runs) > 1:
             raise ConfigError("--record is for one bundle with its own score; leave out --also and --score")
-        console.print(f"figures recorded in the card of {record_metrics(bundles[0], opened.name, runs[0]).path}")
+        signed = is_signed(load_bundle(bundles[0]).path)
+        recorded = record_metrics(bundles[0], opened.name, runs[0], key).path
+        console.print(f"figures recorded in the card of {escape(str(recorded))}")
+        if signed and key is None:
+            console.print(unsigned(recorded), highlight=False)
     folders = [out] if len(runs) == 1 else [out / folder_name(run["bundle"]) for run in runs]
     where = "each in a folder of its own, with a common report.html in" if len(runs) > 1 else "in"
     console.print(f"metrics.json, frames.csv and report.html are {where} {escape(str(out))}", soft_wrap=True)

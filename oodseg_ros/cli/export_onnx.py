@@ -8,16 +8,17 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import Json, Output, Quiet
+from .output import Json, Output, Quiet, refuse_overwriting
 
 
 def command(
     bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
-    size: Annotated[str, typer.Option(help="Image size HEIGHTxWIDTH, e.g. 1080x1920; fixed in the file.")],
+    size: Annotated[str, typer.Option(help="Image size WIDTHxHEIGHT, e.g. 1920x1080; fixed in the file.")],
     out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
     batch: Annotated[int, typer.Option(min=1, max=64, help="Images per run; fixed in the file.")] = 1,
     precision: Annotated[str, typer.Option(help="fp32, or fp16 with likelihoods and score in fp32.")] = "fp32",
     image: Annotated[Path | None, typer.Option(help="Image to check it on; default: the golden frame.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file where it is there.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -27,6 +28,7 @@ def command(
     from ..inference.sizes import parse_size
     from ..sources.image_files import read_image
 
+    refuse_overwriting(out.parent, (out.name,), overwrite)
     height, width = parse_size(size)
     shown = Output(json, quiet)
     console = shown.console

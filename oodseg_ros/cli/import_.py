@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import Json, Output, Quiet
+from .output import Json, Output, Quiet, refuse_overwriting
 
 KINDS_TEXT = "uem, rpl, multishiftseg, segformer-mmseg, espnetv2, erfnet or hf"
 """A test compares it with `importing.kinds.KINDS`, whose import takes seconds."""
@@ -49,12 +49,14 @@ def command(
     proof: Annotated[
         Path | None, typer.Option(help="hf: picture to compare with transformers' own answer; a drawn scene without.")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is in OUT.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Turn a released checkpoint into a verified bundle."""
     from ..importing.kinds import import_bundle
 
+    refuse_overwriting(out, ("model.yaml",), overwrite)
     shown = Output(json, quiet)
     console = shown.console
     bundle, imported = import_bundle(kind, files, out, score, labels, fit, stride, preprocessing, resize, proof)

@@ -30,6 +30,7 @@ COMMANDS = {
     "compare": "compare",
     "info": "info",
     "build": "build",
+    "engines": "engines",
     "import": "import_",
     "export-onnx": "export_onnx",
     "sign": "sign",

@@ -16,33 +16,35 @@ def command(
     bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
     bag: Annotated[list[Path], typer.Argument(help="One or more rosbag2 folders, or mcap or db3 files.")],
     out: Annotated[Path, typer.Option(help="Folder for alerts.csv, metrics.json and report.html.")],
+    params: Annotated[Path | None, typer.Option(help="Parameter file of the node; options below go before it.")] = None,
     topic: Annotated[list[str] | None, typer.Option(help="Image topic; repeat for several.")] = None,
     truth: Annotated[Path | None, typer.Option(help="Folder of masks <stamp in ns>.png with 0, 1, 255.")] = None,
     truth_topic: Annotated[str | None, typer.Option(help="mono8 topic of such masks in the bag.")] = None,
     tolerance: Annotated[float, typer.Option(min=0, help="Seconds between a frame's and its mask's stamp.")] = 0.001,
     track: Annotated[str, typer.Option(help="Component rule with ground truth: obstacle or anomaly.")] = "obstacle",
     threshold: Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")] = None,
-    min_area: Annotated[int, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = 100,
+    min_area: Annotated[int | None, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = None,
     ego_mask: Annotated[Path | None, typer.Option(help="Image, white on the own vehicle: not judged.")] = None,
-    gates: Annotated[bool, typer.Option(help="Refuse pictures and answers as the node does by default.")] = True,
+    gates: Annotated[bool, typer.Option(help="Refuse pictures and answers as the node does.")] = True,
     write_bag: Annotated[bool, typer.Option("--write-bag", help="Leave a bag with outputs beside inputs.")] = False,
     engine: Annotated[str | None, typer.Option(help="openvino or torch; default: the device's own.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda[:N]; default: cpu.")] = None,
+    threads: Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = the engine's default.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames of each bag.")] = None,
 ) -> None:
     """Replay bags through a bundle on the bags' own clock: same bag, same alerts; under torchrun bags are shared."""
     from ..evaluation.shards import this_shard
     from ..inference.runner import Runner
-    from ..parameters.settings import ObstacleSettings
-    from ..pipeline.obstacles.ego_mask import load_ego_mask
     from ..replay.run import ReplayOptions, replay_bags
+    from .run import engine_options, given_params
 
     shard = this_shard()
-    settings = ObstacleSettings(threshold=threshold, min_area=min_area)
+    given = given_params(params, threshold, min_area)
+    if not gates:
+        given |= {"health.input": [], "health.output": []}
     options = ReplayOptions(
-        settings=settings,
-        ego_mask=None if ego_mask is None else load_ego_mask(ego_mask),
+        params=given,
+        ego_mask=ego_mask,
         shard=shard,
         topics=topic,
         truth=truth,
@@ -50,10 +52,9 @@ def command(
         tolerance_s=tolerance,
         track=track,
         limit=limit,
-        gates=gates,
         write_bag=write_bag,
     )
-    loaded = Runner.load(bundle, engine=engine, device=device, threads=threads)
+    loaded = Runner.load(bundle, **engine_options(given, engine, device, threads))
     console = Console(quiet=shard.rank > 0)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
@@ -74,6 +75,8 @@ def command(
     for run in metrics.get("bags", [metrics]):
         if run["damage"]:
             console.print(f"[yellow]{escape(run['bag'])}, damage:[/] {escape(run['damage'])}", highlight=False)
+        for note in run["notes"][:10]:
+            console.print(f"[yellow]note:[/] {escape(note)}", highlight=False)
         if run["missing"]:
             console.print(f"[yellow]{run['missing']} frames are missing[/]", highlight=False)
         for topic, why in run["left_out"].items():

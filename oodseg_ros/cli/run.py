@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,8 +15,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from ..inference.runner import Runner
     from ..replay.offline_run import RunSummary
-    from ..sources.source import Source
 
+ENGINE = ("engine", "device", "precision", "threads", "hint", "score_type")
+"""Parameters of the node that say where the network runs."""
 STYLES = {"CLEAR": "green", "OBSTACLE": "yellow", "UNKNOWN": "red"}
 
 
@@ -24,13 +25,14 @@ def command(
     bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
     input: Annotated[str, typer.Argument(help="Bag, video, image, folder of images, or scenes[:SEED].")],
     out: Annotated[Path, typer.Option(help="Folder for overlays/, alerts.csv and scores/.")],
+    params: Annotated[Path | None, typer.Option(help="Parameter file of the node; options below go before it.")] = None,
     engine: Annotated[str | None, typer.Option(help="openvino or torch; default: the device's own.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 = the engine's default.")] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda[:N]; default: cpu.")] = None,
+    threads: Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = the engine's default.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read at most this many frames.")] = None,
     topic: Annotated[list[str] | None, typer.Option(help="Image topic of a bag; repeat for several.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")] = None,
-    min_area: Annotated[int, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = 100,
+    min_area: Annotated[int | None, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = None,
     save_scores: Annotated[bool, typer.Option("--save-scores", help="Write scores and labels as npz.")] = False,
     png: Annotated[bool, typer.Option("--png", help="Overlays as PNG instead of JPEG.")] = False,
     sequence: Annotated[
@@ -39,61 +41,88 @@ def command(
     ] = None,
     ego_mask: Annotated[Path | None, typer.Option(help="Image, white on the own vehicle: not judged.")] = None,
     camera_height: Annotated[
-        float | None, typer.Option(help="Metres above the road; with --camera-pitch and --fov gives ranges.")
+        float | None,
+        typer.Option(help="Metres above the road; with --camera-pitch and --fov in place of a calibration."),
     ] = None,
     camera_pitch: Annotated[float, typer.Option(help="Degrees, positive looks down.")] = 0.0,
     fov: Annotated[float, typer.Option(min=5, max=170, help="Horizontal field of view in degrees.")] = 60.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run's results.")] = False,
 ) -> None:
-    """Run a bundle over frames; leaves overlays and alerts.csv."""
+    """Run a bundle over frames as the node judges them; leaves overlays and alerts.csv."""
     from ..inference.runner import Runner
-    from ..parameters.settings import ObstacleSettings
     from ..pipeline.geometry.ground import pinhole
-    from ..pipeline.obstacles.ego_mask import load_ego_mask
     from ..replay.offline_run import RunOptions, run_source
+    from ..sources.bag_messages import ReplayBag, is_bag
     from ..sources.open_source import open_source
 
-    settings = ObstacleSettings(threshold=threshold, min_area=min_area)
-    source = open_source(input, topic)
-    mask = None if ego_mask is None else load_ego_mask(ego_mask)
-    runner = Runner.load(bundle, engine=engine, device=device, threads=threads)
+    given = given_params(params, threshold, min_area)
+    bag = ReplayBag(Path(input)) if not input.startswith("scenes") and is_bag(Path(input)) else None
+    source = open_source(input, topic) if bag is None else bag
+    runner = Runner.load(bundle, **engine_options(given, engine, device, threads))
     geometry = None
     if camera_height is not None:
         view, pitch = math.radians(fov), math.radians(camera_pitch)
         geometry = lambda h, w: pinhole(w, h, view, camera_height, pitch)  # noqa: E731
+        geometry(480, 640)  # a height that means nothing is said now
     options = RunOptions(
         out=out,
         limit=limit,
         geometry=geometry,
-        ego_mask=mask,
+        ego_mask=ego_mask,
         save_scores=save_scores,
         image_format="png" if png else "jpg",
         sequence=sequence,
         overwrite=overwrite,
+        topics=topic,
+        params=given,
     )
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    total = source.count if limit is None else min(limit, source.count or limit)
+    count = source.count if bag is None else None
+    total = count if limit is None else min(limit, count or limit)
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(escape(source.name), total=total)
-        summary = run_source(
-            runner,
-            source,
-            settings,
-            options,
-            lambda done: bar.update(task, completed=done),
-        )
-    print_summary(console, runner, source, summary, out)
+        task = bar.add_task(escape(Path(input).name), total=total)
+        summary = run_source(runner, source, options, lambda done: bar.update(task, completed=done))
+    print_summary(console, runner, summary, out)
 
 
-def print_summary(console: Console, runner: Runner, source: Source, summary: RunSummary, out: Path) -> None:
+def given_params(file: Path | None, threshold: float | None, min_area: int | None) -> dict[str, Any]:
+    """Parameters of a file, and the options that go before them."""
+    from ..errors import ConfigError
+    from ..parameters.params_file import read_params
+
+    given = {} if file is None else read_params(file)
+    if threshold is not None and math.isnan(threshold):
+        raise ConfigError("--threshold must be a number; leave it out for the bundle's own")
+    options = {"obstacles.threshold": threshold, "obstacles.min_area": min_area}
+    return given | {name: value for name, value in options.items() if value is not None}
+
+
+def engine_options(
+    given: dict[str, Any], engine: str | None, device: str | None, threads: int | None
+) -> dict[str, Any]:
+    """What `Runner.load` gets: the options, else the parameters."""
+    from ..parameters.params_file import settings_for
+
+    settings = settings_for({name: value for name, value in given.items() if name in ENGINE}, ["camera"])[0]
+    return {
+        "engine": engine or settings.engine,
+        "device": device or settings.device,
+        "precision": settings.precision,
+        "threads": settings.threads if threads is None else threads,
+        "hint": settings.hint,
+        "score_type": settings.score_type,
+    }
+
+
+def print_summary(console: Console, runner: Runner, summary: RunSummary, out: Path) -> None:
     """States per camera, changes, timing, and what could not be read."""
     import numpy as np
 
     from ..frame import AlertState
     from ..replay.offline_run import STAGES
 
-    console.print(f"{runner.bundle.id} on {runner.engine_identity}: {summary.frames} frames of {escape(source.name)}")
+    console.print(f"{runner.bundle.id} on {runner.engine_identity}: {summary.frames} frames of {escape(summary.name)}")
     table = Table("camera", *(state.value for state in AlertState), title="frames per state")
     for camera, states in summary.states.items():
         table.add_row(escape(camera), *(f"[{STYLES[state.value]}]{states[state]}[/]" for state in AlertState))
@@ -114,6 +143,8 @@ def print_summary(console: Console, runner: Runner, source: Source, summary: Run
     console.print(timing)
     for reason, count in summary.skipped.most_common(5):
         console.print(f"[yellow]{count} frames skipped:[/] {escape(reason)}", highlight=False)
+    for note in summary.notes[:10]:
+        console.print(f"[yellow]note:[/] {escape(note)}", highlight=False)
     if summary.missing:
         console.print(f"[yellow]{summary.missing} frames are missing[/]", highlight=False)
     if summary.damage:

@@ -44,3 +44,11 @@ def command(
     loaded = load_bundle(bundle)
     file = sign_bundle(loaded.path, key)
     console.print(f"{escape(loaded.id)} signed: {escape(str(file))}. Require it with public_key:=… or ${VARIABLE}")
+
+
+def unsigned(bundle: Path) -> str:
+    """What is to be said where a changed card has cost a bundle its signature."""
+    return (
+        f"[yellow]{escape(str(bundle))} was signed, and its card has changed: the signature was removed.[/] Sign it "
+        f"again: oodseg sign {escape(str(bundle))} --key <private key>"
+    )

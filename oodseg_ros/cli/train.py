@@ -75,6 +75,9 @@ def show_plan(console: Console, recipe: Recipe, planned: TrainingPlan) -> None:
             f"{stage.step.memory / 2**30:.2f}",
         )
     console.print(table)
+    whole = timedelta(seconds=round(planned.seconds))
+    start, calibration = planned.start_seconds, planned.calibration_seconds
+    console.print(f"about {whole} in all, with {start:.0f} s of start and {calibration:.0f} s of calibration")
     for stage in planned.stages:
         console.print(
             f"{stage.method}: {stage.images:,} images, {stage.trained:,} parameters trained, step {stage.step.how}"

@@ -17,13 +17,17 @@ RECORDED = {
 """Sections of `metrics.json` and their entries that belong into a card."""
 
 
-def record_metrics(bundle: str | Path, data: str, metrics: dict[str, Any]) -> Bundle:
+def record_metrics(bundle: str | Path, data: str, metrics: dict[str, Any], key: Path | None = None) -> Bundle:
     """Put the headline figures of one evaluation into `model.yaml`; older figures on the same data are replaced.
 
     Args:
         bundle: path or name of the bundle that was evaluated with its own score.
         data: name of the dataset.
         metrics: content of `metrics.json`.
+        key: private key to sign the bundle with; None = it is unsigned afterwards.
+
+    Raises:
+        BundleError, ConfigError: see `rewrite_card`.
     """
     loaded = load_bundle(bundle)
     command = _portable(metrics["provenance"]["command"])
@@ -34,7 +38,7 @@ def record_metrics(bundle: str | Path, data: str, metrics: dict[str, Any]) -> Bu
         if name in metrics.get(section, {}) and metrics[section][name] == metrics[section][name]
     ]
     kept = [metric for metric in loaded.card.metrics if metric.data != data]
-    return rewrite_card(loaded.path, loaded.card.model_copy(update={"metrics": kept + new}))
+    return rewrite_card(loaded.path, loaded.card.model_copy(update={"metrics": kept + new}), key)
 
 
 def _portable(command: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from ..bundle import Bundle, save_bundle
 from ..errors import CheckpointError
 from ..evaluation.calibration.fit import fit_calibration
-from ..inference.graph import DeployGraph
+from ..inference.graph import DeployGraph, predict
 from ..labels import load_labels
 from ..model_card import Calibration, InputSpec, Licence, ModelCard, Windows
 from ..networks.build import build_segmentor
@@ -151,21 +152,16 @@ def write_bundle(
     if frames is not None:
         training["fitted_on_frames"] = fit_head(segmentor, imported.input, frames)
 
-    def predict(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        graph = DeployGraph(segmentor, imported.input, *image.shape[:2]).eval()
-        with torch.inference_mode():
-            label, score = graph(torch.from_numpy(image)[None])
-        return label[0].numpy(), score[0].numpy()
-
+    answer = partial(predict, segmentor, imported.input)
     golden = scene(GOLDEN_SEED, GOLDEN_SIZE).image
-    label, score = predict(golden)
+    label, score = answer(golden)
     card = ModelCard(
         name=path.name,
         description=f"Imported: {imported.source}",
         label_set=imported.label_set,
         network=imported.network,
         input=imported.input,
-        calibration=_first_calibration(lambda image: predict(image)[1]),
+        calibration=_first_calibration(lambda image: answer(image)[1]),
         training=training,
         licence=imported.licence,
     )

@@ -49,7 +49,7 @@ IGNORED = re.compile(r"(segmentation_head|ood_head)\.(queue|queue_ptr|eye_matrix
 PATCH = 14
 HEAD_WIDTH = 64
 WINDOWS = Windows(height=518, width=1036, stride_y=506, stride_x=338)
-"""8 windows on 1024x2048 where the reference's stride of 140 takes 45; docs/networks.md says what each plan costs."""
+"""8 windows on 2048x1024 where the reference's stride of 140 takes 45; docs/networks.md says what each plan costs."""
 
 
 def read(files: Sequence[Path]) -> Imported:

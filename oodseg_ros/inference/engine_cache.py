@@ -76,6 +76,18 @@ def stored(bundle: Bundle, pending: bool = False) -> list[StoredEngine]:
     return [engine for engine in found if engine.side.accepted is not pending]
 
 
+def engines_in(folder: Path) -> tuple[list[StoredEngine], list[str]]:
+    """All engines of a folder and of its `pending/`, of whatever bundle; and sentences on damaged side-cars."""
+    found, damaged = [], []
+    for place in (folder, folder / PENDING):
+        for path in sorted(place.glob("*.json")):
+            try:
+                found.append(StoredEngine(place, SideCar.read(path)))
+            except EngineError as error:
+                damaged.append(str(error))
+    return found, damaged
+
+
 def find(bundle: Bundle, wanted: EngineIdentity, any_batch: bool = False) -> list[StoredEngine]:
     """Accepted engines that fit, files not yet verified; `any_batch` = whatever batch they were built for.
 

@@ -42,7 +42,7 @@ class EngineIdentity:
     def stem(self) -> str:
         """File name without suffix."""
         return (
-            f"{self.bundle}-{self.weights[:12]}-{self.height}x{self.width}-b{self.batch}-{self.precision}"
+            f"{self.bundle}-{self.weights[:12]}-{self.width}x{self.height}-b{self.batch}-{self.precision}"
             f"-{self.architecture}-{self.runtime}-{self.code[:8]}"
         )
 
@@ -60,7 +60,7 @@ class EngineIdentity:
         """The same for a bundle given by its path."""
         return (
             f"oodseg build {bundle} --engine {self.engine} --precision {self.precision} "
-            f"--size {self.height}x{self.width} --batch {self.batch}"
+            f"--size {self.width}x{self.height} --batch {self.batch}"
         )
 
     def differences(self, other: EngineIdentity, ignore: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..networks.segmentor import Segmentor, resize
-from .sizes import network_size
+from .sizes import at_image_size, graph_size, network_size
 from .windows import Windowed
 
 if TYPE_CHECKING:  # benchmarks build graphs on machines with nothing but torch and transformers
@@ -25,13 +26,17 @@ class DeployGraph(nn.Module):
 
     Resize to the network size (bilinear, align_corners=False, or as the bundle's `resize` says), normalise, network
     (window by window if the bundle says so), argmax; labels go back to the image size by nearest (with `resize` the
-    class maps do, by bilinear, before the argmax), the score by bilinear.
+    class maps do, by bilinear, before the argmax), the score by bilinear. With `whole` False labels and score stay as
+    large as the network makes them: engines resize outside of the graph (`sizes.at_image_size`).
     """
 
-    def __init__(self, segmentor: Segmentor, spec: InputSpec, height: int, width: int) -> None:
+    def __init__(self, segmentor: Segmentor, spec: InputSpec, height: int, width: int, whole: bool = True) -> None:
         super().__init__()
         self.image_size = (height, width)
         self.network_size = network_size(height, width, spec)
+        self.output_stride = spec.output_stride
+        self.output_size = tuple(side // self.output_stride for side in self.network_size)
+        self.whole = whole
         if spec.windows is None:
             segmentor.prepare(*self.network_size)
             self.segmentor: nn.Module = segmentor
@@ -61,25 +66,40 @@ class DeployGraph(nn.Module):
         return x * self.scale + self.shift
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        output = self.segmentor(self.normalized(images))
+        x = self.normalized(images)
+        output = self.segmentor(x) if self.output_stride == 1 else self.segmentor(x, self.output_stride)
         # As the code of released networks does that squeezes frames: a pixel gets the class that is best there.
         logits = output.logits if self.resample is None else resize(output.logits, self.image_size)
         # Flat maps, because a CPU runtime then compares whole planes instead of eleven interleaved numbers per pixel.
         # Through float, because TensorRT takes uint8 outputs from a cast of floating numbers only.
         labels = logits.flatten(2).argmax(dim=1, keepdim=True).unflatten(2, logits.shape[-2:]).float()
         score = output.score[:, None]
-        if self.network_size != self.image_size:
+        if self.output_size != self.image_size and (self.whole or self.resample is not None):
             if self.resample is None:
                 labels = F.interpolate(labels, size=self.image_size, mode="nearest")
             score = F.interpolate(score, size=self.image_size, mode="bilinear", align_corners=False)
         return labels[:, 0].to(torch.uint8), score[:, 0]
 
 
-def converted(segmentor: Segmentor, spec: InputSpec, batch: int, height: int, width: int) -> Any:
+def predict(segmentor: Segmentor, spec: InputSpec, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What engines answer to one image, RGB uint8 `[H, W, 3]`, eagerly: labels uint8 and score float32, `[H, W]`."""
+    height, width = image.shape[:2]
+    graph = DeployGraph(segmentor, spec, *graph_size(height, width, spec), whole=False).eval()
+
+    def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with torch.inference_mode():
+            labels, score = graph(torch.from_numpy(images))
+        return labels.numpy(), score.numpy()
+
+    labels, score = at_image_size(run, height, width, spec)(image[None])
+    return labels[0], score[0]
+
+
+def converted(segmentor: Segmentor, spec: InputSpec, batch: int, height: int, width: int, whole: bool = True) -> Any:
     """The graph as an `openvino.Model` for one image size and batch, every shape in it static."""
     import openvino
 
-    graph = DeployGraph(segmentor, spec, height, width).eval()
+    graph = DeployGraph(segmentor, spec, height, width, whole).eval()
     example = torch.zeros((batch, height, width, 3), dtype=torch.uint8)
     with torch.no_grad():
         exported = torch.export.export(graph, (example,))

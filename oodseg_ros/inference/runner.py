@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from importlib import import_module
@@ -21,7 +22,7 @@ MAX_SHAPES = 8
 
 
 class Runner:
-    """Built by `Runner.load`; not thread-safe: one thread owns the device.
+    """Built by `Runner.load`. One thread owns the device; one other may `warm` new shapes meanwhile.
 
     Attributes:
         bundle: the verified bundle.
@@ -29,12 +30,14 @@ class Runner:
         golden_error: largest |Δscore| on the golden frame, as measured at load.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, max_batch: int = 8) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, max_batch: int = 8, max_shapes: int = MAX_SHAPES) -> None:
         self.bundle = bundle
         self.engine_identity = engine.identity
         self.golden_error = float("nan")
         self._engine = engine
         self._max_batch = max_batch
+        self._max_shapes = max_shapes
+        self._lock = threading.Lock()
         self._compiled: OrderedDict[tuple[int, int, int], Run] = OrderedDict()
 
     @classmethod
@@ -48,6 +51,7 @@ class Runner:
         max_batch: int = 8,
         hint: str = "latency",
         score_type: str = "fp32",
+        max_shapes: int = MAX_SHAPES,
     ) -> Runner:
         """Load a bundle on an engine and prove on its golden frame that the engine answers as the bundle says.
 
@@ -60,6 +64,7 @@ class Runner:
             max_batch: the most images of one size run at once.
             hint: `latency` (one image as soon as possible) or `throughput`; only openvino knows the difference.
             score_type: `fp32`, or `fp16` for half the bytes on the way from a GPU; predictions hold float32 anyway.
+            max_shapes: compiled shapes kept at once, those that ran last; each camera may need two.
 
         Raises:
             BundleError: the bundle is missing, malformed or tampered with.
@@ -78,7 +83,7 @@ class Runner:
             )
         except ModuleNotFoundError as error:
             raise EngineError(f"engine {name}: {advice(error.name)}") from error
-        runner = cls(bundle, loaded, max_batch)
+        runner = cls(bundle, loaded, max_batch, max_shapes)
         runner.golden_error = loaded.check_golden()
         return runner
 
@@ -93,7 +98,12 @@ class Runner:
             ImageError: a side outside 32..8192.
         """
         check_size(height, width)
-        self._run(np.zeros((batch, height, width, 3), np.uint8))
+        if self.is_warm(height, width, batch):
+            return
+        shape = (batch, height, width)
+        run = self._engine.compile(*shape)
+        run(np.zeros((*shape, 3), np.uint8))
+        self._keep(shape, run)
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """RGB uint8 images `[H, W, 3]`, of any sizes → predictions in the same order; equal sizes run as one batch.
@@ -122,12 +132,21 @@ class Runner:
 
     def _run(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shape = batch.shape[:3]
-        if shape not in self._compiled:
-            if len(self._compiled) >= MAX_SHAPES:
+        with self._lock:
+            run = self._compiled.get(shape)
+            if run is not None:
+                self._compiled.move_to_end(shape)
+        if run is None:
+            run = self._engine.compile(*shape)
+            self._keep(shape, run)
+        return run(batch)
+
+    def _keep(self, shape: tuple[int, int, int], run: Run) -> None:
+        with self._lock:
+            self._compiled[shape] = run
+            self._compiled.move_to_end(shape)
+            while len(self._compiled) > self._max_shapes:
                 self._compiled.popitem(last=False)
-            self._compiled[shape] = self._engine.compile(*shape)
-        self._compiled.move_to_end(shape)
-        return self._compiled[shape](batch)
 
 
 def _check(image: np.ndarray) -> None:

@@ -6,10 +6,14 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
+
 from ..errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
     from ..model_card import InputSpec, Resize
+    from .engine import Run
 
 MIN_SIDE, MAX_SIDE = 32, 8192
 """Pixels, of an image."""
@@ -49,6 +53,34 @@ def _rounded(length: float, multiple: int) -> int:
     return max(multiple, int(length / multiple + 0.5) * multiple)
 
 
+def graph_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
+    """Size (H, W) of the pictures that an engine's graph takes for an image: the network's, or the image's own where
+    the bundle has a rule of its own for resizing, which stands in the graph.
+    """
+    return network_size(height, width, spec) if spec.resize is None else (height, width)
+
+
+def at_image_size(run: Run, height: int, width: int, spec: InputSpec) -> Run:
+    """`run`, which takes images of the graph's size and answers as large as it likes, for images of another size.
+
+    Pictures are made smaller in uint8 (bilinear), one map of scores and one of labels larger (bilinear, nearest): a
+    graph would resize three float maps and, before the argmax, one for every class.
+    """
+    network = graph_size(height, width, spec)
+
+    def resized(maps: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
+        if maps.shape[1:3] == size:
+            return maps
+        return np.stack([cv2.resize(one, size[::-1], interpolation=how) for one in maps])
+
+    def _run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        labels, score = run(resized(images, network, cv2.INTER_LINEAR))
+        image = (height, width)
+        return resized(labels, image, cv2.INTER_NEAREST), resized(score, image, cv2.INTER_LINEAR)
+
+    return _run
+
+
 def check_size(height: int, width: int) -> None:
     """Make sure that an image may have this size.
 
@@ -60,7 +92,7 @@ def check_size(height: int, width: int) -> None:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """`1080x1920` (HEIGHTxWIDTH) → (1080, 1920).
+    """`1920x1080` (WIDTHxHEIGHT, as cameras say it) → height and width, (1080, 1920).
 
     Raises:
         ConfigError: it is something else, or a side is outside 32..8192.
@@ -68,5 +100,5 @@ def parse_size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.strip())
     sides = tuple(map(int, match.groups())) if match else ()
     if not sides or not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
-        raise ConfigError(f"size {text!r} is not HEIGHTxWIDTH with sides of {MIN_SIDE} to {MAX_SIDE}, e.g. 1080x1920")
-    return sides[0], sides[1]
+        raise ConfigError(f"size {text!r} is not WIDTHxHEIGHT with sides of {MIN_SIDE} to {MAX_SIDE}, e.g. 1920x1080")
+    return sides[1], sides[0]

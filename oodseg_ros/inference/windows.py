@@ -76,7 +76,7 @@ def fewest(length: int, window: int) -> tuple[int, ...]:
 
 
 def plan_by_stride(size: tuple[int, int], window: tuple[int, int], stride: tuple[int, int]) -> WindowPlan:
-    """The plan of UEM's protocol (window 518x1036, stride 140x140), without its holes. All pairs are (vertical,
+    """The plan of UEM's protocol (window 1036x518, stride 140x140), without its holes. All pairs are (vertical,
     horizontal).
     """
     rows, cols = (starts(*sides) for sides in zip(size, window, stride, strict=True))

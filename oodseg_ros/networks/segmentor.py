@@ -32,6 +32,7 @@ class HeadInput(NamedTuple):
         merged: what the decoder makes before its last convolutions, or None where a decoder has no such place.
         decoded: the decoder's output, which the inlier classifier reads.
         decoder, classifier: the frozen modules themselves, for heads that run them again.
+        output_stride: by how much logits and evidence are smaller than the input.
     """
 
     images: Tensor
@@ -40,11 +41,13 @@ class HeadInput(NamedTuple):
     decoded: Any
     decoder: nn.Module
     classifier: nn.Module
+    output_stride: int = 1
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W) of the input."""
-        return self.images.shape[-2], self.images.shape[-1]
+        """(H, W) at which logits and evidence are given."""
+        height, width = self.images.shape[-2:]
+        return height // self.output_stride, width // self.output_stride
 
 
 class Head(Protocol):
@@ -129,18 +132,18 @@ class Segmentor(nn.Module):
         if hasattr(self.backbone, "prepare"):
             self.backbone.prepare(height, width)
 
-    def extract(self, images: Tensor) -> HeadInput:
+    def extract(self, images: Tensor, output_stride: int = 1) -> HeadInput:
         """What backbone and decoder make of the images."""
         features = self.backbone(images)
         merged = self.decoder.merge(features) if hasattr(self.decoder, "merge") else None
         decoded = self.decoder(features) if merged is None else self.decoder.refine(merged)
-        return HeadInput(images, features, merged, decoded, self.decoder, self.classifier)
+        return HeadInput(images, features, merged, decoded, self.decoder, self.classifier, output_stride)
 
-    def evidence(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    def evidence(self, images: Tensor, output_stride: int = 1) -> tuple[Tensor, Tensor | None]:
         """Inlier logits `[B, K, H, W]` and the head's evidence `[B, C, H, W]` (None without a head), float32, at
-        input size.
+        input size or `output_stride` times smaller.
         """
-        given = self.extract(images)
+        given = self.extract(images, output_stride)
         logits = resize(self.classifier(given.decoded).float(), given.size, align_corners(self.decoder))
         return logits, None if self.head is None else self.head.evidence(given)
 
@@ -150,17 +153,17 @@ class Segmentor(nn.Module):
             return scores.POST_HOC[self.score_kind](logits)
         return self.head.score(logits, evidence)
 
-    def forward(self, images: Tensor) -> SegmentorOutput:
+    def forward(self, images: Tensor, output_stride: int = 1) -> SegmentorOutput:
         if self.head is None and self.score_kind in scores.PERTURBING:
-            return self._perturbed(images)
-        logits, evidence = self.evidence(images)
+            return self._perturbed(images, output_stride)
+        logits, evidence = self.evidence(images, output_stride)
         return SegmentorOutput(logits, self.judge(logits, evidence))
 
-    def _perturbed(self, images: Tensor) -> SegmentorOutput:
+    def _perturbed(self, images: Tensor, output_stride: int) -> SegmentorOutput:
         # Labels come from the image as it is; only the score sees the perturbed one.
-        score = scores.PERTURBING[self.score_kind](lambda x: self.evidence(x)[0], images)
+        score = scores.PERTURBING[self.score_kind](lambda x: self.evidence(x, output_stride)[0], images)
         with torch.no_grad():
-            return SegmentorOutput(self.evidence(images)[0], score)
+            return SegmentorOutput(self.evidence(images, output_stride)[0], score)
 
 
 def align_corners(decoder: nn.Module) -> bool:

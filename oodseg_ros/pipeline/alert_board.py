@@ -27,6 +27,7 @@ class _Camera:
     failure: str | None = None
     missing: str = ""
     interrupted: str | None = None
+    warming: bool = False
 
 
 class AlertBoard:
@@ -45,7 +46,6 @@ class AlertBoard:
         self._timeout = image_timeout
         self._clock = clock
         self._mode: str | None = INACTIVE
-        self._warming = False
         self._blocked = False
         self._now_ns, self._went_back = 0, False
         self._cameras = {camera: _Camera(clock(), clock()) for camera in cameras}
@@ -58,22 +58,20 @@ class AlertBoard:
     def set_mode(self, reason: str | None) -> None:
         """None: answer from the evidence; it and all time-outs begin anew. Otherwise UNKNOWN with this reason."""
         with self._lock:
-            self._mode = reason
+            before, self._mode = self._mode, reason
             if reason is None:
                 now = self._clock()
                 for camera in self._cameras.values():
                     camera.received = camera.posted = now
                     camera.alert = camera.failure = None
+                    camera.warming = False
+                    camera.interrupted = before or camera.interrupted
 
-    def set_warming(self, warming: bool) -> None:
-        """True while an engine is being compiled; its seconds are nobody's time-out."""
-        with self._lock:
-            self._warming = warming
-            now = self._clock()
-            for camera in self._cameras.values():
-                camera.posted = now
-                # A camera that waited for the compiler has the same right to its time-out as one that just started.
-                camera.received = max(camera.received, now) if warming else now
+    def set_warming(self, camera: str, warming: bool) -> None:
+        """True while an engine is being compiled for this camera's images. Its last answer grows old meanwhile: it is
+        not younger for having waited, so after the compiler the camera is UNKNOWN until its next answer.
+        """
+        self._cameras[camera].warming = warming
 
     def set_blocked(self, blocked: bool) -> None:
         """True while the inference thread stands still: that is why answers are late, and not the cameras."""
@@ -100,8 +98,10 @@ class AlertBoard:
         return before is None or (before.state, before.reason) != (alert.state, alert.reason) or alert.obstacles != ()
 
     def interruption(self, camera: str) -> str | None:
-        """Reason for which the camera was UNKNOWN on the heartbeat since its last answer, or None."""
-        return self._cameras[camera].interrupted
+        """Reason for which the camera was UNKNOWN on the heartbeat since its last answer, or would be now, or None."""
+        with self._lock:
+            entry = self._cameras[camera]
+            return entry.interrupted or self._why_unknown(entry, self._clock())
 
     def alerts(self, now_ns: int) -> dict[str, Alert]:
         """Every camera's alert at this moment, its evidence age brought up to `now_ns` (the clock of the stamps).
@@ -135,7 +135,7 @@ class AlertBoard:
     def _why_unknown(self, entry: _Camera, now: float) -> str | None:
         if self._mode is not None:
             return self._mode
-        if self._warming:
+        if entry.warming:
             return ENGINE_WARMING
         if now - entry.posted <= self._timeout():
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, replace
 
 import cv2
@@ -32,10 +33,11 @@ class Judgement:
     Attributes:
         prediction: as the bundle made it, score NaN under the ego mask.
         mask: uint8 `[H, W]`, 255 = anomalous, else 0.
-        obstacles: largest first; empty where the answer was refused.
+        obstacles: those that count for the alert first, then the largest first; empty where the answer was refused.
         alert: the camera's alert after this frame.
         unlisted: number of obstacles beyond `max_obstacles`.
         calibration: what makes raw scores comparable, for whoever shows them.
+        threshold: raw score that was asked for; NaN = not known.
         refused: what the output gate has against the prediction; nothing of it may be acted upon. None = nothing.
     """
 
@@ -46,6 +48,7 @@ class Judgement:
     unlisted: int = 0
     calibration: Calibration | None = None
     refused: Fault | None = None
+    threshold: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -79,17 +82,22 @@ class CameraPipeline:
         gate: OutputGateSettings | None = None,
     ) -> None:
         self._calibration = calibration
-        self._settings = settings
-        self._threshold = calibration.threshold if settings.threshold is None else settings.threshold
-        self._release = release_threshold(calibration, self._threshold, settings.release_threshold)
         self._gate = OutputGate(calibration, gate or OutputGateSettings(checks=()))
         self._closing = Closing()
         self._ego_mask = None if ego_mask is None else check_ego_mask(ego_mask)
         self._ego_nan: np.ndarray | None = None
         self._tracker = Tracker()
-        self._machine = AlertMachine(settings)
         self._last_stamp: int | None = None
         self._evidence_stamp: int | None = None
+        self.change(settings)
+
+    def change(self, settings: ObstacleSettings) -> None:
+        """Judge by other settings from now on. Evidence begins anew; track ids go on."""
+        self._settings = settings
+        self._threshold = self._calibration.threshold if settings.threshold is None else settings.threshold
+        self._release = release_threshold(self._calibration, self._threshold, settings.release_threshold)
+        self._machine = AlertMachine(settings)
+        self.reset()
 
     def reset(self) -> None:
         """Forget tracks and evidence, as after a jump in time."""
@@ -126,7 +134,9 @@ class CameraPipeline:
         if fault is not None:
             alert = self._alert(*self._machine.unknown(fault.reason), now_ns, detail=fault.detail)
             mask = anomaly_mask(score, self._threshold)
-            return Judgement(prediction, mask, (), alert, calibration=self._calibration, refused=fault)
+            return Judgement(
+                prediction, mask, (), alert, calibration=self._calibration, refused=fault, threshold=self._threshold
+            )
         if geometry is not None and (geometry.height, geometry.width) != score.shape:
             geometry = None
         found, unlisted, mask = self._find(prediction, self._threshold, geometry)
@@ -140,7 +150,7 @@ class CameraPipeline:
         self._evidence_stamp = frame.stamp_ns
         state, reason = self._machine.judged(present, weak)
         alert = self._alert(state, reason, now_ns, obstacles)
-        return Judgement(prediction, mask, obstacles, alert, unlisted, self._calibration)
+        return Judgement(prediction, mask, obstacles, alert, unlisted, self._calibration, threshold=self._threshold)
 
     def unknown(self, reason: str, now_ns: int, detail: str = "") -> Alert:
         """No frame, or one that could not be judged: UNKNOWN with the reason and the age of the last evidence."""
@@ -149,23 +159,28 @@ class CameraPipeline:
     def _find(
         self, prediction: Prediction, threshold: float, geometry: CameraGeometry | None
     ) -> tuple[list[_Found], int, np.ndarray]:
-        """What is large enough and matters where it stands, how much more there is than may be listed, and the mask."""
+        """What is large enough and matters where it stands, how much more there is than may be listed, and the mask.
+
+        What counts is ranked first: however much is reported only, it takes no place from what the alert rests on.
+        """
         settings, table, score = self._settings, self._settings.min_area_by_distance, prediction.score
-        components, unlisted, mask = find_objects(
-            score,
-            prediction.labels,
-            threshold,
-            self._calibration.objects,
-            settings.smallest_area,
-            settings.max_obstacles,
+        components, _, mask = find_objects(
+            score, prediction.labels, threshold, self._calibration.objects, settings.smallest_area, sys.maxsize
         )
-        found = []
+        counting: list[_Found] = []
+        reported: list[_Found] = []
+        unseen = 0
         for component in components:
+            if len(counting) == settings.max_obstacles:
+                unseen += 1  # nothing that follows can change the state or the list
+                continue
             ground, area = _place(component, score, geometry)
             zone, action = place(settings.zones, area)
             if action != IGNORE and component.area >= least_area(table, settings.min_area, ground):
-                found.append(_Found(component, ground, zone, action == ALERT))
-        return found, unlisted, mask
+                found = _Found(component, ground, zone, action == ALERT)
+                (counting if found.counts else reported).append(found)
+        listed = [*counting, *reported][: settings.max_obstacles]
+        return listed, len(counting) + len(reported) + unseen - len(listed), mask
 
     def _identify(self, frame: Frame, found: list[_Found], speed: float | None) -> tuple[Obstacle, ...]:
         """Obstacles with their tracks, calibrated scores and times to reach."""
@@ -178,7 +193,7 @@ class CameraPipeline:
                 closing = self._closing.update(track_id, frame.stamp_ns, math.hypot(*ground.position[:2]))
                 reach = time_to_reach(ground.range_min, closing if speed is None else speed)
             known = (component.box, component.area, float(calibrated), component.foot, track_id, age, ground)
-            obstacles.append(Obstacle(*known, one.zone, one.counts, reach))
+            obstacles.append(Obstacle(*known, one.zone, one.counts, reach, component.margin))
         return tuple(obstacles)
 
     def _alert(

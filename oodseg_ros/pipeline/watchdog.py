@@ -21,6 +21,7 @@ class Watched:
         blocked: told True (with the seconds) when the inference thread stands still, False when it moves again.
         beat: sends a heartbeat in the place of the thread that should.
         give_up: the inference thread has stood still for too long; called once.
+        failed: told what one of the others raised: what watches must outlive what it watches.
     """
 
     busy_for: Callable[[], float]
@@ -28,6 +29,7 @@ class Watched:
     blocked: Callable[[bool, float], None]
     beat: Callable[[], None]
     give_up: Callable[[float], None]
+    failed: Callable[[Exception], None] = lambda error: None
 
 
 class Watchdog:
@@ -67,17 +69,35 @@ class Watchdog:
             self._thread.join(1.0)
 
     def check(self) -> None:
+        """One look. What one part of it raises is told, and takes nothing from the other parts."""
+        for part in (self._check_stall, self._check_exit, self._check_silence):
+            try:
+                part()
+            except Exception as error:
+                self._tell(error)
+
+    def _check_stall(self) -> None:
         busy = self._watched.busy_for()
         blocked = busy > self._stall_after()
         if blocked != self._blocked:
-            self._blocked = blocked
             self._watched.blocked(blocked, busy)
-        limit = self._stall_exit()
+            self._blocked = blocked
+
+    def _check_exit(self) -> None:
+        busy, limit = self._watched.busy_for(), self._stall_exit()
         if limit > 0 and busy > limit and not self._given_up:
-            self._given_up = True
             self._watched.give_up(busy)
+            self._given_up = True
+
+    def _check_silence(self) -> None:
         if self._watched.silent_for() > self._silence:
             self._watched.beat()
+
+    def _tell(self, error: Exception) -> None:
+        try:
+            self._watched.failed(error)
+        except Exception:  # the log itself is broken: nothing is left but to go on
+            return
 
     def _loop(self) -> None:
         while not self._stop.wait(self._period):

@@ -14,6 +14,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+from mcap.records import Header
+from mcap.stream_reader import StreamReader
 from mcap.writer import CompressionType, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -57,6 +59,16 @@ def write_bag(
         part.unlink(missing_ok=True)
         raise
     return written
+
+
+def wrote(file: Path) -> bool:
+    """Whether `write_bag` has made this file: what lies beside its bags is somebody else's."""
+    try:
+        with file.open("rb") as stream:
+            first = next(StreamReader(stream, record_size_limit=1 << 20).records, None)
+    except Exception:  # a damaged or foreign file raises whatever its bytes make the parser raise
+        return False
+    return isinstance(first, Header) and first.library == NAME
 
 
 def prepare() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections import deque
@@ -9,8 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..parameters.settings import RecordSettings
+from .bag_file import wrote
 from .ring import MEGABYTE
 
+_NAME = re.compile(r"\d{8}T\d{6}Z_\w+(-\d+)?\.mcap")
+"""As `bag_name` makes it; a bag that was renamed is one that somebody wants to keep."""
 HOUR = 3600.0
 STALE_PART = 600.0
 """Seconds after which a temporary file belongs to a process that died."""
@@ -50,15 +54,18 @@ class Quota:
         need = settings.max_bag_mb * MEGABYTE
         bags = sorted(folder.glob("*.mcap"), key=lambda file: file.stat().st_mtime)
         total = sum(file.stat().st_size for file in bags)
-        while settings.delete_oldest and bags and total + need > settings.max_total_mb * MEGABYTE:
-            oldest = bags.pop(0)
+        own = [file for file in bags if _NAME.fullmatch(file.name) and wrote(file)] if settings.delete_oldest else []
+        possible = total - sum(file.stat().st_size for file in own)
+        # Where even that would not be enough nothing is deleted: evidence is not given away for nothing.
+        while own and possible + need <= settings.max_total_mb * MEGABYTE < total + need:
+            oldest = own.pop(0)
             total -= oldest.stat().st_size
             oldest.unlink()
             self._say(f"recorder: deleted the oldest bag {oldest.name} to make room (record.delete_oldest)")
         if total + need > settings.max_total_mb * MEGABYTE:
             return "total", (
                 f"{folder} holds {total / MEGABYTE:.0f} MB, and one more bag could exceed record.max_total_mb = "
-                f"{settings.max_total_mb}; move bags away, or set record.delete_oldest"
+                f"{settings.max_total_mb}; move bags away, or set record.delete_oldest (it deletes the recorder's own)"
             )
         free = shutil.disk_usage(folder).free
         if free < settings.min_free_mb * MEGABYTE:

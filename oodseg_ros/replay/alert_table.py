@@ -1,4 +1,4 @@
-"""Alerts as a CSV file, one line per frame."""
+"""Alerts as a CSV file, one line per frame: the same columns from `replay` and `run`, and the words of the node."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ..frame import Alert, Frame, Obstacle
+from ..frame import Obstacle
+from ..pipeline import alert_text
+from .recorded import Judged
 
-COLUMNS = ("frame", "camera", "stamp_ns", "state", "reason", "count", "max_score", "min_range_m", "obstacles")
+COLUMNS = (
+    *("frame", "file", "camera", "stamp_ns", "state", "reason", "detail", "evidence_age_s", "score_drift_bits"),
+    *("ranges", "count", "max_score", "min_range_m", "obstacles"),
+)
 
 
 class AlertTable:
     """Context manager that writes alerts as they come; a run that is cut short leaves what it had.
 
-    Columns: number of the frame, camera, header stamp, state, reason, number of obstacles, largest calibrated score,
-    smallest distance of a range interval in metres (empty where unknown), and the obstacles as JSON.
+    Columns: number of the frame, file it was read from, camera, header stamp; state, reason, detail, age of evidence,
+    drift and ranges in the words of the node's alert (`alert_text.values`); number of obstacles, largest calibrated
+    score, smallest distance of a range interval in metres (empty where unknown), and the obstacles as JSON.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,17 +37,19 @@ class AlertTable:
     def __exit__(self, *_: object) -> None:
         self._stream.close()
 
-    def write(self, number: int, frame: Frame, alert: Alert) -> None:
+    def write(self, judged: Judged) -> None:
         """Append one frame's alert."""
-        obstacles = alert.obstacles
+        step = judged.step
+        obstacles = step.alert.obstacles
         ranges = [obstacle.ground.range_min for obstacle in obstacles if obstacle.ground]
+        words = alert_text.values(step.alert, judged.unplaced)
         self._writer.writerow(
             (
-                number,
-                frame.camera,
-                frame.stamp_ns,
-                alert.state.value,
-                alert.reason,
+                judged.number,
+                step.frame.file if step.frame is not None else "",
+                step.arrival.camera,
+                step.arrival.stamp_ns,
+                *(words[key] for key in COLUMNS[4:10]),
                 len(obstacles),
                 f"{max(obstacle.score for obstacle in obstacles):.4f}" if obstacles else "",
                 f"{min(ranges):.2f}" if ranges else "",
@@ -59,11 +67,16 @@ def as_dict(obstacle: Obstacle) -> dict[str, Any]:
         "area": obstacle.area,
         "score": round(obstacle.score, 4),
         "foot": [round(value, 1) for value in obstacle.foot],
+        "counts": obstacle.counts,
     }
     if obstacle.ground is not None:
         ground = obstacle.ground
         plain["position"] = [round(value, 3) for value in ground.position]
         plain["range_m"] = [_finite(ground.range_min), _finite(ground.range_max)]
+    if obstacle.zone:
+        plain["zone"] = obstacle.zone
+    if obstacle.reach_s is not None:
+        plain["reach_s"] = round(obstacle.reach_s, 2)
     return plain
 
 

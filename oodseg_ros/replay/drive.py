@@ -1,40 +1,28 @@
-"""`replay`: a bag through a bundle and the alert logic, without ROS, on the bag's own clock.
+"""`replay`: a bag through the pipeline without ROS, on the bag's own clock.
 
-Everything that is decided depends on the bag, the bundle and the engine only: the clock is the log time of the
-messages, so `alerts.csv` is the same byte for byte in every run, however fast the machine is.
+Everything that is decided depends on the bag, the parameters, the bundle and the engine only: the clock is the log time
+of the messages, so `alerts.csv` is the same byte for byte in every run, however fast the machine is.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import BagError, UserError
 from ..evaluation.metrics.components import ComponentMetrics
 from ..evaluation.metrics.pixels import PixelMetrics
-from ..frame import Alert, AlertState, Frame
+from ..frame import AlertState
 from ..inference.runner import Runner
-from ..parameters.settings import ObstacleSettings, OutputGateSettings
-from ..pipeline.camera import CameraPipeline, Judgement
-from ..pipeline.input_gate.gate import InputGate
-from ..pipeline.input_gate.image_statistics import ImageStatistics, measure
-from ..pipeline.reasons import FrameRefused
+from ..parameters.settings import Settings
 from ..pipeline.score_drift import ScoreDrift
-from ..sources.bag_messages import RawMessage, ReplayBag
-from ..sources.bag_topics import camera_names, choose_topics
-from ..sources.bags import FrameReader
 from .alert_table import AlertTable
+from .recorded import Judged, RecordedBag, judge
 from .truth import Truth
-
-ODOMETRY = "nav_msgs/msg/Odometry"
-Watcher = Callable[[RawMessage, Frame, Judgement], None]
 
 
 @dataclass
@@ -42,7 +30,7 @@ class Drive:
     """What a replay came to.
 
     Attributes:
-        rows: per judged frame: camera, stamp_ns, log_ns, state, reason, score (highest calibrated one of its obstacles,
+        rows: per frame: camera, stamp_ns, log_ns, state, reason, score (highest calibrated one of its obstacles,
             0 without), age_s (of the evidence when the message was logged), drift, onset (an alert begins here).
         skipped: frames that could not be judged, counted by reason.
         start_ns, end_ns: first and last log time of the camera messages.
@@ -51,6 +39,7 @@ class Drive:
         milliseconds: time of the network per frame; the only thing here that depends on the machine.
         damage: what of the bag could not be read.
         missing: frames that the bag promises and that did not come.
+        notes: what a person should know of bag and parameters.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -63,147 +52,82 @@ class Drive:
     milliseconds: list[float] = field(default_factory=list)
     damage: str | None = None
     missing: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 def replay(
     runner: Runner,
-    bag: ReplayBag,
-    settings: ObstacleSettings,
+    bag: RecordedBag,
+    settings: Settings,
     out: Path,
     *,
-    topics: list[str] | None = None,
     truth: Truth | None = None,
     track: str = "obstacle",
     limit: int | None = None,
-    ego_mask: np.ndarray | None = None,
-    gates: bool = True,
-    watch: Watcher = lambda raw, frame, judgement: None,
+    watch: Callable[[Judged], None] = lambda judged: None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Drive:
     """Judge every frame of the bag and write `out/alerts.csv`.
 
     Args:
         runner: a loaded bundle.
-        bag: see there.
-        settings: of all cameras.
+        bag: its cameras.
+        settings: of those that are judged.
         out: an existing folder.
-        topics: image topics; None = one per camera.
         truth: ground truth by stamp.
         track: component rule for frames with ground truth.
         limit: frames at most.
-        ego_mask: see `CameraPipeline`.
-        gates: refuse pictures and answers as the node does by default; what they refuse is UNKNOWN and counted.
-        watch: called with every judged frame, in order.
+        watch: called with every frame, in order.
         progress: called with the number of frames so far.
 
     Raises:
-        BagError: the bag has no such topic, no camera, or not one message of them.
+        BagError: the bag holds not one message of its cameras.
+        EngineGivenUp: the engine failed again and again.
     """
-    cameras = camera_names(choose_topics(bag.topics, topics, str(bag.path)))
-    odometry = next((topic for topic, kind in sorted(bag.topics.items()) if kind == ODOMETRY), None)
-    drive, way, read = Drive(), _Way(), FrameReader(bag)
+    drive = Drive()
     if truth is not None:
         drive.pixel, drive.components = PixelMetrics(), ComponentMetrics(track)
-    calibration = runner.bundle.card.calibration
-    output_gate = OutputGateSettings() if gates else None
-    pipelines = {camera: CameraPipeline(calibration, settings, ego_mask, output_gate) for camera in cameras.values()}
-    looks = {camera: InputGate() for camera in cameras.values()} if gates else {}
-    drifts = {camera: ScoreDrift(calibration.inlier_histogram) for camera in cameras.values()}
+    histogram = runner.bundle.card.calibration.inlier_histogram
+    drifts = {camera: ScoreDrift(histogram) for camera in settings.names}
     states: dict[str, AlertState] = {}
-    warm: set[tuple[int, ...]] = set()
-    count = 0
+    recorded = bag.recorded()
     with AlertTable(out / "alerts.csv") as table:
-        for raw in bag.messages({*cameras} | ({odometry} if odometry else set())):
-            if raw.topic == odometry:
-                way.add(bag, raw)
-                continue
-            if limit is not None and count >= limit:
-                break
-            count += 1
-            camera = cameras[raw.topic]
-            drive.start_ns = raw.log_ns if drive.start_ns is None else drive.start_ns
-            drive.end_ns = raw.log_ns
-            try:
-                frame, encoding = read(raw, camera)
-                if looks and (fault := looks[camera].check(_statistics(frame, encoding, raw.log_ns))):
-                    raise FrameRefused(fault, frame)
-                if frame.image.shape not in warm:  # what is built for a new size is no part of a frame's time
-                    runner.warm(*frame.image.shape[:2])
-                    warm.add(frame.image.shape)
-                start = time.perf_counter()
-                prediction = runner([frame.image])[0]
-                drive.milliseconds.append((time.perf_counter() - start) * 1e3)
-            except FrameRefused as refused:
-                drive.skipped[f"{camera}: {refused.fault.reason}"] += 1
-                alert = pipelines[camera].unknown(refused.fault.reason, raw.log_ns, refused.fault.detail)
-                _record(drive, table, count - 1, raw, refused.frame, alert, states, math.nan)
-                continue
-            except UserError as error:
-                drive.skipped[f"{camera}: {error}"] += 1
-                frame = Frame(np.zeros((1, 1, 3), np.uint8), raw.log_ns, camera)
-                alert = pipelines[camera].unknown("bad_image", raw.log_ns)
-                _record(drive, table, count - 1, raw, frame, alert, states, math.nan)
-                continue
-            judgement = pipelines[camera].judge(frame, prediction, raw.log_ns)
-            drift = drifts[camera].measure(judgement.prediction.score)
-            _record(drive, table, count - 1, raw, frame, judgement.alert, states, drift)
-            if judgement.refused is not None:
-                drive.skipped[f"{camera}: {judgement.refused.reason}"] += 1
+        for judged in judge(runner, recorded, settings, limit):
+            step = judged.step
+            drive.start_ns = judged.now_ns if drive.start_ns is None else drive.start_ns
+            drive.end_ns = judged.now_ns
+            drift = math.nan
+            if step.judgement is not None:
+                drive.milliseconds.append(step.network_s * 1e3)
+                drift = drifts[step.arrival.camera].measure(step.judgement.prediction.score)
+            table.write(judged)
+            _record(drive, judged, states, drift)
+            if judged.trouble is not None:
+                drive.skipped[judged.trouble] += 1
             elif truth is not None:
-                _compare(drive, truth, frame, judgement)
-            watch(raw, frame, judgement)
-            progress(count)
-    drive.metres = way.metres
-    drive.damage, drive.missing = bag.damage, bag.missing(set(cameras))
+                _compare(drive, truth, judged)
+            watch(judged)
+            progress(judged.number + 1)
+    drive.metres = bag.metres
+    drive.skipped.update(bag.skipped)
+    drive.notes = recorded.notes
+    drive.damage, drive.missing = bag.bag.damage, bag.bag.missing(set(bag.cameras))
     if not drive.rows:
-        raise BagError(f"bag {bag.path} holds no message on {', '.join(cameras)}: {drive.damage or 'it is empty'}")
+        names = ", ".join(bag.cameras)
+        raise BagError(f"bag {bag.bag.path} holds no message on {names}: {drive.damage or 'it is empty'}")
     return drive
 
 
-class _Way:
-    """Length of the way of an odometry topic, in the plane."""
-
-    def __init__(self) -> None:
-        self.metres = math.nan
-        self._last: tuple[float, float] | None = None
-
-    def add(self, bag: ReplayBag, raw: RawMessage) -> None:
-        try:
-            position = bag.parse(raw).pose.pose.position
-        except UserError:
-            return
-        here = (position.x, position.y)
-        if not all(map(math.isfinite, here)):
-            return
-        self.metres = (0.0 if math.isnan(self.metres) else self.metres) + (
-            math.dist(here, self._last) if self._last else 0.0
-        )
-        self._last = here
-
-
-def _statistics(frame: Frame, encoding: str, now_ns: int) -> ImageStatistics:
-    return measure(frame.image, encoding, frame.stamp_ns, now_ns)
-
-
-def _record(
-    drive: Drive,
-    table: AlertTable,
-    number: int,
-    raw: RawMessage,
-    frame: Frame,
-    alert: Alert,
-    states: dict[str, AlertState],
-    drift: float,
-) -> None:
-    table.write(number, frame, alert)
-    onset = alert.state is AlertState.OBSTACLE and states.get(frame.camera) is not AlertState.OBSTACLE
-    states[frame.camera] = alert.state
+def _record(drive: Drive, judged: Judged, states: dict[str, AlertState], drift: float) -> None:
+    camera, alert = judged.step.arrival.camera, judged.step.alert
+    onset = alert.state is AlertState.OBSTACLE and states.get(camera) is not AlertState.OBSTACLE
+    states[camera] = alert.state
     drive.rows.append(
         {
-            "number": number,
-            "camera": frame.camera,
-            "stamp_ns": frame.stamp_ns,
-            "log_ns": raw.log_ns,
+            "number": judged.number,
+            "camera": camera,
+            "stamp_ns": judged.step.arrival.stamp_ns,
+            "log_ns": judged.now_ns,
             "state": alert.state.value,
             "reason": alert.reason,
             "score": max((obstacle.score for obstacle in alert.obstacles), default=0.0),
@@ -214,11 +138,13 @@ def _record(
     )
 
 
-def _compare(drive: Drive, truth: Truth, frame: Frame, judgement: Judgement) -> None:
+def _compare(drive: Drive, truth: Truth, judged: Judged) -> None:
+    camera, judgement = judged.step.arrival.camera, judged.step.judgement
+    score = judgement.prediction.score
     try:
-        mask = truth.find(frame.stamp_ns)
+        mask = truth.find(judged.step.arrival.stamp_ns)
         if mask is not None:
-            drive.pixel.update(judgement.prediction.score, mask)
-            drive.components.update(judgement.prediction.score, mask, judgement.mask)
+            drive.pixel.update(score, mask)
+            drive.components.update(score, mask, judgement.mask)
     except UserError as error:
-        drive.skipped[f"{frame.camera}, ground truth: {error}"] += 1
+        drive.skipped[f"{camera}, ground truth: {error}"] += 1

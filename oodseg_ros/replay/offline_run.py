@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, ImageError
+from ..errors import ConfigError
 from ..frame import AlertState, Frame
 from ..inference.runner import Runner
 from ..overlay import draw_overlay
-from ..parameters.settings import ObstacleSettings
-from ..pipeline.camera import CameraPipeline, Judgement
+from ..parameters.params_file import settings_for
 from ..pipeline.geometry.ground import CameraGeometry
+from ..sources.bag_messages import ReplayBag
 from ..sources.image_files import write_image
 from ..sources.source import Source
 from .alert_table import AlertTable
+from .recorded import Judged, RecordedBag, from_source, judge, settings_of
 
 STAGES = ("inference", "judgement", "overlay")
+BY_ITSELF = {"obstacles.trigger_hits": 1, "obstacles.trigger_window": 1, "obstacles.release_frames": 1}
+"""Parameters under which one frame decides."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,15 @@ class RunOptions:
     Attributes:
         out: folder for the results, made if absent.
         limit: frames to read at most; None = all.
-        save_scores: write `scores/<camera>/<number>.npz` with `score` float32 and `labels` uint8.
+        save_scores: write `scores/<camera>/<number>_<file>.npz` with `score` float32 and `labels` uint8.
         image_format: `jpg` or `png` for the overlays.
         sequence: frames of a camera follow each other; False = each frame is judged by itself, without tracks or
             N-of-M; None = as the source's kind suggests.
         overwrite: replace the results of an earlier run in `out`.
-        geometry: camera geometry for an image size (height, width), or None: no ranges.
-        ego_mask: see `CameraPipeline`.
+        geometry: camera geometry for an image size (height, width); None = that of the bag, elsewhere no ranges.
+        ego_mask: image file for all cameras, before those of the parameters.
+        topics: image topics of a bag; None = those of the cameras in `params`, else one per camera.
+        params: the node's parameters, full name → value.
     """
 
     out: Path
@@ -47,7 +53,9 @@ class RunOptions:
     sequence: bool | None = None
     overwrite: bool = False
     geometry: Callable[[int, int], CameraGeometry] | None = None
-    ego_mask: np.ndarray | None = None
+    ego_mask: Path | None = None
+    topics: list[str] | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -55,68 +63,73 @@ class RunSummary:
     """What a run came to.
 
     Attributes:
+        name: of the source.
         frames: judged frames.
         states: number of frames per camera and alert state.
         changes: (camera, stamp_ns, state, reason) whenever a camera's state changed.
         skipped: frames that could not be judged, counted by reason.
         damage: what of the source could not be read, or None.
         missing: frames that it promises and that did not come.
+        notes: what a person should know of source and parameters.
         seconds: per stage, one figure per frame.
         wall_s: duration of the whole run.
     """
 
+    name: str = ""
     frames: int = 0
     states: dict[str, Counter[AlertState]] = field(default_factory=dict)
     changes: list[tuple[str, int, AlertState, str]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     damage: str | None = None
     missing: int = 0
+    notes: list[str] = field(default_factory=list)
     seconds: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
     wall_s: float = 0.0
 
 
 def run_source(
     runner: Runner,
-    source: Source,
-    settings: ObstacleSettings,
+    source: Source | ReplayBag,
     options: RunOptions,
     progress: Callable[[int], None] = lambda done: None,
 ) -> RunSummary:
     """Judge every frame of `source`; `progress` gets the number of frames read so far.
 
     Raises:
-        ConfigError: `out` holds the results of an earlier run, or cannot be written.
+        ConfigError: `out` holds the results of an earlier run, or cannot be written, or a parameter is wrong.
+        EngineGivenUp: the engine failed again and again.
     """
-    sequence = source.sequential if options.sequence is None else options.sequence
-    if not sequence:
-        settings = replace(settings, trigger_hits=1, trigger_window=1, release_frames=1)
-    summary = RunSummary()
-    pipelines: dict[str, CameraPipeline] = {}
+    settings_for(options.params, ["camera"])  # a wrong parameter is said before anything is opened or deleted
+    sequence = options.sequence
+    if sequence is None:
+        sequence = isinstance(source, ReplayBag) or source.sequential
+    params = options.params if sequence else {**options.params, **BY_ITSELF}
+    summary = RunSummary(source.path.name if isinstance(source, ReplayBag) else source.name)
+    geometry = None if options.geometry is None else _at_size(options.geometry)
+    bag = RecordedBag(source, options.topics, params) if isinstance(source, ReplayBag) else None
+    recorded = bag.recorded(geometry) if bag is not None else from_source(source, geometry)
+    settings, notes = settings_of(params, list(recorded.cameras), options.ego_mask)
     started = time.perf_counter()
     try:
         _prepare(options)
         with AlertTable(options.out / "alerts.csv") as table:
-            for index, frame in enumerate(source):
-                if options.limit is not None and index >= options.limit:
-                    break
-                if frame.camera not in pipelines:
-                    calibration = runner.bundle.card.calibration
-                    pipelines[frame.camera] = CameraPipeline(calibration, settings, options.ego_mask)
-                pipeline = pipelines[frame.camera]
-                if not sequence:
-                    pipeline.reset()
-                judgement = _judge(runner, pipeline, frame, options, summary)
-                if judgement is not None:
-                    _write_pictures(runner, frame, judgement, options, summary, f"{index:06d}")
-                    table.write(index, frame, judgement.alert)
-                    _count(summary, frame, judgement)
-                progress(index + 1)
+            for judged in judge(runner, recorded, settings, options.limit, sequence):
+                table.write(judged)
+                _count(summary, judged)
+                _write_pictures(runner, judged, options, summary)
+                progress(judged.number + 1)
     except OSError as error:
         raise ConfigError(f"the results cannot be written to {options.out}: {error}") from error
-    summary.skipped.update(source.skipped)
-    summary.damage, summary.missing = source.damage, source.missing
+    summary.skipped.update(bag.skipped if bag is not None else source.skipped)
+    summary.damage = source.damage
+    summary.missing = source.missing(set(bag.cameras)) if bag is not None else source.missing
+    summary.notes = notes + recorded.notes
     summary.wall_s = time.perf_counter() - started
     return summary
+
+
+def _at_size(geometry: Callable[[int, int], CameraGeometry]) -> Callable[[Frame], CameraGeometry]:
+    return lambda frame: geometry(*frame.image.shape[:2])
 
 
 def _prepare(options: RunOptions) -> None:
@@ -132,47 +145,34 @@ def _prepare(options: RunOptions) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
-def _judge(
-    runner: Runner, pipeline: CameraPipeline, frame: Frame, options: RunOptions, summary: RunSummary
-) -> Judgement | None:
-    try:
-        # Compiling for a new size takes seconds and is no part of a frame's time.
-        if not runner.is_warm(*frame.image.shape[:2]):
-            runner.warm(*frame.image.shape[:2])
-        begin = time.perf_counter()
-        prediction = runner([frame.image])[0]
-    except ImageError as error:
-        pipeline.unknown("bad_image", frame.stamp_ns)
-        summary.skipped[f"{frame.camera}: {error}"] += 1
-        return None
-    middle = time.perf_counter()
-    geometry = options.geometry(*frame.image.shape[:2]) if options.geometry else None
-    judgement = pipeline.judge(frame, prediction, frame.stamp_ns, geometry)
-    summary.seconds["inference"].append(middle - begin)
-    summary.seconds["judgement"].append(time.perf_counter() - middle)
-    return judgement
-
-
-def _write_pictures(
-    runner: Runner, frame: Frame, judgement: Judgement, options: RunOptions, summary: RunSummary, number: str
-) -> None:
+def _write_pictures(runner: Runner, judged: Judged, options: RunOptions, summary: RunSummary) -> None:
+    frame, judgement = judged.step.frame, judged.step.judgement
+    if frame is None or judgement is None:
+        return
     begin = time.perf_counter()
     overlay = draw_overlay(frame.image, judgement, runner.bundle.labels)
     summary.seconds["overlay"].append(time.perf_counter() - begin)
+    stem = Path(frame.file).stem
+    name = f"{judged.number:06d}_{stem}" if stem else f"{judged.number:06d}"
     folder = options.out / "overlays" / frame.camera
     folder.mkdir(parents=True, exist_ok=True)
-    write_image(folder / f"{number}.{options.image_format}", overlay)
+    write_image(folder / f"{name}.{options.image_format}", overlay)
     if options.save_scores:
         folder = options.out / "scores" / frame.camera
         folder.mkdir(parents=True, exist_ok=True)
         prediction = judgement.prediction
-        np.savez_compressed(folder / f"{number}.npz", score=prediction.score, labels=prediction.labels)
+        np.savez_compressed(folder / f"{name}.npz", score=prediction.score, labels=prediction.labels)
 
 
-def _count(summary: RunSummary, frame: Frame, judgement: Judgement) -> None:
-    alert = judgement.alert
-    summary.frames += 1
-    summary.states.setdefault(frame.camera, Counter())[alert.state] += 1
-    last = next((state for camera, _, state, _ in reversed(summary.changes) if camera == frame.camera), None)
+def _count(summary: RunSummary, judged: Judged) -> None:
+    step, camera, alert = judged.step, judged.step.arrival.camera, judged.step.alert
+    if step.judgement is not None:
+        summary.frames += 1
+        summary.seconds["inference"].append(step.network_s)
+        summary.seconds["judgement"].append(step.judging_s)
+    if judged.trouble is not None:
+        summary.skipped[judged.trouble] += 1
+    summary.states.setdefault(camera, Counter())[alert.state] += 1
+    last = next((state for name, _, state, _ in reversed(summary.changes) if name == camera), None)
     if alert.state is not last:
-        summary.changes.append((frame.camera, frame.stamp_ns, alert.state, alert.reason))
+        summary.changes.append((camera, step.arrival.stamp_ns, alert.state, alert.reason))

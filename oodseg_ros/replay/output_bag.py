@@ -34,28 +34,33 @@ from rosbags.typesys.stores.ros2_humble import (
 )
 
 from ..errors import ConfigError
-from ..frame import AlertState, Frame
-from ..pipeline.camera import Judgement
+from ..pipeline import alert_text
 from ..sources.bag_messages import RawMessage, ReplayBag
 from ..sources.video_packets import DEFINITIONS
+from .recorded import Judged
 
 ANSWERS = "/anomaly/"
 """Part of the names of all the topics, per camera, on which a node or a replay answers."""
 LATCHED = "/tf_static"
-LEVELS = {AlertState.CLEAR: 0, AlertState.OBSTACLE: 1, AlertState.UNKNOWN: 2}
+NODE = "/perception"
+"""Name of the node whose alerts these are."""
 
 
 class OutputBag:
     """Context manager; writes version 8 with sqlite3, which Humble to Kilted can play.
 
-    Every message of the input is copied as it is; for a judged frame `<camera>/anomaly/score` (32FC1),
-    `<camera>/anomaly/mask` (mono8) and `alert` follow with the log time of the image.
+    Every message of the input is copied as it is; for every frame the node's `alert` follows with the log time of the
+    image, and for an answered one `<camera>/anomaly/score` (32FC1) and `<camera>/anomaly/mask` (mono8).
+
+    Args:
+        path: a new folder.
+        bundle: identity that goes into every alert.
 
     Raises:
         ConfigError: the folder exists.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, bundle: str = "") -> None:
         if path.exists():
             raise ConfigError(f"{path} exists; give another --out, or remove it")
         self._path, self._beside = path, None
@@ -67,6 +72,8 @@ class OutputBag:
         self._store = get_typestore(Stores.ROS2_HUMBLE)
         self._connections: dict[str, object] = {}
         self.left_out: dict[str, str] = {}
+        self._bundle = bundle
+        self._sequence = 0
 
     def __enter__(self) -> OutputBag:
         self._writer.open()
@@ -92,21 +99,28 @@ class OutputBag:
             if connection is not None:
                 self._writer.write(connection, raw.log_ns, raw.data)
 
-    def write(self, raw: RawMessage, frame: Frame, judgement: Judgement) -> None:
-        """What the node would publish for this frame."""
-        header = Header(Time(*divmod(frame.stamp_ns, 10**9)), frame.frame_id)
-        score, mask = judgement.prediction.score, judgement.mask
-        self._image(f"/{frame.camera}/anomaly/score", raw.log_ns, header, "32FC1", score)
-        self._image(f"/{frame.camera}/anomaly/mask", raw.log_ns, header, "mono8", mask)
-        alert = judgement.alert
-        values = [KeyValue("camera", frame.camera), KeyValue("reason", alert.reason)]
-        values += [
-            KeyValue(f"obstacle{i}", f"box {' '.join(map(str, obstacle.box))} score {obstacle.score:.4f}")
-            for i, obstacle in enumerate(alert.obstacles)
-        ]
-        status = DiagnosticStatus(LEVELS[alert.state], f"alert: {frame.camera}", alert.state.value, "replay", values)
-        array = DiagnosticArray(header, [status])
-        self._write("/alert", "diagnostic_msgs/msg/DiagnosticArray", raw.log_ns, array)
+    def write(self, judged: Judged) -> None:
+        """What the node publishes for this frame: score and mask where it was answered, and its camera's alert."""
+        step, log_ns = judged.step, judged.now_ns
+        camera, frame, judgement = step.arrival.camera, step.frame, step.judgement
+        if frame is not None and judgement is not None and judgement.refused is None:
+            header = Header(Time(*divmod(frame.stamp_ns, 10**9)), frame.frame_id)
+            self._image(f"/{camera}/anomaly/score", log_ns, header, "32FC1", judgement.prediction.score)
+            self._image(f"/{camera}/anomaly/mask", log_ns, header, "mono8", judgement.mask)
+        words = alert_text.values(step.alert, judged.unplaced) | {
+            "sequence": str(self._sequence),
+            "bundle": self._bundle,
+        }
+        self._sequence += 1
+        status = DiagnosticStatus(
+            alert_text.level(step.alert),
+            f"{NODE}: {camera}",
+            alert_text.sentence(step.alert),
+            camera,
+            [KeyValue(key, value) for key, value in words.items()],
+        )
+        array = DiagnosticArray(Header(Time(*divmod(log_ns, 10**9)), ""), [status])
+        self._write("/alert", "diagnostic_msgs/msg/DiagnosticArray", log_ns, array)
 
     def _image(self, topic: str, log_ns: int, header: Header, encoding: str, array: np.ndarray) -> None:
         height, width = array.shape

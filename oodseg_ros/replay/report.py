@@ -14,13 +14,12 @@ from matplotlib.figure import Figure
 from ..evaluation.report import html
 from ..evaluation.report.page import percent
 from ..evaluation.report.plots import STYLE
-from ..frame import AlertState, Frame
+from ..frame import AlertState
 from ..labels import LabelSet
 from ..overlay import draw_overlay
-from ..pipeline.camera import Judgement
-from ..sources.bag_messages import RawMessage
 from .drive import Drive
 from .health_section import health_section
+from .recorded import Judged
 
 SHOWN = 12
 COLORS = {"CLEAR": "#3a9d5d", "OBSTACLE": "#e0861a", "UNKNOWN": "#8c2f4a"}
@@ -38,10 +37,13 @@ class Keepsake:
         self._count = 0
         self._states: dict[str, AlertState] = {}
 
-    def watch(self, raw: RawMessage, frame: Frame, judgement: Judgement) -> None:
+    def watch(self, judged: Judged) -> None:
         """To be given to `replay`."""
-        alert, last = judgement.alert, self._states.get(frame.camera)
-        self._states[frame.camera] = alert.state
+        camera, alert = judged.step.arrival.camera, judged.step.alert
+        frame, judgement = judged.step.frame, judged.step.judgement
+        last, self._states[camera] = self._states.get(camera), alert.state
+        if frame is None or judgement is None:
+            return
         self._count += 1
         begins = alert.state is AlertState.OBSTACLE and last is not AlertState.OBSTACLE
         score = max((obstacle.score for obstacle in judgement.obstacles), default=0.0)

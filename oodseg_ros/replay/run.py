@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from ..evaluation.provenance import provenance
 from ..evaluation.results import write_json
 from ..evaluation.shards import Shard
 from ..inference.runner import Runner
-from ..parameters.settings import ObstacleSettings
 from ..sources.bag_messages import ReplayBag
 from .drive import replay
 from .output_bag import OutputBag
+from .recorded import Judged, RecordedBag, settings_of
 from .report import Keepsake, write_replay_report
 from .summary import summarize_drive
 from .truth import truth_from_folder, truth_from_topic
@@ -31,16 +31,15 @@ class ReplayOptions:
     """What the user may choose.
 
     Attributes:
-        topics: image topics; None = one per camera.
+        topics: image topics; None = those of the cameras in `params`, else one per camera.
         truth: folder of masks by stamp.
         truth_topic: topic of masks in the bag.
         tolerance_s: how far a mask's stamp may be from the frame's.
         track: component rule.
         limit: frames per bag.
-        ego_mask: see `CameraPipeline`.
-        gates: refuse pictures and answers as the node does by default.
+        ego_mask: image file for all cameras, before those of the parameters.
         write_bag: leave `bag/` with outputs beside inputs.
-        settings: of all cameras.
+        params: the node's parameters, full name → value.
         shard: which of the bags are this process's.
     """
 
@@ -50,10 +49,9 @@ class ReplayOptions:
     tolerance_s: float = 0.001
     track: str = "obstacle"
     limit: int | None = None
-    ego_mask: np.ndarray | None = None
-    gates: bool = True
+    ego_mask: Path | None = None
     write_bag: bool = False
-    settings: ObstacleSettings = field(default_factory=ObstacleSettings)
+    params: Mapping[str, Any] = field(default_factory=dict)
     shard: Shard = field(default_factory=Shard)
 
     def __post_init__(self) -> None:
@@ -74,27 +72,25 @@ def replay_bag(
         truth = truth_from_folder(options.truth, tolerance_ns)
     elif options.truth_topic is not None:
         truth = truth_from_topic(bag, options.truth_topic, tolerance_ns)
+    cameras = RecordedBag(bag, options.topics, options.params)
+    settings, notes = settings_of(options.params, list(cameras.cameras.values()), options.ego_mask)
     kept = Keepsake(runner.bundle.labels)
     left_out: dict[str, str] = {}
-    more = {"truth": truth, "track": options.track, "limit": options.limit}
-    more |= {"ego_mask": options.ego_mask, "gates": options.gates}
+    more = {"truth": truth, "track": options.track, "limit": options.limit, "progress": progress}
     if options.write_bag:
-        with OutputBag(out / "bag") as output:
+        with OutputBag(out / "bag", runner.bundle.id) as output:
             output.copy(bag)
             left_out = output.left_out
 
-            def watch(*judged: Any) -> None:
-                kept.watch(*judged)
-                output.write(*judged)
+            def watch(judged: Judged) -> None:
+                kept.watch(judged)
+                output.write(judged)
 
-            drive = replay(
-                runner, bag, options.settings, out, topics=options.topics, watch=watch, progress=progress, **more
-            )
+            drive = replay(runner, cameras, settings, out, watch=watch, **more)
     else:
-        drive = replay(
-            runner, bag, options.settings, out, topics=options.topics, watch=kept.watch, progress=progress, **more
-        )
+        drive = replay(runner, cameras, settings, out, watch=kept.watch, **more)
     metrics = summarize_drive(drive, runner)
+    metrics["notes"] = notes + drive.notes
     metrics["bag"] = path.name
     metrics["left_out"] = left_out
     metrics["seconds"] = time.monotonic() - started

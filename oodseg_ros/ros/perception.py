@@ -24,13 +24,18 @@ from ..inference.runner import Runner
 from ..parameters.settings import Settings
 from ..pipeline.obstacles.thresholds import release_threshold
 from .node.allocator import keep_freed_memory
-from .node.configured import Configured
 from .node.loading import build_engines, load_runner
 from .node.parameters import NodeParameters
 from .node.qos import check_overrides
+from .node.session import Session
 from .node.snapshot import make_folders, write_answer
 from .node.topics import names
 
+HELP = """usage: perception [--ros-args [-p NAME:=VALUE] [--params-file FILE] [-r FROM:=TO] ...]
+
+The lifecycle node `perception` of oodseg_ros: camera images in; labels, scores, obstacles and the alert out.
+Every parameter stands in config/perception.yaml, every topic in docs/node.md. With cameras, RViz and a DDS profile:
+  ros2 launch oodseg_ros perception.launch.py --show-args"""
 EXIT_REFUSED = 1
 EXIT_ENGINE_FAILED = 70
 """Exit status for a respawn: the engine failed again and again."""
@@ -58,7 +63,7 @@ class Perception(LifecycleNode):
         super().__init__("perception", **options)
         self.exit_code: int | None = None
         self._load = load
-        self._configured: Configured | None = None
+        self._session: Session | None = None
         self._enabled = True
         self._stuck = False
         self._node_parameters = NodeParameters(self, changed=self._on_parameters)
@@ -73,7 +78,7 @@ class Perception(LifecycleNode):
         return self._guarded("configure", self._configure)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._guarded("activate", lambda: self._configured.activate())
+        return self._guarded("activate", lambda: self._session.activate())
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._guarded("deactivate", self._deactivate)
@@ -138,8 +143,8 @@ class Perception(LifecycleNode):
         }
         for step in self._node_parameters.less_careful():
             self.get_logger().warning(f"less careful than by default: {step}")
-        self._configured = Configured(self, lambda: self._settings, runner, warnings, self._on_engine_failed)
-        self._configured.enable(self._enabled)
+        self._session = Session(self, lambda: self._settings, runner, warnings, self._on_engine_failed)
+        self._session.enable(self._enabled)
         self._node_parameters.locked = True
 
     def _check_qos_overrides(self) -> None:
@@ -150,17 +155,17 @@ class Perception(LifecycleNode):
             raise ConfigError("; ".join(problems))
 
     def _deactivate(self, timeout: float = 60.0) -> None:
-        if not self._configured.deactivate(timeout):
+        if not self._session.deactivate(timeout):
             self._stuck = True
             raise TimeoutError(f"the engine did not return within {timeout:g} s")
 
     def _clean_up(self, timeout: float = 60.0) -> None:
-        configured, self._configured = self._configured, None
+        session, self._session = self._session, None
         # Unlocked first: on shutdown nothing after this may fail half-way.
         self._node_parameters.locked = False
-        if configured is not None:
-            self._stuck = not configured.deactivate(timeout)
-            configured.destroy()
+        if session is not None:
+            self._stuck = not session.deactivate(timeout)
+            session.destroy()
 
     def _on_parameters(self, settings: Settings) -> None:
         self._settings = settings
@@ -170,17 +175,17 @@ class Perception(LifecycleNode):
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._enabled = request.data
-        if self._configured is not None:
-            self._configured.enable(request.data)
+        if self._session is not None:
+            self._session.enable(request.data)
         response.success, response.message = True, "enabled" if request.data else "disabled: every camera is UNKNOWN"
         return response
 
     def _on_snapshot(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        answers = self._configured.newest() if self._configured is not None else []
+        answers = self._session.newest() if self._session is not None else []
         if not answers:
             response.message = "no image has been answered yet"
             return response
-        labels, settings = self._configured.labels, self._settings
+        labels, settings = self._session.labels, self._settings
         try:
             paths = make_folders(settings.snapshot_dir, answers)
         except UserError as error:
@@ -197,13 +202,16 @@ class Perception(LifecycleNode):
         # In a thread of its own: encoding PNGs and a slow disk would hold up the heartbeat.
         threading.Thread(target=write, name="snapshot", daemon=True).start()
         response.success, response.message = True, " ".join(map(str, paths))
-        if self._configured.recording.snapshot():
+        if self._session.recording.snapshot():
             response.message += f"; the last seconds go to {settings.record.folder}"
         return response
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Entry point of the executable; ends with status 0 on SIGINT and SIGTERM."""
+    if {"-h", "--help"} & set(sys.argv[1:] if args is None else args):
+        print(HELP)
+        return
     sys.exit(run(Perception, args))
 
 

@@ -63,7 +63,9 @@ def write_image(path: Path, image: np.ndarray, quality: int = 92) -> None:
 
 def open_image(path: Path) -> Source:
     """A source of one frame. An unreadable image raises when it is iterated, unlike in a folder."""
-    return Source(path.name, "image", (path.stem,), 1, lambda _: iter([Frame(read_image(path), 0, path.stem)]))
+    return Source(
+        path.name, "image", (path.stem,), 1, lambda _: iter([Frame(read_image(path), 0, path.stem, file=path.name)])
+    )
 
 
 def open_folder(path: Path) -> Source:
@@ -98,4 +100,4 @@ def _frames(source: Source, files: list[Path], camera: str) -> Iterator[Frame]:
         except ImageError as error:
             source.skipped[str(error)] += 1
             continue
-        yield Frame(image, index * STILL_PERIOD_NS, camera)
+        yield Frame(image, index * STILL_PERIOD_NS, camera, file=file.name)

@@ -50,7 +50,7 @@ def _frames(source: Source, path: Path) -> Iterator[Frame]:
             done, image = capture.read()
             if not done:
                 break
-            yield Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), round(index * period), path.stem)
+            yield Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), round(index * period), path.stem, file=path.name)
             index += 1
     finally:
         capture.release()

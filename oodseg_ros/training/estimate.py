@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,6 +19,8 @@ from .stages.stage import Stage
 
 MEASURABLE = 2e11
 """FLOPs of the largest step that a dry run executes."""
+STEPS = 6
+"""Optimiser steps that are measured."""
 CONVOLUTION_BACKWARD = torch.ops.aten.convolution_backward
 EFFICIENCY = 0.3
 """Share of the device's matrix-product rate that convolutional networks reach, roughly."""
@@ -47,8 +50,10 @@ def estimate_step(module: Stage, recipe: Recipe, samples: Any) -> StepEstimate:
     return StepEstimate(seconds, memory, f"from {per_image / 1e12:.2g} TFLOP per image")
 
 
-def measure_step(module: Stage, batch: Sequence[Tensor], steps: int = 2) -> tuple[float, int]:
-    """Seconds of the last of `steps` optimiser steps on `batch`, and bytes: state, gradients and kept activations."""
+def measure_step(module: Stage, batch: Sequence[Tensor], steps: int = STEPS) -> tuple[float, int]:
+    """Median seconds of `steps` optimiser steps on `batch`, of all but the first two, which warm up; and bytes: state,
+    gradients and kept activations.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module.to(device)
     batch = [values.to(device) for values in batch]
@@ -59,7 +64,7 @@ def measure_step(module: Stage, batch: Sequence[Tensor], steps: int = 2) -> tupl
         kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    seconds = 0.0
+    seconds = []
     for _ in range(steps):
         kept.clear()
         _wait(device)
@@ -70,12 +75,13 @@ def measure_step(module: Stage, batch: Sequence[Tensor], steps: int = 2) -> tupl
         sum(terms.values()).backward()
         optimizer.step()
         _wait(device)
-        seconds = time.perf_counter() - began
+        seconds.append(time.perf_counter() - began)
+    taken = float(np.median(seconds[2:] or seconds[-1:]))
     if device.type == "cuda":
-        return seconds, torch.cuda.max_memory_allocated(device)
+        return taken, torch.cuda.max_memory_allocated(device)
     weights = {p.untyped_storage().data_ptr() for p in module.parameters()}
     activations = sum(size for pointer, size in kept.items() if pointer not in weights)
-    return seconds, state_bytes(module) + activations + sum(values.nbytes for values in batch)
+    return taken, state_bytes(module) + activations + sum(values.nbytes for values in batch)
 
 
 def state_bytes(module: nn.Module) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.progress import track
 from ..bundle import Bundle, save_bundle
 from ..evaluation.calibration.fit import fit_calibration
 from ..evaluation.calibration.objects import ObjectTarget, fit_objects
-from ..inference.graph import DeployGraph
+from ..inference.graph import predict
 from ..labels import LabelSet
 from ..model_card import Calibration, ModelCard
 from ..networks.segmentor import Segmentor
@@ -43,11 +44,7 @@ def write_bundle(
     """
     segmentor = segmentor.cpu().float().eval().to(memory_format=torch.contiguous_format)
 
-    def predict(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        graph = DeployGraph(segmentor, recipe.input, *image.shape[:2]).eval()
-        with torch.inference_mode():
-            label, score = graph(torch.from_numpy(image)[None])
-        return label[0].numpy(), score[0].numpy()
+    answer = partial(predict, segmentor, recipe.input)
 
     spec = recipe.calibration
     samples = Samples.of(
@@ -55,17 +52,17 @@ def write_bundle(
     )
     pairs = (_first(sample) for sample in map(samples.__getitem__, range(spec.frames)))
     calibration = fit_calibration(
-        lambda image: predict(image)[1],
+        lambda image: answer(image)[1],
         pairs,
         spec.false_positive_rate,
         f"{spec.frames} crops of held-out frames ({', '.join(data.dataset for data in spec.data)}) with pasted "
         f"unknowns; {spec.false_positive_rate:.2%} of the known pixels are above the threshold",
     )
     if spec.objects is not None:
-        calibration = _with_objects(spec.objects, calibration, labels, predict)
+        calibration = _with_objects(spec.objects, calibration, labels, answer)
     # A procedural scene: the golden frame ships with the bundle, and training frames may not be passed on.
     golden = scene(GOLDEN_SEED, GOLDEN_SIZE).image
-    label, score = predict(golden)
+    label, score = answer(golden)
     card = ModelCard(
         name=recipe.name,
         description=recipe.description,

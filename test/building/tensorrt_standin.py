@@ -173,8 +173,9 @@ def fits(api: StandIn, value: Any, kind: str, default: str | None) -> bool:
         return isinstance(value, plain[last])
     if last.lower() == "buffer":
         return isinstance(value, (bytes, bytearray, memoryview))
+    # `package.module.Class[.Nested]`, or `nvinfer1::Class` where the docstring was written before the class was known.
     known: Any = api.bindings
-    for name in kind.split(".")[kind.count(".") and 2 :]:
+    for name in kind.split("::")[1:] or kind.split(".")[2:]:
         known = api.kinds.get(name) if known is api.bindings and name in api.kinds else getattr(known, name, None)
     return isinstance(known, type) and isinstance(value, known)
 
@@ -312,7 +313,7 @@ def main() -> None:
     file.write_bytes(plan.data)
     runtime = api.Runtime(api.Logger(api.Logger.WARNING))
     loaded = deserialized(api, runtime, file, "a test")
-    names = tensor_names(api, loaded, shape)
+    names = tensor_names(api, loaded, shape, shape)
     context, kernels, one_graph = context_of(api, loaded, file)
     bound = Bound(context, names, shape, torch.device("cpu"), torch.float32)
     images = torch.zeros((*shape, 3), dtype=torch.uint8)

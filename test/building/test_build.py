@@ -120,7 +120,7 @@ class Answers:
     def __call__(self, bundle: Bundle, **options: str) -> Answers:
         return self
 
-    def load(self, plan: Path, shape: tuple[int, int, int]):
+    def load(self, plan: Path, *shape: int):
         self.plan = plan.read_bytes()
         graph = self.engine.compile(*shape)
 
@@ -207,10 +207,10 @@ def test_calibration_frames_come_from_any_source(tmp_path: Path) -> None:
     assert [int(image[0, 0, 0]) for image in calibration_frames(str(tmp_path), limit=3)] == [0, 2, 4]
 
 
-@pytest.mark.parametrize("text", ["1080", "1080x", "x", "10x1920", "1080x99999", "-64x64", "64 x 64"])
+@pytest.mark.parametrize("text", ["1080", "1080x", "x", "1920x10", "99999x1080", "-64x64", "64 x 64"])
 def test_sizes_are_checked(text: str) -> None:
     from oodseg_ros.inference.sizes import parse_size
 
-    with pytest.raises(ConfigError, match="HEIGHTxWIDTH"):
+    with pytest.raises(ConfigError, match="WIDTHxHEIGHT"):
         parse_size(text)
-    assert parse_size(" 1080x1920 ") == (1080, 1920)
+    assert parse_size(" 1920x1080 ") == (1080, 1920)

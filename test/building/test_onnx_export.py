@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from oodseg_ros.building.onnx_export import OnnxRuntimeEngine, export_bundle, export_onnx, save_onnx, scopes
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import EngineError
+from oodseg_ros.inference.engines.torch import TorchEngine
 from oodseg_ros.model_card import InputSpec
 from oodseg_ros.networks.segmentor import Segmentor
 
@@ -131,3 +134,24 @@ def test_an_unknown_precision_is_refused(tiny_bundle: Path, tmp_path: Path) -> N
     with pytest.raises(EngineError, match="exported in fp32, fp16, not in 'int4'"):
         export_bundle(load_bundle(tiny_bundle), 96, 160, 1, tmp_path / "no.onnx", "int4")
     assert not (tmp_path / "no.onnx").exists()
+
+
+def test_the_file_says_how_it_wants_to_be_used(tiny_bundle: Path, tmp_path: Path) -> None:
+    """The eight lines of docs/engines.md, run as they are printed."""
+    bundle = load_bundle(tiny_bundle)
+    export_bundle(bundle, 64, 96, 1, tmp_path / "model.onnx")
+    image = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "frame.png"), image[..., ::-1])
+    text = (Path(__file__).parents[2] / "docs" / "engines.md").read_text()
+    lines = text.split("## ONNX for other tools")[1].split("```python\n")[1].split("```")[0]
+    assert len([line for line in lines.splitlines() if line.strip()]) == 8
+    names: dict[str, Any] = {}
+    here = lines.replace('"model.onnx"', repr(str(tmp_path / "model.onnx")))
+    exec(here.replace('"frame.png"', repr(str(tmp_path / "frame.png"))), names)
+    wanted_labels, wanted_score = TorchEngine(bundle).compile(1, 64, 96)(image[None])
+    assert (names["labels"] == wanted_labels[0]).mean() > 0.99
+    assert (names["unknown"] == (wanted_score[0] > bundle.card.calibration.threshold)).mean() > 0.99
+    assert names["classes"] == list(bundle.labels.names)
+    told = names["facts"]
+    assert (told["bundle"], told["channel_order"], told["value_range"]) == (bundle.id, "RGB", "0..255")
+    assert json.loads(told["mean"]) == list(bundle.card.input.mean)

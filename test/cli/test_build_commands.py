@@ -21,7 +21,7 @@ def invoke(*words: str):
 
 
 def test_a_build_says_what_it_made_and_the_second_what_was_there(tiny_bundle: Path) -> None:
-    words = ("build", str(tiny_bundle), "--engine", "torch", "--precision", "bf16", "--size", "64x128", "--frames", "2")
+    words = ("build", str(tiny_bundle), "--engine", "torch", "--precision", "bf16", "--size", "128x64", "--frames", "2")
     words += ("--allowed-ap", "1", "--allowed-fpr95", "1")
     first = invoke(*words)
     assert first.exit_code == 0, first.output
@@ -32,18 +32,18 @@ def test_a_build_says_what_it_made_and_the_second_what_was_there(tiny_bundle: Pa
 
 
 def test_fp32_of_openvino_needs_no_build(tiny_bundle: Path) -> None:
-    result = invoke("build", str(tiny_bundle), "--engine", "openvino", "--precision", "fp32", "--size", "64x128")
+    result = invoke("build", str(tiny_bundle), "--engine", "openvino", "--precision", "fp32", "--size", "128x64")
     assert "needs no build" in result.output
 
 
 @pytest.mark.parametrize(
     ("options", "kind", "sentence"),
     [
-        (["--size", "1080p"], ConfigError, "is not HEIGHTxWIDTH"),
-        (["--size", "64x128", "--accept-on", "road_anomaly_21"], DatasetError, "needs --root"),
-        (["--size", "64x128", "--precision", "int8"], EngineError, "--calibration"),
+        (["--size", "1080p"], ConfigError, "is not WIDTHxHEIGHT"),
+        (["--size", "128x64", "--accept-on", "road_anomaly_21"], DatasetError, "needs --root"),
+        (["--size", "128x64", "--precision", "int8"], EngineError, "--calibration"),
         (
-            ["--size", "64x128", "--engine", "torch", "--allowed-fpr95", "0", "--frames", "2"],
+            ["--size", "128x64", "--engine", "torch", "--allowed-fpr95", "0", "--frames", "2"],
             EngineError,
             "refused",
         ),
@@ -58,7 +58,7 @@ def test_refusals_end_with_their_sentence(tiny_bundle: Path, options: list[str],
 
 def test_an_export_must_be_of_a_precision_that_onnx_has(tiny_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.onnx"
-    result = invoke("export-onnx", str(tiny_bundle), "--size", "64x128", "--out", str(out), "--precision", "bf16")
+    result = invoke("export-onnx", str(tiny_bundle), "--size", "128x64", "--out", str(out), "--precision", "bf16")
     assert isinstance(result.exception, EngineError)
     assert not out.exists()
 
@@ -66,7 +66,7 @@ def test_an_export_must_be_of_a_precision_that_onnx_has(tiny_bundle: Path, tmp_p
 @pytest.mark.slow
 def test_an_export_is_written_and_compared(tiny_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.onnx"
-    result = invoke("export-onnx", str(tiny_bundle), "--size", "64x128", "--out", str(out))
+    result = invoke("export-onnx", str(tiny_bundle), "--size", "128x64", "--out", str(out))
     assert result.exit_code == 0, result.output
     assert out.is_file()
     assert "ONNX Runtime against torch in FP32" in result.output

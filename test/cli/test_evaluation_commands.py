@@ -43,6 +43,20 @@ def test_evaluate_prints_a_table_and_leaves_three_files(tiny_bundle, data, tmp_p
     assert {file.name for file in out.iterdir()} == {"metrics.json", "frames.csv", "report.html"}
 
 
+def test_a_finished_evaluation_is_not_replaced_in_silence(tiny_bundle, data, tmp_path):
+    out = tmp_path / "out"
+    words = ["evaluate", tiny_bundle, "folder", "--root", data, "--out", out, "--limit", 2, *ENGINE]
+    told = json.loads(run(*words, "--json").stdout)
+    assert told["runs"][0]["frames"] == 2
+    assert told["runs"][0]["frames_in_dataset"] == 12
+    before = (out / "metrics.json").read_bytes()
+    again = run(*words)
+    assert isinstance(again.exception, UserError)
+    assert "--overwrite" in str(again.exception)
+    assert (out / "metrics.json").read_bytes() == before
+    assert run(*words, "--overwrite", "-q").stdout == ""
+
+
 def test_two_scores_in_one_call(tiny_bundle, data, tmp_path):
     words = ["evaluate", tiny_bundle, "folder", "--root", data, "--out", tmp_path / "out", "--limit", 2, *ENGINE]
     done = run(*words, "--score", "own", "--score", "entropy")

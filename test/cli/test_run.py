@@ -46,12 +46,16 @@ def test_options_reach_the_run(tiny_bundle, images, tmp_path):
     arguments = [str(tiny_bundle), str(images), "--out", str(out), "--engine", "torch", "--threshold", "-1e9"]
     arguments += ["--save-scores", "--ego-mask", str(tmp_path / "ego.png"), "--sequence"]
     arguments += ["--camera-height", "1.5", "--camera-pitch", "20", "--fov", "90"]
+    # Noise before an untrained network: the gates would refuse both. The threshold is that of the command line.
+    params = tmp_path / "params.yaml"
+    params.write_text("/**: {ros__parameters: {health: {input: [], output: []}, obstacles: {threshold: 5}}}")
+    arguments += ["--params", str(params)]
     assert invoke(*arguments).exit_code == 0
     with (out / "alerts.csv").open(newline="") as stream:
         lines = list(csv.DictReader(stream))
     assert [line["state"] for line in lines] == ["UNKNOWN", "OBSTACLE", "OBSTACLE"]
     assert {line["min_range_m"] for line in lines} == {"0.00"}
-    with np.load(out / "scores" / "images" / "000000.npz") as saved:
+    with np.load(out / "scores" / "images" / "000000_0.npz") as saved:
         assert np.isnan(saved["score"][32:]).all()
         assert np.isfinite(saved["score"][:32]).all()
 

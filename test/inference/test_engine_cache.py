@@ -56,7 +56,7 @@ def test_what_was_kept_is_found_and_whole(bundle: Bundle, identity: EngineIdenti
     assert engine.path(".plan").read_bytes() == b"engine"
     assert engine.side.identity == identity
     assert engine.path(".plan").name == (
-        f"tiny-{bundle.weights_hash[:12]}-64x128-b1-fp16-sm_89-tensorrt-10.15.1-cccccccc.plan"
+        f"tiny-{bundle.weights_hash[:12]}-128x64-b1-fp16-sm_89-tensorrt-10.15.1-cccccccc.plan"
     )
 
 
@@ -86,7 +86,7 @@ def test_a_foreign_engine_is_refused_with_what_differs(
     with pytest.raises(EngineError) as refusal:
         find(bundle, identity)
     assert phrase in str(refusal.value)
-    command = f"oodseg build {bundle.path} --engine tensorrt --precision fp16 --size 64x128 --batch 1"
+    command = f"oodseg build {bundle.path} --engine tensorrt --precision fp16 --size 128x64 --batch 1"
     assert command in str(refusal.value)
 
 

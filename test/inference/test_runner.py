@@ -11,7 +11,9 @@ import yaml
 
 from oodseg_ros.bundle import load_bundle, save_bundle
 from oodseg_ros.errors import EngineError, ImageError
+from oodseg_ros.inference.graph import predict
 from oodseg_ros.inference.runner import Runner
+from oodseg_ros.model_card import InputSpec
 
 SIZES = [(64, 128), (64, 128), (90, 161), (200, 100)]
 
@@ -108,3 +110,24 @@ def test_a_bundle_that_moved_still_runs(tiny_bundle: Path, tmp_path: Path) -> No
     moved = Path(shutil.copytree(tiny_bundle, tmp_path / "elsewhere"))
     assert yaml.safe_load((moved / "model.yaml").read_text())["name"] == "tiny"
     assert Runner.load(moved, engine="torch").golden_error <= 1e-4
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_labels_and_score_may_be_formed_at_half_size(tiny_bundle: Path, tmp_path: Path, engine: str) -> None:
+    """Another bundle: its golden frame and its score are its own, near those of the whole one."""
+    whole = load_bundle(tiny_bundle)
+    spec = whole.card.input.model_copy(update={"output_stride": 2})
+    golden = whole.golden()
+    golden["labels"], golden["score"] = predict(whole.segmentor(), spec, golden["image"])
+    half = save_bundle(tmp_path / "half", whole.card.model_copy(update={"input": spec}), whole.weights(), golden)
+    runner = Runner.load(half, engine=engine)
+    assert runner.golden_error <= 1e-3
+    image = images()[2].repeat(4, axis=0).repeat(4, axis=1)
+    answer, wanted = runner([image])[0], Runner.load(whole, engine="torch")([image])[0]
+    assert answer.score.shape == wanted.score.shape == image.shape[:2]
+    assert 0 < np.abs(answer.score - wanted.score).mean() < 0.3 * wanted.score.std()
+
+
+def test_an_output_stride_that_leaves_pixels_out_is_refused() -> None:
+    with pytest.raises(ValueError, match="output_stride above 1 must divide multiple"):
+        InputSpec(mean=(0, 0, 0), std=(1, 1, 1), pixels=1 << 20, multiple=14, output_stride=4)

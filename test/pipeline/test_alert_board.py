@@ -6,6 +6,8 @@ import math
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oodseg_ros.frame import Alert, AlertState, Obstacle
 from oodseg_ros.pipeline.alert_board import AlertBoard
@@ -96,15 +98,58 @@ def test_modes_hide_the_evidence_and_forget_it(board: AlertBoard) -> None:
     assert board.alerts(NOW)["front"].reason == STARTING
 
 
-def test_warming_is_no_time_out(board: AlertBoard, clock: Clock) -> None:
+def test_a_compiler_makes_no_evidence_younger(board: AlertBoard, clock: Clock) -> None:
+    """CLEAR, then a minute of compiling: after it the old answer is a minute old, and never CLEAR again."""
+    board.post("front", CLEAR)
+    board.set_warming("front", True)
+    clock.now += 60
     board.received("front")
-    board.set_warming(True)
-    clock.now += 30
     assert board.alerts(NOW)["front"].reason == ENGINE_WARMING
-    board.set_warming(False)
-    assert board.alerts(NOW)["front"].reason == STARTING
+    board.set_warming("front", False)
+    alert = board.alerts(NOW + 60_000_000_000)["front"]
+    assert (alert.state, alert.reason) == (AlertState.UNKNOWN, LATE)
+    assert alert.evidence_age_s > 60
+    assert board.interruption("front") == LATE
+
+
+def test_the_compiler_of_one_camera_is_nothing_to_another_one(board: AlertBoard, clock: Clock) -> None:
+    board.post("front", CLEAR)
+    board.set_warming("rear", True)
+    assert board.alerts(NOW)["front"].state is AlertState.CLEAR
     clock.now += 1.1
+    board.set_warming("rear", False)
     assert board.alerts(NOW)["front"].reason == NO_IMAGE
+
+
+@given(
+    st.lists(
+        st.sampled_from(["warm", "warmed", "received", "failed", "blocked", "moves", "explain", "tick", "alerts"]),
+        max_size=20,
+    )
+)
+def test_no_event_makes_evidence_younger_than_it_is(events: list[str]) -> None:
+    """Whatever happens but an answer: an answer that is older than the time-out is never told as if it were known."""
+    clock = Clock()
+    board = AlertBoard(["front", "rear"], lambda: 1.0, clock)
+    board.set_mode(None)
+    board.post("front", CLEAR)
+    posted = clock.now
+    acts = {
+        "warm": lambda: (board.set_warming("front", True), board.set_warming("rear", True)),
+        "warmed": lambda: (board.set_warming("front", False), board.set_warming("rear", False)),
+        "received": lambda: (board.received("front"), board.received("rear")),
+        "failed": lambda: board.failed("front", LATE),
+        "blocked": lambda: board.set_blocked(True),
+        "moves": lambda: board.set_blocked(False),
+        "explain": lambda: board.explain("front", "nobody publishes"),
+        "tick": lambda: setattr(clock, "now", clock.now + 0.4),
+        "alerts": lambda: board.alerts(NOW),
+    }
+    for event in events:
+        acts[event]()
+        alert = board.alerts(NOW + round((clock.now - posted) * 1e9))["front"]
+        assert alert.evidence_age_s >= clock.now - posted
+        assert alert.state is AlertState.UNKNOWN or clock.now - posted <= 1.0
 
 
 def test_an_answer_on_its_way_when_time_fell_back_is_no_evidence(board: AlertBoard) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
 from oodseg_ros.pipeline.watchdog import Watchdog, Watched
 
 
@@ -50,6 +52,50 @@ def test_it_gives_up_once_and_never_if_told_so() -> None:
     patient.busy = 1e9
     dog(patient, stall_exit=0.0).check()
     assert patient.given_up == []
+
+
+@pytest.mark.parametrize("part", ["busy", "silent", "blocked", "beat", "give_up", "failed", "stall_after"])
+def test_it_outlives_whatever_one_part_of_it_raises(part: str) -> None:
+    """The worker was None between test and call: the watchdog's thread was gone, and nobody said so."""
+    node, told = Node(), []
+    node.busy, node.silent = 20.0, 20.0
+    broken = [True]
+
+    def fragile(name: str, act):
+        def call(*given):
+            if broken[0] and name in (part, "failed" if part == "failed" else part):
+                raise AttributeError(f"{name}: 'NoneType' object has no attribute 'busy_for'")
+            return act(*given)
+
+        return call
+
+    plain = node.watched()
+    watched = Watched(
+        fragile("busy", plain.busy_for),
+        fragile("silent", plain.silent_for),
+        fragile("blocked", plain.blocked),
+        fragile("beat", plain.beat) if part != "failed" else fragile("failed", plain.beat),
+        fragile("give_up", plain.give_up),
+        fragile("failed", told.append),
+    )
+    watchdog = Watchdog(watched, fragile("stall_after", lambda: 2.0), lambda: 10.0, silence=0.3, period=0.01)
+    watchdog.start()
+    try:
+        end = time.monotonic() + 30
+        while part != "failed" and not told and time.monotonic() < end:
+            time.sleep(0.005)
+        assert part == "failed" or "NoneType" in str(told[0])
+        others = {"blocked": node.blocked, "give_up": node.given_up} if part in ("silent", "beat") else {}
+        for name, done in others.items():
+            assert done, f"{name} must not suffer from {part}"
+        broken[0] = False
+        while not (node.blocked and node.beats and node.given_up) and time.monotonic() < end:
+            time.sleep(0.005)
+        assert node.blocked == [True]
+        assert node.given_up == [20.0]
+        assert node.beats > 0
+    finally:
+        watchdog.stop()
 
 
 def test_it_sends_the_heartbeat_only_where_nobody_else_does() -> None:

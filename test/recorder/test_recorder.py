@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from oodseg_ros.recorder import recorder as module
+from oodseg_ros.recorder.bag_file import write_bag
 from oodseg_ros.recorder.recorder import Recorder
 from oodseg_ros.sources.open_source import open_source
 
@@ -105,19 +107,47 @@ def test_a_full_folder_stops_it_until_bags_are_moved_away(start: Callable, momen
     assert "writing again" in recorder.said[1]
 
 
-def test_the_oldest_goes_only_by_wish_and_is_named(start: Callable, moment: Callable, tmp_path: Path) -> None:
+def old_bag(file: Path, moment: Callable, megabytes: float) -> Path:
+    """A bag of the recorder's, years old."""
+    write_bag(file, [moment(0.0)], 0.0, {"cause": "obstacle"}, lambda camera, alert: {}, 10**6)
+    with file.open("ab") as stream:
+        stream.write(bytes(round(megabytes * 1e6)))
+    os.utime(file, (1e9, 1e9))
+    return file
+
+
+def test_the_oldest_bags_go_if_asked_and_nothing_that_is_somebody_elses(
+    start: Callable, moment: Callable, tmp_path: Path
+) -> None:
+    """A drive of last summer lay in the folder, and was deleted because it ended in .mcap."""
     folder = tmp_path / "records"
     folder.mkdir()
-    (folder / "old.mcap").write_bytes(b"x" * 1_500_000)
-    (folder / "notes.txt").write_bytes(b"y" * 1_500_000)
+    own = old_bag(folder / "20200101T000000Z_obstacle_front.mcap", moment, 1.5)
+    kept = old_bag(folder / "the_deer.mcap", moment, 0.1)
+    foreign = [folder / name for name in ("summer.mcap", "20190101T000000Z_drive.mcap", "notes.txt")]
+    for file in foreign:
+        file.write_bytes(b"x" * 100_000)
+        os.utime(file, (1e8, 1e8))
     recorder = start(max_total_mb=2, max_bag_mb=1, delete_oldest=True)
     recorder.add(moment(time.monotonic()))
     recorder.trigger("obstacle")
     until(lambda: done(recorder, 1))
     assert recorder.counts()["written"] == "1"
-    assert "deleted the oldest bag old.mcap" in recorder.said[0]
-    assert (folder / "notes.txt").exists()
-    assert not (folder / "old.mcap").exists()
+    assert f"deleted the oldest bag {own.name}" in recorder.said[0]
+    assert not own.exists()
+    assert all(file.exists() for file in (kept, *foreign))
+
+
+def test_nothing_is_deleted_where_that_would_not_be_enough(start: Callable, moment: Callable, tmp_path: Path) -> None:
+    folder = tmp_path / "records"
+    folder.mkdir()
+    own = old_bag(folder / "20200101T000000Z_obstacle_front.mcap", moment, 0.5)
+    (folder / "summer.mcap").write_bytes(b"x" * 1_500_000)
+    recorder = start(max_total_mb=2, max_bag_mb=1, delete_oldest=True)
+    recorder.trigger("obstacle")
+    until(lambda: done(recorder, 1))
+    assert recorder.counts()["refused_total"] == "1"
+    assert own.exists()
 
 
 def test_a_nearly_full_disk_is_left_alone(start: Callable, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import math
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -11,12 +10,12 @@ import pytest
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.frame import AlertState
 from oodseg_ros.inference.runner import Runner
-from oodseg_ros.parameters.settings import ObstacleSettings
 from oodseg_ros.pipeline.geometry.ground import pinhole
 from oodseg_ros.replay.offline_run import STAGES, RunOptions, run_source
 from oodseg_ros.sources.image_files import open_folder, write_image
 
-SETTINGS = ObstacleSettings(min_area=1)
+PARAMS = {"obstacles.min_area": 1, "health.input": [], "health.output": []}
+"""The pictures here are noise, and the network is untrained: the gates would refuse both."""
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +34,10 @@ def images(tmp_path):
     return folder
 
 
+def options(out, params=PARAMS, **more):
+    return RunOptions(out, params=params, **more)
+
+
 def lines(out):
     with (out / "alerts.csv").open(newline="") as stream:
         return list(csv.DictReader(stream))
@@ -43,62 +46,67 @@ def lines(out):
 def test_everything_of_a_run(runner, images, tmp_path):
     out = tmp_path / "out"
     seen = []
-    options = RunOptions(out, save_scores=True, sequence=True)
-    summary = run_source(runner, open_folder(images), SETTINGS, options, seen.append)
+    chosen = options(out, save_scores=True, sequence=True)
+    summary = run_source(runner, open_folder(images), chosen, seen.append)
     assert seen == [1, 2, 3, 4, 5]
     assert summary.frames == 5
     assert sum(summary.states["images"].values()) == 5
     assert [len(summary.seconds[stage]) for stage in STAGES] == [5, 5, 5]
     assert [line["frame"] for line in lines(out)] == ["0", "1", "2", "3", "4"]
+    assert [line["file"] for line in lines(out)] == [f"{number}.png" for number in range(5)]
     assert summary.changes[0][2:] == (AlertState.UNKNOWN, "starting")
     for number in range(5):
-        overlay = cv2.imread(str(out / "overlays" / "images" / f"{number:06d}.jpg"))
+        overlay = cv2.imread(str(out / "overlays" / "images" / f"{number:06d}_{number}.jpg"))
         assert overlay.shape == (64, 128, 3)
-        with np.load(out / "scores" / "images" / f"{number:06d}.npz", allow_pickle=False) as saved:
+        with np.load(out / "scores" / "images" / f"{number:06d}_{number}.npz", allow_pickle=False) as saved:
             assert saved["score"].dtype == np.float32
             assert saved["score"].shape == saved["labels"].shape == (64, 128)
 
 
 def test_saved_scores_are_the_runners(runner, images, tmp_path):
-    run_source(runner, open_folder(images), SETTINGS, RunOptions(tmp_path / "out", limit=1, save_scores=True))
+    run_source(runner, open_folder(images), options(tmp_path / "out", limit=1, save_scores=True))
     image = next(iter(open_folder(images))).image
-    with np.load(tmp_path / "out" / "scores" / "images" / "000000.npz") as saved:
+    with np.load(tmp_path / "out" / "scores" / "images" / "000000_0.npz") as saved:
         np.testing.assert_array_equal(saved["score"], runner([image])[0].score)
 
 
 def test_stills_are_judged_by_themselves(runner, images, tmp_path):
-    everywhere = replace(SETTINGS, threshold=-1e9)
-    summary = run_source(runner, open_folder(images), everywhere, RunOptions(tmp_path / "out"))
+    everywhere = {**PARAMS, "obstacles.threshold": -1e9}
+    summary = run_source(runner, open_folder(images), options(tmp_path / "out", everywhere))
     assert summary.states["images"] == {AlertState.OBSTACLE: 5}
     assert {line["reason"] for line in lines(tmp_path / "out")} == {"obstacle"}
-    nowhere = replace(SETTINGS, threshold=1e9)
-    summary = run_source(runner, open_folder(images), nowhere, RunOptions(tmp_path / "out2"))
+    nowhere = {**PARAMS, "obstacles.threshold": 1e9}
+    summary = run_source(runner, open_folder(images), options(tmp_path / "out2", nowhere))
     assert summary.states["images"] == {AlertState.CLEAR: 5}
 
 
 def test_a_sequence_needs_evidence(runner, images, tmp_path):
-    everywhere = replace(SETTINGS, threshold=-1e9)
-    summary = run_source(runner, open_folder(images), everywhere, RunOptions(tmp_path / "out", sequence=True))
+    everywhere = {**PARAMS, "obstacles.threshold": -1e9}
+    summary = run_source(runner, open_folder(images), options(tmp_path / "out", everywhere, sequence=True))
     assert summary.states["images"] == {AlertState.UNKNOWN: 1, AlertState.OBSTACLE: 4}
     assert [change[2] for change in summary.changes] == [AlertState.UNKNOWN, AlertState.OBSTACLE]
 
 
 def test_geometry_gives_ranges(runner, images, tmp_path):
-    options = RunOptions(tmp_path / "out", limit=1, geometry=lambda h, w: pinhole(w, h, math.radians(60), 1.5, 0.3))
-    run_source(runner, open_folder(images), replace(SETTINGS, threshold=-1e9), options)
+    everywhere = {**PARAMS, "obstacles.threshold": -1e9}
+    view = lambda h, w: pinhole(w, h, math.radians(60), 1.5, 0.3)  # noqa: E731
+    run_source(runner, open_folder(images), options(tmp_path / "out", everywhere, limit=1, geometry=view))
     assert float(lines(tmp_path / "out")[0]["min_range_m"]) == 0.0
 
 
 def test_limit_and_png(runner, images, tmp_path):
-    summary = run_source(runner, open_folder(images), SETTINGS, RunOptions(tmp_path / "o", limit=2, image_format="png"))
+    summary = run_source(runner, open_folder(images), options(tmp_path / "o", limit=2, image_format="png"))
     assert summary.frames == 2
-    assert sorted(p.name for p in (tmp_path / "o" / "overlays" / "images").iterdir()) == ["000000.png", "000001.png"]
+    assert sorted(p.name for p in (tmp_path / "o" / "overlays" / "images").iterdir()) == [
+        "000000_0.png",
+        "000001_1.png",
+    ]
 
 
 def test_frames_that_cannot_be_judged_are_counted(runner, images, tmp_path):
     write_image(images / "1.png", np.zeros((8, 8, 3), np.uint8))  # smaller than any network input
     (images / "2.png").write_bytes(b"nothing")
-    summary = run_source(runner, open_folder(images), SETTINGS, RunOptions(tmp_path / "out"))
+    summary = run_source(runner, open_folder(images), options(tmp_path / "out"))
     assert summary.frames == 3
     assert sum(summary.skipped.values()) == 2
     assert any("8x8" in reason for reason in summary.skipped)
@@ -106,11 +114,11 @@ def test_frames_that_cannot_be_judged_are_counted(runner, images, tmp_path):
 
 def test_an_earlier_run_is_kept_unless_told(runner, images, tmp_path):
     out = tmp_path / "out"
-    run_source(runner, open_folder(images), SETTINGS, RunOptions(out))
+    run_source(runner, open_folder(images), options(out))
     (out / "mine.txt").write_text("keep")
     with pytest.raises(ConfigError, match="earlier run"):
-        run_source(runner, open_folder(images), SETTINGS, RunOptions(out))
-    run_source(runner, open_folder(images), SETTINGS, RunOptions(out, limit=2, overwrite=True))
+        run_source(runner, open_folder(images), options(out))
+    run_source(runner, open_folder(images), options(out, limit=2, overwrite=True))
     assert len(list((out / "overlays" / "images").iterdir())) == 2, "no frame of the longer run is left"
     assert len(lines(out)) == 2
     assert (out / "mine.txt").read_text() == "keep"
@@ -120,4 +128,4 @@ def test_out_that_cannot_be_written(runner, images, tmp_path):
     (tmp_path / "file").write_text("x")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(ConfigError):
-            run_source(runner, open_folder(images), SETTINGS, RunOptions(out))
+            run_source(runner, open_folder(images), options(out))

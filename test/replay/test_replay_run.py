@@ -12,7 +12,6 @@ from oodseg_ros.errors import BagError, ConfigError, DatasetError
 from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
 from oodseg_ros.evaluation.shards import Shard
 from oodseg_ros.model_card import Histogram
-from oodseg_ros.parameters.settings import ObstacleSettings
 from oodseg_ros.pipeline.score_drift import ScoreDrift, jensen_shannon
 from oodseg_ros.replay.run import ReplayOptions, replay_bag, replay_bags
 from oodseg_ros.replay.truth import truth_from_folder, truth_from_topic
@@ -81,12 +80,15 @@ def bag(tmp_path_factory):
     return write_bag(tmp_path_factory.mktemp("bags") / "drive")
 
 
-SETTINGS = ObstacleSettings(min_area=20, trigger_hits=1, trigger_window=1, release_frames=1)
+PARAMS = {f"obstacles.{name}": 1 for name in ("trigger_hits", "trigger_window", "release_frames")}
+PARAMS |= {"obstacles.min_area": 20}
+UNGATED = {**PARAMS, "health.input": [], "health.output": []}
+"""The pictures here are noise, and the network is untrained: the gates would refuse both."""
 
 
 def test_same_bag_same_alerts_byte_for_byte(runner, bag, tmp_path):
-    first = replay_bag(runner, bag, tmp_path / "a", ReplayOptions(settings=SETTINGS, gates=False))
-    second = replay_bag(runner, bag, tmp_path / "b", ReplayOptions(settings=SETTINGS, gates=False))
+    first = replay_bag(runner, bag, tmp_path / "a", ReplayOptions(params=UNGATED))
+    second = replay_bag(runner, bag, tmp_path / "b", ReplayOptions(params=UNGATED))
     table = (tmp_path / "a" / "alerts.csv").read_bytes()
     assert table == (tmp_path / "b" / "alerts.csv").read_bytes()
     assert table.count(b"\n") == FRAMES + 2
@@ -95,13 +97,13 @@ def test_same_bag_same_alerts_byte_for_byte(runner, bag, tmp_path):
 
 
 def test_figures_of_a_drive(runner, bag, tmp_path):
-    found = replay_bag(runner, bag, tmp_path, ReplayOptions(settings=SETTINGS, gates=False))
+    found = replay_bag(runner, bag, tmp_path, ReplayOptions(params=UNGATED))
     assert found["frames"] == FRAMES + 1
     assert found["duration_s"] == pytest.approx(FRAMES * 0.1)
     assert found["kilometres"] == pytest.approx((FRAMES - 1) / 1000)
     assert found["evidence_age_s"]["p50"] == pytest.approx(DELAY / 1e9)
     assert list(found["skipped"].values()) == [1]
-    assert found["alerts"]["reasons"]["bad_image"] == 1
+    assert found["alerts"]["reasons"]["decode_failed"] == 1
     assert found["alerts"]["per_hour"] == pytest.approx(found["alerts"]["onsets"] / (FRAMES * 0.1) * 3600)
     assert sum(found["alerts"]["share_of_frames"].values()) == pytest.approx(1)
     page = (tmp_path / "report.html").read_text()
@@ -112,12 +114,12 @@ def test_figures_of_a_drive(runner, bag, tmp_path):
 @pytest.mark.parametrize("source", ["topic", "folder"])
 def test_against_ground_truth(runner, bag, tmp_path, source):
     if source == "topic":
-        options = ReplayOptions(truth_topic="/front/truth", settings=SETTINGS, gates=False)
+        options = ReplayOptions(truth_topic="/front/truth", params=UNGATED)
     else:
         (tmp_path / "masks").mkdir()
         for stamp, _, mask in images():
             cv2.imwrite(str(tmp_path / "masks" / f"front_{stamp + 400_000}.png"), mask)
-        options = ReplayOptions(truth=tmp_path / "masks", settings=SETTINGS, gates=False)
+        options = ReplayOptions(truth=tmp_path / "masks", params=UNGATED)
     found = replay_bag(runner, bag, tmp_path / "out", options)
     expected = PixelMetrics()
     for _, image, mask in images():
@@ -129,7 +131,7 @@ def test_against_ground_truth(runner, bag, tmp_path, source):
 
 def test_what_the_gates_refuse_is_unknown_and_counted(runner, bag, tmp_path):
     """The output gate of a bundle with random weights refuses noise; a black picture never reaches the network."""
-    found = replay_bag(runner, bag, tmp_path / "noise", ReplayOptions(truth_topic="/front/truth", settings=SETTINGS))
+    found = replay_bag(runner, bag, tmp_path / "noise", ReplayOptions(truth_topic="/front/truth", params=PARAMS))
     refused = sum(count for reason, count in found["skipped"].items() if "secret" not in reason)
     assert refused > 0
     assert found["alerts"]["share_of_frames"]["UNKNOWN"] == pytest.approx((refused + 1) / (FRAMES + 1))
@@ -141,13 +143,13 @@ def test_what_the_gates_refuse_is_unknown_and_counted(runner, bag, tmp_path):
             stamp = START + index * STEP
             message = T[kind](header(stamp), 64, 128, "rgb8", 0, 384, np.full(64 * 384, index, np.uint8))
             writer.write(camera, stamp + DELAY, STORE.serialize_cdr(message, kind))
-    found = replay_bag(runner, dark, tmp_path / "out", ReplayOptions(settings=SETTINGS))
+    found = replay_bag(runner, dark, tmp_path / "out", ReplayOptions(params=PARAMS))
     assert found["skipped"] == {"front: black": 3}
     assert found["alerts"]["share_of_frames"]["UNKNOWN"] == 1
 
 
 def test_output_bag_holds_inputs_and_outputs(runner, bag, tmp_path):
-    replay_bag(runner, bag, tmp_path, ReplayOptions(write_bag=True, settings=SETTINGS, gates=False))
+    replay_bag(runner, bag, tmp_path, ReplayOptions(write_bag=True, params=UNGATED))
     before, after = ReplayBag(bag), ReplayBag(tmp_path / "bag")
     inputs = [(m.topic, m.log_ns, m.data) for m in before.messages()]
     assert inputs == [(m.topic, m.log_ns, m.data) for m in after.messages(set(before.topics))]
@@ -158,14 +160,18 @@ def test_output_bag_holds_inputs_and_outputs(runner, bag, tmp_path):
         score = message.data.view(np.float32).reshape(64, 128)
         assert np.array_equal(score, runner([image])[0].score)
     alerts = [after.parse(message) for message in after.messages({"/alert"})]
-    assert {alert.status[0].message for alert in alerts} <= {"CLEAR", "OBSTACLE", "UNKNOWN"}
+    assert len(alerts) == FRAMES + 1, "one for every frame, whether it could be judged or not"
+    said = [{pair.key: pair.value for pair in alert.status[0].values} for alert in alerts]
+    assert {values["state"] for values in said} <= {"CLEAR", "OBSTACLE", "UNKNOWN"}
+    assert [values["sequence"] for values in said] == [str(index) for index in range(FRAMES + 1)]
+    assert said[-1]["reason"] == "decode_failed"
     with pytest.raises(ConfigError, match="exists"):
         replay_bag(runner, bag, tmp_path, ReplayOptions(write_bag=True))
 
 
 def test_compressed_sqlite_gives_the_same_scores(runner, bag, tmp_path):
     other = write_bag(tmp_path / "drive", StoragePlugin.SQLITE3, compressed=True)
-    options = ReplayOptions(truth_topic="/front/truth", settings=SETTINGS, gates=False)
+    options = ReplayOptions(truth_topic="/front/truth", params=UNGATED)
     found = replay_bag(runner, other, tmp_path / "a", options)
     assert found["pixel"] == replay_bag(runner, bag, tmp_path / "b", options)["pixel"]
     assert found["skipped"] == {}
@@ -183,7 +189,7 @@ def test_a_truncated_bag_is_evaluated_up_to_the_damage(runner, bag, tmp_path):
             writer.add_message(channels[message.topic], message.log_ns, message.data, message.log_ns)
         writer.finish()
     broken.write_bytes(broken.read_bytes()[: int(broken.stat().st_size * 0.6)])
-    found = replay_bag(runner, broken, tmp_path / "out", ReplayOptions(settings=SETTINGS, gates=False))
+    found = replay_bag(runner, broken, tmp_path / "out", ReplayOptions(params=UNGATED))
     assert 0 < found["frames"] < FRAMES
     assert "not closed or is cut short" in found["damage"]
     assert "Damaged bag" in (tmp_path / "out" / "report.html").read_text()
@@ -191,7 +197,7 @@ def test_a_truncated_bag_is_evaluated_up_to_the_damage(runner, bag, tmp_path):
 
 def test_several_bags_and_shards_give_equal_sums(runner, bag, tmp_path):
     other = write_bag(tmp_path / "other", StoragePlugin.SQLITE3)
-    options = {"truth_topic": "/front/truth", "settings": SETTINGS, "gates": False}
+    options = {"truth_topic": "/front/truth", "params": UNGATED}
     both = replay_bags(runner, [bag, other], tmp_path / "one", ReplayOptions(**options))
     assert replay_bags(runner, [bag, other], tmp_path / "two", ReplayOptions(**options, shard=Shard(1, 2))) is None
     shared = replay_bags(runner, [bag, other], tmp_path / "two", ReplayOptions(**options, shard=Shard(0, 2)))

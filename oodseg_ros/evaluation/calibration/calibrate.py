@@ -152,15 +152,22 @@ def calibrate(
     return CalibrationResult(choice, held_out, risk, count, calibration, skipped)
 
 
-def write_calibration(bundle: Bundle, calibration: Calibration, out: Path | None = None) -> Bundle:
-    """Write into the bundle, or into a copy of it at `out`; the weights and their hash stay."""
+def write_calibration(
+    bundle: Bundle, calibration: Calibration, out: Path | None = None, key: Path | None = None
+) -> Bundle:
+    """Write into the bundle, or into a copy of it at `out`; the weights and their hash stay.
+
+    Raises:
+        ConfigError: `out` exists, or there is no private `key`.
+        BundleError: see `rewrite_card`.
+    """
     path = bundle.path
     if out is not None:
         if out.exists():
             raise ConfigError(f"{out} exists; give another --out")
         shutil.copytree(bundle.path, out)
         path = out
-    return rewrite_card(path, bundle.card.model_copy(update={"calibration": calibration}))
+    return rewrite_card(path, bundle.card.model_copy(update={"calibration": calibration}), key)
 
 
 def _loss(target: Target, store: ScoreStore, name: str, grid: np.ndarray, objects: Objects | None) -> np.ndarray | None:

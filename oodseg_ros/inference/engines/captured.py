@@ -58,7 +58,8 @@ class CapturedGraph:
             self._graph = None
             if capture is True or (capture and capture(self._stream.cuda_stream)):
                 self._graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(self._graph, stream=self._stream):
+                # Other threads go on meanwhile: one shape is captured while another one runs.
+                with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
                     self._answers = function(self._images)
             self._host_answers = [torch.empty(a.shape, dtype=a.dtype, pin_memory=True) for a in self._answers]
 

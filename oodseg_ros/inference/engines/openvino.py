@@ -29,6 +29,7 @@ from ..engine import Run
 from ..engine_cache import EngineIdentity, StoredEngine, accepted_at_any_size, find
 from ..golden_check import check_exact, verified
 from ..graph_cache import cached, graph_file, identity
+from ..sizes import at_image_size, graph_size
 
 INFERENCE_HINT = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """What is not quantized in an INT8 graph runs in FP32."""
@@ -83,13 +84,16 @@ class OpenVinoEngine:
             EngineError: BF16 or INT8 at a size for which no engine was accepted, or one that answers otherwise now.
         """
         if self._precision == "fp32":
-            return self.run_of(self.graph(batch, height, width))
+            return self.run_of(self.graph(batch, height, width), height, width)
         wanted = openvino_identity(self._bundle, self._precision, batch, height, width)
         ready = self._ready.pop((batch, height, width), None)
         return ready or self._loaded(find(self._bundle, wanted)[0])[0]
 
     def graph(self, batch: int, height: int, width: int) -> Any:
-        """The network in FP32 as an `openvino.Model`, not compiled; from the cache where it was made before."""
+        """The network in FP32 for images of this size as an `openvino.Model`, not compiled; from the cache where it was
+        made before. It takes images of the network's size, see `run_of`.
+        """
+        height, width = graph_size(height, width, self._bundle.card.input)
         file = graph_file(self._bundle, f"openvino-{self._openvino.__version__}", (batch, height, width))
         return cached(
             file,
@@ -98,21 +102,22 @@ class OpenVinoEngine:
             lambda graph, path: self._openvino.save_model(graph, path, compress_to_fp16=False),
         )
 
-    def run_of(self, model: Any) -> Run:
-        """A model (or the path of one) compiled with this engine's options."""
-        return partial(_infer, self._core.compile_model(model, "CPU", self._options).create_infer_request())
+    def run_of(self, model: Any, height: int, width: int) -> Run:
+        """A model (or the path of one) compiled with this engine's options, for images of this size."""
+        request = self._core.compile_model(model, "CPU", self._options).create_infer_request()
+        return at_image_size(partial(_infer, request), height, width, self._bundle.card.input)
 
     def _convert(self, batch: int, height: int, width: int) -> Any:
         from ..graph import converted  # torch and the network's code, which a cached graph does not need
 
         if self._segmentor is None:
             self._segmentor = self._bundle.segmentor()
-        return converted(self._segmentor, self._bundle.card.input, batch, height, width)
+        return converted(self._segmentor, self._bundle.card.input, batch, height, width, whole=False)
 
     def _loaded(self, engine: StoredEngine) -> tuple[Run, float]:
         """A built engine, after its files and its golden answer were compared with the build's."""
         engine.verify()
-        run = self.run_of(engine.path(GRAPH))
+        run = self.run_of(engine.path(GRAPH), engine.side.identity.height, engine.side.identity.width)
         return run, verified(self._bundle, engine, run)
 
 

@@ -19,6 +19,7 @@ from ...errors import EngineError
 from ..engine import Run
 from ..engine_cache import StoredEngine, accepted_at_any_size, find
 from ..golden_check import verified
+from ..sizes import at_image_size, graph_size
 from .captured import CapturedGraph, device_errors
 from .tensorrt_api import PLAN, architecture, check_valid, context_of, keep_kernels, load_api, tensorrt_identity
 
@@ -74,12 +75,25 @@ class TensorRtEngine:
         engine = next((one for one in built if one.side.identity.batch >= batch), built[-1])
         return in_turns(self._ready(engine)[0], engine.side.identity.batch)
 
-    def load(self, plan: Path, shape: tuple[int, int, int]) -> CapturedGraph:
-        """A plan ready to run, not compared with anything: builds ask for it before they accept it.
+    def load(self, plan: Path, batch: int, height: int, width: int) -> Run:
+        """A plan for images of this size, ready to run, not compared with anything: builds ask for it before they
+        accept it.
+
+        Raises:
+            EngineError: the runtime refuses the file, it takes or gives something else, or memory is out.
+        """
+        spec = self._bundle.card.input
+        size = graph_size(height, width, spec)
+        output = tuple(side // spec.output_stride for side in size) if spec.resize is None else size
+        return at_image_size(self.bind(plan, (batch, *size), (batch, *output)), height, width, spec)
+
+    def bind(self, plan: Path, shape: tuple[int, int, int], output: tuple[int, int, int]) -> CapturedGraph:
+        """The plan itself.
 
         Args:
             plan: the file.
-            shape: (batch, height, width) that it was built for.
+            shape: (batch, height, width) of what it takes.
+            output: the same of what it gives.
 
         Raises:
             EngineError: the runtime refuses the file, it takes or gives something else, or memory is out.
@@ -89,8 +103,8 @@ class TensorRtEngine:
             context, kernels, one_graph = context_of(self._api, engine, plan)
             if context is None:
                 raise EngineError(f"{self.identity}: not enough memory on {self.device} to run {plan.name}")
-            names = tensor_names(self._api, engine, shape)
-            bound = Bound(context, names, shape, self.device, self._score_type)
+            names = tensor_names(self._api, engine, shape, output)
+            bound = Bound(context, names, output, self.device, self._score_type)
             captured = CapturedGraph(
                 lambda images: bound(images, torch.cuda.current_stream(self.device).cuda_stream),
                 shape,
@@ -106,7 +120,7 @@ class TensorRtEngine:
         if path not in self._loaded:
             engine.verify()
             identity = engine.side.identity
-            run = self.load(path, (identity.batch, identity.height, identity.width))
+            run = self.load(path, identity.batch, identity.height, identity.width)
             score_type = "fp16" if self._score_type == torch.float16 else "fp32"
             self._loaded[path] = run, verified(self._bundle, engine, run, score_type)
         return self._loaded[path]
@@ -122,7 +136,7 @@ class Bound:
     Args:
         context: the runtime's.
         names: see `tensor_names`.
-        shape: (batch, height, width).
+        shape: (batch, height, width) of the answers.
         device: of the buffers.
         score_type: in which the score is given on, float32 or float16.
     """
@@ -190,7 +204,9 @@ def in_turns(run: Run, batch: int) -> Run:
     return _run
 
 
-def tensor_names(api: Any, engine: Any, shape: tuple[int, int, int]) -> tuple[str, str, str]:
+def tensor_names(
+    api: Any, engine: Any, shape: tuple[int, int, int], output: tuple[int, int, int]
+) -> tuple[str, str, str]:
     """Names of the input, the labels and the score; found by type, because builders name them differently.
 
     Raises:
@@ -198,7 +214,7 @@ def tensor_names(api: Any, engine: Any, shape: tuple[int, int, int]) -> tuple[st
     """
     found: dict[tuple[Any, Any], str] = {}
     for name in (engine.get_tensor_name(index) for index in range(engine.num_io_tensors)):
-        dims = (*shape, 3) if engine.get_tensor_mode(name) == api.TensorIOMode.INPUT else shape
+        dims = (*shape, 3) if engine.get_tensor_mode(name) == api.TensorIOMode.INPUT else output
         if tuple(engine.get_tensor_shape(name)) == dims:
             found[engine.get_tensor_mode(name), engine.get_tensor_dtype(name)] = name
     wanted = [

@@ -28,6 +28,7 @@ from ..engine_cache import EngineIdentity, StoredEngine, accepted_at_any_size, f
 from ..golden_check import check_exact, verified
 from ..graph import DeployGraph
 from ..graph_cache import identity
+from ..sizes import at_image_size, graph_size
 from .captured import CapturedGraph
 
 TOLERANCE = {"cpu": 1e-4, "cuda": 1e-3}
@@ -94,13 +95,16 @@ class TorchEngine:
 
     def prepared(self, batch: int, height: int, width: int) -> Run:
         """As `compile`, for what was not accepted yet: a build asks for it."""
-        graph = DeployGraph(self._segmentor(height, width), self._bundle.card.input, height, width)
+        spec = self._bundle.card.input
+        size = graph_size(height, width, spec)
+        graph = DeployGraph(self._segmentor(*size), spec, *size, whole=False)
         graph = _Typed(graph, self._score_type).to(self.device).eval()
         if not self._captured:
-            return partial(_plain, graph, self.device)
+            return at_image_size(partial(_plain, graph, self.device), height, width, spec)
         if self._compiled:
             graph = torch.compile(graph, dynamic=False)
-        return CapturedGraph(graph, (batch, height, width), self.device, self.identity)
+        captured = CapturedGraph(graph, (batch, *size), self.device, self.identity)
+        return at_image_size(captured, height, width, spec)
 
     def _segmentor(self, height: int, width: int) -> Segmentor:
         if self._full is not None:

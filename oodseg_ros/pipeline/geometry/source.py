@@ -37,13 +37,13 @@ class GeometrySource:
         self,
         camera: CameraSettings,
         info: Callable[[], CameraInfo | None],
-        transforms: PoseSource | None,
+        poses: Callable[[], PoseSource | None],
         report: Callable[[str, str], None],
         rectified: bool = False,
     ) -> None:
         self._camera = camera
         self._info = info
-        self._transforms = transforms
+        self._poses = poses
         self._report = report
         self._rectified = rectified
         self._tf_knew = False
@@ -93,13 +93,13 @@ class GeometrySource:
         return self._newest[1]
 
     def _by_transforms(self, frame: Frame, info: CameraInfo) -> tuple[Pose | None, str]:
-        if self._transforms is None:
+        if (poses := self._poses()) is None:
             return None, "tf2_ros is not installed"
         frame_id = frame.frame_id or info.header.frame_id
         if not frame_id:
             return None, "neither image nor camera_info names its frame_id"
-        pose = self._transforms.lookup(frame_id, frame.stamp_ns)
-        return pose, self._transforms.problem
+        pose = poses.lookup(frame_id, frame.stamp_ns)
+        return pose, poses.problem
 
 
 def from_mount(lens: Lens, mount: Mount) -> CameraGeometry:

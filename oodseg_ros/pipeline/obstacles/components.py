@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,12 +32,14 @@ class Component:
         area: number of its pixels.
         foot: (u, v) of the middle of its lowest row.
         strength: raw score, `STRENGTH_QUANTILE` of its pixels (of those in every n-th row where they are many).
+        margin: raw score by which the threshold could rise before this would be no object any more.
     """
 
     box: tuple[int, int, int, int]
     area: int
     foot: tuple[float, float]
     strength: float
+    margin: float = math.nan
 
 
 def anomaly_mask(score: np.ndarray, threshold: float) -> np.ndarray:
@@ -67,7 +70,7 @@ def find_objects(
     """
     if objects is None:
         mask = anomaly_mask(score, threshold)
-        return *find_components(score, mask, min_area, max_count), mask
+        return *find_components(score, mask, min_area, max_count, threshold), mask
     mask = anomaly_mask(score, min(objects.grow, threshold))
     if not cv2.countNonZero(anomaly_mask(score, threshold)):
         return (), 0, np.zeros_like(mask)
@@ -79,9 +82,9 @@ def find_objects(
         wanted = threshold if stands(labels, ground, box, members) else max(objects.beside, threshold)
         x0, y0, x1, y1 = box
         if np.count_nonzero(score[y0:y1, x0:x1][members] > np.float32(wanted)) >= objects.seed * area:
-            kept.append((box, area, members))
+            kept.append((box, area, members, wanted, max(1, math.ceil(objects.seed * area))))
     mask[:] = 0
-    for (x0, y0, x1, y1), _, members in kept:
+    for (x0, y0, x1, y1), _, members, *_ in kept:
         mask[y0:y1, x0:x1][members] = 255
     return *_listed(score, kept, max_count), mask
 
@@ -122,7 +125,7 @@ def stands(labels: np.ndarray, ground: np.ndarray, box: tuple[int, int, int, int
 
 
 def find_components(
-    score: np.ndarray, mask: np.ndarray, min_area: int, max_count: int
+    score: np.ndarray, mask: np.ndarray, min_area: int, max_count: int, threshold: float = 0.0
 ) -> tuple[tuple[Component, ...], int]:
     """Components of a mask, largest first (equal ones by row, then column).
 
@@ -131,13 +134,14 @@ def find_components(
         mask: uint8 `[H, W]`, 0 or 255, of the same size.
         min_area: least number of pixels.
         max_count: the largest ones are listed.
+        threshold: raw score that made the mask, for `Component.margin`.
 
     Returns:
         The listed components, and the number of those that were large enough but not listed.
     """
     if not cv2.countNonZero(mask):  # the usual case on a road, and ten times cheaper than looking for contours
         return (), 0
-    return _listed(score, _grouped(mask, min_area), max_count)
+    return _listed(score, [(*group, threshold, min_area) for group in _grouped(mask, min_area)], max_count)
 
 
 # box, area, members: bool [h, w] of the box, or a pair (label image of the whole mask, label) to make it from.
@@ -148,9 +152,10 @@ def _grouped(mask: np.ndarray, min_area: int) -> list[_Group]:
     return _by_labels(mask, min_area) if _is_busy(mask) else _by_contours(mask, min_area)
 
 
-def _listed(score: np.ndarray, groups: list[_Group], max_count: int) -> tuple[tuple[Component, ...], int]:
+def _listed(score: np.ndarray, groups: list[tuple[Any, ...]], max_count: int) -> tuple[tuple[Component, ...], int]:
+    """Groups, each with the raw score that it needed, and in how many of its pixels."""
     groups.sort(key=lambda group: (-group[1], group[0][1], group[0][0], group[0][3], group[0][2]))
-    listed = tuple(_component(score, box, area, members) for box, area, members in groups[:max_count])
+    listed = tuple(_component(score, *group) for group in groups[:max_count])
     return listed, len(groups) - len(listed)
 
 
@@ -196,7 +201,12 @@ def _by_labels(mask: np.ndarray, min_area: int) -> list[_Group]:
 
 
 def _component(
-    score: np.ndarray, box: tuple[int, int, int, int], area: int, members: np.ndarray | tuple[np.ndarray, int]
+    score: np.ndarray,
+    box: tuple[int, int, int, int],
+    area: int,
+    members: np.ndarray | tuple[np.ndarray, int],
+    wanted: float,
+    needed: int,
 ) -> Component:
     x0, y0, x1, y1 = box
     members = _members(box, members)
@@ -204,4 +214,6 @@ def _component(
     rows = slice(None, None, max(1, area // _SAMPLE))
     values = score[y0:y1, x0:x1][rows][members[rows]]
     rank = min(len(values) - 1, int(len(values) * STRENGTH_QUANTILE))
-    return Component(box, area, foot, float(np.partition(values, rank)[rank]))
+    last = max(0, len(values) - max(1, round(needed * len(values) / area)))
+    ranked = np.partition(values, (rank, last))
+    return Component(box, area, foot, float(ranked[rank]), float(ranked[last]) - wanted)

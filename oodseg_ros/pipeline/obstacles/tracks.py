@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 
+import lap
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 Box = tuple[int, int, int, int]
 
@@ -100,8 +100,10 @@ def assign(old: np.ndarray, new: np.ndarray, margin: float) -> list[tuple[int, i
     """Pairs (row of `old`, row of `new`), each row once at most, that overlap most in sum; boxes are float `[N, 4]`."""
     overlap = iou(_grown(old, margin), _grown(new, margin))
     overlap[overlap < MIN_OVERLAP] = 0.0
-    rows, columns = linear_sum_assignment(overlap, maximize=True)
-    return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if overlap[row, column] > 0]
+    if not overlap.size:
+        return []
+    _, columns, _ = lap.lapjv(-overlap, extend_cost=True)  # -1: the row is assigned to nothing
+    return [(row, int(column)) for row, column in enumerate(columns) if column >= 0 and overlap[row, column] > 0]
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:

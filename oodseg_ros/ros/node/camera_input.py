@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
@@ -15,10 +14,10 @@ from std_msgs.msg import Header
 from ...errors import ConfigError
 from ...parameters.settings import CameraSettings
 from ...pipeline import reasons
-from ...pipeline.account import FrameCounter
-from ...pipeline.mailbox import Item, Mailbox
+from ...pipeline.inference_thread import InferenceThread
+from ...pipeline.pipeline import Arrival
 from ...sources.video_packets import PacketWorker
-from ..messages.images import Packet
+from ..messages.images import Packet, to_frame
 from ..messages.stamps import to_ns
 from . import qos, topics
 
@@ -35,31 +34,14 @@ class CameraInput:
     Args:
         node: owner of the subscriptions.
         camera: its settings.
-        mailbox: gets the messages.
-        counter: account of the camera.
-        arrived: called with the camera's name for every image message.
-        refuse: reason for which frames are dropped unseen at the moment (e.g. `disabled`), or None.
-        rejected: called with camera and reason for a frame that is dropped for its stamp.
+        thread: counts every image as it arrives, and judges it.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        camera: CameraSettings,
-        mailbox: Mailbox,
-        counter: FrameCounter,
-        arrived: Callable[[str], None],
-        refuse: Callable[[], str | None],
-        rejected: Callable[[str, str], None],
-    ) -> None:
+    def __init__(self, node: Node, camera: CameraSettings, thread: InferenceThread) -> None:
         self.info: CameraInfo | None = None
         self._node = node
         self._name = camera.name
-        self._mailbox = mailbox
-        self._counter = counter
-        self._arrived = arrived
-        self._refuse = refuse
-        self._rejected = rejected
+        self._thread = thread
         self._senders: dict[str, dict[bytes, float]] = {}
         self._several = False
         packets = camera.transport in ("ffmpeg", "foxglove")
@@ -123,8 +105,9 @@ class CameraInput:
 
     def _on_image(self, message: Image | CompressedImage, info: dict[str, Any]) -> None:
         stamp = to_ns(message.header.stamp)
-        if self._admit(stamp, info) and not self._mailbox.put(Item(self._name, stamp, message)):
-            self._counter.drop("inactive")
+        if self._admit(stamp, info):
+            encoding = message.format if isinstance(message, CompressedImage) else message.encoding
+            self._put(stamp, encoding, message)
 
     def _on_packet(self, message: Any, info: dict[str, Any]) -> None:
         header = getattr(message, "header", None)
@@ -135,23 +118,16 @@ class CameraInput:
 
     def _decoded(self, with_it: tuple[Header, bool], picture: Any) -> None:
         header, admitted = with_it
-        stamp = to_ns(header.stamp)
-        if admitted and not self._mailbox.put(Item(self._name, stamp, Packet(header, picture))):
-            self._counter.drop("inactive")
+        if admitted:
+            self._put(to_ns(header.stamp), "", Packet(header, picture))
 
-    def _admit(self, stamp: int, info: dict[str, Any]) -> bool:
+    def _put(self, stamp_ns: int, encoding: str, message: Any) -> None:
+        name = self._name
+        self._thread.put(Arrival(name, stamp_ns, lambda: to_frame(message, name), encoding, message))
+
+    def _admit(self, stamp_ns: int, info: dict[str, Any]) -> bool:
         self._heard("image", info)
-        self._arrived(self._name)
-        if reason := self._counter.receive(stamp):
-            self._rejected(self._name, reason)
-        elif reason := self._refuse():
-            self._counter.drop(reason)
-        elif self.mixed:
-            self._counter.drop(reasons.SEVERAL_PUBLISHERS)
-            self._rejected(self._name, reasons.SEVERAL_PUBLISHERS)
-        else:
-            return True
-        return False
+        return self._thread.receive(self._name, stamp_ns, reasons.SEVERAL_PUBLISHERS if self.mixed else None)
 
     def _on_info(self, message: CameraInfo, info: dict[str, Any]) -> None:
         self._heard("camera_info", info)

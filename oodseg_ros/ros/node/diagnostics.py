@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from ...frame import Alert
+from ...parameters.settings import Settings
 from ...pipeline.account import REASONS, AgeSummary, FrameCounts
+from ...pipeline.alert import reaction_sentence, worst_case_reaction
+from ...pipeline.alert_text import sentence as alert_sentence
+from ...pipeline.pipeline import Camera
 from ...pipeline.reasons import sentence
 
 CAMERA = "camera "
@@ -175,3 +180,49 @@ class Rates:
         before, count = self._last.get(key, (now, total))
         self._last[key] = (now, total)
         return (total - count) / (now - before) if now > before else 0.0
+
+
+def reaction(settings: Settings) -> str:
+    """The worst-case reaction time that follows from the parameters, in a sentence."""
+    rates = {camera.name: camera.rate for camera in settings.cameras}
+    return reaction_sentence(
+        settings.obstacles, settings.max_age, settings.image_timeout, 1 / settings.alert_rate, rates
+    )
+
+
+def to_report(
+    camera: Camera,
+    alert: Alert,
+    settings: Settings,
+    rates: Rates,
+    now: float,
+    overlays_skipped: int = 0,
+    publishers: str = "",
+) -> CameraReport:
+    """Report of a camera at `now` (monotonic seconds), gathered from where it is counted.
+
+    Args:
+        overlays_skipped: left out because the node was late.
+        publishers: why those who publish on its topics are too many.
+    """
+    name, counts, ages = camera.settings.name, camera.counter.counts(), camera.ages.summary()
+    period, missed = camera.counter.period_s(), camera.ages.missed
+    troubles = counts.lost + sum(counts.dropped.values()) + missed
+    return CameraReport(
+        counts,
+        ages,
+        rates.rate(name + "/received", counts.received, now),
+        rates.rate(name + "/answered", counts.answered, now),
+        f"{alert.state.value} ({alert.reason})",
+        geometry=camera.placing,
+        publishers=publishers,
+        overlays_skipped=overlays_skipped,
+        sentence=alert_sentence(alert),
+        troubled=rates.rate(name + "/troubles", troubles, now) > 0 or bool(publishers),
+        missed=missed,
+        deadline=settings.deadline,
+        drift=math.nan if alert.drift is None else alert.drift,
+        drift_limit=settings.output_gate.drift_limit,
+        period=period,
+        reaction=worst_case_reaction(settings.obstacles, period, ages.max),
+    )

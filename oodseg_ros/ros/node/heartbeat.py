@@ -16,6 +16,9 @@ from ...pipeline.watchdog import Watchdog, Watched
 from ..messages.alert import to_alert
 from . import qos, topics
 
+MAX_TOLD = 20
+"""Kinds of failures of the watchdog that are logged."""
+
 
 class Heartbeat:
     """Publisher of `alert` and the watchdog that goes on where the executor stands still. Thread-safe.
@@ -50,6 +53,7 @@ class Heartbeat:
         self._unplaced = unplaced
         self._lock = threading.Lock()
         self._sequence = 0
+        self._told: set[str] = set()
         self._at = time.monotonic()
         self._publisher = node.create_publisher(
             DiagnosticArray, "alert", qos.profile(topics.ALERT_OUT), **qos.options(listen_to_events=True)
@@ -61,6 +65,7 @@ class Heartbeat:
             blocked=self._blocked,
             beat=self._beat,
             give_up=self._give_up,
+            failed=self._watchdog_failed,
         )
         # Later than the heartbeat's own timer ever is, so that the two do not take turns.
         self._watchdog = Watchdog(
@@ -113,6 +118,13 @@ class Heartbeat:
         else:
             self._node.get_logger().warning("the inference thread moves again")
         self._beat()
+
+    def _watchdog_failed(self, error: Exception) -> None:
+        # Ten times a second it would fill the disk; said once for each kind, and the heartbeat goes on.
+        kind = f"{type(error).__name__}: {error}"[:200]
+        if kind not in self._told and len(self._told) < MAX_TOLD:
+            self._told.add(kind)
+            self._node.get_logger().error(f"the watchdog could not finish a look ({kind}); it goes on (said once)")
 
     def _give_up(self, seconds: float) -> None:
         self._node.get_logger().fatal(

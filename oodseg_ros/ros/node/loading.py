@@ -7,7 +7,7 @@ from typing import Any
 from ...bundle import load_bundle
 from ...errors import ConfigError, EngineError
 from ...inference.engine import ENGINES, chosen
-from ...inference.runner import Runner
+from ...inference.runner import MAX_SHAPES, Runner
 from ...parameters.settings import Settings
 
 
@@ -23,6 +23,8 @@ def load_runner(settings: Settings, logger: Any) -> tuple[Runner, tuple[str, ...
         "max_batch": max(1, settings.batch),
         "hint": settings.hint,
         "score_type": settings.score_type,
+        # Two for each camera, alone and in a batch, the golden frame, and one that a camera is changing to.
+        "max_shapes": max(MAX_SHAPES, 2 * len(settings.cameras) + 2),
     }
     warnings: tuple[str, ...] = ()
     try:

@@ -21,10 +21,10 @@ from ...frame import Frame
 from ...labels import LabelSet
 from ...overlay import draw_overlay
 from ...parameters.settings import default
+from ...pipeline.alert_text import sentence
 from ...pipeline.camera import Judgement
 from ...pipeline.geometry.ground import CameraGeometry
 from ...pipeline.obstacles.free_ground import free_ground, ground_ids
-from ..messages.alert import sentence
 from ..messages.detections import VISION_MSGS, to_detections, to_detections_3d, to_label_info
 from ..messages.images import to_compressed, to_image
 from ..messages.obstacles import to_free_ground, to_markers, to_points

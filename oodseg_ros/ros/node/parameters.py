@@ -16,7 +16,8 @@ from rclpy.parameter import Parameter
 
 from ...errors import ConfigError
 from ...parameters.carefulness import less_careful
-from ...parameters.schema import CAMERA_NAME, ZONES, Schema, Spec, check, load_schema, unknown
+from ...parameters.params_file import FOREIGN, is_idle_block
+from ...parameters.schema import Schema, Spec, check, load_schema, unknown
 from ...parameters.settings import Settings, make_settings
 
 _PARAMETER_TYPES = {
@@ -28,8 +29,6 @@ _PARAMETER_TYPES = {
     "double_array": Parameter.Type.DOUBLE_ARRAY,
 }
 _ARRAYS = tuple(getattr(Parameter.Type, f"{kind}_ARRAY") for kind in ("BOOL", "INTEGER", "DOUBLE", "STRING", "BYTE"))
-# Declared by rclpy itself, some only once a topic exists.
-_FOREIGN = ("qos_overrides.", "use_sim_time", "start_type_description_service", "service_introspection")
 
 
 class NodeParameters:
@@ -71,14 +70,14 @@ class NodeParameters:
         self._declare_blocks()
         specs = self._wanted()
         problems = [text for name, text in self._problems.items() if name in specs]
-        problems += [unknown(name, specs) for name in self._unknown(specs) if not self._is_idle_block(name)]
+        problems += [unknown(name, specs) for name in self._unknown(specs) if not is_idle_block(self._schema, name)]
         if problems:
             raise ConfigError("; ".join(problems))
         return make_settings({name: self._node.get_parameter(name).value for name in specs})
 
     def unused(self) -> list[str]:
         """Parameters that were given for cameras that are not in `cameras`: not wrong, but worth a warning."""
-        return [name for name in self._unknown(self._wanted()) if self._is_idle_block(name)]
+        return [name for name in self._unknown(self._wanted()) if is_idle_block(self._schema, name)]
 
     def qos_overrides(self) -> dict[str, Any]:
         """`qos_overrides` parameters as given, whether anything reads them or not."""
@@ -94,14 +93,7 @@ class NodeParameters:
         return self._schema.specs(*(self._node.get_parameter(name).value for name in ("cameras", "zones")))
 
     def _unknown(self, specs: dict[str, Spec]) -> list[str]:
-        return [name for name in self._given if name not in specs and not name.startswith(_FOREIGN)]
-
-    def _is_idle_block(self, name: str) -> bool:
-        if name.startswith(ZONES):
-            zone, _, rest = name.removeprefix(ZONES).partition(".")
-            return rest in self._schema.zone and CAMERA_NAME.fullmatch(zone) is not None
-        camera, _, rest = name.partition(".")
-        return rest in self._schema.camera and CAMERA_NAME.fullmatch(camera) is not None
+        return [name for name in self._given if name not in specs and not name.startswith(FOREIGN)]
 
     def _declare_blocks(self) -> None:
         for name, spec in self._wanted().items():

@@ -6,15 +6,14 @@ import platform
 import time
 from collections.abc import Mapping
 
-import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage
 
 from ... import __version__
-from ...frame import Alert, AlertState, Frame
+from ...frame import Alert, AlertState
 from ...parameters.settings import Settings
 from ...pipeline import reasons
-from ...pipeline.mailbox import Item
+from ...pipeline.pipeline import Step
 from ...recorder.recorder import Recorder
 from ...recorder.ring import Moment
 from ..messages.alert import to_status
@@ -57,14 +56,15 @@ class Recording:
         }
         self._recorder = Recorder(settings.record, versions, describe, lambda text: logger.warning(text))
 
-    def frame(self, item: Item, frame: Frame, score: np.ndarray | None, alert: Alert) -> None:
-        """A frame and its state; `score` None = it was not judged. Keeps references only."""
-        if self._recorder is None:
+    def frame(self, step: Step) -> None:
+        """A frame and its state. Keeps references only."""
+        frame, message = step.frame, step.arrival.source
+        if self._recorder is None or frame is None:
             return
         # What came compressed is kept so: a twentieth of the memory, and the very bytes that the camera sent.
         # Not a mosaic: the recorder's own message would not say that it is one.
-        kept = isinstance(item.payload, CompressedImage) and "bayer_" not in item.payload.format
-        encoded = item.payload.data if kept else None
+        kept = isinstance(message, CompressedImage) and "bayer_" not in message.format
+        encoded = message.data if kept else None
         self._recorder.add(
             Moment(
                 at=time.monotonic(),
@@ -72,10 +72,10 @@ class Recording:
                 camera=frame.camera,
                 stamp_ns=frame.stamp_ns,
                 frame_id=frame.frame_id,
-                alert=alert,
+                alert=step.alert,
                 image=frame.image if encoded is None else None,
                 encoded=encoded,
-                score=score,
+                score=None if step.judgement is None else step.judgement.prediction.score,
             )
         )
 

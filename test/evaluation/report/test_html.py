@@ -40,7 +40,7 @@ def test_text_is_escaped_and_markup_is_not():
     assert "<title>Report &lt;1&gt;</title>" in page
     assert "<td>&lt;b&gt;</td>" in page
     assert "Figures &amp; frames" in page
-    assert 'alt="a &quot;quoted&quot; caption"' in page
+    assert 'alt="a &#34;quoted&#34; caption"' in page
     assert "&lt;table" not in page
 
 

@@ -92,7 +92,7 @@ def test_inputs_and_outputs_are_found_by_type_whatever_their_names() -> None:
     images = ("arg0", takes, api.DataType.UINT8, (2, 8, 9, 3))
     labels = ("output0", gives, api.DataType.UINT8, (2, 8, 9))
     score = ("output1", gives, api.DataType.FLOAT, (2, 8, 9))
-    assert tensor_names(api, Described(images, score, labels), (2, 8, 9)) == ("arg0", "output0", "output1")
+    assert tensor_names(api, Described(images, score, labels), (2, 8, 9), (2, 8, 9)) == ("arg0", "output0", "output1")
     wrong_type = ("output0", gives, api.DataType.INT32, (2, 8, 9))
     wrong_size = ("output1", gives, api.DataType.FLOAT, (2, 8, 8))
     for tensors in (
@@ -102,7 +102,7 @@ def test_inputs_and_outputs_are_found_by_type_whatever_their_names() -> None:
         (*(images,) * 3, score),
     ):
         with pytest.raises(EngineError, match="rebuild it"):
-            tensor_names(api, Described(*tensors), (2, 8, 9))
+            tensor_names(api, Described(*tensors), (2, 8, 9), (2, 8, 9))
 
 
 @pytest.fixture

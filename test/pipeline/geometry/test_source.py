@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def source(geometry: str, info: CameraInfo | None, tree: Tree | None = None):
     """A source and the list of its reports."""
     reports: list[tuple[str, str]] = []
     camera = CameraSettings("front", "raw", 0, "", geometry, MOUNT)
-    return GeometrySource(camera, lambda: info, tree, lambda *report: reports.append(report)), reports
+    return GeometrySource(camera, lambda: info, lambda: tree, lambda *report: reports.append(report)), reports
 
 
 def test_auto_takes_tf_at_the_images_frame_and_stamp():
@@ -103,7 +104,7 @@ def test_an_unchanged_geometry_is_kept_and_a_changed_one_made_anew():
     infos = [camera_info(), camera_info(), camera_info(200.0), camera_info(200.0)]
     tree = Tree(front_optical=BY_TF)
     camera = CameraSettings("front", "raw", 0, "", "auto", MOUNT)
-    make = GeometrySource(camera, lambda: infos[0], tree, lambda *_: None)
+    make = GeometrySource(camera, lambda: infos[0], lambda: tree, lambda *_: None)
     first = make(FRAME)
     infos.pop(0)
     assert make(FRAME) is first, "an equal message is no change"
@@ -133,13 +134,13 @@ def test_auto_invents_no_position_for_a_camera_of_which_nobody_said_where_it_sit
     reports: list[tuple[str, str]] = []
     # The pitch's uncertainty alone is no pose.
     camera = CameraSettings("front", geometry="auto", mount=Mount(pitch_sigma=0.02))
-    make = GeometrySource(camera, camera_info, tree, lambda *report: reports.append(report))
+    make = GeometrySource(camera, camera_info, lambda: tree, lambda *report: reports.append(report))
     assert make(FRAME) is None
     ((kind, text),) = reports
     assert kind == "tf"
     assert "obstacles have no position" in text
     assert "publish its TF or set its mount.*" in text
-    told = GeometrySource(CameraSettings("front", geometry="mount"), camera_info, tree, lambda *_: None)
+    told = GeometrySource(CameraSettings("front", geometry="mount"), camera_info, lambda: tree, lambda *_: None)
     assert told(FRAME) is not None, "whoever says mount means its numbers, also the default ones"
 
 
@@ -160,7 +161,7 @@ def test_a_rectified_picture_is_measured_with_p_in_every_geometry():
     info.d = [-0.3, 0.1, 0.0, 0.0, 0.0]
     for geometry in ("mount", "tf", "auto"):
         camera = CameraSettings("front", geometry=geometry, mount=MOUNT)
-        tree = Tree(front_optical=BY_TF)
+        tree = partial(lambda known: known, Tree(front_optical=BY_TF))
         made = GeometrySource(camera, lambda: info, tree, lambda *_: None, rectified=True)(FRAME)
         assert (made.matrix[0, 0], made.matrix[1, 2], made.distortion) == (80, 30, ())
         made = GeometrySource(camera, lambda: info, tree, lambda *_: None)(FRAME)

@@ -185,3 +185,19 @@ def test_the_strongest_seeds_are_where_the_last_objects_vanish(seed, threshold, 
     both = rule.model_copy(update={"beside": threshold})
     found = find_objects(score, labels, threshold, both, 15, 10)[0]
     assert bool(found) == (max(standing, beside) > np.float32(threshold))
+
+
+@pytest.mark.parametrize("objects", [None, Objects(grow=2.0, seed=0.02, beside=9.0, ground=[])])
+def test_the_margin_is_by_how_much_the_threshold_could_rise(objects: Objects | None) -> None:
+    rng = np.random.default_rng(3)
+    score = np.zeros((60, 80), np.float32)
+    score[10:30, 20:50] = rng.uniform(3.0, 12.0, (20, 30))
+    labels, threshold, least = np.zeros(score.shape, np.uint8), 5.0 if objects else 2.5, 50
+    (found,), _, _ = find_objects(score, labels, threshold, objects, least, 10)
+    assert found.margin > 0
+    for shift, count in ((-1e-3, 1), (1e-3, 0)):
+        raised = threshold + found.margin + shift
+        mask_area = find_objects(score, labels, raised, objects, least, 10)[0]
+        assert len(mask_area) == count or objects is None
+        if objects is None:
+            assert (np.count_nonzero(score > raised) >= least) == bool(count)

@@ -158,10 +158,9 @@ def test_a_topic_that_is_rectified_by_name_is_measured_so_and_contradictions_are
     remapped = ("-r", "camera/image_raw:=/front/image_rect")
     node = make(*remapped)
     assert node.trigger_configure() == SUCCESS
-    camera = node._settings.cameras[0]
-    assert node._configured._rectified(camera) is True
+    assert node._session.pipeline.cameras["camera"].rectified is True
     assert make(*remapped, "-p", "camera.rectification:=raw").trigger_configure() == FAILURE
     plain = make("-p", "camera.rectification:=rectified")
     assert plain.trigger_configure() == SUCCESS
-    assert plain._configured._rectified(plain._settings.cameras[0]) is True
+    assert plain._session.pipeline.cameras["camera"].rectified is True
     assert make().trigger_configure() == SUCCESS

@@ -156,7 +156,7 @@ class PerceptionProcess:
     ) -> None:
         self.peer = peer
         self._log = folder / "log.txt"
-        params = folder / "params.yaml"
+        self.params = params = folder / "params.yaml"
         params.write_text(yaml.safe_dump({"/**": {"ros__parameters": parameters}}))
         namespace = peer.node.get_namespace()
         command = [sys.executable, "-m", module, "--ros-args", "--params-file", str(params)]

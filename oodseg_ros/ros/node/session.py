@@ -10,37 +10,27 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
-from ...frame import Frame
 from ...inference.runner import Runner
 from ...labels import LabelSet
 from ...parameters.settings import CameraSettings, Settings
 from ...pipeline import reasons
-from ...pipeline.account import FrameCounter
-from ...pipeline.alert_board import AlertBoard
-from ...pipeline.geometry.camera_info import CalibrationCheck, is_rectified
-from ...pipeline.geometry.ground import CameraGeometry
-from ...pipeline.geometry.source import GeometrySource
-from ...pipeline.input_gate.gate import InputGate
-from ...pipeline.mailbox import Mailbox
-from ...pipeline.obstacles.ego_mask import load_ego_mask
-from ...pipeline.worker import Handlers, InferenceWorker
+from ...pipeline.inference_thread import InferenceThread
+from ...pipeline.pipeline import Pipeline, Step, Surroundings
 from ..messages.alert import to_alert
 from ..messages.detections import VISION_MSGS
 from . import qos, topics
 from .camera_input import CameraInput
-from .camera_reports import reaction, to_report
-from .diagnostics import ALERT, NodeReport, Rates, to_diagnostics
+from .diagnostics import ALERT, NodeReport, Rates, reaction, to_diagnostics, to_report
 from .heartbeat import Heartbeat
 from .log_once import LogOnce
 from .odometry import Odometry
 from .outputs import Answer, CameraOutputs
 from .recording import Recording
-from .road import CameraRoad, Road
 from .transforms import TF2_ROS, Transforms
 
 
-class Configured:
-    """Built on configure: a runner, the outputs, the heartbeat. `activate` adds subscriptions and the inference thread.
+class Session:
+    """Built on configure: pipeline, outputs, heartbeat. `activate` adds subscriptions and the inference thread.
 
     Args:
         node: owner of topics and timers.
@@ -68,59 +58,43 @@ class Configured:
         self._enabled = True
         self._rates = Rates()
         self._inputs: dict[str, CameraInput] = {}
-        self._worker: InferenceWorker | None = None
+        self._thread: InferenceThread | None = None
+        self._newest: dict[str, Answer] = {}
+        self._overlays_skipped = dict.fromkeys(settings().names, 0)
         now = settings()
-        ego_masks = {camera.name: load_ego_mask(camera.ego_mask) if camera.ego_mask else None for camera in now.cameras}
+        self._log = LogOnce(node.get_logger())
+        # First: it may refuse a parameter, and then nothing else shall have been made.
+        self.pipeline = Pipeline(
+            runner,
+            runner.bundle.card.calibration,
+            settings,
+            {camera.name: self._surroundings(camera) for camera in now.cameras},
+            speed=lambda: self._odometry.speed() if self._odometry is not None else None,
+            report=self._report,
+            before_alert=lambda step: self.recording.frame(step),
+        )
         self._odometry = Odometry(node, now.odometry) if now.odometry else None
         if not VISION_MSGS and "obstacles" in now.publish:
             warnings += ("vision_msgs is not installed: no <camera>/obstacles and <camera>/semantic/label_info",)
         self._warnings = warnings
-        self.board = AlertBoard(now.names, lambda: settings().image_timeout)
-        self._reports = LogOnce(node.get_logger())
-        self._placing: dict[str, str] = {}
-        self._unplaced = dict.fromkeys(now.names, "no image has been judged yet")
         wants_tf = any(camera.geometry in ("auto", "tf") for camera in now.cameras)
         self._transforms = Transforms(node, now.base_frame) if TF2_ROS and wants_tf else None
-        self.cameras = {
-            camera.name: CameraRoad(
-                outputs=CameraOutputs(
-                    node,
-                    camera.name,
-                    now.publish,
-                    self.labels,
-                    now.base_frame,
-                    now.ground_classes,
-                    self._info(camera.name),
-                ),
-                ego_mask=ego_masks[camera.name],
-                counter=FrameCounter(),
-                geometry=self._geometry(camera),
-                calibration=CalibrationCheck(camera.geometry, self._info(camera.name), self._rectified(camera)),
-                gate=InputGate(camera.input_gate) if camera.input_gate.checks else None,
+        self.recording = Recording(node, now, runner.bundle.id, runner.engine_identity, self.pipeline.unplaced)
+        self._outputs = {
+            name: CameraOutputs(
+                *(node, name, now.publish, self.labels, now.base_frame, now.ground_classes), self._info(name)
             )
-            for camera in now.cameras
+            for name in now.names
         }
-        self.recording = Recording(node, now, runner.bundle.id, runner.engine_identity, self._unplaced)
-        self._road = Road(
-            node,
-            settings,
-            self.cameras,
-            runner.bundle.card.calibration,
-            self.board,
-            self.publish_alert,
-            self._reports,
-            self.recording.frame,
-            self._odometry.speed if self._odometry is not None else lambda: None,
-        )
         self._heartbeat = Heartbeat(
             node,
             settings,
-            self.board,
+            self.pipeline.board,
             runner.bundle.id,
             self.recording.alerts,
-            lambda: self._worker.busy_for() if self._worker is not None else 0.0,
+            self._busy_for,
             engine_failed,
-            self._unplaced,
+            self.pipeline.unplaced,
         )
         self._diagnostics = node.create_publisher(
             DiagnosticArray, "/diagnostics", qos.profile(topics.DIAGNOSTICS_OUT), **qos.options()
@@ -134,45 +108,25 @@ class Configured:
 
     def activate(self) -> None:
         settings = self._settings()
-        handlers = Handlers(
-            decode=self._road.decode,
-            answer=self._road.answer,
-            answered=self._road.answered,
-            dropped=self._road.dropped,
-            warming=self._warming,
-            fatal=self._fatal,
-        )
-        mailbox = Mailbox(settings.names, lambda item: self._road.dropped(item, "overwritten", None))
-        self._worker = InferenceWorker(
-            self._runner,
-            mailbox,
-            handlers,
-            self._road.now_ns,
-            lambda: self._settings().max_age,
-            settings.batch,
-            settings.engine_retries,
-        )
+        priorities = {camera.name: camera.priority for camera in settings.cameras}
+        thread = InferenceThread(self.pipeline, self._runner, priorities, self._now_ns, self._deliver, self._fatal)
         self._node.get_logger().info(reaction(settings))
-        for road in self.cameras.values():
-            if road.gate is not None:
-                road.gate.reset()
-        self.board.set_mode(None if self._enabled else reasons.DISABLED)
-        self._worker.start()
+        thread.start()
+        if not self._enabled:
+            self.pipeline.board.set_mode(reasons.DISABLED)
+        self._thread = thread
         for camera in settings.cameras:
-            counter = self.cameras[camera.name].counter
-            self._inputs[camera.name] = CameraInput(
-                self._node, camera, mailbox, counter, self.board.received, self._refusal, self.board.failed
-            )
+            self._inputs[camera.name] = CameraInput(self._node, camera, thread)
 
     def deactivate(self, timeout: float = 60.0) -> bool:
         """Stop answering; False: the inference thread is still inside the engine after `timeout` seconds."""
         for camera in self._inputs.values():
             camera.destroy()
         self._inputs.clear()
-        stopped = self._worker is None or self._worker.stop(timeout)
-        self._worker = None
-        if self.board.mode != reasons.ENGINE_FAILED:
-            self.board.set_mode(reasons.INACTIVE)
+        thread, self._thread = self._thread, None
+        stopped = thread is None or thread.stop(timeout)
+        if self.pipeline.board.mode != reasons.ENGINE_FAILED:
+            self.pipeline.board.set_mode(reasons.INACTIVE)
         # After SIGINT the context is gone before the node is.
         if self._node.context.ok():
             self.publish_alert()
@@ -182,8 +136,8 @@ class Configured:
         self.recording.close()
         for timer in self._timers:
             self._node.destroy_timer(timer)
-        for camera in self.cameras.values():
-            camera.outputs.destroy()
+        for outputs in self._outputs.values():
+            outputs.destroy()
         if self._odometry is not None:
             self._odometry.destroy()
         self._heartbeat.destroy()
@@ -197,8 +151,9 @@ class Configured:
             # Evidence stays: whoever says it again must not blind the node for some frames.
             return
         self._enabled = enabled
-        if self._worker is not None and self.board.mode != reasons.ENGINE_FAILED:
-            self.board.set_mode(None if enabled else reasons.DISABLED)
+        board = self.pipeline.board
+        if self._thread is not None and board.mode != reasons.ENGINE_FAILED:
+            board.set_mode(None if enabled else reasons.DISABLED)
         self.publish_alert()
 
     @property
@@ -208,34 +163,56 @@ class Configured:
 
     def newest(self) -> list[Answer]:
         """The last answer of every camera that has one."""
-        return [camera.newest for camera in self.cameras.values() if camera.newest is not None]
+        return [self._newest[name] for name in self._settings().names if name in self._newest]
 
     def publish_alert(self) -> None:
         """The board as it is now; from the heartbeat, and from the inference thread when something changed."""
         self._heartbeat.publish()
 
-    def _geometry(self, camera: CameraSettings) -> Callable[[Frame], CameraGeometry | None]:
-        name, told = camera.name, [""]
+    def _deliver(self, step: Step) -> None:
+        """Publish what a step says; in the inference thread."""
+        if step.news:
+            self.publish_alert()
+        if step.dropped is not None:
+            stamp = step.arrival.stamp_ns * 1e-9
+            self._node.get_logger().debug(
+                f"camera {step.arrival.camera}: image of {stamp:.3f} s dropped: {step.dropped}"
+            )
+        if step.error is not None:
+            self._log.once(step.arrival.camera, step.dropped or "", step.error)
+        if step.frame is None or step.judgement is None:
+            return
+        settings, name = self._settings(), step.arrival.camera
+        answer = Answer(step.frame, step.judgement, step.arrival.source.header, step.geometry)
+        age = (self._now_ns() - step.arrival.stamp_ns) * 1e-9
+        late = settings.max_age > 0 and age > settings.max_age / 2
+        self._overlays_skipped[name] += late
+        self._outputs[name].publish(answer, settings.overlay_rate, settings.overlay_alpha, late)
+        self._newest[name] = answer
+        if step.dropped is None:
+            age = (self._now_ns() - step.arrival.stamp_ns) * 1e-9
+            self._node.get_logger().debug(
+                f"camera {name}: image of {step.arrival.stamp_ns * 1e-9:.3f} s: {step.alert.state.value} "
+                f"({step.alert.reason}), {len(step.alert.obstacles)} obstacles, published {age:.3f} s after its stamp"
+            )
 
-        def report(kind: str, text: str) -> None:
-            told[0] = text
-            self._reports.text_once(name, f"geometry/{kind}", text, severe=False)
+    def _report(self, camera: str, kind: str, text: str) -> None:
+        if kind == "debug":
+            self._node.get_logger().debug(f"camera {camera}: {text}")
+            return
+        self._log.text_once(camera, kind, text, severe=not kind.startswith("geometry/"))
 
-        source = GeometrySource(camera, self._info(name), self._transforms, report, self._rectified(camera))
+    def _now_ns(self) -> int:
+        return self._node.get_clock().now().nanoseconds
 
-        def locate(frame: Frame) -> CameraGeometry | None:
-            told[0] = "its geometry is none" if camera.geometry == "none" else ""
-            found = source(frame)
-            # At once, because the heartbeat reads it from another thread.
-            self._placing[name] = told[0]
-            self._unplaced[name] = "" if found is not None else told[0]
-            return found
+    def _busy_for(self) -> float:
+        thread = self._thread  # once: deactivate sets it to None in another thread
+        return 0.0 if thread is None else thread.busy_for()
 
-        return locate
-
-    def _rectified(self, camera: CameraSettings) -> bool:
+    def _surroundings(self, camera: CameraSettings) -> Surroundings:
         topic = topics.inputs(camera.transport)[0].named(camera.name)
-        return is_rectified(camera.name, camera.rectification, self._node.resolve_topic_name(topic))
+        topic = self._node.resolve_topic_name(topic)
+        return Surroundings(self._info(camera.name), lambda: self._transforms, topic=topic)
 
     def _info(self, name: str) -> Callable[[], CameraInfo | None]:
         """Newest CameraInfo of a camera."""
@@ -251,45 +228,37 @@ class Configured:
         if (camera := self._inputs.get(name)) is None:
             return ""
         several, missing = camera.look_around()
-        self.board.explain(name, missing)
+        self.pipeline.board.explain(name, missing)
         if several:
             text = (
                 f"camera {name}: {several}; what they send mixes, and a camera that stands still hides behind another"
             )
-            self._reports.text_once(name, "publishers", text)
+            self._log.text_once(name, "publishers", text)
         elif missing and not missing.startswith("nobody"):
-            self._reports.text_once(name, "publishers", f"camera {name}: {missing}")
+            self._log.text_once(name, "publishers", f"camera {name}: {missing}")
         return several
 
-    def _refusal(self) -> str | None:
-        return None if self._enabled else reasons.DISABLED
-
-    def _warming(self, warming: bool) -> None:
-        self.board.set_warming(warming)
-        self.publish_alert()
-
     def _fatal(self, error: Exception) -> None:
-        self._node.get_logger().fatal(f"the engine failed again and again, giving up: {type(error).__name__}: {error}")
-        self.board.set_mode(reasons.ENGINE_FAILED)
+        self._node.get_logger().fatal(f"giving up: {error}")
+        self.pipeline.board.set_mode(reasons.ENGINE_FAILED)
         self.publish_alert()
         self._engine_failed()
 
     def _publish_diagnostics(self) -> None:
         now, monotonic = self._node.get_clock().now(), time.monotonic()
-        alerts = self.board.alerts(now.nanoseconds)
-        settings = self._settings()
-        several = {name: self._look_around(name) for name in self.cameras}
+        board, settings = self.pipeline.board, self._settings()
+        alerts = board.alerts(now.nanoseconds)
         reports = {
             name: to_report(
-                *(name, road, alerts[name], settings, self._rates, monotonic),
-                unplaced=self._placing.get(name, ""),
-                publishers=several[name],
+                *(camera, alerts[name], settings, self._rates, monotonic),
+                overlays_skipped=self._overlays_skipped[name],
+                publishers=self._look_around(name),
             )
-            for name, road in self.cameras.items()
+            for name, camera in self.pipeline.cameras.items()
         }
         runner = self._runner
         node = NodeReport(
-            self.board.mode or "",
+            board.mode or "",
             runner.engine_identity,
             runner.bundle.id,
             runner.golden_error,
@@ -300,7 +269,8 @@ class Configured:
         recorder = self.recording.counts(), self.recording.trouble
         array = to_diagnostics(name, now.to_msg(), node, reports, *recorder)
         said = to_alert(
-            alerts, now.to_msg(), self._heartbeat.sequence, runner.bundle.id, f"{name}: {ALERT}", self._unplaced
+            *(alerts, now.to_msg(), self._heartbeat.sequence, runner.bundle.id, f"{name}: {ALERT}"),
+            self.pipeline.unplaced,
         )
         # Before the cameras, whose statuses end in the same name.
         array.status[1:1] = said.status

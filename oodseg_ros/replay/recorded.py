@@ -1,0 +1,321 @@
+"""Bags and other sources as arrivals on their own clock, and all of them through the pipeline: what `replay` and `run`
+share. The clock is the log time of a bag's messages, else the frames' own stamps: the same in every run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from ..errors import BagError, ConfigError, ImageError, UserError
+from ..frame import Frame
+from ..inference.runner import Runner
+from ..parameters.params_file import settings_for
+from ..parameters.settings import Settings
+from ..pipeline.geometry.ground import CameraGeometry
+from ..pipeline.geometry.transforms import StaticTransforms
+from ..pipeline.obstacles.ego_mask import load_ego_mask
+from ..pipeline.pipeline import Arrival, Pipeline, Step, Surroundings
+from ..sources.bag_messages import RawMessage, ReplayBag
+from ..sources.bag_topics import IMAGE_TYPES, camera_names, choose_topics
+from ..sources.source import Source
+from ..sources.video_packets import PictureDecoder, stamp_of
+
+ODOMETRY = "nav_msgs/msg/Odometry"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+TRANSFORMS = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
+STATIC = "/tf_static"
+STALE_NS = 1_000_000_000
+"""After so long without odometry the speed is no longer known, as on the node."""
+
+
+@dataclass
+class Recorded:
+    """Frames with the time at which they came.
+
+    Attributes:
+        cameras: names.
+        arrivals: each with the clock's nanoseconds.
+        surroundings: by camera.
+        speed: of the vehicle at the present frame.
+        notes: what a person should know of the source.
+    """
+
+    cameras: Sequence[str]
+    arrivals: Callable[[], Iterator[tuple[Arrival, int]]]
+    surroundings: Mapping[str, Surroundings] = field(default_factory=dict)
+    speed: Callable[[], float | None] = lambda: None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A step, its number in the source, when its frame came, and why its obstacles have no position (if so)."""
+
+    number: int
+    step: Step
+    now_ns: int
+    unplaced: str
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it was not answered, in a line; None = it was."""
+        if self.step.dropped is None:
+            return None
+        error = f" ({self.step.error})" if self.step.error is not None else ""
+        return f"{self.step.arrival.camera}: {self.step.dropped}{error}"
+
+
+def settings_of(
+    given: Mapping[str, Any], cameras: Sequence[str], ego_mask: Path | None = None
+) -> tuple[Settings, list[str]]:
+    """Settings for the cameras of a source out of the parameters that were given, and notes about what does not fit.
+
+    Args:
+        given: full parameter name → value; without `cameras` in it all cameras of the source are meant.
+        cameras: of the source; its only camera takes the block of the parameters' only one, whatever their names.
+        ego_mask: of all cameras, before those of the parameters.
+
+    Raises:
+        ConfigError: a parameter is wrong or unknown, or no camera of the parameters is in the source.
+    """
+    settings, idle = settings_for(given, cameras)
+    if ego_mask is not None:
+        load_ego_mask(ego_mask)  # now, before anything of an earlier run is replaced
+        masked = tuple(replace(camera, ego_mask=str(ego_mask)) for camera in settings.cameras)
+        settings = replace(settings, cameras=masked)
+    notes = [f"parameters of cameras that are not in `cameras` are not used: {', '.join(idle)}"] if idle else []
+    if len(cameras) == len(settings.cameras) == 1:
+        return replace(settings, cameras=(replace(settings.cameras[0], name=cameras[0]),)), notes
+    present = tuple(camera for camera in settings.cameras if camera.name in cameras)
+    if not present:
+        raise ConfigError(f"cameras {', '.join(settings.names)} are not in the source; it has {', '.join(cameras)}")
+    absent = [name for name in settings.names if name not in cameras]
+    unwanted = [name for name in cameras if name not in settings.names]
+    notes += [f"camera {name} of the parameters is not in the source" for name in absent]
+    notes += [f"camera {name} of the source is not judged: it is not in `cameras`" for name in unwanted]
+    return replace(settings, cameras=present), notes
+
+
+def judge(
+    runner: Runner, recorded: Recorded, settings: Settings, limit: int | None = None, together: bool = True
+) -> Iterator[Judged]:
+    """Every frame through the pipeline.
+
+    Args:
+        runner: a loaded bundle.
+        recorded: the frames.
+        settings: of the cameras that are to be judged; frames of others are left out.
+        limit: frames at most.
+        together: frames of a camera follow each other; False = each is judged as if it were its camera's first.
+    """
+    clock = [0]
+
+    def report(camera: str, kind: str, text: str) -> None:
+        if text not in recorded.notes and len(recorded.notes) < 100 and kind.startswith(("geometry/", "clock")):
+            recorded.notes.append(text)
+
+    pipeline: Pipeline | None = None
+    number = 0
+    for arrival, now_ns in recorded.arrivals():
+        if arrival.camera not in settings.names:
+            continue
+        if limit is not None and number >= limit:
+            return
+        clock[0] = now_ns
+        if pipeline is None:
+            calibration = runner.bundle.card.calibration
+            around, speed = recorded.surroundings, recorded.speed
+            pipeline = Pipeline(
+                runner, calibration, lambda: settings, around, speed, clock=lambda: clock[0] * 1e-9, report=report
+            )
+            pipeline.start()
+        elif not together:
+            pipeline.reset(arrival.camera)
+        step = pipeline.frame(arrival, now_ns)
+        yield Judged(number, step, now_ns, pipeline.unplaced[arrival.camera])
+        number += 1
+
+
+def from_source(source: Source, geometry: Callable[[Frame], CameraGeometry | None] | None = None) -> Recorded:
+    """Images, a video or procedural scenes; their clock is that of their stamps.
+
+    Args:
+        source: opened.
+        geometry: of all its cameras; None = they have none.
+    """
+
+    def arrivals() -> Iterator[tuple[Arrival, int]]:
+        for frame in source:
+            # 0 would mean that it has no stamp.
+            stamped = frame if frame.stamp_ns else replace(frame, stamp_ns=1)
+            yield Arrival(frame.camera, stamped.stamp_ns, lambda stamped=stamped: stamped), stamped.stamp_ns
+
+    around = {name: Surroundings(geometry=geometry) for name in source.cameras} if geometry is not None else {}
+    return Recorded(source.cameras, arrivals, around)
+
+
+class RecordedBag:
+    """A bag's cameras with their calibrations, its static transforms, speed and way driven.
+
+    Args:
+        bag: opened.
+        asked: image topics; None = those of the parameters' cameras, else one per camera.
+        given: parameters; `cameras`, their `transport`, `odometry` and `base_frame` say what is read.
+
+    Attributes:
+        cameras: topic → camera.
+        metres: way driven so far, nan without odometry.
+        skipped: messages beside the images that could not be read, counted by reason.
+
+    Raises:
+        BagError: the bag has no such topic, or no camera.
+    """
+
+    def __init__(self, bag: ReplayBag, asked: list[str] | None, given: Mapping[str, Any]) -> None:
+        self.bag = bag
+        self.metres = math.nan
+        self.skipped: Counter[str] = Counter()
+        self.cameras = _topics(bag, asked, given)
+        self._infos: dict[str, Any] = {}
+        self._decoders: dict[str, PictureDecoder] = {}
+        self._info_topics = {
+            topic: camera
+            for image, camera in self.cameras.items()
+            if bag.topics.get(topic := _info_topic(image)) == CAMERA_INFO
+        }
+        self._transforms = StaticTransforms(str(given.get("base_frame", "base_link")))
+        self._odometry = _odometry(bag, str(given.get("odometry", "")))
+        self._speed, self._at, self._now = math.nan, -STALE_NS, 0
+        self._last: tuple[float, float] | None = None
+        self._speaks = bool(given.get("odometry"))
+
+    def recorded(self, geometry: Callable[[Frame], CameraGeometry | None] | None = None) -> Recorded:
+        """As arrivals; `geometry` takes the place of the bag's calibrations and transforms.
+
+        Static transforms hold for the whole bag, and so does a camera's first calibration until it has another one.
+        """
+        static = {STATIC} if self.bag.topics.get(STATIC) in TRANSFORMS else set()
+        around = {
+            camera: Surroundings(
+                *(lambda camera=camera: self._infos.get(camera), lambda: self._transforms, geometry, topic)
+            )
+            for topic, camera in self.cameras.items()
+        }
+        return Recorded(tuple(self.cameras.values()), lambda: self._arrivals(static), around, self._known_speed)
+
+    def _arrivals(self, static: set[str]) -> Iterator[tuple[Arrival, int]]:
+        self._decoders = {topic: PictureDecoder() for topic in self.cameras}
+        self._read_ahead(static)
+        for raw in self.bag.messages(
+            {*self.cameras, *self._info_topics, *([self._odometry] if self._odometry else [])}
+        ):
+            self._now = raw.log_ns
+            if raw.topic in self.cameras:
+                yield self._arrival(raw), raw.log_ns
+            elif raw.topic == self._odometry:
+                self._drive(raw)
+            else:
+                self._learn(raw)
+
+    def _read_ahead(self, static: set[str]) -> None:
+        """What holds from the start, wherever in the bag it was logged."""
+        wanted = {*self._info_topics, *static}
+        for raw in self.bag.messages(wanted) if wanted else ():
+            if raw.topic in static:
+                try:
+                    self._transforms.add(self.bag.parse(raw))
+                except (BagError, ConfigError) as error:
+                    self.skipped[str(error)] += 1
+            elif self._info_topics[raw.topic] not in self._infos:
+                self._learn(raw)
+
+    def _learn(self, raw: RawMessage) -> None:
+        try:
+            self._infos[self._info_topics[raw.topic]] = _as_ros2(self.bag.parse(raw))
+        except BagError as error:
+            self.skipped[str(error)] += 1
+
+    def _arrival(self, raw: RawMessage) -> Arrival:
+        camera, decoder, stamp, encoding = self.cameras[raw.topic], self._decoders[raw.topic], raw.log_ns, ""
+        try:
+            if raw.kind not in IMAGE_TYPES:
+                raise ImageError(f"{raw.topic} is no image topic but {raw.kind}")
+            message = self.bag.parse(raw)
+            stamp, frame_id = stamp_of(message)
+            encoding = getattr(message, "encoding", "") or getattr(message, "format", "")
+        except UserError as error:
+            decoder.lose()
+            return Arrival(camera, stamp, lambda error=error: _raise(error), encoding, raw)
+        try:
+            # Now, whatever becomes of the frame: packets of a video must be decoded all, and in order.
+            frame = Frame(decoder(message), stamp, camera, frame_id, self.bag.path.name)
+        except UserError as error:
+            return Arrival(camera, stamp, lambda error=error: _raise(error), encoding, raw)
+        return Arrival(camera, stamp, lambda: frame, encoding, raw)
+
+    def _drive(self, raw: RawMessage) -> None:
+        try:
+            message = self.bag.parse(raw)
+            position, speed = message.pose.pose.position, message.twist.twist.linear.x
+        except (BagError, AttributeError) as error:
+            self.skipped[f"odometry: {error}"] += 1
+            return
+        self._speed, self._at = speed, raw.log_ns
+        here = (position.x, position.y)
+        if not all(map(math.isfinite, here)):
+            return
+        self.metres = (0.0 if math.isnan(self.metres) else self.metres) + (
+            math.dist(here, self._last) if self._last else 0.0
+        )
+        self._last = here
+
+    def _known_speed(self) -> float | None:
+        known = self._speaks and self._now - self._at <= STALE_NS and math.isfinite(self._speed)
+        return self._speed if known else None
+
+
+def _raise(error: Exception) -> Frame:
+    raise error
+
+
+def _topics(bag: ReplayBag, asked: list[str] | None, given: Mapping[str, Any]) -> dict[str, str]:
+    """Image topic → camera."""
+    cameras = given.get("cameras")
+    if asked or not isinstance(cameras, (list, tuple)):
+        return camera_names(choose_topics(bag.topics, asked, str(bag.path)))
+    usual = camera_names(choose_topics(bag.topics, None, str(bag.path)))
+    found: dict[str, str] = {}
+    for camera in cameras:
+        tail = {"raw": "", "compressed": "/compressed"}.get(given.get(f"{camera}.transport", "raw"), "")
+        ending = f"/{camera}/image_raw{tail}"
+        fitting = [topic for topic, kind in bag.topics.items() if kind in IMAGE_TYPES and f"/{topic}".endswith(ending)]
+        named = [topic for topic, name in usual.items() if name == camera]
+        found |= dict.fromkeys(fitting if len(fitting) == 1 else named, camera)
+    return found or usual
+
+
+def _info_topic(image: str) -> str:
+    base = image.removesuffix("/compressed")
+    return base.rpartition("/")[0] + "/camera_info"
+
+
+def _odometry(bag: ReplayBag, wanted: str) -> str | None:
+    """The topic of the parameters, else any: then for the way driven only."""
+    topics = sorted(topic for topic, kind in bag.topics.items() if kind == ODOMETRY)
+    if wanted:
+        return next((topic for topic in topics if topic.lstrip("/") == wanted.lstrip("/")), None)
+    return next(iter(topics), None)
+
+
+def _as_ros2(info: Any) -> Any:
+    """A CameraInfo by the field names of ROS 2; those of ROS 1 are in capitals."""
+    if hasattr(info, "k"):
+        return info
+    names = ("header", "height", "width", "distortion_model", "binning_x", "binning_y", "roi")
+    return SimpleNamespace(k=info.K, d=info.D, **{name: getattr(info, name) for name in names})
