@@ -10,11 +10,13 @@ from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from oodseg_ros.errors import BagError
+from oodseg_ros.replay.offline_run import RunOptions, run_source
 from oodseg_ros.replay.run import ReplayOptions, replay_bag
 from oodseg_ros.sources.bag_messages import ReplayBag
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 T = STORE.types
+UNGATED = {"health.input": [], "health.output": []}
 START, FRAMES = 1_700_000_000 * 10**9, 4
 IMAGE, TF, OWN = "sensor_msgs/msg/CompressedImage", "tf2_msgs/msg/TFMessage", "my_msgs/msg/Speed"
 NEVER = QosTime(2147483647, 4294967295)
@@ -55,7 +57,7 @@ def held(path):
 @pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
 def test_latched_topics_stay_latched_and_answers_are_not_mixed(runner, tmp_path, qos, storage):
     bag = write_bag(tmp_path / "drive", qos, storage)
-    options = ReplayOptions(write_bag=True, gates=False)
+    options = ReplayOptions(write_bag=True, params=UNGATED)
     first = replay_bag(runner, bag, tmp_path / "first", options)
     second = replay_bag(runner, tmp_path / "first" / "bag", tmp_path / "second", options)
     answers = ("/alert", "/front/anomaly/mask", "/front/anomaly/score")
@@ -73,7 +75,7 @@ def test_latched_topics_stay_latched_and_answers_are_not_mixed(runner, tmp_path,
 @pytest.mark.parametrize("name", ["run#2", "run%202", "a?b"])
 def test_any_character_may_stand_in_the_path_of_the_new_bag(runner, tmp_path, name):
     bag = write_bag(tmp_path / "drive")
-    replay_bag(runner, bag, tmp_path / name, ReplayOptions(write_bag=True, gates=False))
+    replay_bag(runner, bag, tmp_path / name, ReplayOptions(write_bag=True, params=UNGATED))
     assert ReplayBag(tmp_path / name / "bag").promised["/alert"] == FRAMES
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(["drive", name])
 
@@ -82,7 +84,7 @@ def test_missing_frames_stand_in_the_metrics_and_in_the_report(runner, tmp_path)
     bag = write_bag(tmp_path / "drive")
     text = (bag / "metadata.yaml").read_text()
     (bag / "metadata.yaml").write_text(text.replace(f"message_count: {FRAMES}", f"message_count: {FRAMES + 3}"))
-    replay_bag(runner, bag, tmp_path / "out", ReplayOptions(gates=False))
+    replay_bag(runner, bag, tmp_path / "out", ReplayOptions(params=UNGATED))
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert (metrics["frames"], metrics["missing"]) == (FRAMES, 3)
     told = f"/front/image_raw/compressed: 3 of {FRAMES + 3} messages are missing"
@@ -93,6 +95,12 @@ def test_missing_frames_stand_in_the_metrics_and_in_the_report(runner, tmp_path)
 def test_a_bag_without_a_frame_is_no_result(runner, tmp_path):
     with Writer(tmp_path / "empty", version=8, storage_plugin=StoragePlugin.SQLITE3) as writer:
         writer.add_connection("/front/image_raw/compressed", IMAGE, typestore=STORE)
-    with pytest.raises(BagError, match="holds no message on /front/image_raw/compressed"):
-        replay_bag(runner, tmp_path / "empty", tmp_path / "out", ReplayOptions(gates=False))
-    assert not (tmp_path / "out" / "metrics.json").exists()
+    with Writer(tmp_path / "bad", version=8, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        connection = writer.add_connection("/front/image_raw/compressed", IMAGE, typestore=STORE)
+        writer.write(connection, 1, b"nonsense")
+    for name, words in (("empty", "there is not one message"), ("bad", "not one of 1 frames can be decoded")):
+        with pytest.raises(BagError, match=words):
+            replay_bag(runner, tmp_path / name, tmp_path / "out", ReplayOptions(params=UNGATED))
+        assert not (tmp_path / "out" / "metrics.json").exists()
+        with pytest.raises(BagError, match=words):
+            run_source(runner, ReplayBag(tmp_path / name), RunOptions(out=tmp_path / f"run_{name}", params=UNGATED))
