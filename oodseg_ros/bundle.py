@@ -189,7 +189,7 @@ def save_bundle(path: str | Path, card: ModelCard, state: dict[str, Any], golden
     weights, golden_file, model = (path / f".{name}.part" for name in (WEIGHTS_FILE, GOLDEN_FILE, MODEL_FILE))
     save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, str(weights))
     with golden_file.open("wb") as stream:
-        np.savez_compressed(stream, **golden)
+        np.savez_compressed(stream, **golden)  # type: ignore[arg-type]
     weights.chmod(
         golden_file.stat().st_mode
     )  # safetensors writes 0600; an installed bundle must be readable by the node's user

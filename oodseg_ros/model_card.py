@@ -177,7 +177,7 @@ class Licence(_Strict):
 class ModelCard(_Strict):
     """Content of `model.yaml`. Unknown keys are refused."""
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     description: str = ""
     label_set: str

@@ -34,7 +34,8 @@ then
     # The configured index may have the CPU build; builds with CUDA come from the index that names their version.
     case "$index" in
         */cpu) $PIP install "$torch" 2>/dev/null || $PIP install --extra-index-url "$index" "$torch" ;;
-        *) $PIP install --index-url "$index" --extra-index-url https://pypi.org/simple "$torch" ;;
+        # From there torch alone; the second call finds it installed and adds what it needs from the configured index.
+        *) $PIP install --no-deps --index-url "$index" "$torch" && $PIP install torch ;;
     esac
 fi
 if [ -n "$torch" ] && [ "${index%/cpu}" = "$index" ]; then

@@ -47,8 +47,8 @@ def check_exact(bundle: Bundle, run: Run, identity: str, tolerance: float) -> fl
         EngineError: it is above `tolerance`, or labels differ.
     """
     golden = bundle.golden()
-    size = golden["labels"].shape
-    if graph_size(*size, bundle.card.input) != size:
+    height, width = golden["labels"].shape
+    if graph_size(height, width, bundle.card.input) != (height, width):
         # Older versions resized pictures in float; uint8 rounds them.
         tolerance += float(ROUNDED_SHARE * np.nanstd(golden["score"]))
     labels, score = run(golden["image"][None])

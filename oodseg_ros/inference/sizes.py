@@ -36,10 +36,13 @@ def network_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
 
 def _given(height: int, width: int, rule: Resize) -> tuple[int, int]:
     """As transformers' processors count, rounding included."""
-    if rule.shortest_edge is None:
+    edge = rule.shortest_edge
+    if edge is None:
+        assert rule.height is not None  # the card was checked
+        assert rule.width is not None
         return rule.height, rule.width
     short, long = min(height, width), max(height, width)
-    edge, exact = rule.shortest_edge, float(rule.shortest_edge)
+    exact = float(edge)
     if rule.longest_edge is not None and long / short * edge > rule.longest_edge:
         exact = rule.longest_edge * short / long
         edge = round(exact)

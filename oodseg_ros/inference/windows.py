@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -113,8 +114,8 @@ class Windowed(nn.Module):
     ) -> None:
         super().__init__()
         self.segmentor = segmentor
-        self.window = tuple(window)
-        self.stride = tuple(stride)
+        self.window: tuple[int, int] = (window[0], window[1])
+        self.stride: tuple[int, int] = (stride[0], stride[1])
         self.batch = batch
         self.even = even
         segmentor.prepare(*self.window)
@@ -127,7 +128,9 @@ class Windowed(nn.Module):
     def plan(self, height: int, width: int) -> WindowPlan:
         """The windows for an input of this size."""
         if self.even:
-            return WindowPlan(*self.window, fewest(height, self.window[0]), fewest(width, self.window[1]))
+            return WindowPlan(
+                self.window[0], self.window[1], fewest(height, self.window[0]), fewest(width, self.window[1])
+            )
         return plan_by_stride((height, width), self.window, self.stride)
 
     def forward(self, images: Tensor) -> SegmentorOutput:
@@ -141,7 +144,7 @@ class Windowed(nn.Module):
         padded = F.pad(images, (0, max(0, plan.width - width), 0, max(0, plan.height - height)))
         windows = [padded[..., y : y + plan.height, x : x + plan.width] for y, x in plan.places]
         per_pass = (self.batch or len(windows)) if len(windows) > 1 else 1
-        sums: list[Tensor | None] = [None, None]
+        sums: list[Any] = [None, None]
         for first in range(0, len(windows), per_pass):
             chunk = windows[first : first + per_pass]
             outputs = self.segmentor.evidence(torch.cat(chunk) if len(chunk) > 1 else chunk[0])

@@ -329,7 +329,7 @@ class Settings:
         """
         stated = [camera.input_gate.size for camera in self.cameras]
         sizes = dict.fromkeys((*self.warm_size, *(size for size in stated if size is not None)))
-        shapes = {}
+        shapes: dict[tuple[int, int, int], None] = {}
         for size in sizes:
             may = sum(one == size or (one is None and size in self.warm_size) for one in stated)
             shapes |= dict.fromkeys((size[1], size[0], batch) for batch in sorted({1, max(1, min(self.batch, may))}))

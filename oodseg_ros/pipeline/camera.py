@@ -224,7 +224,7 @@ def _place(
 ) -> tuple[GroundPosition | None, np.ndarray | None]:
     """Where a component stands and the ground it may cover; neither without geometry or above the horizon."""
     ground = None if geometry is None else ground_position(geometry, component.foot)
-    if ground is None:
+    if geometry is None or ground is None:
         return None, None
     hidden = _foot_is_hidden(score, component)
     area = ground_area(geometry, component.box, component.foot, hidden)

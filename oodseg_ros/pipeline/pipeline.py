@@ -355,9 +355,9 @@ class Pipeline:
 
     def _chunks(self, group: list[Admitted]) -> list[list[Admitted]]:
         """Whole batches, of as many images as cameras send this size, and single ones."""
-        shape = group[0][1].image.shape[:2]
+        height, width = group[0][1].image.shape[:2]
         _, most = self.batch(group[0][0].camera)
-        if len(group) < max(2, most) or not self._may_run(*shape, most):
+        if len(group) < max(2, most) or not self._may_run(height, width, most):
             return [[one] for one in group]
         whole = len(group) // most * most
         return [group[i : i + most] for i in range(0, whole, most)] + [[one] for one in group[whole:]]
@@ -370,9 +370,9 @@ class Pipeline:
             return False
 
     def _answered(self, chunk: list[Admitted], now_ns: Callable[[], int]) -> Iterator[Step]:
-        shape = chunk[0][1].image.shape[:2]
+        height, width = chunk[0][1].image.shape[:2]
         try:
-            ready = self.ready(*shape, len(chunk))
+            ready = self.ready(height, width, len(chunk))
         except Exception as error:
             for arrival, _ in chunk:
                 self.board.set_warming(arrival.camera, False)

@@ -93,9 +93,10 @@ class BagPlayer:
         """What of the bag could not be read; final when `play` has returned."""
         return self._bag.damage
 
-    def listeners(self) -> int:
-        """Topics to which somebody subscribes."""
-        return sum(publisher.get_subscription_count() > 0 for publisher in self._publishers.values())
+    def listeners(self, topics: Iterable[str] | None = None) -> int:
+        """How many of the topics (None = all) somebody subscribes to."""
+        chosen = self._publishers if topics is None else topics
+        return sum(self._publishers[topic].get_subscription_count() > 0 for topic in chosen)
 
     def pause(self) -> None:
         """Hold; /clock stands still."""

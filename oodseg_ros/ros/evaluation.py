@@ -74,6 +74,7 @@ class Evaluation(Node):
 
     def finish(self) -> int:
         """Write what was seen so far; returns the number of frames, those without a score counted by their alert."""
+        assert self._out is not None  # main checks it
         self._out.mkdir(parents=True, exist_ok=True)
         with (self._out / "alerts.csv").open("w", newline="") as stream:
             writer = csv.writer(stream)

@@ -16,6 +16,7 @@ import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import SetBool, Trigger
 
@@ -78,7 +79,7 @@ class Perception(LifecycleNode):
         return self._guarded("configure", self._configure)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._guarded("activate", lambda: self._session.activate())
+        return self._guarded("activate", self._activate)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._guarded("deactivate", self._deactivate)
@@ -129,13 +130,13 @@ class Perception(LifecycleNode):
         return SUCCESS
 
     def _configure(self) -> None:
-        self._settings = self._node_parameters.settings()
+        self._settings = settings = self._node_parameters.settings()
         if unused := self._node_parameters.unused():
             self.get_logger().warning(
                 f"parameters of cameras that are not in `cameras` are not used: {', '.join(unused)}"
             )
-        self._check_qos_overrides()
-        runner, warnings = self._load(self._settings, self.get_logger())
+        self._check_qos_overrides(settings)
+        runner, warnings = self._load(settings, self.get_logger())
         calibration = runner.bundle.card.calibration
         self._node_parameters.meanings = {
             "obstacles.threshold": calibration.threshold,
@@ -143,18 +144,27 @@ class Perception(LifecycleNode):
         }
         for step in self._node_parameters.less_careful():
             self.get_logger().warning(f"less careful than by default: {step}")
-        self._session = Session(self, lambda: self._settings, runner, warnings, self._on_engine_failed)
+        self._session = Session(self, self._current, runner, warnings, self._on_engine_failed)
         self._session.enable(self._enabled)
         self._node_parameters.locked = True
 
-    def _check_qos_overrides(self) -> None:
-        cameras = {camera.name: camera.transport for camera in self._settings.cameras}
-        own = names(cameras, self._settings.odometry)
+    def _current(self) -> Settings:
+        assert self._settings is not None  # set before anything asks
+        return self._settings
+
+    def _check_qos_overrides(self, settings: Settings) -> None:
+        cameras = {camera.name: camera.transport for camera in settings.cameras}
+        own = names(cameras, settings.odometry)
         publish, subscribe = ([self.resolve_topic_name(name) for name in own[way]] for way in ("publish", "subscribe"))
         if problems := check_overrides(self._node_parameters.qos_overrides(), publish, subscribe):
             raise ConfigError("; ".join(problems))
 
+    def _activate(self) -> None:
+        assert self._session is not None  # the lifecycle: only a configured node is activated
+        self._session.activate()
+
     def _deactivate(self, timeout: float = 60.0) -> None:
+        assert self._session is not None
         if not self._session.deactivate(timeout):
             self._stuck = True
             raise TimeoutError(f"the engine did not return within {timeout:g} s")
@@ -181,11 +191,12 @@ class Perception(LifecycleNode):
         return response
 
     def _on_snapshot(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        answers = self._session.newest() if self._session is not None else []
-        if not answers:
+        session = self._session
+        answers = session.newest() if session is not None else []
+        if session is None or not answers:
             response.message = "no image has been answered yet"
             return response
-        labels, settings = self._session.labels, self._settings
+        labels, settings = session.labels, self._current()
         try:
             paths = make_folders(settings.snapshot_dir, answers)
         except UserError as error:
@@ -202,7 +213,7 @@ class Perception(LifecycleNode):
         # In a thread of its own: encoding PNGs and a slow disk would hold up the heartbeat.
         threading.Thread(target=write, name="snapshot", daemon=True).start()
         response.success, response.message = True, " ".join(map(str, paths))
-        if self._session.recording.snapshot():
+        if session.recording.snapshot():
             response.message += f"; the last seconds go to {settings.record.folder}"
         return response
 
@@ -231,7 +242,7 @@ def run(make_node: Callable[[], Perception], args: Sequence[str] | None = None) 
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except UserError as error:
-        node.get_logger().error(str(error))
+        (node.get_logger() if node is not None else get_logger("perception")).error(str(error))
         code = EXIT_REFUSED
     finally:
         stop.set()

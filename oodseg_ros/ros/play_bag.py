@@ -80,8 +80,8 @@ class Conductor:
             for service in self._options.wait_for:
                 self._wait_ready(service)
         else:
-            images = [topic for topic, kind in bag.topics.items() if kind in IMAGE_TYPES]
             topics = self._options.topics or [topic for topic, kind in bag.topics.items() if kind in CAMERA_TYPES]
+            images = [topic for topic in topics if bag.topics.get(topic) in IMAGE_TYPES] or topics
         player = self._player(topics, images)
         try:
             self._until(player.heard, GRAPH_LIMIT if self._options.node else None, "the node's subscriptions")
@@ -134,6 +134,9 @@ class Conductor:
             return any(set(kinds) & set(IMAGE_TYPES) for kinds in found.values())
 
         self._until(images, GRAPH_LIMIT, f"{self._options.node} subscribes to images")
+        # Cameras subscribe one after the other.
+        self._spin(0.5)
+        images()
         wanted = {topic for topic, kinds in found.items() if set(kinds) & set(IMAGE_TYPES)}
         topics = playable(bag.topics, [*found, *self._options.topics])
         played = [topic for topic in sorted(wanted) if bag.topics.get(topic) in found[topic]]

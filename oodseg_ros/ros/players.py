@@ -41,7 +41,7 @@ class OwnPlayer:
     """The package's own player in a thread; see `BagPlayer`."""
 
     def __init__(self, node: Node, options: argparse.Namespace, topics: list[str], images: list[str]) -> None:
-        self._node, self._images = node, images
+        self._node, self._options, self._images = node, options, images
         self._player = BagPlayer(
             node,
             options.bag,
@@ -61,7 +61,7 @@ class OwnPlayer:
         self._thread.start()
 
     def heard(self) -> bool:
-        return self._player.listeners() > 0
+        return self._player.listeners(self._images) >= (len(self._images) if self._options.node else 1)
 
     def resume(self) -> None:
         self._player.resume()

@@ -115,8 +115,8 @@ class ReplayBag:
         self._meta = meta
         self.promised: dict[str, int] = dict(meta.counts)
         by_files: Counter[str] = Counter()
-        for file in self._files:
-            by_files.update(file.counts or {})
+        for storage in self._files:
+            by_files.update(storage.counts or {})
         for topic, count in by_files.items():
             self.promised[topic] = max(count, self.promised.get(topic, 0))
 
@@ -182,8 +182,8 @@ class ReplayBag:
             elif by_meta != read:
                 self._differences.append(f"{topic}: metadata.yaml says {by_meta} messages, {read} were read")
         for file in self._files:
-            told, read = self._meta.files.get(file.path.name), file.seen.total()
-            told = max(told or 0, file.expected or 0)
+            told = max(self._meta.files.get(file.path.name) or 0, file.expected or 0)
+            read = file.seen.total()
             if told > read:
                 self._differences.append(f"{file.path.name}: {told - read} of {told} messages are missing")
             elif file.damage and not told and not self._meta.counts:

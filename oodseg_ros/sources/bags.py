@@ -31,7 +31,7 @@ def open_bag(path: Path, topics: list[str] | None = None) -> Source:
         name=path.stem if path.is_file() else path.resolve().name,
         kind="bag",
         cameras=tuple(cameras.values()),
-        count=None if None in promised else sum(promised),
+        count=None if None in promised else sum(number or 0 for number in promised),
         open_frames=lambda source: _frames(source, bag, cameras),
         damage=bag.damage,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ _JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 _ANY_DEPTH = cv2.IMREAD_ANYDEPTH
 _EXIF_ORIENTATION = 0x0112
-_TURNS = {
+_TURNS: dict[int, tuple[Callable[[np.ndarray], np.ndarray], ...]] = {
     2: (lambda image: cv2.flip(image, 1),),
     3: (lambda image: cv2.rotate(image, cv2.ROTATE_180),),
     4: (lambda image: cv2.flip(image, 0),),

@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,7 +128,7 @@ class McapFile:
                         RawMessage(channel.topic, schema.name if schema else "", log_ns, content),
                     )
 
-            yield from in_time_order((piece.start, lambda piece=piece: load(piece)) for piece in self._pieces)
+            yield from in_time_order((piece.start, partial(load, piece)) for piece in self._pieces)
         for number, count in strangers.items():
             self._say(f"{count} messages are of channel {number}, of which the file holds no record")
         self.seen = seen
@@ -361,7 +362,10 @@ def _records(data: bytes, channels: dict[int, Channel] | None = None) -> Iterato
             if (
                 op
                 and fits
-                and (op != 5 or (length >= 22 and struct.unpack_from("<H", data, match.start() + 9)[0] in channels))
+                and (
+                    op != 5
+                    or (length >= 22 and struct.unpack_from("<H", data, match.start() + 9)[0] in (channels or ()))
+                )
             ):
                 found = match.start()
                 break

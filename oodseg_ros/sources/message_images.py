@@ -95,7 +95,8 @@ def _compressed_to_rgb(data: Any, told: str) -> np.ndarray:
         return decode_image(data)
     pixels = decode_pixels(bytes(data), keep_gray=True)
     # The mosaic is one channel; a driver that made colors of it before compressing sends three.
-    code = TO_RGB[f"bayer_{bayer[1]}8"].to_rgb if pixels.ndim == 2 else cv2.COLOR_BGR2RGB
+    mosaic = TO_RGB[f"bayer_{bayer[1]}8"].to_rgb
+    code = mosaic if mosaic is not None and pixels.ndim == 2 else cv2.COLOR_BGR2RGB
     return cv2.cvtColor(pixels, code)
 
 
@@ -143,11 +144,12 @@ def view_pixels(msg: Any, encoding: Encoding) -> np.ndarray:
             f"data holds {len(msg.data)} bytes, but {rows} rows of step {msg.step} need {needed}; "
             "the message was cut short or its size is wrong"
         )
-    shape, strides = (rows, msg.width), (msg.step, encoding.channels * dtype.itemsize)
+    shape: tuple[int, ...] = (rows, msg.width)
+    strides: tuple[int, ...] = (msg.step, encoding.channels * dtype.itemsize)
     if encoding.channels > 1:
         shape, strides = (*shape, encoding.channels), (*strides, dtype.itemsize)
     foreign = dtype.itemsize > 1 and bool(msg.is_bigendian) != (sys.byteorder == "big")
-    pixels = np.ndarray(shape, dtype.newbyteorder() if foreign else dtype, buffer=msg.data, strides=strides)
+    pixels: np.ndarray = np.ndarray(shape, dtype.newbyteorder() if foreign else dtype, buffer=msg.data, strides=strides)
     # OpenCV refuses rows at odd addresses of multi-byte samples; those are copied like foreign byte order.
     if foreign or msg.step % dtype.itemsize:
         pixels = pixels.astype(dtype)

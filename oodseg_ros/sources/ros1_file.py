@@ -7,6 +7,7 @@ import io
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,7 +80,7 @@ class Ros1File:
                         log_ns = seconds * 10**9 + nanoseconds
                         yield log_ns, topic, RawMessage(topic, self.topics[topic].kind, log_ns, data, ros1=True)
 
-            yield from in_time_order((piece.start, lambda piece=piece: load(piece)) for piece in self._pieces)
+            yield from in_time_order((piece.start, partial(load, piece)) for piece in self._pieces)
         for number, count in strangers.items():
             self._say(f"{count} messages are of connection {number}, of which the file holds no record")
         self.seen = seen
@@ -136,8 +137,8 @@ class Ros1File:
         if promised is None or promised != len(infos):
             return None
         counts: Counter[int] = Counter()
-        for _, pairs in infos.values():
-            counts.update(pairs)
+        for _, per_connection in infos.values():
+            counts.update(per_connection)
         return dict(counts)
 
     def _earliest(self, file: io.BufferedReader, piece: _Piece) -> int:

@@ -60,7 +60,7 @@ class SqliteFile:
             numbers, times, owners = self._rows(base)
             lost = 0
             rank = {number: place for place, number in enumerate(sorted(self._names, key=lambda k: self._names[k]))}
-            for place in np.lexsort(([rank.get(int(owner), -1) for owner in owners], times)):
+            for place in np.lexsort((np.array([rank.get(int(owner), -1) for owner in owners]), times)):
                 topic = self._names.get(int(owners[place]))
                 if topic is None:
                     continue

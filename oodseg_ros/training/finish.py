@@ -114,6 +114,7 @@ def _with_objects(spec: ObjectsSpec, calibration: Calibration, labels: LabelSet,
         class_ids(labels, spec.ground_classes),
         calibration,
         ", ".join(dict.fromkeys(Path(data.root).name or data.dataset for data in spec.data)),
+        spec.every,
     ).calibration
 
 

@@ -21,6 +21,7 @@ class ObjectsSpec(Strict):
     Attributes:
         data: the frames; their labels do not matter.
         ground_classes: classes that objects stand on.
+        every: every n-th frame chooses, the others are kept apart to measure on.
         false_frames, grow_rate, seed, min_area: see `calibration.objects.ObjectTarget`.
     """
 
@@ -30,6 +31,7 @@ class ObjectsSpec(Strict):
     grow_rate: float = Field(0.02, gt=0, lt=1)
     seed: float = Field(0.5, gt=0, le=1)
     min_area: int = Field(100, ge=1)
+    every: int = Field(1, ge=1)
 
 
 class CalibrationSpec(Strict):

@@ -144,7 +144,9 @@ def drive(tmp_path: Path) -> Path:
 def with_threshold(bundle: Path, path: Path, threshold: float) -> Path:
     shutil.copytree(bundle, path)
     card = load_bundle(path).card
-    calibration = card.calibration.model_copy(update={"threshold": threshold, "inlier_histogram": None})
+    calibration = card.calibration.model_copy(
+        update={"threshold": threshold, "inlier_histogram": None, "objects": None}
+    )
     rewrite_card(path, card.model_copy(update={"calibration": calibration}))
     return path
 

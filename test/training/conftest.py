@@ -54,7 +54,12 @@ def small_recipe_text(road_folder: Path) -> str:
             {"method": "inlier", "steps": 4, "batch": 2, "lr": 0.003, "backbone_lr": 0.01, "loss_stride": 4},
             {"method": "uem", "steps": 4, "batch": 2, "lr": 0.001},
         ],
-        "calibration": {"data": [data], "false_positive_rate": 0.05, "frames": 3},
+        "calibration": {
+            "data": [data],
+            "false_positive_rate": 0.05,
+            "frames": 3,
+            "objects": {"data": [data], "ground_classes": ["road"], "false_frames": 0.2, "min_area": 4},
+        },
         "licence": {"weights": "Apache-2.0"},
         "workers": 0,
     }

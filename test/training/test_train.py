@@ -35,6 +35,14 @@ def test_a_recipe_ends_with_a_bundle_that_runs(trained: Path) -> None:
     assert (trained / "run" / "curves.png").stat().st_size > 1000
 
 
+def test_objects_are_calibrated_on_whole_frames(trained: Path) -> None:
+    calibration = load_bundle(trained / "small").card.calibration
+    rule = calibration.objects
+    assert (rule.ground, rule.seed) == ([3], 0.5)
+    assert rule.grow <= calibration.threshold <= rule.beside
+    assert "6 frames without unknowns" in calibration.source
+
+
 def test_the_uem_stage_moves_the_head_and_nothing_else(trained: Path) -> None:
     before = torch.load(trained / "run" / "stage1_inlier.pt", weights_only=True)
     after = torch.load(trained / "run" / "stage2_uem.pt", weights_only=True)

@@ -84,7 +84,8 @@ class TensorRtEngine:
         """
         spec = self._bundle.card.input
         size = graph_size(height, width, spec)
-        output = tuple(side // spec.output_stride for side in size) if spec.resize is None else size
+        stride = spec.output_stride if spec.resize is None else 1
+        output = (size[0] // stride, size[1] // stride)
         return at_image_size(self.bind(plan, (batch, *size), (batch, *output)), height, width, spec)
 
     def bind(self, plan: Path, shape: tuple[int, int, int], output: tuple[int, int, int]) -> CapturedGraph:

@@ -15,6 +15,8 @@ and night lower both alike and do not change it; blur takes the Laplacian away. 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...parameters.settings import InputGateSettings
@@ -51,7 +53,7 @@ class Level:
 
     def __init__(self) -> None:
         self._count = 0
-        self._value: np.ndarray | float = 0.0
+        self._value: Any = 0.0
 
     def learn(self, value: np.ndarray | float, where: np.ndarray | None = None) -> None:
         """Take a good frame into account; `where` limits an array to some of its elements."""
@@ -61,7 +63,7 @@ class Level:
         self._value = self._value + (step if where is None or self._count == 1 else np.where(where, step, 0.0))
 
     @property
-    def value(self) -> np.ndarray | float | None:
+    def value(self) -> Any:
         """None before `LEAST` frames."""
         return self._value if self._count >= LEAST else None
 
@@ -120,7 +122,7 @@ class Blurred:
 
     def __call__(self, statistics: ImageStatistics) -> Fault | None:
         value, level = sharpness(statistics), self._level.value
-        blurred = value < FLOOR or (level is not None and value < min(CEILING, PART * level))
+        blurred = value < FLOOR or (level is not None and value < min(CEILING, PART * float(level)))
         if not blurred:
             self._level.learn(value)
         if not self._lasting(blurred, statistics.stamp_ns):

@@ -69,7 +69,7 @@ def to_detections(
         detection.bbox.center.position.y = (y0 + y1) / 2
         detection.bbox.size_x = float(x1 - x0)
         detection.bbox.size_y = float(y1 - y0)
-        if id(obstacle) in extents:
+        if geometry is not None and id(obstacle) in extents:
             rotation = geometry.rotation.T
             foot = rotation @ (extents[id(obstacle)].foot - geometry.translation)
             detection.results[0].pose = _pose(foot, rotation @ _covariance(obstacle, geometry) @ rotation.T)
@@ -142,6 +142,7 @@ def _pose(position: np.ndarray, covariance: np.ndarray) -> PoseWithCovariance:
 def _covariance(obstacle: Obstacle, geometry: CameraGeometry | None) -> np.ndarray:
     """Of the foot point `[3, 3]` in the base frame, square metres: half the range interval is one sigma."""
     ground = obstacle.ground
+    assert ground is not None  # only placed obstacles are given here
     origin = np.zeros(3) if geometry is None else geometry.translation * [1, 1, 0]
     line = np.array([*ground.position[:2], 0.0]) - origin
     length = float(np.linalg.norm(line))

@@ -99,7 +99,7 @@ def to_image(pixels: np.ndarray, header: Any, encoding: str, msg: Image | None =
         # An array.array is the one type that every distribution takes over without looking at each element: assigning
         # bytes costs 290 ms per megapixel image on Humble, a numpy array as much everywhere.
         data = array.array("B")
-        data.frombytes(memoryview(pixels).cast("B"))
+        data.frombytes(memoryview(pixels).cast("B"))  # type: ignore[arg-type]
         msg.data = data
     return msg
 

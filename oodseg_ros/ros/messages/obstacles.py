@@ -122,7 +122,7 @@ def _cloud(points: np.ndarray, header: Any, frame: str) -> PointCloud2:
     cloud.height, cloud.width = 1, len(points)
     cloud.fields = [
         PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
-        for index, name in enumerate(_POINT.names)
+        for index, name in enumerate(_POINT.names or ())
     ]
     cloud.is_bigendian = sys.byteorder == "big"
     cloud.point_step = _POINT.itemsize
@@ -140,6 +140,7 @@ def placed(obstacles: Iterable[Obstacle], geometry: CameraGeometry | None) -> It
 
 
 def _extent(obstacle: Obstacle, geometry: CameraGeometry | None) -> Extent:
+    assert obstacle.ground is not None  # only placed obstacles are given here
     foot = np.asarray(obstacle.ground.position, float)
     foot[np.abs(foot) < 1e-6] = 0.0  # a z of -1e-17 would fall below a costmap's min_obstacle_height of 0
     half = _DEFAULT_SIZE / 2
@@ -177,6 +178,7 @@ def _shape(marker: Marker, obstacle: Obstacle, extent: Extent) -> None:
 def label(obstacle: Obstacle) -> str:
     """`#7 12.4 m (11.0 to 14.2) 0.93`: track, distance and its interval, score."""
     ground = obstacle.ground
+    assert ground is not None
     track = f"#{obstacle.track_id} " if obstacle.track_id else ""
     distance = math.hypot(ground.position[0], ground.position[1])
     return f"{track}{distance:.1f} m ({ground.range_min:.1f} to {ground.range_max:.1f}) {obstacle.score:.2f}"

@@ -150,7 +150,7 @@ def parameter_file(params_file: str, name: str) -> ParameterFile:
             f"params_file:={params_file} holds no parameters of {name}; it holds those of {others}. "
             f"Name the block {name} or /**"
         )
-    if not rewrite:
+    if not rewrite or root is None:
         return ParameterFile(str(Path(params_file).expanduser()), tuple(applied))
     marks = [(key.start_mark.index, key.end_mark.index, key.value) for key, _ in root.value if key.value in rewrite]
     for start, end, key in reversed(marks):

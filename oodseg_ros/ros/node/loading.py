@@ -18,7 +18,7 @@ def load_runner(settings: Settings, logger: Any) -> tuple[Runner, tuple[str, ...
         BundleError, EngineError: with what to do; there is no fallback unless `allow_fallback` is set.
     """
     bundle = load_bundle(settings.bundle, settings.public_key)
-    options = {
+    options: dict[str, Any] = {
         "threads": settings.threads,
         "max_batch": max(1, settings.batch),
         "hint": settings.hint,

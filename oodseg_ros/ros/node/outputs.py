@@ -10,7 +10,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from rclpy.logging import LoggingSeverity
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image
@@ -19,9 +18,9 @@ from std_msgs.msg import Header
 from ... import views
 from ...frame import Frame
 from ...labels import LabelSet
+from ...model_card import Calibration
 from ...overlay import draw_overlay
 from ...parameters.settings import default
-from ...pipeline.alert_text import sentence
 from ...pipeline.camera import Judgement
 from ...pipeline.geometry.ground import CameraGeometry
 from ...pipeline.obstacles.free_ground import free_ground, ground_ids
@@ -85,9 +84,9 @@ _IMAGES: Mapping[str, tuple[str, Callable[[Judgement, LabelSet], np.ndarray]]] =
     "anomaly/mask": ("mono8", lambda j, _: j.mask),
     "semantic/image": ("mono8", lambda j, _: j.prediction.labels),
     "semantic/open_set": ("mono8", lambda j, _: views.open_set(j.prediction, j.mask)),
-    "semantic/confidence": ("mono8", lambda j, _: views.confidence(j.prediction, j.calibration)),
+    "semantic/confidence": ("mono8", lambda j, _: views.confidence(j.prediction, _calibration(j))),
     "anomaly/score": ("32FC1", lambda j, _: j.prediction.score),
-    "anomaly/score_color": ("bgr8", lambda j, _: _bgr(views.score_picture(j.prediction, j.mask, j.calibration))),
+    "anomaly/score_color": ("bgr8", lambda j, _: _bgr(views.score_picture(j.prediction, j.mask, _calibration(j)))),
     "semantic/color": ("bgr8", lambda j, labels: _bgr(views.class_picture(j.prediction, labels))),
 }
 """Topic → encoding, and its pixels."""
@@ -120,7 +119,6 @@ class CameraOutputs:
     ) -> None:
         self._node = node
         self._clock = clock
-        self._logger = node.get_logger()
         self._next_overlay = 0.0
         self._scene = _Scene(labels, ground_ids(labels, ground_classes), base_frame, info)
         self._messages: dict[str, Image] = {}
@@ -154,12 +152,10 @@ class CameraOutputs:
             overlay_alpha: weight of the class colors.
             late: the answer is nearly too old; the overlay is left out.
         """
-        sent = []
         if answer.judgement.refused is None:
             for topic in self._publishers:
                 if (topic in _MAKERS or topic in _IMAGES) and self.listened(topic):
                     self._publish(topic, answer)
-                    sent.append(topic)
         wanted = [topic for topic in _OVERLAYS if self.listened(topic)]
         now = self._clock()
         if wanted and not late and now >= self._next_overlay:
@@ -171,11 +167,6 @@ class CameraOutputs:
                     self._publish_image(topic, picture, answer.header, "bgr8")
                 else:
                     self._publishers[topic].publish(to_compressed(picture, answer.header))
-                sent.append(topic)
-        if self._logger.is_enabled_for(LoggingSeverity.DEBUG):
-            self._logger.debug(
-                f"{answer.frame.camera} {answer.frame.stamp_ns}: {_told(answer)}; sent {', '.join(sent)}"
-            )
 
     def _publish(self, topic: str, answer: Answer) -> None:
         if topic in _IMAGES:
@@ -190,10 +181,9 @@ class CameraOutputs:
         self._publishers[topic].publish(message)
 
 
-def _told(answer: Answer) -> str:
-    alert, placed = answer.judgement.alert, sum(o.ground is not None for o in answer.judgement.obstacles)
-    where = "no geometry" if answer.geometry is None else f"{placed} placed"
-    return f"{sentence(alert)}; {len(answer.judgement.obstacles)} obstacles, {where}"
+def _calibration(judgement: Judgement) -> Calibration:
+    assert judgement.calibration is not None  # the pipeline sets it
+    return judgement.calibration
 
 
 def _bgr(picture: np.ndarray) -> np.ndarray:

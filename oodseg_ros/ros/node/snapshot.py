@@ -41,16 +41,16 @@ def write_answer(path: Path, answer: Answer, labels: LabelSet, alpha: float) -> 
     prediction = judgement.prediction
     arrays = {"score": prediction.score, "labels": prediction.labels, "mask": judgement.mask}
     stream = io.BytesIO()
-    np.savez(stream, **arrays, bundle=np.array(prediction.bundle_id))
+    np.savez(stream, **arrays, bundle=np.array(prediction.bundle_id))  # type: ignore[arg-type]
     _write(path / "answer.npz", stream.getbuffer())
 
 
-def _png(image: np.ndarray) -> np.ndarray:
+def _png(image: np.ndarray) -> bytes:
     # Level 1: a snapshot is taken while driving, and a smaller file is not worth the time.
-    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
-def _write(path: Path, data: memoryview | np.ndarray) -> None:
+def _write(path: Path, data: bytes | memoryview) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(data)
     part.replace(path)

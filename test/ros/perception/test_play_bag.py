@@ -194,3 +194,19 @@ def test_own_services_pause_and_resume(peer: Any, perception: Callable, replay: 
     assert peer.call(Trigger, "/bag_player/resume", Trigger.Request()).success
     assert played.wait(peer) == 0, played.log
     assert f"{FRAMES} images played, " in played.log, played.log
+
+
+def test_without_a_node_whoever_listens_is_played_to(peer: Any, tmp_path: Path):
+    topic = f"{peer.node.get_namespace()}/rear/image_raw/compressed"
+    bag = write_bag(tmp_path / "bag", peer.node.get_namespace())
+    images: list[CompressedImage] = []
+    peer.node.create_subscription(CompressedImage, topic, images.append, 50)
+    command = [sys.executable, "-m", "oodseg_ros.ros.play_bag", str(bag), "--rate", "4", "--topics", topic]
+    process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        peer.until(lambda: process.poll() is not None, "the player ends")
+        assert process.returncode == 0, process.stdout.read()
+        peer.spin(0.3)
+        assert len(images) == FRAMES
+    finally:
+        process.kill()

@@ -20,7 +20,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 from std_msgs.msg import Header
 
-from oodseg_ros.cli.main import app
+from oodseg_ros.cli.main import build_app
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.replay.alert_table import COLUMNS
 from oodseg_ros.sources.bag_messages import ReplayBag
@@ -150,7 +150,7 @@ def test_node_replay_and_run_say_the_same_byte_for_byte(
         ["replay", *shared[:2], "--out", str(replayed), "--write-bag", *shared[2:]],
         ["run", *shared[:2], "--out", str(ran), *shared[2:]],
     ):
-        result = CliRunner().invoke(app, command)
+        result = CliRunner().invoke(build_app([command[0]]), command)
         assert result.exit_code == 0, result.output
     out = ReplayBag(replayed / "bag")
     offline = [said(out.parse(raw).status[0]) for raw in out.messages({"/alert"})]

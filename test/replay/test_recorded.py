@@ -1,0 +1,153 @@
+"""What a bag knows beside its pictures: calibrations, static transforms, speed."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from oodseg_ros.errors import ConfigError
+from oodseg_ros.inference.runner import Runner
+from oodseg_ros.replay.offline_run import RunOptions, run_source
+from oodseg_ros.replay.recorded import RecordedBag, settings_of
+from oodseg_ros.sources.bag_messages import ReplayBag
+
+STORE = get_typestore(Stores.ROS2_HUMBLE)
+TF = "tf2_msgs/msg/TFMessage"
+if TF not in STORE.types:
+    STORE.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms\n", TF))
+T = STORE.types
+START, FRAMES, HEIGHT, WIDTH = 1_700_000_000 * 10**9, 4, 64, 128
+PITCH, LENS_HEIGHT = 0.3, 1.4
+OPTICAL = (-0.5, 0.5, -0.5, 0.5)
+"""Quaternion of an optical frame in body axes, as every camera URDF has it."""
+PARAMS = {
+    **{f"obstacles.{name}": 1 for name in ("trigger_hits", "trigger_window", "release_frames", "min_area")},
+    "obstacles.threshold": -1e9,
+    "health.input": ["camera_info"],
+    "health.output": [],
+}
+
+
+def header(stamp: int, frame: str):
+    return T["std_msgs/msg/Header"](T["builtin_interfaces/msg/Time"](*divmod(stamp, 10**9)), frame)
+
+
+def transform(parent: str, child: str, shift: tuple[float, ...], turn: tuple[float, ...]):
+    vector, quaternion = T["geometry_msgs/msg/Vector3"](*shift), T["geometry_msgs/msg/Quaternion"](*turn)
+    moved = T["geometry_msgs/msg/Transform"](vector, quaternion)
+    return T["geometry_msgs/msg/TransformStamped"](header(START, parent), child, moved)
+
+
+@pytest.fixture(scope="module")
+def runner(tiny_bundle: Path) -> Runner:
+    return Runner.load(tiny_bundle, engine="torch", threads=1)
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two cameras; the transforms come last, as when somebody starts the robot's description late."""
+    path = tmp_path_factory.mktemp("bags") / "drive"
+    image, info, odometry = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo", "nav_msgs/msg/Odometry"
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        topics = {
+            (camera, tail): writer.add_connection(f"/{camera}/{tail}", kind, typestore=STORE)
+            for camera in ("front", "rear")
+            for tail, kind in (("image_raw", image), ("camera_info", info))
+        }
+        driven = writer.add_connection("/odom", odometry, typestore=STORE)
+        latched = writer.add_connection("/tf_static", TF, typestore=STORE)
+        for index in range(FRAMES):
+            stamp = START + index * 100_000_000
+            for camera in ("front", "rear"):
+                pixels = np.random.default_rng(index).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+                message = T[image](header(stamp, f"{camera}_lens"), HEIGHT, WIDTH, "rgb8", 0, WIDTH * 3, pixels.ravel())
+                writer.write(topics[camera, "image_raw"], stamp + 1, STORE.serialize_cdr(message, image))
+                k = np.array([100.0, 0.0, 63.5, 0.0, 100.0, 31.5, 0.0, 0.0, 1.0])
+                region = T["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+                size = (HEIGHT, WIDTH, "plumb_bob", np.zeros(0))
+                told = T[info](header(stamp, f"{camera}_lens"), *size, k, np.zeros(9), np.zeros(12), 0, 0, region)
+                writer.write(topics[camera, "camera_info"], stamp + 2, STORE.serialize_cdr(told, info))
+            zeros, still = np.zeros(36), T["geometry_msgs/msg/Vector3"](0.0, 0.0, 0.0)
+            place = T["geometry_msgs/msg/Pose"](
+                T["geometry_msgs/msg/Point"](float(index), 0.0, 0.0),
+                T["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0),
+            )
+            speed = T["geometry_msgs/msg/Twist"](T["geometry_msgs/msg/Vector3"](4.0, 0.0, 0.0), still)
+            pose = T["geometry_msgs/msg/PoseWithCovariance"](place, zeros)
+            twist = T["geometry_msgs/msg/TwistWithCovariance"](speed, zeros)
+            message = T[odometry](header(stamp, "odom"), "base_link", pose, twist)
+            writer.write(driven, stamp, STORE.serialize_cdr(message, odometry))
+        half = PITCH / 2
+        steps = [
+            transform("base_link", "mast", (0.0, 0.0, LENS_HEIGHT), (0.0, math.sin(half), 0.0, math.cos(half))),
+            transform("mast", "front_lens", (0.0, 0.0, 0.0), OPTICAL),
+        ]
+        writer.write(latched, START + 10**9, STORE.serialize_cdr(T[TF](steps), TF))
+    return path
+
+
+def obstacles(runner: Runner, bag: Path, out: Path, **params: object) -> tuple[list[dict], list[str]]:
+    summary = run_source(runner, ReplayBag(bag), RunOptions(out, params={**PARAMS, **params}))
+    import csv
+
+    with (out / "alerts.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return [(row["camera"], row["ranges"], json.loads(row["obstacles"])) for row in rows], summary.notes
+
+
+def test_camera_info_and_static_transforms_of_a_bag_give_the_ranges_of_the_mount(
+    runner: Runner, bag: Path, tmp_path: Path
+) -> None:
+    by_tf, _ = obstacles(runner, bag, tmp_path / "tf", cameras=["front"], **{"front.geometry": "tf"})
+    mount = {"front.geometry": "mount", "front.mount.height": LENS_HEIGHT, "front.mount.pitch": PITCH}
+    by_mount, _ = obstacles(runner, bag, tmp_path / "mount", cameras=["front"], **mount)
+    assert len(by_tf) == FRAMES
+    for (_, known, found), (_, _, expected) in zip(by_tf, by_mount, strict=True):
+        assert known == "known", "from the first frame on, though both were logged later"
+        assert found[0]["position"] == pytest.approx(expected[0]["position"], abs=2e-3)
+        assert found[0]["range_m"][0] == pytest.approx(expected[0]["range_m"][0], abs=2e-3)
+
+
+def test_a_camera_without_a_transform_has_no_position_and_that_is_said(
+    runner: Runner, bag: Path, tmp_path: Path
+) -> None:
+    rows, notes = obstacles(runner, bag, tmp_path / "out", cameras=["front", "rear"], **{"rear.geometry": "tf"})
+    assert {known for camera, known, _ in rows if camera == "front"} == {"known"}
+    assert all(known.startswith("unknown") for camera, known, _ in rows if camera == "rear")
+    assert any("/tf_static holds no way from 'rear_lens' to 'base_link'" in note for note in notes)
+
+
+def test_zones_count_offline_too(runner: Runner, bag: Path, tmp_path: Path) -> None:
+    everywhere = [-200.0, -200.0, 200.0, -200.0, 200.0, 200.0, -200.0, 200.0]
+    zone = {"zones": ["yard"], "zone.yard.polygon": everywhere, "zone.yard.action": "report"}
+    rows, _ = obstacles(runner, bag, tmp_path / "out", cameras=["front"], **zone)
+    assert all(one["zone"] == "yard" and not one["counts"] for _, _, found in rows for one in found)
+
+
+def test_the_speed_of_the_odometry_that_is_asked_for_gives_times_to_reach(
+    runner: Runner, bag: Path, tmp_path: Path
+) -> None:
+    rows, _ = obstacles(runner, bag, tmp_path / "out", cameras=["front"], odometry="odom")
+    first = rows[0][2][0]
+    assert first["reach_s"] == pytest.approx(first["range_m"][0] / 4.0, abs=0.01)
+    driven = RecordedBag(ReplayBag(bag), None, {})
+    list(driven.recorded().arrivals())
+    assert driven.metres == FRAMES - 1
+
+
+def test_cameras_of_parameters_and_bag_that_do_not_fit_are_said(bag: Path) -> None:
+    opened = RecordedBag(ReplayBag(bag), None, {})
+    names = list(opened.cameras.values())
+    settings, notes = settings_of({"cameras": ["front", "left"]}, names)
+    assert settings.names == ("front",)
+    assert any("camera left of the parameters is not in the source" in note for note in notes)
+    assert any("camera rear of the source is not judged" in note for note in notes)
+    with pytest.raises(ConfigError, match=r"cameras left are not in the source; it has front, rear"):
+        settings_of({"cameras": ["left"]}, names)
+    assert settings_of({"cameras": ["left"], "left.priority": 4}, ["video"])[0].camera("video").priority == 4
