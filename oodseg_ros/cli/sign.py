@@ -55,6 +55,6 @@ def command(
 def unsigned(bundle: Path) -> str:
     """What is to be said where a changed card has cost a bundle its signature."""
     return (
-        f"{bundle} was signed, and its card has changed: the signature was removed. Sign it again: oodseg sign {bundle} "
-        "--key PRIVATE_KEY"
+        f"{bundle} was signed, and its card has changed: the signature was removed. Sign it again: "
+        f"oodseg sign {bundle} --key PRIVATE_KEY"
     )
