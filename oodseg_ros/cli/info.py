@@ -72,6 +72,17 @@ def _parts(info: BundleInfo) -> Table:
     return table
 
 
+def _objects(bundle: Bundle) -> str:
+    rule = bundle.card.calibration.objects
+    if rule is None:
+        return "every group of pixels above the threshold"
+    ground = ", ".join(bundle.labels.names[index] for index in rule.ground if index < len(bundle.labels)) or "no class"
+    return (
+        f"what hangs together above {rule.grow:g}, if {rule.seed:.0%} of it are above the threshold; "
+        f"above {rule.beside:g} where it does not stand on {ground}"
+    )
+
+
 def _facts(bundle: Bundle, info: BundleInfo) -> Table:
     card = bundle.card
     calibration, spec = card.calibration, card.input
@@ -85,6 +96,7 @@ def _facts(bundle: Bundle, info: BundleInfo) -> Table:
         "input": f"RGB, mean {_numbers(spec.mean)}, std {_numbers(spec.std)}; at most {spec.pixels:,} pixels, "
         f"sides multiples of {spec.multiple}",
         "threshold": f"{calibration.threshold:g} (calibrated {calibrated:.3f})",
+        "objects": _objects(bundle),
         "score table": f"{len(calibration.table)} points, {calibration.table[0][0]:g} to {calibration.table[-1][0]:g}",
         "inlier histogram": bins,
         "calibrated on": calibration.source,

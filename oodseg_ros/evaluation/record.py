@@ -12,6 +12,7 @@ from ..model_card import Metric
 RECORDED = {
     "pixel": ("AP", "AUROC", "FPR95", "best_F1"),
     "component_deployed": ("sIoU", "PPV", "F1"),
+    "vehicle": ("found", "fragments_per_object", "frames_with_false_on_ground", "frames_with_false_beside"),
     "semantic": ("mIoU", "pixel_accuracy"),
 }
 """Sections of `metrics.json` and their entries that belong into a card."""

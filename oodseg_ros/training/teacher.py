@@ -136,9 +136,8 @@ def _of_bundle(bundle: Bundle) -> Probabilities:
 
     def probabilities(image: np.ndarray) -> Tensor:
         graph = DeployGraph(segmentor, bundle.card.input, *image.shape[:2]).to(device).eval()
-        x = torch.from_numpy(image).to(device)[None].permute(0, 3, 1, 2).float()
-        x = F.interpolate(x, size=graph.network_size, mode="bilinear", align_corners=False)
-        return graph.segmentor(x * graph.scale + graph.shift).logits.softmax(dim=1).cpu()
+        x = graph.normalized(torch.from_numpy(image).to(device)[None])
+        return graph.segmentor(x).logits.softmax(dim=1).cpu()
 
     return probabilities
 
@@ -155,6 +154,8 @@ def _of_onnx(path: Path, spec: TeacherSpec) -> Probabilities:
     def probabilities(image: np.ndarray) -> Tensor:
         rows, columns = network_size(*image.shape[:2], spec.input)
         x = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
+        if spec.input.channel_order == "bgr":
+            x = x[..., ::-1]
         answer = torch.from_numpy(model(np.moveaxis((x - mean) / std, -1, 0)[None])[0]).float()
         if answer.dim() != 4 or answer.shape[1] < classes:
             raise ConfigError(

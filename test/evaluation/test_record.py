@@ -26,3 +26,10 @@ def test_figures_stand_beside_their_command(tiny_bundle: Path, tmp_path: Path, m
     assert found["one", "AP"].value == 0.6
     assert found["one", "AP"].command.endswith("--root $OODSEG_DATA/set")
     assert bundle.id == load_bundle(tiny_bundle).id
+
+
+def test_what_a_vehicle_gets_is_recorded_too(tiny_bundle: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
+    told = metrics(0.5, "evaluate") | {"vehicle": {"found": 0.25, "fragments_per_object": float("nan"), "objects": 4}}
+    found = {metric.name: metric.value for metric in record_metrics(copy, "one", told).card.metrics}
+    assert found == {"AP": 0.5, "found": 0.25}

@@ -15,6 +15,8 @@ from ..geometry.ground import CameraGeometry, ground_position
 STRIPS = 48
 MAX_CLEAR = 60.0
 """Metres; farther away a ray proves too little to clear anything."""
+SPACING = 0.05
+"""Metres between neighbouring ends: the cell size of a usual costmap, so that lines leave out no cell."""
 _BISECTIONS = 12
 
 
@@ -31,15 +33,15 @@ def free_ground(
     """Ends `[N, 2]` (x, y in the base frame, metres) of the lines from the camera along which only ground is seen.
 
     Each strip of columns is followed from the lowest judged row upwards, as long as all its pixels are ground and none
-    is anomalous or not judged. The end is the near end of the range interval: what may be an obstacle is not cleared.
-    Strips that begin with something else have no end.
+    is anomalous or not judged. Its ends lie side by side, `SPACING` apart, at the near end of the range interval: what
+    may be an obstacle is not cleared. Strips that begin with something else have none.
 
     Args:
         prediction: labels uint8 and score float32 `[H, W]`, NaN = not judged.
         mask: uint8 `[H, W]`, non-zero = anomalous.
         geometry: of the camera at this size.
         ground: bool `[256]`, see `ground_ids`.
-        strips: number of lines at most.
+        strips: into which the image is cut.
     """
     width = mask.shape[1]
     strips = min(strips, width)
@@ -56,28 +58,39 @@ def free_ground(
         lowest = int(rows[-1])
         blocked = np.flatnonzero(~columns[: lowest + 1, index])
         highest = int(blocked[-1]) + 1 if len(blocked) else 0
-        if highest <= lowest and (end := _end(geometry, (edges[index] + edges[index + 1] - 1) / 2, highest, lowest)):
-            ends.append(end)
-    return np.array(ends, float).reshape(-1, 2)
+        if highest <= lowest:
+            ends.append(_ends(geometry, edges[index] - 0.5, edges[index + 1] - 0.5, highest, lowest))
+    return np.concatenate([np.zeros((0, 2)), *ends])
 
 
-def _end(geometry: CameraGeometry, column: float, highest: int, lowest: int) -> tuple[float, float] | None:
-    """The farthest ground point of the column's free rows, drawn in to the near end of its interval."""
+def _ends(geometry: CameraGeometry, left: float, right: float, highest: int, lowest: int) -> np.ndarray:
+    """Ends `[N, 2]` of the free rows of a strip between two columns: those of its farthest ground."""
+    middle = (left + right) / 2
     top, bottom = highest, lowest
-    place = ground_position(geometry, (column, float(top)), MAX_CLEAR)
-    if place is None:
+    if ground_position(geometry, (middle, float(top)), MAX_CLEAR) is not None:
+        bottom = top
+    for _ in range(_BISECTIONS):
         # The rows from the horizon on show no ground; the highest one that does is between.
-        if (place := ground_position(geometry, (column, float(bottom)), MAX_CLEAR)) is None:
-            return None
-        for _ in range(_BISECTIONS):
-            middle = (top + bottom) // 2
-            if middle == top:
-                break
-            found = ground_position(geometry, (column, float(middle)), MAX_CLEAR)
-            if found is None:
-                top = middle
-            else:
-                bottom, place = middle, found
+        if bottom - top <= 1:
+            break
+        row = (top + bottom) // 2
+        if ground_position(geometry, (middle, float(row)), MAX_CLEAR) is None:
+            top = row
+        else:
+            bottom = row
+    sides = [_near_end(geometry, column, bottom) for column in (left, right)]
+    if any(side is None for side in sides):
+        return np.zeros((0, 2))
+    start, end = np.array(sides)
+    count = 1 + math.ceil(float(np.linalg.norm(end - start)) / SPACING)
+    return np.linspace(start, end, count)
+
+
+def _near_end(geometry: CameraGeometry, column: float, row: int) -> tuple[float, float] | None:
+    """The ground seen at a pixel, drawn in to the near end of its interval."""
+    place = ground_position(geometry, (column, float(row)), 1.1 * MAX_CLEAR)
+    if place is None:
+        return None
     x, y = place.position[:2]
     distance = math.hypot(x, y)
     share = min(1.0, place.range_min / distance) if distance > 0 else 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
@@ -51,7 +52,7 @@ class CameraInput:
             node.create_subscription(
                 _type_of(topic, camera),
                 topic.named(camera.name),
-                self._on_info if topic.kind == "sensor_msgs/CameraInfo" else on_image,
+                _called_alike(self._on_info if topic.kind == "sensor_msgs/CameraInfo" else on_image),
                 qos.profile(topic.quality),
                 qos_overriding_options=qos.overridable(),
             )
@@ -144,6 +145,11 @@ def _type_of(topic: topics.Topic, camera: CameraSettings) -> type:
             f"installed; install ros-<distro>-{package.replace('_', '-')}"
         )
     return found
+
+
+def _called_alike(callback: Callable[[Any, dict[str, Any]], None]) -> Callable[..., None]:
+    """Humble's rclpy hands over the message alone."""
+    return callback if hasattr(Subscription, "CallbackType") else lambda message: callback(message, {})
 
 
 def _type_name(subscription: Subscription) -> str:

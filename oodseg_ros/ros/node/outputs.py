@@ -10,7 +10,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from rclpy.logging import LoggingSeverity
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image
@@ -22,7 +21,6 @@ from ...labels import LabelSet
 from ...model_card import Calibration
 from ...overlay import draw_overlay
 from ...parameters.settings import default
-from ...pipeline.alert_text import sentence
 from ...pipeline.camera import Judgement
 from ...pipeline.geometry.ground import CameraGeometry
 from ...pipeline.obstacles.free_ground import free_ground, ground_ids
@@ -121,7 +119,6 @@ class CameraOutputs:
     ) -> None:
         self._node = node
         self._clock = clock
-        self._logger = node.get_logger()
         self._next_overlay = 0.0
         self._scene = _Scene(labels, ground_ids(labels, ground_classes), base_frame, info)
         self._messages: dict[str, Image] = {}
@@ -155,12 +152,10 @@ class CameraOutputs:
             overlay_alpha: weight of the class colors.
             late: the answer is nearly too old; the overlay is left out.
         """
-        sent = []
         if answer.judgement.refused is None:
             for topic in self._publishers:
                 if (topic in _MAKERS or topic in _IMAGES) and self.listened(topic):
                     self._publish(topic, answer)
-                    sent.append(topic)
         wanted = [topic for topic in _OVERLAYS if self.listened(topic)]
         now = self._clock()
         if wanted and not late and now >= self._next_overlay:
@@ -172,11 +167,6 @@ class CameraOutputs:
                     self._publish_image(topic, picture, answer.header, "bgr8")
                 else:
                     self._publishers[topic].publish(to_compressed(picture, answer.header))
-                sent.append(topic)
-        if self._logger.is_enabled_for(LoggingSeverity.DEBUG):
-            self._logger.debug(
-                f"{answer.frame.camera} {answer.frame.stamp_ns}: {_told(answer)}; sent {', '.join(sent)}"
-            )
 
     def _publish(self, topic: str, answer: Answer) -> None:
         if topic in _IMAGES:
@@ -189,12 +179,6 @@ class CameraOutputs:
         # The same message each time: its memory is filled again instead of being allocated.
         message = self._messages[topic] = to_image(pixels, header, encoding, self._messages.get(topic))
         self._publishers[topic].publish(message)
-
-
-def _told(answer: Answer) -> str:
-    alert, placed = answer.judgement.alert, sum(o.ground is not None for o in answer.judgement.obstacles)
-    where = "no geometry" if answer.geometry is None else f"{placed} placed"
-    return f"{sentence(alert)}; {len(answer.judgement.obstacles)} obstacles, {where}"
 
 
 def _calibration(judgement: Judgement) -> Calibration:
