@@ -76,12 +76,19 @@ class Bundle:
         """The `networks.segmentor.Segmentor` with its weights, float32, in eval mode.
 
         Raises:
-            BundleError: the weights do not fit the network spec.
+            BundleError: the weights do not fit the network spec, or are not finite: some runtimes make an ordinary
+                number of the NaN that comes out.
         """
         from .networks.build import build_segmentor
 
         segmentor = build_segmentor(self.card.network)
         state = {key: value.float() if value.is_floating_point() else value for key, value in self.weights().items()}
+        broken = [key for key, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())]
+        if broken:
+            raise BundleError(
+                f"bundle {self.path}: NaN or infinity in {len(broken)} tensors of the weights "
+                f"({', '.join(broken[:5])}); the training diverged, or the file it was imported from is damaged"
+            )
         try:
             segmentor.load_state_dict(state, strict=True)
         except RuntimeError as error:

@@ -23,6 +23,7 @@ from ..bundle import Bundle
 from ..errors import EngineError
 from ..inference.golden_check import stretched
 from ..inference.graph import DeployGraph
+from ..inference.headroom import check_headroom
 from ..inference.precision import HALVES, lower
 from ..model_card import InputSpec
 from ..networks.segmentor import Segmentor
@@ -79,6 +80,7 @@ def export_bundle(
         raise EngineError(f"ONNX files are exported in {', '.join(PRECISIONS)}, not in {precision!r}")
     image = stretched(bundle, height, width) if image is None else resized(image, height, width)
     segmentor = bundle.segmentor()
+    check_headroom(segmentor, bundle.card.input, bundle.golden()["image"], precision, bundle.id)
     model = export_onnx(segmentor, bundle.card.input, batch, height, width, precision)
     labels, score = OnnxRuntimeEngine(model)(image)
     # The whole graph resizes in float; the engines of this package resize in uint8, outside of it.

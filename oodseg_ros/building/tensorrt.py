@@ -18,6 +18,7 @@ from ..errors import EngineError
 from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, default_dir, draft, remove, stored
 from ..inference.engines.tensorrt import TensorRtEngine
 from ..inference.engines.tensorrt_api import PLAN, architecture, capability, tensorrt_identity
+from ..inference.headroom import check_headroom
 from ..inference.precision import half_parts
 from ..inference.sizes import graph_size
 from .acceptance import Acceptance, Pairs, gated, resized, versions
@@ -88,6 +89,7 @@ def _write_plan(
     say("export", 0.0)
     segmentor = bundle.segmentor()
     precision, int8 = GRAPH_PRECISION[order.precision], {}
+    check_headroom(segmentor, bundle.card.input, bundle.golden()["image"], precision, bundle.id)
     size = graph_size(order.height, order.width, bundle.card.input)
     model = export_onnx(segmentor, bundle.card.input, order.batch, *size, precision, whole=False)
     parts = tuple(half_parts(segmentor)) if precision != "fp32" else ()

@@ -67,7 +67,7 @@ def command(
         console.print(
             f"{len(imported.ignored)} tensors not needed: {escape(_shortened(imported.ignored))}", highlight=False
         )
-    for note in imported.notes:
+    for note in card.training.get("notes", ()):
         console.print(escape(note), highlight=False, soft_wrap=True)
     if agreement := card.training.get("agreement"):
         console.print(

@@ -15,7 +15,7 @@ from .imported import CITYSCAPES_TERMS, Imported
 from .mapping import Rule, renamed
 
 RULES: tuple[Rule, ...] = ((r"encoder\.(.+)", r"backbone.\1"), (r"decoder\.(.+)", r"decoder.\1"))
-IGNORED = re.compile(r"encoder\.output_conv\..+")  # only training the encoder alone needs it
+IGNORED = re.compile(r"encoder\.output_conv\..+|criterion\..+")  # only training the encoder alone needs it
 CITYSCAPES_OUTPUTS, CITYSCAPES_CLASSES = 20, 19
 PIXELS = 512 * 1024
 

@@ -18,7 +18,7 @@ RULES: tuple[Rule, ...] = (
     (r"base_net\.(.+)", r"backbone.\1"),
     (r"((?:bu_dec_|bu_br_|merge_enc_dec_).+)", r"decoder.\1"),
 )
-IGNORED = re.compile(r"base_net\.(classifier|level5|level5_0)\..+")  # of the ImageNet network
+IGNORED = re.compile(r"base_net\.(classifier|level5|level5_0)\..+|criterion\..+")  # of the ImageNet network
 SCALES = {128: 0.5, 256: 1.0, 384: 1.5, 512: 2.0}
 CITYSCAPES_OUTPUTS, CITYSCAPES_CLASSES = 20, 19
 PIXELS = 512 * 1024

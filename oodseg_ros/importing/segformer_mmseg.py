@@ -58,6 +58,7 @@ ORIGINAL_RULES: tuple[Rule, ...] = (
     (r"decode_head\.linear_pred\.(.+)", r"classifier.linear.\1"),
 )
 UNUSED = re.compile(r"decode_head\.conv_seg\..+")  # in the original files only
+TRAINING = re.compile(r"criterion\..+|auxiliary_head\..+")
 VARIANTS = {(2, 2, 2, 2): {32: "b0", 64: "b1"}, (3, 4, 6, 3): {64: "b2"}, (3, 4, 18, 3): {64: "b3"}}
 VARIANTS |= {(3, 8, 27, 3): {64: "b4"}, (3, 6, 40, 3): {64: "b5"}}
 
@@ -76,7 +77,7 @@ def interpret(state: dict[str, Tensor], path: Path) -> Imported:
     """The tensors of such a file in this project's terms; `path` is named in errors."""
     state = without_prefix(state, "module.")
     original = any(key.startswith("decode_head.linear_fuse.") for key in state)
-    ignored = tuple(key for key in state if original and UNUSED.fullmatch(key))
+    ignored = tuple(key for key in state if TRAINING.fullmatch(key) or (original and UNUSED.fullmatch(key)))
     state = {key: value for key, value in state.items() if key not in ignored}
     mapped, unknown = renamed(_from_zero(state) if original else state, ORIGINAL_RULES if original else MMSEG_RULES)
     try:

@@ -45,7 +45,7 @@ RULES: tuple[Rule, ...] = (
     (r"ood_head\.(means|diagonal|feat_norm\..+|mask_norm\..+)", r"head.classifier.\1"),
 )
 # Only training needs these: the feature memory (gigabytes) and constants.
-IGNORED = re.compile(r"(segmentation_head|ood_head)\.(queue|queue_ptr|eye_matrix|iteration_counter)")
+IGNORED = re.compile(r"(segmentation_head|ood_head)\.(queue|queue_ptr|eye_matrix|iteration_counter)|criterion\..+")
 PATCH = 14
 HEAD_WIDTH = 64
 WINDOWS = Windows(height=518, width=1036, stride_y=506, stride_x=338)

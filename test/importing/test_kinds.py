@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 
 import cv2
@@ -11,8 +12,9 @@ from released_tensors import random_state
 
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.cli import main as command_line
+from oodseg_ros.cli.import_ import KINDS_TEXT
 from oodseg_ros.errors import CheckpointError, ConfigError
-from oodseg_ros.importing.kinds import import_bundle, read_imported
+from oodseg_ros.importing.kinds import KINDS, import_bundle, read_imported
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.scenes import scene
 
@@ -92,3 +94,37 @@ def test_wrong_kinds_and_counts_are_refused(segformer):
         read_imported("rpl", [segformer, segformer])
     with pytest.raises(CheckpointError, match=r"no complete RPL|no residual block"):
         read_imported("rpl", [segformer])
+
+
+def test_the_help_lists_every_kind():
+    for kind in KINDS:
+        assert re.search(rf"\b{kind}\b", KINDS_TEXT)
+
+
+def test_an_untrained_network_is_imported_and_said_to_be_one(segformer, tmp_path):
+    """All weights of the last layer 0, as some frameworks begin: the score is one number everywhere."""
+    content = torch.load(segformer, weights_only=True)
+    for key in ("decode_head.conv_seg.weight", "decode_head.conv_seg.bias"):
+        content["state_dict"][key].zero_()
+    torch.save(content, segformer)
+    bundle, _ = import_bundle("segformer-mmseg", [segformer], tmp_path / "constant")
+    assert any("untrained" in note for note in bundle.card.training["notes"])
+    prediction = Runner.load(bundle, engine="torch")([np.zeros((96, 128, 3), np.uint8)])[0]
+    assert np.ptp(prediction.score) == 0
+    calibrated = bundle.card.calibration.calibrate(prediction.score)
+    assert (calibrated == 0).all()
+
+
+def test_a_network_that_answers_with_nan_is_refused(segformer, tmp_path):
+    content = torch.load(segformer, weights_only=True)
+    content["state_dict"]["decode_head.conv_seg.weight"].fill_(3e38)
+    torch.save(content, segformer)
+    with pytest.raises(CheckpointError, match="answers with NaN or infinity"):
+        import_bundle("segformer-mmseg", [segformer], tmp_path / "nan")
+    assert not (tmp_path / "nan" / "model.yaml").exists()
+
+
+@pytest.mark.parametrize("option", [{"preprocessing": "imagenet"}, {"resize": "processor"}])
+def test_options_of_hf_are_refused_for_others(segformer, tmp_path, option):
+    with pytest.raises(ConfigError, match="is for kind hf"):
+        import_bundle("segformer-mmseg", [segformer], tmp_path / "x", **option)

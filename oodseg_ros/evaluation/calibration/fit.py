@@ -13,6 +13,8 @@ from ...outliers.targets import OUTLIER
 PER_FRAME = 20000
 TABLE_POINTS = 64
 HISTOGRAM_BINS = 64
+STEP_OF_A_CONSTANT = 1.0
+"""Raw score that is wholly anomalous, above the only one that a network knows which gives the same everywhere."""
 
 
 def fit_calibration(
@@ -40,6 +42,8 @@ def fit_calibration(
     inlier, outlier = np.concatenate(known).astype(np.float64), np.concatenate(unknown).astype(np.float64)
     threshold = float(np.quantile(inlier, 1.0 - false_positive_rate))
     low, high = float(np.quantile(inlier, 1e-4)), float(np.quantile(np.concatenate([inlier, outlier]), 1 - 1e-4))
+    if not low < high:
+        low, high = low - STEP_OF_A_CONSTANT, low + STEP_OF_A_CONSTANT
     counts, _ = np.histogram(np.clip(inlier, low, high), bins=HISTOGRAM_BINS, range=(low, high))
     return Calibration(
         threshold=threshold,
@@ -65,4 +69,6 @@ def _table(inlier: np.ndarray, outlier: np.ndarray) -> list[tuple[float, float]]
     points = np.unique(np.concatenate([np.quantile(inlier, quantiles), np.quantile(outlier, quantiles)]))
     values = np.clip(np.interp(points, scores[order], fitted), 0.0, 1.0)
     values = np.maximum.accumulate(values)
+    if len(points) == 1:  # an untrained network: everything is as ordinary as can be
+        return [(float(points[0]), 0.0), (float(points[0]) + STEP_OF_A_CONSTANT, 1.0)]
     return [(round(float(p), 6), round(float(v), 6)) for p, v in zip(points, values, strict=True)]

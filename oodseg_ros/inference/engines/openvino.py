@@ -109,9 +109,13 @@ class OpenVinoEngine:
 
     def _convert(self, batch: int, height: int, width: int) -> Any:
         from ..graph import converted  # torch and the network's code, which a cached graph does not need
+        from ..headroom import check_headroom
 
         if self._segmentor is None:
             self._segmentor = self._bundle.segmentor()
+            # This runtime makes 0 of a NaN: what comes near to overflowing is not run on it.
+            golden = self._bundle.golden()["image"]
+            check_headroom(self._segmentor, self._bundle.card.input, golden, "fp32", self._bundle.id)
         return converted(self._segmentor, self._bundle.card.input, batch, height, width, whole=False)
 
     def _loaded(self, engine: StoredEngine) -> tuple[Run, float]:
