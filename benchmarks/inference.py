@@ -1,11 +1,16 @@
 """Engines against eager torch in one run: time to host memory, images per second, memory, answers.
 
     python benchmarks/inference.py [--case road_lite@1920x1080] [--engine openvino:int8] [--data scenes:12] [--runs 30]
+    python benchmarks/inference.py --case road_lite@1920x1080 --json FILE [--against 65dd7b9] [--pairs 30]
 
 A case is a bundle (name or folder), or a network with random weights: segformer_b0, vit_s. Every engine lives in a
 process of its own; they take turns, so that all meet the same machine. BF16 and INT8 engines are built for the run, in
 a cache of their own, and go through the acceptance gate on the same kind of data; one that fails it is timed all the
 same and marked. Networks with random weights rank nothing: their gate is open, and they have no AP.
+
+With `--json`, an earlier commit is checked out beside this one (git worktree) and its FP32 engine, with its own bundle
+of that name, runs in turns with this commit's engines on the same pictures: `ratios` at the top level of FILE are new
+over old, medians of pairs, for FP32 and for the fastest precision that passed its gate.
 """
 
 from __future__ import annotations
@@ -13,8 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from unittest import mock
 import inference_floor
 import inference_process
 import numpy as np
+from inference_against import ROOT, EngineProcess, compare
 
 from oodseg_ros.building import acceptance
 from oodseg_ros.building.build import Order, build_engine
@@ -97,7 +101,8 @@ def build(bundle: Path, engine: str, precision: str, size: tuple[int, int], opti
         return build_engine(load_bundle(bundle), order, pairs, named, calibration).acceptance.sentence
 
     def open_gate() -> str:
-        with mock.patch.object(acceptance, "LABELS_AGREE", 0.0):
+        anything = dict.fromkeys(acceptance.GOLDEN_SHARE, float("inf"))
+        with mock.patch.multiple(acceptance, LABELS_AGREE=0.0, GOLDEN_SHARE=anything):
             return attempt("scenes:2", allowed_ap=1.0, allowed_fpr95=1.0)
 
     if not judged:
@@ -109,33 +114,16 @@ def build(bundle: Path, engine: str, precision: str, size: tuple[int, int], opti
         return f"NOT ACCEPTED: {error}"
 
 
-class Engine:
+def started(bundle: Path, name: str, size: tuple[int, int], options: Any) -> EngineProcess:
     """An engine's process."""
+    engine, precision = name.split(":")
+    task = {"bundle": str(bundle), "engine": engine, "precision": precision, **asked(size, options)}
+    return EngineProcess(ROOT, Path(os.environ["OODSEG_CACHE"]), task)
 
-    def __init__(self, bundle: Path, name: str, size: tuple[int, int], options: Any) -> None:
-        self.engine, self.precision = name.split(":")
-        task = {"bundle": str(bundle), "engine": self.engine, "precision": self.precision, "size": size}
-        task |= {"device": options.device, "threads": options.threads, "batch": options.batch}
-        child = [sys.executable, str(Path(__file__).with_name("inference_process.py")), json.dumps(task)]
-        self._process = subprocess.Popen(child, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.started = self._answer()
 
-    def ask(self, **command: Any) -> dict[str, Any]:
-        """One command, one answer."""
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.stdin.close()
-        self._process.wait(60)
-
-    def _answer(self) -> dict[str, Any]:
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.engine} {self.precision} ended with status {self._process.wait()}")
-        return json.loads(line)
+def asked(size: tuple[int, int], options: Any) -> dict[str, Any]:
+    """What every engine of a case is asked for."""
+    return {"size": size, "device": options.device, "threads": options.threads, "batch": options.batch}
 
 
 def measure(case: str, options: Any, folder: Path) -> dict[str, Any]:
@@ -147,10 +135,10 @@ def measure(case: str, options: Any, folder: Path) -> dict[str, Any]:
     gates = {one: build(path, *one.split(":"), size, options, judged) for one in names}
     cold = {}
     for one in names:  # the first start fills the graph cache; the second is what a vehicle sees
-        engine = Engine(path, one, size, options)
+        engine = started(path, one, size, options)
         cold[one] = engine.started["start_seconds"]
         engine.close()
-    engines = {one: Engine(path, one, size, options) for one in names}
+    engines = {one: started(path, one, size, options) for one in names}
     seconds: dict[str, list[float]] = {one: [] for one in names}
     once = {one: engine.ask(runs=2)["seconds"][1] for one, engine in engines.items()}
     per_round = {
@@ -187,6 +175,18 @@ def measure(case: str, options: Any, folder: Path) -> dict[str, Any]:
     return {"case": case, "batch": options.batch, "data": data if judged else None, "rows": rows}
 
 
+def ratios(case: str, options: Any, folder: Path) -> dict[str, Any]:
+    """An earlier commit's FP32 over this commit's engines; what did not pass its gate takes no part."""
+    name, size = case.split("@")[0], tuple(map(int, case.split("@")[1].split("x")))[::-1]
+    path = load_bundle(name).path
+    names = options.engine or [one for one in ENGINES if one.startswith("openvino")]
+    gates = {one: build(path, *one.split(":"), size, options, True) for one in dict.fromkeys(("openvino:fp32", *names))}
+    for one, sentence in gates.items():
+        print(f"{one}: {sentence}", flush=True)
+    passed = {one: sentence for one, sentence in gates.items() if not sentence.startswith("NOT")}
+    return compare(options.against, path, options.old_bundle, passed, asked(size, options), options.pairs, folder)
+
+
 def show(result: dict[str, Any]) -> None:
     """A table on standard output."""
     print(f"\n{result['case']}, batch {result['batch']}")
@@ -211,12 +211,23 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--runs", type=int, default=30, help="per engine at most; slow ones do fewer")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--json", type=Path, help="write ratios to an earlier commit here, and nothing else")
+    parser.add_argument("--against", default="65dd7b9", help="the earlier commit")
+    parser.add_argument("--old-bundle", default="road_lite", help="its bundle")
+    parser.add_argument("--pairs", type=int, default=30)
     options = parser.parse_args()
     report: dict[str, Any] = {"provenance": provenance(), "load_at_start": os.getloadavg()[0], "cases": []}
-    report["machine"] = inference_floor.machine()
+    if not options.json:
+        report["machine"] = inference_floor.machine()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="oodseg_inference_") as folder:
         os.environ["OODSEG_CACHE"] = folder
+        if options.json:
+            report |= ratios((options.case or CASES)[0], options, Path(folder))
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+            options.json.write_text(json.dumps(report, indent=1) + "\n")
+            print(json.dumps({key: report[key] for key in ("ratios", "against")}, indent=1))
+            return
         for case in options.case or CASES:
             report["cases"].append(measure(case, options, Path(folder)))
             show(report["cases"][-1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,6 +36,7 @@ from rosbags.typesys.stores.ros2_humble import (
 from ..errors import ConfigError
 from ..pipeline import alert_text
 from ..sources.bag_messages import RawMessage, ReplayBag
+from ..sources.video_packets import DEFINITIONS
 from .recorded import Judged
 
 ANSWERS = "/anomaly/"
@@ -60,6 +63,11 @@ class OutputBag:
     def __init__(self, path: Path, bundle: str = "") -> None:
         if path.exists():
             raise ConfigError(f"{path} exists; give another --out, or remove it")
+        self._path, self._beside = path, None
+        if set("%#?") & set(str(path.resolve())):
+            # rosbags hands the path to SQLite as a URI without quoting: the data would lie in another file.
+            self._beside = tempfile.TemporaryDirectory(prefix="oodseg_bag_")
+            path = Path(self._beside.name) / "bag"
         self._writer = Writer(path, version=8, storage_plugin=StoragePlugin.SQLITE3)
         self._store = get_typestore(Stores.ROS2_HUMBLE)
         self._connections: dict[str, object] = {}
@@ -75,6 +83,9 @@ class OutputBag:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._writer.close()
+        if self._beside is not None:
+            shutil.move(self._writer.path, self._path)
+            self._beside.cleanup()
 
     def copy(self, bag: ReplayBag) -> None:
         """All messages of the input, but for the topics `left_out`, told with the reason.
@@ -125,7 +136,7 @@ class OutputBag:
     def _connect(self, raw: RawMessage, bag: ReplayBag) -> object | None:
         if raw.topic in self.left_out:
             return None
-        definition, digest = bag.definitions.get(raw.topic, ("", ""))
+        definition, digest = bag.definitions.get(raw.topic, (DEFINITIONS.get(raw.kind, ""), ""))
         try:
             if definition and not digest:
                 types = Typestore()

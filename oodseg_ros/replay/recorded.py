@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from ..errors import BagError, ConfigError, ImageError, UserError
@@ -22,7 +21,7 @@ from ..pipeline.geometry.transforms import StaticTransforms
 from ..pipeline.obstacles.ego_mask import load_ego_mask
 from ..pipeline.pipeline import Arrival, Pipeline, Step, Surroundings
 from ..sources.bag_messages import RawMessage, ReplayBag
-from ..sources.bag_topics import IMAGE_TYPES, camera_names, choose_topics
+from ..sources.bag_topics import IMAGE_TYPES, TRANSPORTS, camera_names, choose_topics
 from ..sources.source import Source
 from ..sources.video_packets import PictureDecoder, stamp_of
 
@@ -212,16 +211,29 @@ class RecordedBag:
     def _arrivals(self, static: set[str]) -> Iterator[tuple[Arrival, int]]:
         self._decoders = {topic: PictureDecoder() for topic in self.cameras}
         self._read_ahead(static)
+        came, decoded, reason = 0, False, ""
         for raw in self.bag.messages(
             {*self.cameras, *self._info_topics, *([self._odometry] if self._odometry else [])}
         ):
             self._now = raw.log_ns
             if raw.topic in self.cameras:
-                yield self._arrival(raw), raw.log_ns
+                arrival = self._arrival(raw)
+                came += 1
+                if not decoded:
+                    try:
+                        arrival.decode()
+                        decoded = True
+                    except UserError as error:
+                        reason = reason or str(error)
+                yield arrival, raw.log_ns
             elif raw.topic == self._odometry:
                 self._drive(raw)
             else:
                 self._learn(raw)
+        if not decoded:
+            told = f"not one of {came} frames can be decoded ({reason})" if came else "there is not one message"
+            troubles = f"; {self.bag.damage}" if self.bag.damage else ""
+            raise BagError(f"bag {self.bag.path}, {', '.join(self.cameras)}: {told}{troubles}")
 
     def _read_ahead(self, static: set[str]) -> None:
         """What holds from the start, wherever in the bag it was logged."""
@@ -237,7 +249,7 @@ class RecordedBag:
 
     def _learn(self, raw: RawMessage) -> None:
         try:
-            self._infos[self._info_topics[raw.topic]] = _as_ros2(self.bag.parse(raw))
+            self._infos[self._info_topics[raw.topic]] = self.bag.parse(raw)
         except BagError as error:
             self.skipped[str(error)] += 1
 
@@ -292,7 +304,8 @@ def _topics(bag: ReplayBag, asked: list[str] | None, given: Mapping[str, Any]) -
     usual = camera_names(choose_topics(bag.topics, None, str(bag.path)))
     found: dict[str, str] = {}
     for camera in cameras:
-        tail = {"raw": "", "compressed": "/compressed"}.get(given.get(f"{camera}.transport", "raw"), "")
+        transport = given.get(f"{camera}.transport", "raw")
+        tail = f"/{transport}" if transport in TRANSPORTS[1:] else ""
         ending = f"/{camera}/image_raw{tail}"
         fitting = [topic for topic, kind in bag.topics.items() if kind in IMAGE_TYPES and f"/{topic}".endswith(ending)]
         named = [topic for topic, name in usual.items() if name == camera]
@@ -301,8 +314,8 @@ def _topics(bag: ReplayBag, asked: list[str] | None, given: Mapping[str, Any]) -
 
 
 def _info_topic(image: str) -> str:
-    base = image.removesuffix("/compressed")
-    return base.rpartition("/")[0] + "/camera_info"
+    base, _, last = image.rpartition("/")
+    return (base if last in TRANSPORTS[1:] else image).rpartition("/")[0] + "/camera_info"
 
 
 def _odometry(bag: ReplayBag, wanted: str) -> str | None:
@@ -311,11 +324,3 @@ def _odometry(bag: ReplayBag, wanted: str) -> str | None:
     if wanted:
         return next((topic for topic in topics if topic.lstrip("/") == wanted.lstrip("/")), None)
     return next(iter(topics), None)
-
-
-def _as_ros2(info: Any) -> Any:
-    """A CameraInfo by the field names of ROS 2; those of ROS 1 are in capitals."""
-    if hasattr(info, "k"):
-        return info
-    names = ("header", "height", "width", "distortion_model", "binning_x", "binning_y", "roi")
-    return SimpleNamespace(k=info.K, d=info.D, **{name: getattr(info, name) for name in names})

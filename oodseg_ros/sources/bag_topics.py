@@ -6,7 +6,7 @@ from ..errors import BagError
 from .video_packets import PACKET_TYPES
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", *PACKET_TYPES)
-_TRANSPORTS = ("", "compressed", "ffmpeg", "foxglove")
+TRANSPORTS = ("", "compressed", "ffmpeg", "foxglove")
 """Of the same pictures, best first: whole ones before those that are built on others."""
 
 # Names that drivers and image_proc give a camera's picture, best first; others are masks, depth or debug views.
@@ -40,8 +40,8 @@ def choose_topics(types: dict[str, str], asked: list[str] | None, where: str) ->
     for topic in images:
         base, transport = _split_transport(topic)
         prefix, _, last = base.rpartition("/")
-        if last in _PICTURES and transport in _TRANSPORTS:
-            rank = (_PICTURES.index(last), _TRANSPORTS.index(transport), topic)
+        if last in _PICTURES and transport in TRANSPORTS:
+            rank = (_PICTURES.index(last), TRANSPORTS.index(transport), topic)
             best[prefix] = min(best.get(prefix, (99, 0, "")), rank)
     return sorted(topic for _, _, topic in best.values()) or images
 
@@ -62,4 +62,4 @@ def camera_names(topics: list[str]) -> dict[str, str]:
 
 def _split_transport(topic: str) -> tuple[str, str]:
     base, _, last = topic.rpartition("/")
-    return (base, last) if last in (*_TRANSPORTS[1:], "compressedDepth", "theora", "zstd") else (topic, "")
+    return (base, last) if last in (*TRANSPORTS[1:], "compressedDepth", "theora", "zstd") else (topic, "")

@@ -94,7 +94,7 @@ def drive(node: SimpleNamespace, condition: Callable[[], Any], what: str, other:
 
 def test_two_drivers_on_one_topic_are_told_and_never_clear(node: SimpleNamespace, stranger: Any) -> None:
     drive(node, lambda: told(node, "front").get("state") == "CLEAR", "one driver is CLEAR")
-    assert diagnosed(node, "front")["publishers"] == "ok"
+    drive(node, lambda: diagnosed(node, "front").get("publishers") == "ok", "one publisher is fine")
     second = stranger.create_publisher(Image, "front/image_raw", 1)
     node.peer.until(lambda: second.get_subscription_count(), "the second driver is heard")
     mixing = ("UNKNOWN", "several_publishers")
@@ -109,7 +109,7 @@ def test_two_drivers_on_one_topic_are_told_and_never_clear(node: SimpleNamespace
     drive(node, lambda: time.monotonic() > end, "a while", second.publish)
     states = {told(SimpleNamespace(heard={"alert": [message]}), "front")["state"] for message in node.heard["alert"]}
     assert states == {"UNKNOWN"}
-    node.peer.until(lambda: diagnosed(node, "front")["publishers"] != "ok", "diagnostics tell")
+    node.peer.until(lambda: "has 2" in diagnosed(node, "front").get("publishers", ""), "diagnostics tell")
     text = diagnosed(node, "front")["publishers"]
     assert "front/image_raw has 2 publishers" in text
     assert "/stranger" in text
