@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from oodseg_ros.bundle import load_bundle
-from oodseg_ros.evaluation.record import _portable, record_metrics
+from oodseg_ros.evaluation.results import _portable, record_metrics
 
 
 def metrics(value: float, command: str) -> dict:
