@@ -72,6 +72,20 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{HERE.parent}:{os.environ.get('PYTHONPATH', '')}"}
 
 
+def gpu_tests(seconds: float) -> str:
+    """The last line of `pytest -m gpu`, with what time is left."""
+    if seconds < 20:
+        return "not run: the time was up"
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "test/inference"]
+    try:
+        done = subprocess.run(
+            command, cwd=HERE.parent, capture_output=True, text=True, timeout=seconds, check=False, env=environment()
+        )
+    except subprocess.TimeoutExpired:
+        return f"took longer than {seconds:.0f} s"
+    return (done.stdout.strip().splitlines() or [done.stderr[-200:]])[-1]
+
+
 def with_floor(row: dict[str, Any], machine: dict[str, Any]) -> dict[str, Any]:
     """Adds what the device could do at best (FLOPs over the measured rate, bytes over the measured bandwidth)."""
     rate = machine.get("matmul_tflops", {}).get(row["engine"].split()[1])
@@ -155,6 +169,10 @@ def main() -> None:
             show(with_ratios(rows)[-1:])
             report |= {"rows": with_ratios(rows), "cameras": cameras(rows)}
             options.out.write_text(json.dumps(report, indent=1) + "\n")
+    if not options.tiny:
+        report["tests"] = gpu_tests(max(0.0, end - time.monotonic()))
+        options.out.write_text(json.dumps(report, indent=1) + "\n")
+        print(f"pytest -m gpu: {report['tests']}")
     if report["cameras"]:
         print(f"cameras: {report['cameras']}")
     print(f"written to {options.out}")

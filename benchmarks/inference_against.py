@@ -87,9 +87,9 @@ def compare(
         try:
             for name, (root, cache, path, engine) in wanted.items():
                 kind, precision = engine.split(":")
-                running[name] = EngineProcess(
-                    root, cache, {**task, "bundle": path, "engine": kind, "precision": precision}
-                )
+                asked = {**task, "bundle": path, "engine": kind, "precision": precision}
+                EngineProcess(root, cache, asked).close()  # fills the cache of graphs: a vehicle's start finds them
+                running[name] = EngineProcess(root, cache, asked)
             seconds: dict[str, list[float]] = {name: [] for name in running}
             for index in range(pairs + 1):
                 for name, engine in running.items():

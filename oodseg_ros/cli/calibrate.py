@@ -78,7 +78,7 @@ def command(
     console.print(f"{escape(written.id)}: threshold {before:.6g} -> [bold]{result.choice.threshold:.6g}[/]")
     console.print(escape(result.calibration.source), highlight=False)
     if signed and key is None:
-        console.print(unsigned(written.path), highlight=False)
+        shown.warn(unsigned(written.path))
     if result.held_out is not None and result.held_out_risk > result.choice.bound:
         shown.warn(
             f"The held-out half gave {result.held_out_risk:.4g}, above {result.choice.bound:g}: "

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
+
+from .output import Json, Output, Quiet
 
 
 def command(
@@ -35,6 +36,8 @@ def command(
     engine: Annotated[str | None, typer.Option(help="openvino or torch; default: the device's own.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Choose a bundle's threshold and object rule on frames without unknowns, and write both into the bundle."""
     from ..evaluation.calibration.calibrate import write_calibration
@@ -46,10 +49,21 @@ def command(
     loaded = Runner.load(bundle, engine=engine, device=device, threads=threads)
     found = calibrate_objects(loaded, sources, target, every, ground or GROUND_CLASSES)
     written = write_calibration(loaded.bundle, found.calibration, out)
-    rule, console = found.calibration.objects, Console()
+    rule, shown = found.calibration.objects, Output(json, quiet)
+    console = shown.console
     console.print(
         f"{escape(written.id)}: threshold {loaded.bundle.card.calibration.threshold:.6g} -> "
         f"[bold]{found.calibration.threshold:.6g}[/], beside the ground {rule.beside:.6g}, grown to {rule.grow:.6g}"
     )
     console.print(escape(found.calibration.source), highlight=False)
-    console.print(f"written to {escape(str(written.path))}")
+    console.print(f"written to {escape(str(written.path))}", soft_wrap=True)
+    shown.result(
+        {
+            "bundle": written.id,
+            "path": str(written.path),
+            "threshold_before": loaded.bundle.card.calibration.threshold,
+            "threshold": found.calibration.threshold,
+            "rule": rule.model_dump(),
+            "source": found.calibration.source,
+        }
+    )

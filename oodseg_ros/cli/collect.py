@@ -25,7 +25,8 @@ def command(
     most: Annotated[int, typer.Option(min=1, help="Objects that are kept.")] = 500,
     topic: Annotated[list[str] | None, typer.Option(help="Image topic of bags; repeat for several.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")] = None,
-    min_area: Annotated[int, typer.Option(min=1, help="Least area of an object in pixels.")] = 100,
+    min_area: Annotated[int | None, typer.Option(min=1, help="Least area of an object in pixels.")] = None,
+    params: Annotated[Path | None, typer.Option(help="Parameter file of the node.")] = None,
     engine: Annotated[str | None, typer.Option(help="openvino or torch; default: the device's own.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
     precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
@@ -39,10 +40,11 @@ def command(
     from ..collecting.export import INSTANCES, PAGE, write_collection
     from ..errors import ConfigError
     from ..inference.runner import Runner
-    from ..parameters.settings import ObstacleSettings
+    from .run import given_params
 
     if (out / INSTANCES).exists():
         raise ConfigError(f"{out} holds a collection already, perhaps a corrected one; give another --out")
+    given = given_params(params, threshold, min_area)
     runner = Runner.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     shown = Output(json, quiet)
     console = shown.console
@@ -52,7 +54,7 @@ def command(
         gathered = collect(
             runner,
             inputs,
-            settings=ObstacleSettings(threshold=threshold, min_area=min_area),
+            params=given,
             topics=topic,
             similar=similar,
             per_track=per_track,

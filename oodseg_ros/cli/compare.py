@@ -30,6 +30,7 @@ def command(
         ),
     ] = None,
     tolerance: Annotated[float, typer.Option(min=0, help="Seconds by which an alert may move and be the same.")] = 0.0,
+    params: Annotated[Path | None, typer.Option(help="Parameter file of the node, for both.")] = None,
     topic: Annotated[list[str] | None, typer.Option(help="Image topic of the bags; repeat for several.")] = None,
     engine: Annotated[str | None, typer.Option(help="openvino or torch; default: the device's own.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
@@ -49,6 +50,7 @@ def command(
     from ..errors import ConfigError
     from ..inference.runner import Runner
     from ..replay.run import ReplayOptions
+    from .run import given_params
 
     rules = [parse_rule(text) for text in fail_if or ()]
     if not bags and not dataset:
@@ -70,7 +72,7 @@ def command(
             out,
             bags=bags or [],
             dataset=opened,
-            options=ReplayOptions(topics=topic, limit=limit),
+            options=ReplayOptions(topics=topic, limit=limit, params=given_params(params, None, None)),
             tolerance_s=tolerance,
             limit=limit,
             progress=lambda stage, done, total: bar.update(

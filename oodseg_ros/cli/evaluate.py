@@ -122,7 +122,7 @@ def command(
         recorded = record_metrics(bundles[0], opened.name, runs[0], key).path
         console.print(f"figures recorded in the card of {escape(str(recorded))}")
         if signed and key is None:
-            console.print(unsigned(recorded), highlight=False)
+            shown.warn(unsigned(recorded))
     folders = [out] if len(runs) == 1 else [out / folder_name(run["bundle"]) for run in runs]
     where = "each in a folder of its own, with a common report.html in" if len(runs) > 1 else "in"
     console.print(f"metrics.json, frames.csv and report.html are {where} {escape(str(out))}", soft_wrap=True)

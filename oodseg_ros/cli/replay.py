@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from .output import Json, Output, Quiet, refuse_overwriting
+
+MIN_RATE_S = 600.0
+"""Seconds of driving from which a rate per hour or kilometre is told: one alert in 5 s is not 720 per hour."""
 
 
 def command(
@@ -29,8 +33,12 @@ def command(
     write_bag: Annotated[bool, typer.Option("--write-bag", help="Leave a bag with outputs beside inputs.")] = False,
     engine: Annotated[str | None, typer.Option(help="openvino or torch; default: the device's own.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda[:N]; default: cpu.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = None,
     threads: Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = the engine's default.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames of each bag.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier replay's results.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Replay bags through a bundle on the bags' own clock: same bag, same alerts; under torchrun bags are shared."""
     from ..evaluation.shards import this_shard
@@ -39,6 +47,7 @@ def command(
     from .run import engine_options, given_params
 
     shard = this_shard()
+    refuse_overwriting(out, ("alerts.csv", "metrics.json"), overwrite or shard.rank > 0)
     given = given_params(params, threshold, min_area)
     if not gates:
         given |= {"health.input": [], "health.output": []}
@@ -54,8 +63,9 @@ def command(
         limit=limit,
         write_bag=write_bag,
     )
-    loaded = Runner.load(bundle, **engine_options(given, engine, device, threads))
-    console = Console(quiet=shard.rank > 0)
+    loaded = Runner.load(bundle, **engine_options(given, engine, device, threads, precision))
+    shown = Output(json and not shard.rank, quiet or shard.rank > 0)
+    console = shown.console
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
@@ -66,24 +76,30 @@ def command(
         return
     alerts = metrics["alerts"]
     console.print(f"{escape(metrics['bundle'])}: {metrics['frames']} frames, {metrics['duration_s']:.1f} s of driving")
-    rates = [f"{_number(alerts['per_hour'])} per hour", f"{_number(alerts['per_kilometre'])} per kilometre"]
-    console.print(f"alerts began {alerts['onsets']} times: {', '.join(rates)}", highlight=False)
+    rates = "too short a drive to tell a rate"
+    if metrics["duration_s"] >= MIN_RATE_S:
+        rates = f"{_number(alerts['per_hour'])} per hour, {_number(alerts['per_kilometre'])} per kilometre"
+    console.print(f"alerts began {alerts['onsets']} times: {rates}", highlight=False)
     if "pixel" in metrics:
         pixel = metrics["pixel"]
         figures = ", ".join(f"{key} {100 * pixel[key]:.2f} %" for key in ("AP", "AUROC", "FPR95"))
         console.print(f"{figures} on {pixel['frames']} frames with ground truth", highlight=False)
     for run in metrics.get("bags", [metrics]):
         if run["damage"]:
-            console.print(f"[yellow]{escape(run['bag'])}, damage:[/] {escape(run['damage'])}", highlight=False)
+            shown.warn(f"{run['bag']}, damage: {run['damage']}")
         for note in run["notes"][:10]:
-            console.print(f"[yellow]note:[/] {escape(note)}", highlight=False)
+            shown.warn(f"note: {note}")
         if run["missing"]:
-            console.print(f"[yellow]{run['missing']} frames are missing[/]", highlight=False)
+            shown.warn(f"{run['missing']} frames are missing")
         for topic, why in run["left_out"].items():
             console.print(f"not in the new bag: {escape(topic)} ({escape(why)})", highlight=False)
         for reason, count in list(run["skipped"].items())[:5]:
-            console.print(f"[yellow]{count} frames skipped:[/] {escape(reason)}", highlight=False)
-    console.print(f"alerts.csv, metrics.json and report.html are in {escape(str(out))}")
+            shown.warn(f"{count} frames skipped: {reason}")
+    if len(bag) == 1:
+        console.print(f"alerts.csv, metrics.json and report.html are in {escape(str(out))}", soft_wrap=True)
+    else:
+        console.print(f"metrics.json, and a folder for each bag, are in {escape(str(out))}", soft_wrap=True)
+    shown.result(metrics | {"out": str(out)})
 
 
 def _number(value: float | None) -> str:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from .output import Json, Output, Quiet
 
 if TYPE_CHECKING:
     from ..inference.runner import Runner
@@ -28,6 +29,7 @@ def command(
     params: Annotated[Path | None, typer.Option(help="Parameter file of the node; options below go before it.")] = None,
     engine: Annotated[str | None, typer.Option(help="openvino or torch; default: the device's own.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda[:N]; default: cpu.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = None,
     threads: Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = the engine's default.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read at most this many frames.")] = None,
     topic: Annotated[list[str] | None, typer.Option(help="Image topic of a bag; repeat for several.")] = None,
@@ -47,6 +49,8 @@ def command(
     camera_pitch: Annotated[float, typer.Option(help="Degrees, positive looks down.")] = 0.0,
     fov: Annotated[float, typer.Option(min=5, max=170, help="Horizontal field of view in degrees.")] = 60.0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run's results.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run a bundle over frames as the node judges them; leaves overlays and alerts.csv."""
     from ..inference.runner import Runner
@@ -58,7 +62,7 @@ def command(
     given = given_params(params, threshold, min_area)
     bag = ReplayBag(Path(input)) if not input.startswith("scenes") and is_bag(Path(input)) else None
     source = open_source(input, topic) if bag is None else bag
-    runner = Runner.load(bundle, **engine_options(given, engine, device, threads))
+    runner = Runner.load(bundle, **engine_options(given, engine, device, threads, precision))
     geometry = None
     if camera_height is not None:
         view, pitch = math.radians(fov), math.radians(camera_pitch)
@@ -76,14 +80,15 @@ def command(
         topics=topic,
         params=given,
     )
-    console = Console()
+    shown = Output(json, quiet)
+    console = shown.console
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     count = source.count if bag is None else None
     total = count if limit is None else min(limit, count or limit)
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(escape(Path(input).name), total=total)
         summary = run_source(runner, source, options, lambda done: bar.update(task, completed=done))
-    print_summary(console, runner, summary, out)
+    print_summary(shown, runner, summary, out)
 
 
 def given_params(file: Path | None, threshold: float | None, min_area: int | None) -> dict[str, Any]:
@@ -99,7 +104,7 @@ def given_params(file: Path | None, threshold: float | None, min_area: int | Non
 
 
 def engine_options(
-    given: dict[str, Any], engine: str | None, device: str | None, threads: int | None
+    given: dict[str, Any], engine: str | None, device: str | None, threads: int | None, precision: str | None = None
 ) -> dict[str, Any]:
     """What `Runner.load` gets: the options, else the parameters."""
     from ..parameters.params_file import settings_for
@@ -108,20 +113,21 @@ def engine_options(
     return {
         "engine": engine or settings.engine,
         "device": device or settings.device,
-        "precision": settings.precision,
+        "precision": precision or settings.precision,
         "threads": settings.threads if threads is None else threads,
         "hint": settings.hint,
         "score_type": settings.score_type,
     }
 
 
-def print_summary(console: Console, runner: Runner, summary: RunSummary, out: Path) -> None:
+def print_summary(shown: Output, runner: Runner, summary: RunSummary, out: Path) -> None:
     """States per camera, changes, timing, and what could not be read."""
     import numpy as np
 
     from ..frame import AlertState
     from ..replay.offline_run import STAGES
 
+    console = shown.console
     console.print(f"{runner.bundle.id} on {runner.engine_identity}: {summary.frames} frames of {escape(summary.name)}")
     table = Table("camera", *(state.value for state in AlertState), title="frames per state")
     for camera, states in summary.states.items():
@@ -142,11 +148,36 @@ def print_summary(console: Console, runner: Runner, summary: RunSummary, out: Pa
             timing.add_row(stage, *(f"{value:.1f}" for value in figures))
     console.print(timing)
     for reason, count in summary.skipped.most_common(5):
-        console.print(f"[yellow]{count} frames skipped:[/] {escape(reason)}", highlight=False)
+        shown.warn(f"{count} frames skipped: {reason}")
     for note in summary.notes[:10]:
-        console.print(f"[yellow]note:[/] {escape(note)}", highlight=False)
+        shown.warn(f"note: {note}")
     if summary.missing:
-        console.print(f"[yellow]{summary.missing} frames are missing[/]", highlight=False)
+        shown.warn(f"{summary.missing} frames are missing")
     if summary.damage:
-        console.print(f"[yellow]damage:[/] {escape(summary.damage)}", highlight=False)
-    console.print(f"overlays and alerts.csv are in {escape(str(out))}")
+        shown.warn(f"damage: {summary.damage}")
+    console.print(f"overlays and alerts.csv are in {escape(str(out))}", soft_wrap=True)
+    shown.result(
+        {
+            "bundle": runner.bundle.id,
+            "engine": runner.engine_identity,
+            "source": summary.name,
+            "frames": summary.frames,
+            "states": {
+                camera: {state.value: states[state] for state in AlertState}
+                for camera, states in summary.states.items()
+            },
+            "changes": [
+                {"camera": camera, "stamp_ns": stamp, "state": state.value, "reason": reason}
+                for camera, stamp, state, reason in summary.changes
+            ],
+            "median_ms": {
+                stage: 1e3 * float(np.median(taken)) for stage, taken in summary.seconds.items() if len(taken)
+            },
+            "seconds": summary.wall_s,
+            "skipped": dict(summary.skipped),
+            "notes": list(summary.notes),
+            "missing": summary.missing,
+            "damage": summary.damage,
+            "out": str(out),
+        }
+    )

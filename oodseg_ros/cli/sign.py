@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
+
+from .output import Json, Output, Quiet
 
 
 def command(
@@ -19,13 +20,16 @@ def command(
     new_key: Annotated[
         Path | None, typer.Option(help="Write a new private key here, and <this>.pub beside it.")
     ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Sign a bundle, check its signature, or make a pair of keys (ed25519)."""
     from ..bundle import load_bundle
     from ..errors import ConfigError
     from ..signatures import VARIABLE, make_keys, sign_bundle
 
-    console = Console()
+    shown = Output(json, quiet)
+    console = shown.console
     if new_key is not None:
         public = make_keys(new_key)
         console.print(f"private key {escape(str(new_key))} (keep it off the vehicle), public key {escape(str(public))}")
@@ -37,6 +41,7 @@ def command(
     if check is not None:
         loaded = load_bundle(bundle, str(check))
         console.print(f"{escape(loaded.id)}: signed by {escape(str(check))}, all files as signed")
+        shown.result({"bundle": loaded.id, "signed_by": str(check), "valid": True})
         return
     if key is None:
         raise ConfigError(f"--key FILE is missing: the private key to sign {bundle} with")
@@ -44,11 +49,12 @@ def command(
     loaded = load_bundle(bundle)
     file = sign_bundle(loaded.path, key)
     console.print(f"{escape(loaded.id)} signed: {escape(str(file))}. Require it with public_key:=… or ${VARIABLE}")
+    shown.result({"bundle": loaded.id, "signature": str(file)})
 
 
 def unsigned(bundle: Path) -> str:
     """What is to be said where a changed card has cost a bundle its signature."""
     return (
-        f"[yellow]{escape(str(bundle))} was signed, and its card has changed: the signature was removed.[/] Sign it "
-        f"again: oodseg sign {escape(str(bundle))} --key <private key>"
+        f"{bundle} was signed, and its card has changed: the signature was removed. Sign it again: "
+        f"oodseg sign {bundle} --key PRIVATE_KEY"
     )

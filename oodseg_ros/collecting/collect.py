@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ import numpy as np
 from ..errors import DatasetError, UserError
 from ..frame import Frame, Obstacle
 from ..inference.runner import Runner
-from ..parameters.settings import ObstacleSettings, OutputGateSettings
-from ..pipeline.camera import CameraPipeline, Judgement
+from ..pipeline.camera import Judgement
 from ..pipeline.obstacles.components import anomaly_mask
 from ..pipeline.obstacles.thresholds import release_threshold
+from ..replay.recorded import RecordedBag, from_source, judge, settings_of
 from ..sources.bag_messages import ReplayBag, is_bag
 from ..sources.image_bytes import decode_image
 from ..sources.open_source import open_source
@@ -97,7 +97,7 @@ def collect(
     runner: Runner,
     inputs: Sequence[Path],
     *,
-    settings: ObstacleSettings,
+    params: Mapping[str, Any],
     topics: list[str] | None = None,
     similar: float = 0.6,
     per_track: int = 3,
@@ -109,7 +109,7 @@ def collect(
 
     Args:
         inputs: bags (also of the recorder), folders that `oodseg replay` left, videos, images, folders of images.
-        settings: of all cameras.
+        params: parameters of the node, by name.
         topics: image topics of bags; None = one per camera.
         similar: objects whose features have at least this cosine are near repeats, -1 to 1; 1 keeps all.
         per_track: objects that are looked at per track, the largest ones.
@@ -123,7 +123,7 @@ def collect(
     gathered = Collection()
     tracks: dict[str, list[Found]] = {}
     for path in inputs:
-        for found in _frames(runner, _bag_of(path), settings, topics, limit, gathered, progress):
+        for found in _frames(runner, _bag_of(path), params, topics, limit, gathered, progress):
             gathered.pictures[_key(found[0].picture)] = found
             for one in found:
                 best = tracks.setdefault(one.track, [])
@@ -159,52 +159,48 @@ def _keep_different(runner: Runner, candidates: list[Found], gathered: Collectio
 def _frames(
     runner: Runner,
     path: Path,
-    settings: ObstacleSettings,
+    params: Mapping[str, Any],
     topics: list[str] | None,
     limit: int | None,
     gathered: Collection,
     progress: Callable[[str, int], None],
 ) -> Iterator[list[Found]]:
     """The objects of every frame that has some."""
-    source = open_source(path, topics)
-    calibration, pipelines, places = runner.bundle.card.calibration, {}, _places(path)
-    threshold = calibration.threshold if settings.threshold is None else settings.threshold
-    release = release_threshold(calibration, threshold, settings.release_threshold)
-    if not source.sequential:
-        settings = replace(settings, trigger_hits=1, trigger_window=1, release_frames=1)
-    for number, frame in enumerate(source):
-        if limit is not None and number >= limit:
-            break
+    bag, source, sequential = None, None, True
+    if path.exists() and is_bag(path):
+        bag = ReplayBag(path)
+        reader = RecordedBag(bag, topics, params)
+        recorded = reader.recorded()
+    else:
+        source = open_source(path, topics)
+        recorded, sequential = from_source(source), source.sequential
+    settings, notes = settings_of(params, recorded.cameras)
+    calibration, places = runner.bundle.card.calibration, _places(bag)
+    for judged in judge(runner, recorded, settings, limit, sequential):
         gathered.frames += 1
-        progress(source.name, number + 1)
-        if frame.camera not in pipelines:
-            pipelines[frame.camera] = CameraPipeline(calibration, settings, gate=OutputGateSettings())
-        pipeline = pipelines[frame.camera]
-        if not source.sequential:
-            pipeline.reset()
-        try:
-            judgement = pipeline.judge(frame, runner([frame.image])[0], frame.stamp_ns)
-        except UserError as error:
-            gathered.skipped[f"{source.name}: {error}"] += 1
-            continue
-        if judgement.refused is not None:
-            gathered.skipped[f"{source.name}: {judgement.refused.reason}"] += 1
+        progress(path.name, judged.number + 1)
+        frame, judgement = judged.step.frame, judged.step.judgement
+        if judged.trouble is not None or frame is None or judgement is None:
+            gathered.skipped[f"{path.name}, {judged.trouble}"] += 1
         elif judgement.obstacles:
-            still = "" if source.sequential else f"#{number}"
-            picture = Picture(source.name, frame.camera, frame.stamp_ns, number, _jpeg(frame), places(frame.stamp_ns))
+            still = "" if sequential else f"#{judged.number}"
+            place = places(frame.stamp_ns)
+            picture = Picture(path.name, frame.camera, frame.stamp_ns, judged.number, _jpeg(frame), place)
+            release = release_threshold(calibration, judgement.threshold)
+            track = f"{path.name}/{frame.camera}{still}"
             gathered.seen += len(judgement.obstacles)
             yield [
-                Found(
-                    picture,
-                    one,
-                    _mask_of(judgement, one, release),
-                    f"{source.name}/{frame.camera}{still}/{one.track_id}",
-                )
+                Found(picture, one, _mask_of(judgement, one, release), f"{track}/{one.track_id}")
                 for one in judgement.obstacles
             ]
-    gathered.skipped.update(source.skipped)
-    if trouble := source.troubles():
-        gathered.damage.append(f"{source.name}: {trouble}")
+    gathered.damage += [f"{path.name}: {note}" for note in notes]
+    if bag is not None:
+        missing = bag.missing(set(reader.cameras))
+        lost = [bag.damage] if bag.damage else []
+        lost += [f"{missing} frames are missing"] if missing else []
+        gathered.damage += [f"{path.name}: {text}" for text in lost]
+    elif trouble := source.troubles():
+        gathered.damage.append(f"{path.name}: {trouble}")
 
 
 def _bag_of(path: Path) -> Path:
@@ -226,11 +222,10 @@ def _mask_of(judgement: Judgement, obstacle: Obstacle, release: float) -> np.nda
     return min(parts, key=lambda part: abs(part[0] - obstacle.area))[1]
 
 
-def _places(path: Path) -> Callable[[int], dict[str, Any]]:
+def _places(bag: ReplayBag | None) -> Callable[[int], dict[str, Any]]:
     """Where the vehicle was at a time in nanoseconds; empty where the bag does not tell."""
-    if not path.exists() or not is_bag(path):
+    if bag is None:
         return lambda stamp: {}
-    bag = ReplayBag(path)
     topics = {topic for topic, kind in bag.topics.items() if kind in PLACES}
     known: dict[str, list[tuple[int, tuple[float, ...]]]] = {}
     for raw in bag.messages(topics) if topics else ():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,17 @@ def record_metrics(bundle: str | Path, data: str, metrics: dict[str, Any], key: 
 
 
 def _portable(command: str) -> str:
-    """The command with the data folder of this machine written as `$OODSEG_DATA`, where that is set."""
-    root = os.environ.get("OODSEG_DATA")
-    return command.replace(root.rstrip("/"), "$OODSEG_DATA") if root else command
+    """The command without where things lay: below `$OODSEG_DATA` it says so, of any other absolute path, or one of the
+    user's home or of a folder above, only the last name stays.
+    """
+    root = os.environ.get("OODSEG_DATA", "").rstrip("/")
+    words = []
+    for word in shlex.split(command):
+        option, equals, value = word.partition("=") if word.startswith("--") and "=" in word else ("", "", word)
+        if root and (value == root or value.startswith(f"{root}/")):
+            value = "$OODSEG_DATA" + value[len(root) :]
+        elif value.startswith(("/", "~", "..")):
+            value = Path(value).name or value
+        # A variable must stay one when the line is pasted into a shell.
+        words.append(option + equals + (value if value.startswith("$OODSEG_DATA") else shlex.quote(value)))
+    return " ".join(words)

@@ -115,7 +115,7 @@ def accepted_at_any_size(bundle: Bundle, wanted: EngineIdentity) -> StoredEngine
         f"{wanted.engine} in {wanted.precision} runs only what was built for an image size and accepted on labeled "
         f"frames, and for {bundle.id} nothing was (on {wanted.architecture}, {wanted.runtime}, this version of the "
         f"code); run: oodseg build {bundle.path} --engine {wanted.engine} --precision {wanted.precision} "
-        "--size HEIGHTxWIDTH"
+        "--size WIDTHxHEIGHT"
     )
 
 

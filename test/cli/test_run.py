@@ -1,6 +1,7 @@
 """`oodseg run` end to end, from the arguments to the files."""
 
 import csv
+import json
 import math
 
 import numpy as np
@@ -36,6 +37,14 @@ def test_images_to_overlays_and_table(tiny_bundle, images, tmp_path):
         assert len(list(csv.DictReader(stream))) == 2
     assert len(list((out / "overlays" / "images").glob("*.png"))) == 2
     assert not (out / "scores").exists()
+
+
+def test_a_script_gets_json_and_a_quiet_run_says_nothing(tiny_bundle, images, tmp_path):
+    words = (str(tiny_bundle), str(images), "--out", str(tmp_path / "out"), "--engine", "torch")
+    told = json.loads(invoke(*words, "--json").stdout)
+    assert told["frames"] == 3
+    assert sum(told["states"]["images"].values()) == 3
+    assert invoke(*words, "--overwrite", "-q").stdout == ""
 
 
 def test_options_reach_the_run(tiny_bundle, images, tmp_path):

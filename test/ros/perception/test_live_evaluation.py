@@ -52,12 +52,13 @@ def test_figures_of_what_was_heard(peer, tmp_path):
         stamp, _, mask = frame(index)
         cv2.imwrite(str(masks / f"{stamp}.png"), mask)
     with (offline / "alerts.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
         for index in range(FRAMES + 1):  # one frame more than arrives here, and one with another state
             state = "CLEAR" if index != 1 else "UNKNOWN"
             state = STATES[index].value if index not in (1, FRAMES) else state
-            writer.writerow((index, "front", START + index * STEP, state, "ok", 0, "", "", "[]"))
+            row = {"camera": "front", "stamp_ns": START + index * STEP, "state": state, "reason": "ok"}
+            writer.writerow(row)
     process, log = start(
         peer, tmp_path, out=str(out), truth=str(masks), offline=str(offline), cameras="[front]", threshold="1.5"
     )
