@@ -9,8 +9,8 @@ a cache of their own, and go through the acceptance gate on the same kind of dat
 same and marked. Networks with random weights rank nothing: their gate is open, and they have no AP.
 
 With `--json`, an earlier commit is checked out beside this one (git worktree) and its FP32 engine, with its own bundle
-of that name, runs in turns with this commit's engines on the same pictures: `ratios` at the top level of FILE are new
-over old, medians of pairs, for FP32 and for the fastest precision that passed its gate.
+of that name, runs in turns with this commit's engines on the same pictures: `ratios` at the top level of FILE are old
+over new, medians of pairs, for FP32 and for the fastest precision that passed its gate.
 """
 
 from __future__ import annotations
