@@ -29,7 +29,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     # Nothing is refused here: the figure is what is wanted.
-    imported.AGREEING_LABELS, imported.MAPS_OFF = 0.0, float("inf")
+    imported.AGREEING_LABELS, imported.AGREEING_RESIZED, imported.MAPS_OFF = 0.0, 0.0, float("inf")
     files = sorted(file for file in given.frames.iterdir() if file.suffix.lower() in (".jpg", ".png"))
     frames = [read_image(file) for file in files[:: max(1, len(files) // given.most)][: given.most]]
     print(f"{len(frames)} frames of {given.frames.name}")

@@ -27,7 +27,7 @@ from oodseg_ros.inference.engines.openvino import OpenVinoEngine
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.parameters.settings import OutputGateSettings
 from oodseg_ros.pipeline.input_gate.brightness import RANGE, brightness_range
-from oodseg_ros.pipeline.input_gate.image_statistics import look
+from oodseg_ros.pipeline.input_gate.image_statistics import measure
 from oodseg_ros.pipeline.score_drift import ScoreDrift
 
 RESULTS = Path(__file__).resolve().parent / "results" / "visibility.json"
@@ -71,7 +71,7 @@ def measured(runner: Runner, road: Dataset, unknowns: Dataset, frames: int, chan
             image = change(image)
             prediction = runner([image])[0]
             value = drift.measure(prediction.score)
-            ranges.append(brightness_range(look(image).gray))
+            ranges.append(brightness_range(measure(image).gray))
             if dataset is road:
                 table = runner.bundle.labels.map_from(road.label_set)
                 semantic.update(prediction.labels, table[truth])

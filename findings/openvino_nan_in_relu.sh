@@ -5,7 +5,10 @@
 # Seen: Relu gives 0, Clamp(0, 6) a bound of its range, MaxPool a number, and HSigmoid too; PRelu with a slope of 0 per
 #   channel (the same function as Relu), GELU, Swish, Sigmoid, Softmax and AvgPool give NaN. An overflow behind which a
 #   Relu comes is answered with ordinary numbers.
-# Exits 1 when that changes.
+# Output seen:
+#   Relu, Clamp, HSigmoid, MaxPool: NaN in, ordinary numbers out
+#   PRelu 0, Gelu, Swish, Sigmoid, Softmax, AvgPool: NaN in, NaN out
+# Exits with a status other than 0 when that changes.
 set -euo pipefail
 w=$(mktemp -d); trap 'rm -rf "$w"' EXIT
 python3 -m venv "$w/venv"

@@ -1,4 +1,4 @@
-"""The values that flow along the road: camera message → Frame → Prediction → Obstacle → Alert.
+"""The values that flow through the pipeline: camera message → Frame → Prediction → Obstacle → Alert.
 
 All are frozen; arrays in them are treated as read-only by everyone downstream.
 """
@@ -108,7 +108,7 @@ class Alert:
 
     Attributes:
         state: CLEAR, OBSTACLE or UNKNOWN.
-        reason: short code, one of `health.reasons`.
+        reason: short code, one of `pipeline.reasons`.
         stamp_ns: header stamp of the frame that the state rests on; 0 if there is none.
         evidence_age_s: seconds from that stamp to now; infinity if there is none.
         obstacles: the obstacles of that frame; empty unless judged.

@@ -54,9 +54,9 @@ def command(
     from ..evaluation.evaluate import EvaluationOptions
     from ..evaluation.evaluate_many import evaluate_many
     from ..evaluation.metrics.recall import CameraMount
-    from ..evaluation.record import record_metrics
+    from ..evaluation.parallel import this_shard
     from ..evaluation.report.compare import folder_name, table_columns, table_rows
-    from ..evaluation.shards import this_shard
+    from ..evaluation.results import record_metrics
     from ..signatures import is_signed
     from .sign import unsigned
 

@@ -19,19 +19,18 @@ from ..datasets.encoding import mixed_labels
 from ..errors import ConfigError, DatasetError
 from ..inference.runner import Runner
 from ..model_card import Calibration
-from .class_labels import Classes, class_labels
+from .classes import Classes, class_labels, open_figures
 from .frame_pass import Work, plan, run_frames
 from .metric_pass import Figures, measure
 from .metric_summary import anomaly_metrics, notes
 from .metrics.components import TRACKS, FrameComponents
 from .metrics.curves import CurveFigures
 from .metrics.recall import CameraMount
-from .open_pass import open_figures
+from .parallel import Shard
 from .provenance import provenance
 from .results import latency, per_image_averages, write_frames, write_json
 from .score_store import ScoreStore
 from .score_variant import ScoreVariant
-from .shards import Shard
 from .vehicle import vehicle_figures
 
 OBSTACLE_TRACK = {"road_obstacle_21", "fishyscapes_laf", "lost_and_found"}

@@ -15,9 +15,8 @@ from .evaluate import Evaluation, EvaluationOptions, Progress, evaluate
 from .metrics.sklearn_check import compare_with_sklearn
 from .report.compare import folder_name, write_comparison
 from .report.page import write_report
-from .results import write_json
+from .results import write_json, write_submission
 from .score_variant import with_score
-from .submission import write_submission
 
 
 def evaluate_many(

@@ -19,7 +19,7 @@ from ..datasets.dataset import Dataset, Item
 from ..errors import UserError
 from ..frame import UNLABELED
 from ..inference.runner import Runner
-from .ahead import ahead
+from .parallel import ahead
 from .score_store import ScoreStore
 
 

@@ -14,13 +14,13 @@ import numpy as np
 from ..errors import UserError
 from ..model_card import Objects
 from ..pipeline.obstacles.components import find_objects
-from .ahead import ahead
-from .class_labels import Classes
+from .classes import Classes
 from .frame_pass import Work
 from .metrics.components import FrameComponents, frame_components
 from .metrics.pixels import PixelMetrics
 from .metrics.semantics import SemanticMetrics
 from .metrics.smiyc_pixels import SmiycPixelMetrics
+from .parallel import ahead
 from .score_store import ScoreStore
 
 PER_FRAME = ("AP", "AUROC", "FPR95", "best_F1", "positives", "negatives", "void", "unjudged")

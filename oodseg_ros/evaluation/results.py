@@ -1,15 +1,23 @@
-"""Files that an evaluation leaves: `metrics.json` and `frames.csv`."""
+"""What an evaluation leaves: metrics.json and frames.csv, benchmark submissions, figures in a bundle's card."""
 
 from __future__ import annotations
 
 import csv
 import json
 import math
+import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ..bundle import Bundle, load_bundle, rewrite_card
+from ..errors import ConfigError
+from ..extras import advice
+from ..model_card import Metric
+from .score_store import ScoreStore
 
 
 def per_image_averages(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -63,3 +71,95 @@ def write_frames(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         for row in rows:
             writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
     part.replace(path)
+
+
+LARGEST = 65504.0
+"""Largest finite float16."""
+
+
+def write_submission(store: ScoreStore, names: dict[str, str], folder: Path) -> int:
+    """Write `folder/<frame id>.hdf5` for every stored frame, those without ground truth too.
+
+    Scores are clipped to the range of float16, NaN (not judged) becomes the lowest score of the frame.
+
+    Args:
+        store: of a run that is not cleaned up yet.
+        names: name in the store → the dataset's frame id.
+        folder: made if absent.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        ConfigError: h5py is not installed.
+    """
+    try:
+        import h5py
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"the submission format: {advice(error.name)}") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    count = 0
+    for name, frame_id in names.items():
+        if name not in store:
+            continue
+        score, _, _ = store.get(name)
+        lowest = score[~np.isnan(score)].min(initial=0.0)
+        value = np.clip(np.nan_to_num(score, nan=lowest, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST)
+        file = folder / f"{frame_id}.hdf5"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f".{file.name}.part")
+        with h5py.File(part, "w") as stream:
+            stream.create_dataset("value", data=value.astype(np.float16), compression="gzip", compression_opts=3)
+        part.replace(file)
+        count += 1
+    return count
+
+
+RECORDED = {
+    "pixel": ("AP", "AUROC", "FPR95", "best_F1"),
+    "component_deployed": ("sIoU", "PPV", "F1"),
+    "vehicle": ("found", "fragments_per_object", "frames_with_false_on_ground", "frames_with_false_beside"),
+    "semantic": ("mIoU", "pixel_accuracy"),
+}
+"""Sections of `metrics.json` and their entries that belong into a card."""
+
+
+def record_metrics(bundle: str | Path, data: str, metrics: dict[str, Any], key: Path | None = None) -> Bundle:
+    """Put the headline figures of one evaluation into `model.yaml`; older figures on the same data are replaced.
+
+    Args:
+        bundle: path or name of the bundle that was evaluated with its own score.
+        data: name of the dataset.
+        metrics: content of `metrics.json`.
+        key: private key to sign the bundle with; None = it is unsigned afterwards.
+
+    Raises:
+        BundleError, ConfigError: see `rewrite_card`.
+    """
+    loaded = load_bundle(bundle)
+    command = _portable(metrics["provenance"]["command"])
+    new = [
+        Metric(name=name, value=round(float(metrics[section][name]), 5), data=data, command=command)
+        for section, names in RECORDED.items()
+        for name in names
+        if name in metrics.get(section, {}) and metrics[section][name] == metrics[section][name]
+    ]
+    kept = [metric for metric in loaded.card.metrics if metric.data != data]
+    return rewrite_card(loaded.path, loaded.card.model_copy(update={"metrics": kept + new}), key)
+
+
+def _portable(command: str) -> str:
+    """The command without where things lay: below `$OODSEG_DATA` it says so, of any other absolute path, or one of the
+    user's home or of a folder above, only the last name stays.
+    """
+    root = os.environ.get("OODSEG_DATA", "").rstrip("/")
+    words = []
+    for word in shlex.split(command):
+        option, equals, value = word.partition("=") if word.startswith("--") and "=" in word else ("", "", word)
+        if root and (value == root or value.startswith(f"{root}/")):
+            value = "$OODSEG_DATA" + value[len(root) :]
+        elif value.startswith(("/", "~", "..")):
+            value = Path(value).name or value
+        # A variable must stay one when the line is pasted into a shell.
+        words.append(option + equals + (value if value.startswith("$OODSEG_DATA") else shlex.quote(value)))
+    return " ".join(words)

@@ -11,10 +11,10 @@ import numpy as np
 from ..labels import LabelSet
 from ..model_card import Calibration
 from ..pipeline.obstacles.components import GROUND_CLASSES, find_objects, stands
-from .ahead import ahead
-from .class_labels import Classes
+from .classes import Classes
 from .metrics.components import DETECTED, TRACKS, FrameComponents, connected, frame_components
 from .metrics.recall import CameraMount, by_distance, by_size
+from .parallel import ahead
 from .score_store import ScoreStore
 
 TRACK = "vehicle"

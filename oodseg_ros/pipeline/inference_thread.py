@@ -94,14 +94,19 @@ class InferenceThread:
         while not self._stop.is_set():
             arrivals = self._mailbox.take(TAKE_TIMEOUT, self._choose)
             self._busy_since = time.monotonic()
+            left = {arrival.camera: arrival for arrival in arrivals}
             try:
                 for step in self._pipeline.step(arrivals, self._now_ns):
+                    left.pop(step.arrival.camera, None)
                     self._tell(step)
                     self._busy_since = time.monotonic()
             except EngineGivenUp as error:
                 self._busy_since = None
                 self._fatal(error)
                 return
+            except Exception as error:  # a fault of ours costs these frames, not the thread
+                for arrival in left.values():
+                    self._tell(self._pipeline.lost(arrival, error, self._now_ns()))
             self._busy_since = None
 
     def _choose(self, waiting: list[str]) -> list[str]:

@@ -174,6 +174,7 @@ class Pipeline:
         self._judged_by: ObstacleSettings = settings().obstacles
         self._failures = 0
         self._waiting: dict[str, Admitted] = {}
+        self._refused: set[tuple[int, int, int]] = set()
         self._placing = ""
         self.unplaced: dict[str, str] = dict.fromkeys(settings().names, "no image has been judged yet")
         """Camera → why its obstacles have no position; empty = they have."""
@@ -286,7 +287,11 @@ class Pipeline:
         """A step could not be handed on: its frame is lost, and its camera is UNKNOWN."""
         if step.dropped is not None:
             return Step(step.arrival, step.alert, step.dropped, error=error)
-        return self._refuse(step.arrival, reasons.INTERNAL_ERROR, now_ns, error=error)
+        return self.lost(step.arrival, error, now_ns)
+
+    def lost(self, arrival: Arrival, error: Exception, now_ns: int) -> Step:
+        """A received frame came to nothing by a fault of this program: its camera is UNKNOWN."""
+        return self._refuse(arrival, reasons.INTERNAL_ERROR, now_ns, error=error)
 
     # Inside.
 
@@ -357,16 +362,25 @@ class Pipeline:
         """Whole batches, of as many images as cameras send this size, and single ones."""
         height, width = group[0][1].image.shape[:2]
         _, most = self.batch(group[0][0].camera)
-        if len(group) < max(2, most) or not self._may_run(height, width, most):
+        if len(group) < max(2, most) or not self._may_run(group[0][0].camera, height, width, most):
             return [[one] for one in group]
         whole = len(group) // most * most
         return [group[i : i + most] for i in range(0, whole, most)] + [[one] for one in group[whole:]]
 
-    def _may_run(self, height: int, width: int, batch: int) -> bool:
-        """Whether a batch can run; where not, single images do."""
+    def _may_run(self, name: str, height: int, width: int, batch: int) -> bool:
+        """Whether a batch can run; where not, single images do, and what the engine refused is not asked for again."""
+        if (height, width, batch) in self._refused:
+            return False
         try:
-            return self.ready(height, width, 1) and self.ready(height, width, batch)
+            if not self.ready(height, width, 1):
+                return False
         except Exception:  # said where the single images run
+            return False
+        try:
+            return self.ready(height, width, batch)
+        except Exception as error:
+            self._refused.add((height, width, batch))
+            self._report(name, "batch", f"images of {width}x{height} run one by one, not {batch} together: {error}")
             return False
 
     def _answered(self, chunk: list[Admitted], now_ns: Callable[[], int]) -> Iterator[Step]:

@@ -1,4 +1,4 @@
-"""The last seconds of every camera in memory: references to what the road made anyway, so keeping costs no time."""
+"""The last seconds of every camera in memory: references to what the pipeline made anyway, so keeping costs no time."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from ..evaluation.report import html
+from ..evaluation.report.figures import STYLE
 from ..evaluation.report.page import percent
-from ..evaluation.report.plots import STYLE
 from ..frame import AlertState
 from ..labels import LabelSet
 from ..overlay import draw_overlay

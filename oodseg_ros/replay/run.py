@@ -13,9 +13,9 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..evaluation.metrics.pixels import PixelMetrics
+from ..evaluation.parallel import Shard
 from ..evaluation.provenance import provenance
 from ..evaluation.results import write_json
-from ..evaluation.shards import Shard
 from ..inference.runner import Runner
 from ..sources.bag_messages import ReplayBag
 from .drive import replay

@@ -15,6 +15,8 @@ import numpy as np
 from ..errors import BagError
 from .storage import RawMessage, Topic, unpacked
 
+_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""Python's binding decodes SQLite's own messages, which quote the damaged text."""
 _ROW = "SELECT id, timestamp, topic_id FROM messages"
 _MAX_SEARCH = 100_000
 """Message numbers that are tried behind a damaged page."""
@@ -40,7 +42,7 @@ class SqliteFile:
         try:
             with contextlib.closing(self._open()) as base:
                 self._read_topics(base)
-        except sqlite3.Error as error:
+        except _ERRORS as error:
             raise BagError(f"{path} cannot be read: {error}") from error
         finally:
             self._tidy()
@@ -70,7 +72,7 @@ class SqliteFile:
                     continue
                 try:
                     row = base.execute("SELECT data FROM messages WHERE id = ?", (int(numbers[place]),)).fetchone()
-                except sqlite3.Error:
+                except _ERRORS:
                     row = None
                 if row is None:
                     lost += 1
@@ -107,7 +109,7 @@ class SqliteFile:
             try:
                 base.execute("SELECT count(*) FROM sqlite_master")
                 return base
-            except sqlite3.Error:  # the log's index cannot be made here: a read-only medium
+            except _ERRORS:  # the log's index cannot be made here: a read-only medium
                 base.close()
         if self._copy is None:
             self._copy = tempfile.TemporaryDirectory(prefix="oodseg_bag_")
@@ -134,7 +136,7 @@ class SqliteFile:
             definitions = {
                 kind: (text, digest or "") for kind, encoding, text, digest in rows if encoding == "ros2msg" and text
             }
-        except sqlite3.Error:  # written by Humble or earlier, which keep no definitions
+        except _ERRORS:  # written by Humble or earlier, which keep no definitions
             pass
         qos = "offered_qos_profiles" if "offered_qos_profiles" in columns else "''"
         for number, name, kind, text in base.execute(f"SELECT id, name, type, {qos} FROM topics ORDER BY id"):
@@ -146,7 +148,7 @@ class SqliteFile:
         """(id, time, topic id) of every row that can be reached, in the order of the table, not of an index."""
         rows: list[tuple[int, int, int]] = []
         last, top = -(2**63), None
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*_ERRORS):
             top = base.execute("SELECT max(id) FROM messages").fetchone()[0]
         damaged = ""
         while True:
@@ -155,7 +157,7 @@ class SqliteFile:
                 for row in base.execute(f"{_ROW} NOT INDEXED WHERE id > ? ORDER BY id", (last,)):
                     rows.append(row)
                 break
-            except sqlite3.Error as error:
+            except _ERRORS as error:
                 damaged = str(error)
             last = max(last, rows[-1][0]) if rows else last
             row = self._behind(base, last, top)
@@ -180,11 +182,13 @@ class SqliteFile:
         """The next row behind a damaged page, found by its number."""
         first = max(last, 0) + 1
         for number in range(first, min(top or 0, first + _MAX_SEARCH) + 1):
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(*_ERRORS):
                 if row := base.execute(f"{_ROW} WHERE id = ?", (number,)).fetchone():
                     return row
         return None
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, check_same_thread=False)
+    base = sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, check_same_thread=False)
+    base.text_factory = lambda text: text.decode("utf-8", "replace")
+    return base

@@ -120,7 +120,7 @@ def test_another_score_of_the_same_weights_is_another_engine(bundle: Bundle, bui
 
 def test_another_size_or_batch_is_refused(bundle: Bundle, built: dict) -> None:
     runner = Runner.load(bundle, engine="openvino", precision="bf16", threads=1)
-    with pytest.raises(EngineError, match="--size 96x128 --batch 1"):
+    with pytest.raises(EngineError, match="--size 128x96 --batch 1"):
         runner.warm(96, 128)
     with pytest.raises(EngineError, match="batch 1 instead of 2"):
         runner.warm(*SIZE, batch=2)

@@ -10,7 +10,7 @@ from oodseg_ros.errors import ConfigError, DatasetError
 from oodseg_ros.evaluation.evaluate import EvaluationOptions, evaluate
 from oodseg_ros.evaluation.metrics.components import ComponentMetrics
 from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
-from oodseg_ros.evaluation.shards import Shard
+from oodseg_ros.evaluation.parallel import Shard
 
 SAME = (
     "frames",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from oodseg_ros.datasets.registry import open_dataset
-from oodseg_ros.evaluation.class_labels import Classes
+from oodseg_ros.evaluation.classes import Classes
 from oodseg_ros.evaluation.evaluate import EvaluationOptions, evaluate
 from oodseg_ros.evaluation.score_store import ScoreStore
 from oodseg_ros.evaluation.vehicle import vehicle_figures

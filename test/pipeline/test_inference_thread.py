@@ -141,6 +141,18 @@ def test_a_consumer_that_always_raises_ends_nothing(bench: Callable[..., Bench])
     assert b.pipeline.board.alerts(1)["front"].reason == reasons.INTERNAL_ERROR
 
 
+def test_a_fault_of_the_pipeline_itself_costs_frames_and_not_the_thread(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = bench()
+    monkeypatch.setattr(b.pipeline, "_chunks", lambda group: 1 / 0)
+    b.feed(picture("front", 1, 1), picture("rear", 1, 1))
+    monkeypatch.undo()
+    b.feed(picture("front", 1, 2))
+    assert b.counts() == {reasons.INTERNAL_ERROR: 2, "answered": 1}
+    assert not b.fatal
+
+
 def test_the_compiler_of_one_camera_makes_no_other_one_unknown(bench: Callable[..., Bench]) -> None:
     """Five sizes would have compiled for ever in the thread that answers; while one does, the others are answered."""
     b = bench()

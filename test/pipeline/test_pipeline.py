@@ -160,6 +160,27 @@ def test_cameras_of_one_size_run_together_and_of_others_apart(runner: PixelRunne
     assert sorted(runner.warmed) == [(8, 8, 1), (8, 8, 2), (16, 8, 1)], "no batch that no camera can fill"
 
 
+def test_a_batch_that_the_engine_refuses_runs_one_by_one_and_is_asked_for_once(runner: PixelRunner) -> None:
+    """As of engines that were built for one image."""
+    settings, told, asked = plain_settings(("front", "rear")), [], []
+    made = Pipeline(runner, CALIBRATION, lambda: settings, report=lambda camera, kind, text: told.append((kind, text)))
+    made.start()
+
+    def ready(height: int, width: int, batch: int) -> bool:
+        if batch > 1:
+            asked.append(batch)
+            raise RuntimeError("no engine was accepted for batch 2")
+        runner.warm(height, width, batch)
+        return True
+
+    made.ready = ready
+    for stamp in range(1, 6):
+        steps = list(made.step([picture("front", stamp=stamp), picture("rear", stamp=stamp)], lambda: SECOND))
+        assert [step.dropped for step in steps] == [None, None]
+    assert asked == [2]
+    assert [kind for kind, _ in told if kind != "debug" and not kind.startswith("geometry")] == ["batch"]
+
+
 @pytest.mark.parametrize("fault", ["too few", "labels too small", "score too small"])
 def test_an_answer_that_does_not_cover_the_image_is_an_engine_failure(
     fault: str, monkeypatch: pytest.MonkeyPatch, runner: PixelRunner

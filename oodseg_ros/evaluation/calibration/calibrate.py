@@ -17,12 +17,11 @@ from ...errors import ConfigError, DatasetError
 from ...inference.runner import Runner
 from ...model_card import Calibration, Objects
 from ...outliers.targets import OUTLIER
-from ..ahead import ahead
 from ..frame_pass import plan, run_frames
 from ..metrics.pixels import PixelMetrics
+from ..parallel import ahead
 from ..score_store import ScoreStore
-from .fit import fit_calibration
-from .losses import FORMS, TARGETS, frame_loss, object_loss, pixel_loss, stack, threshold_grid
+from .fit import FORMS, TARGETS, fit_calibration, frame_loss, object_loss, pixel_loss, stack, threshold_grid
 from .risk_control import Choice, choose_threshold, least_frames
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..evaluate import Evaluation
 from ..results import write_json
+from . import figures as report_figures
 from . import html
-from . import plots as report_plots
 from .page import percent
 
 ANOMALY = {
@@ -70,8 +70,8 @@ def write_comparison(evaluations: Sequence[Evaluation], out: Path) -> None:
     }
     if curves:
         figures = [
-            html.figure(report_plots.pr_plot(curves), "Precision and recall"),
-            html.figure(report_plots.roc_plot(curves), "Recall and false-positive rate"),
+            html.figure(report_figures.pr_plot(curves), "Precision and recall"),
+            html.figure(report_figures.roc_plot(curves), "Recall and false-positive rate"),
         ]
         parts.append(html.section("Curves", html.gallery(figures, 380)))
     parts.append(html.section("Provenance", html.pairs(runs[0]["provenance"].items())))

@@ -14,9 +14,9 @@ from ...pipeline.obstacles.components import find_objects
 from ..evaluate import Evaluation
 from ..metrics import recall
 from ..metrics.components import TRACKS
+from . import figures as report_figures
 from . import html
-from . import plots as report_plots
-from .frames import choose, draw_classes, draw_frame
+from .figures import choose, draw_classes, draw_frame
 
 RULE_NOTES = {
     "exact": "pooled over all frames, raw scores, FPR95 at the first recall ≥ 0.95",
@@ -126,9 +126,9 @@ def _anomaly_sections(evaluation: Evaluation) -> list[html.Html]:
     name = metrics["score"]
     prevalence = pixel["positives"] / (pixel["positives"] + pixel["negatives"])
     figures = [
-        html.figure(report_plots.pr_plot({name: curves.curve}, prevalence), "Precision and recall"),
-        html.figure(report_plots.roc_plot({name: curves.curve}), "Recall and false-positive rate"),
-        html.figure(report_plots.score_plot(histogram, thresholds), "Scores of normal and of anomalous pixels"),
+        html.figure(report_figures.pr_plot({name: curves.curve}, prevalence), "Precision and recall"),
+        html.figure(report_figures.roc_plot({name: curves.curve}), "Recall and false-positive rate"),
+        html.figure(report_figures.score_plot(histogram, thresholds), "Scores of normal and of anomalous pixels"),
     ]
     sections.append(html.section("Curves", html.gallery(figures, 380)))
     sections.append(_component_section(evaluation))
@@ -150,12 +150,12 @@ def _component_section(evaluation: Evaluation) -> html.Html:
         feet = recall.by_foot(evaluation.components, [row["height"] for row in evaluation.figures.rows])
         label = "lowest pixel, % of the image height (far to near on a flat road)"
         figures = [
-            html.figure(report_plots.size_plot(sizes), "Objects by size"),
-            html.figure(report_plots.size_plot(feet, label), "Objects by the row of their foot"),
+            html.figure(report_figures.size_plot(sizes), "Objects by size"),
+            html.figure(report_figures.size_plot(feet, label), "Objects by the row of their foot"),
         ]
         if distances := metrics["component"].get("recall_by_distance"):
             label = "metres to the foot, on a flat road"
-            figures.append(html.figure(report_plots.size_plot(distances, label), "Objects by distance"))
+            figures.append(html.figure(report_figures.size_plot(distances, label), "Objects by distance"))
         table = [[name, count, percent(found, 1), percent(covered, 1)] for name, count, found, covered in sizes]
         columns = ["size in pixels", "objects", "found %", "covered %"]
         if deployed := metrics.get("component_deployed", {}).get("recall_by_size"):
@@ -198,7 +198,7 @@ def _semantic_sections(evaluation: Evaluation) -> list[html.Html]:
     found, matrix = evaluation.metrics["semantic"], evaluation.figures.semantic.matrix
     names = list(found["IoU"])
     table = html.table(["class", "IoU %"], [[name, percent(value)] for name, value in found["IoU"].items()])
-    figure = html.figure(report_plots.confusion_plot(matrix, names), "Where pixels of each class go")
+    figure = html.figure(report_figures.confusion_plot(matrix, names), "Where pixels of each class go")
     return [html.section("Classes", html.gallery([table, figure], 380))]
 
 
@@ -258,7 +258,7 @@ def _latency_section(evaluation: Evaluation) -> html.Html:
     values = [row["milliseconds"] for row in evaluation.figures.rows]
     found = evaluation.metrics["latency_ms"]
     note = ", ".join(f"{key} {value:.1f} ms" for key, value in found.items()) + "; one image at a time, network only"
-    return html.section("Latency", html.gallery([html.figure(report_plots.latency_plot(values))], 380), note=note)
+    return html.section("Latency", html.gallery([html.figure(report_figures.latency_plot(values))], 380), note=note)
 
 
 def _provenance(metrics: dict[str, Any]) -> html.Html:

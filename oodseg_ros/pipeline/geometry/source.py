@@ -106,7 +106,7 @@ def from_mount(lens: Lens, mount: Mount) -> CameraGeometry:
     """Geometry of a camera that sits where the parameters say.
 
     Raises:
-        ConfigError: see `obstacles.ground.mounted`.
+        ConfigError: see `ground.mounted`.
     """
     size = (lens.width, lens.height, mount.height, mount.pitch, mount.pitch_sigma)
     geometry = mounted(lens.matrix, lens.distortion, *size, x=mount.x, y=mount.y, yaw=mount.yaw)

@@ -158,7 +158,8 @@ def _type_name(subscription: Subscription) -> str:
 
 
 def _owner(info: Any) -> str:
-    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+    # DDS may find an endpoint some moments before the node that it belongs to.
+    return "a node" if "UNKNOWN" in info.node_name else f"{info.node_namespace.rstrip('/')}/{info.node_name}"
 
 
 def _why_missing(subscription: Subscription, topic: str, kind: str, found: list[Any]) -> str:

@@ -1,4 +1,4 @@
-"""The event recorder on the node: what the road and the heartbeat tell it, and when that is worth a bag."""
+"""The event recorder on the node: what pipeline and heartbeat tell it, and when that is worth a bag."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXPECTED = frozenset({reasons.INACTIVE, reasons.DISABLED, reasons.STARTING, reas
 
 
 class Recording:
-    """Does nothing where `record.enabled` is false. Road and heartbeat may call from threads of their own.
+    """Does nothing where `record.enabled` is false. Pipeline and heartbeat may call from threads of their own.
 
     Args:
         node: for clock and log.

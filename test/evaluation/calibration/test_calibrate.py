@@ -6,7 +6,7 @@ from oodseg_ros.bundle import load_bundle
 from oodseg_ros.datasets.registry import open_dataset
 from oodseg_ros.errors import ConfigError, DatasetError
 from oodseg_ros.evaluation.calibration.calibrate import Target, calibrate, parse_target, write_calibration
-from oodseg_ros.evaluation.calibration.losses import frame_loss, object_loss, pixel_loss, threshold_grid
+from oodseg_ros.evaluation.calibration.fit import frame_loss, object_loss, pixel_loss, threshold_grid
 from oodseg_ros.evaluation.metrics.paired_histogram import PairedHistogram
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.model_card import Objects

@@ -9,9 +9,8 @@ from oodseg_ros.evaluation.evaluate import EvaluationOptions, evaluate
 from oodseg_ros.evaluation.metrics.components import frame_components
 from oodseg_ros.evaluation.metrics.paired_histogram import PairedHistogram
 from oodseg_ros.evaluation.metrics.recall import by_foot, by_size
-from oodseg_ros.evaluation.report.frames import FOUND, TRUTH, choose, draw_frame
+from oodseg_ros.evaluation.report.figures import FOUND, TRUTH, choose, draw_frame, score_shares
 from oodseg_ros.evaluation.report.page import write_report
-from oodseg_ros.evaluation.report.plots import score_shares
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

@@ -55,7 +55,7 @@ def test_bf16_on_the_cpu_runs_once_it_was_accepted(bundle: Bundle) -> None:
     answer, wanted = runner(frames(1))[0], reference(frames(1))[0]
     assert answer.score.dtype == np.float32
     assert 0 < np.abs(answer.score - wanted.score).max() < 0.2 * np.ptp(wanted.score)
-    with pytest.raises(EngineError, match=r"--size 96x128"):
+    with pytest.raises(EngineError, match=r"--size 128x96"):
         runner.warm(96, 128)
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from ....evaluation.report.figures import STYLE
 from ....evaluation.report.html import plot_uri
-from ....evaluation.report.plots import STYLE
 from ....frame import AlertState
 from ..listener import CameraSeen
 

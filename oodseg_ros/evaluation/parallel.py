@@ -1,14 +1,12 @@
-"""Which part of a run is this process's, and how processes wait for each other: by files, no network between them.
-
-Under `torchrun` (or anything that sets RANK and WORLD_SIZE) each process takes every WORLD_SIZE-th frame and leaves its
-results in the shared output folder; rank 0 puts them together.
-"""
+"""Work shared: threads a few items ahead inside a process, shards of a run among processes."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +14,20 @@ from typing import TypeVar
 from ..errors import ConfigError, UserError
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def ahead(
+    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item], window: int
+) -> Iterator[Result]:
+    """`function(item)` for each item, in order, at most `window` calls or results ahead of the reader."""
+    waiting: deque[Future[Result]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) >= window:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 @dataclass(frozen=True)
