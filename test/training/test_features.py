@@ -10,6 +10,7 @@ import yaml
 
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import ConfigError
+from oodseg_ros.inference.runner import Runner
 from oodseg_ros.labels import load_labels
 from oodseg_ros.training import features, train
 from oodseg_ros.training.frames import load_frames
@@ -84,3 +85,13 @@ def test_a_backbone_that_learns_cannot_be_recorded(recipe_file: Path, tmp_path: 
     stage = recipe.stages[0].model_copy(update={"backbone_lr": 0.1})
     with pytest.raises(ConfigError, match="frozen backbone"):
         train.train(recipe.model_copy(update={"stages": [stage]}), tmp_path / "out")
+
+
+def test_a_transformer_without_registers_runs_on_openvino(recipe_file: Path, tmp_path: Path) -> None:
+    # An empty tensor in its graph ended the process.
+    recipe = load_recipe(recipe_file)
+    network = recipe.network | {"backbone": VIT | {"registers": 0}}
+    stages = [stage.model_copy(update={"steps": 1}) for stage in recipe.stages]
+    recipe = recipe.model_copy(update={"network": network, "stages": stages})
+    train.train(recipe, tmp_path / "out")
+    assert Runner.load(tmp_path / "out" / "small", engine="openvino").golden_error < 1e-3

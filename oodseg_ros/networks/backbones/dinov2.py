@@ -77,7 +77,9 @@ class DinoV2(nn.Module):
         patches = parts.patch_embeddings(images) + position
         batch = images.shape[0]
         first = (parts.cls_token + parts.position_embeddings[:, :1]).expand(batch, -1, -1)
-        tokens = torch.cat([first, parts.register_tokens.expand(batch, -1, -1), patches], dim=1)
+        # No empty tensor among them: OpenVINO 2026 dies of one with a signal.
+        registers = [parts.register_tokens.expand(batch, -1, -1)] if self.registers else []
+        tokens = torch.cat([first, *registers, patches], dim=1)
         maps = []
         for index, layer in enumerate(self.model.encoder.layer[: max(self.taps) + 1]):
             tokens = layer(tokens)
