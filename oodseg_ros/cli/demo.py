@@ -26,7 +26,7 @@ def command(
         typer.Option(help="Bag, video, image, folder, or scenes[:SEED]; default: a procedural drive."),
     ] = None,
     bundle: Annotated[str, typer.Option(help="Bundle: a folder, or the name of a shipped one.")] = "road_lite",
-    engine: Annotated[str, typer.Option(help="auto, openvino or torch.")] = "auto",
+    engine: Annotated[str, typer.Option(help="Inference engine, or auto for the device's own.")] = "auto",
     frames: Annotated[int | None, typer.Option(min=1, help="Play at most this many frames.")] = None,
 ) -> None:
     """Publish a drive, run the node on it over DDS, and leave a page with what it said."""

@@ -40,7 +40,7 @@ def test_all_are_listed_with_what_may_run(folder: Path) -> None:
 
 
 def test_one_is_shown_copied_and_removed(folder: Path, tmp_path: Path) -> None:
-    name = "road-aaaaaaaaaaaa-480"
+    name = "road-aaaaaaaaaaaa-640x480"
     assert "plan" in run("show", name, "--folder", folder).output
     done = run("copy", name, "--folder", folder, "--to", tmp_path / "bundle" / "engines")
     assert done.exit_code == 0, done.output
@@ -58,7 +58,7 @@ def test_one_is_shown_copied_and_removed(folder: Path, tmp_path: Path) -> None:
         (("show", "road"), "several engines begin with"),
         (("show", "moon"), "no engine is called 'moon'"),
         (("remove",), "say which one"),
-        (("copy", "road-aaaaaaaaaaaa-480"), "--to FOLDER"),
+        (("copy", "road-aaaaaaaaaaaa-640x480"), "--to FOLDER"),
         (("fly", "road"), "there are list, show, remove, copy"),
     ],
 )
