@@ -21,6 +21,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from oodseg_ros.inference.engine import ENGINES
 from oodseg_ros.ros.node import launching, viewers
 
 # launch/ and config/ lie side by side: in a checkout, in share/, and behind the links of `--symlink-install`.
@@ -52,7 +53,7 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "engine",
         default_value="",
-        choices=["", "auto", "torch", "openvino", "tensorrt", "tensorrt_rtx"],
+        choices=["", "auto", *ENGINES],
         description="Inference engine; empty = params_file",
     ),
     DeclareLaunchArgument(

@@ -42,7 +42,9 @@ def command(
     out: Annotated[Path | None, typer.Option(help="Write a copy of the bundle here; default: into the bundle.")] = None,
     key: Annotated[Path | None, typer.Option(help="Private key: sign the bundle again with it.")] = None,
     split: Annotated[str | None, typer.Option(help="Split of the dataset; default: the one with ground truth.")] = None,
-    engine: Annotated[str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
     precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,

@@ -33,7 +33,9 @@ def command(
         int, typer.Option(min=1, help="Only every n-th frame chooses; on the others the result is measured.")
     ] = 1,
     out: Annotated[Path | None, typer.Option(help="Write a copy of the bundle here; default: into the bundle.")] = None,
-    engine: Annotated[str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
     json: Json = False,

@@ -27,7 +27,9 @@ def command(
     threshold: Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")] = None,
     min_area: Annotated[int | None, typer.Option(min=1, help="Least area of an object in pixels.")] = None,
     params: Annotated[Path | None, typer.Option(help="Parameter file of the node.")] = None,
-    engine: Annotated[str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
     precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,

@@ -32,7 +32,9 @@ def command(
     tolerance: Annotated[float, typer.Option(min=0, help="Seconds by which an alert may move and be the same.")] = 0.0,
     params: Annotated[Path | None, typer.Option(help="Parameter file of the node, for both.")] = None,
     topic: Annotated[list[str] | None, typer.Option(help="Image topic of the bags; repeat for several.")] = None,
-    engine: Annotated[str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
     precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,

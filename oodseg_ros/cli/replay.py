@@ -31,7 +31,9 @@ def command(
     ego_mask: Annotated[Path | None, typer.Option(help="Image, white on the own vehicle: not judged.")] = None,
     gates: Annotated[bool, typer.Option(help="Refuse pictures and answers as the node does.")] = True,
     write_bag: Annotated[bool, typer.Option("--write-bag", help="Leave a bag with outputs beside inputs.")] = False,
-    engine: Annotated[str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda[:N]; default: cpu.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = None,
     threads: Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = the engine's default.")] = None,

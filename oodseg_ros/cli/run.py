@@ -27,7 +27,9 @@ def command(
     input: Annotated[str, typer.Argument(help="Bag, video, image, folder of images, or scenes[:SEED].")],
     out: Annotated[Path, typer.Option(help="Folder for overlays/, alerts.csv and scores/.")],
     params: Annotated[Path | None, typer.Option(help="Parameter file of the node; options below go before it.")] = None,
-    engine: Annotated[str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda[:N]; default: cpu.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = None,
     threads: Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = the engine's default.")] = None,

@@ -1,7 +1,6 @@
 """What an engine is, and which ones there are.
 
-A new engine is a class in `engines/`, a builder in `building/` and an entry in `ENGINES`; the launch file lists its
-name.
+A new engine is a class in `engines/`, a builder in `building/` and an entry in `ENGINES`.
 """
 
 from __future__ import annotations
