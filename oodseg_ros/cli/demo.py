@@ -37,7 +37,7 @@ def command(
     from ..ros.tools.demo.run import Watch, run_demo
     from .run import STYLES
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     given = open_input(input, frames)
     out.mkdir(parents=True, exist_ok=True)
     columns = (

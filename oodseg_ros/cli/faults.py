@@ -32,7 +32,7 @@ def command(
     from ..ros.tools.faults.catalog import choose
     from ..ros.tools.faults.table import write
 
-    console = Console()
+    console = Console(emoji=False)
     scripts = choose(only or [])
     if list_only:
         for script in scripts:

@@ -48,7 +48,9 @@ def main() -> None:
     try:
         build_app(sys.argv[1:])()
     except (UserError, ModuleNotFoundError) as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(_sentence(error))}", highlight=False, soft_wrap=True)
+        Console(stderr=True, emoji=False).print(
+            f"[bold red]error:[/] {escape(_sentence(error))}", highlight=False, soft_wrap=True
+        )
         sys.exit(2)
 
 

@@ -26,8 +26,8 @@ class Output:
 
     def __init__(self, json: bool, quiet: bool) -> None:
         self._json = json
-        self.console = Console(quiet=json or quiet)
-        self._problems = self.console if not (json or quiet) else Console(stderr=True)
+        self.console = Console(quiet=json or quiet, emoji=False)
+        self._problems = self.console if not (json or quiet) else Console(stderr=True, emoji=False)
 
     def warn(self, text: str) -> None:
         """A problem: seen by people in any case, on stderr where stdout is for a script."""

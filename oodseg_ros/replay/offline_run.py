@@ -35,7 +35,7 @@ class RunOptions:
     Attributes:
         out: folder for the results, made if absent.
         limit: frames to read at most; None = all.
-        save_scores: write `scores/<camera>/<number>_<file>.npz` with `score` float32 and `labels` uint8.
+        save_scores: write `scores/<camera>/<number>.npz` with `score` float32 and `labels` uint8.
         image_format: `jpg` or `png` for the overlays.
         sequence: frames of a camera follow each other; False = each frame is judged by itself, without tracks or
             N-of-M; None = as the source's kind suggests.
@@ -161,7 +161,7 @@ def _write_pictures(runner: Runner, judged: Judged, options: RunOptions, summary
         folder = options.out / "scores" / frame.camera
         folder.mkdir(parents=True, exist_ok=True)
         prediction = judgement.prediction
-        np.savez_compressed(folder / f"{name}.npz", score=prediction.score, labels=prediction.labels)
+        np.savez_compressed(folder / f"{judged.number:06d}.npz", score=prediction.score, labels=prediction.labels)
 
 
 def _count(summary: RunSummary, judged: Judged) -> None:

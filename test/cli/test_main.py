@@ -95,3 +95,16 @@ def test_text_with_brackets_is_printed_as_it_is(monkeypatch, capsys):
         cli.main()
     assert exit_code.value.code == 2
     assert capsys.readouterr().err == "error: an image [/h, w, 3] is needed [red]\n"
+
+
+def test_colons_in_names_stay_colons(tmp_path) -> None:
+    """Rich would print `scenes:abc` as a picture."""
+    arguments = ["run", "road_lite", "scenes:abc", "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-c", "from oodseg_ros.cli.main import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode != 0
+    assert "scenes:abc" in done.stderr

@@ -64,7 +64,7 @@ def test_options_reach_the_run(tiny_bundle, images, tmp_path):
         lines = list(csv.DictReader(stream))
     assert [line["state"] for line in lines] == ["UNKNOWN", "OBSTACLE", "OBSTACLE"]
     assert {line["min_range_m"] for line in lines} == {"0.00"}
-    with np.load(out / "scores" / "images" / "000000_0.npz") as saved:
+    with np.load(out / "scores" / "images" / "000000.npz") as saved:
         assert np.isnan(saved["score"][32:]).all()
         assert np.isfinite(saved["score"][:32]).all()
 

@@ -58,7 +58,7 @@ def test_everything_of_a_run(runner, images, tmp_path):
     for number in range(5):
         overlay = cv2.imread(str(out / "overlays" / "images" / f"{number:06d}_{number}.jpg"))
         assert overlay.shape == (64, 128, 3)
-        with np.load(out / "scores" / "images" / f"{number:06d}_{number}.npz", allow_pickle=False) as saved:
+        with np.load(out / "scores" / "images" / f"{number:06d}.npz", allow_pickle=False) as saved:
             assert saved["score"].dtype == np.float32
             assert saved["score"].shape == saved["labels"].shape == (64, 128)
 
@@ -66,7 +66,7 @@ def test_everything_of_a_run(runner, images, tmp_path):
 def test_saved_scores_are_the_runners(runner, images, tmp_path):
     run_source(runner, open_folder(images), options(tmp_path / "out", limit=1, save_scores=True))
     image = next(iter(open_folder(images))).image
-    with np.load(tmp_path / "out" / "scores" / "images" / "000000_0.npz") as saved:
+    with np.load(tmp_path / "out" / "scores" / "images" / "000000.npz") as saved:
         np.testing.assert_array_equal(saved["score"], runner([image])[0].score)
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from oodseg_ros.errors import ConfigError, DatasetError
+from oodseg_ros.errors import ConfigError, DatasetError, ImageError
 from oodseg_ros.labels import load_labels
 from oodseg_ros.outliers.targets import KNOWN, OUTLIER
 from oodseg_ros.training.frames import load_frames
@@ -33,7 +33,7 @@ def test_files_are_listed_but_not_read(tmp_path: Path) -> None:
     root = folder(tmp_path, np.zeros((8, 8), np.uint8))
     (frame,) = load_frames([DataSpec(dataset="folder", root=str(root), labels="driving11")], LABELS)
     (root / "images" / "a.png").write_bytes(b"no longer an image")
-    with pytest.raises(DatasetError, match="cannot be decoded"):
+    with pytest.raises(ImageError, match=r"a\.png"):
         frame.read()
 
 
