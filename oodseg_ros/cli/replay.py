@@ -81,7 +81,7 @@ def command(
     rates = "too short a drive to tell a rate"
     if metrics["duration_s"] >= MIN_RATE_S:
         rates = f"{_number(alerts['per_hour'])} per hour, {_number(alerts['per_kilometre'])} per kilometre"
-    console.print(f"alerts began {alerts['onsets']} times: {rates}", highlight=False)
+    console.print(f"alerts that began: {alerts['onsets']}; {rates}", highlight=False)
     if "pixel" in metrics:
         pixel = metrics["pixel"]
         figures = ", ".join(f"{key} {100 * pixel[key]:.2f} %" for key in ("AP", "AUROC", "FPR95"))
