@@ -12,6 +12,11 @@ Exit status: 0 the results are written; 1 they are, and nothing was heard; 2 ref
 
 from __future__ import annotations
 
+from ..start import quiet_interrupt
+
+if __name__ == "__main__":
+    quiet_interrupt()  # before the imports, which take seconds
+
 import csv
 import signal
 import sys
