@@ -93,6 +93,11 @@ class BagPlayer:
         """What of the bag could not be read; final when `play` has returned."""
         return self._bag.damage
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether `damage` holds notes only; final when `play` has returned."""
+        return self._bag.is_sound
+
     def listeners(self, topics: Iterable[str] | None = None) -> int:
         """How many of the topics (None = all) somebody subscribes to."""
         chosen = self._publishers if topics is None else topics
