@@ -8,7 +8,7 @@ from torch import Tensor
 from ...errors import ConfigError
 from ...losses.masks import class_cross_entropy
 from ...model_card import InputSpec
-from ...networks.classifiers.gmm import GmmClassifier
+from ...networks.classifiers import GmmClassifier
 from ...networks.segmentor import Segmentor
 from ..stage_recipe import StageSpec
 from .mixture import MixtureStage

@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ...losses.gmm import component_contrast
-from ...networks.classifiers.gmm import GmmClassifier
-from ...networks.classifiers.gmm_em import FeatureMemory, assign, update
+from ...losses.masks import component_contrast
+from ...networks.classifiers import FeatureMemory, GmmClassifier, assign, update
 from ..data_recipe import Strict
 from .stage import Stage
 

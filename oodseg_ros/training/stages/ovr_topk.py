@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from ...losses.ovr_topk import ovr_topk_terms
+from ...losses.exposure import ovr_topk_terms
 from ...networks.segmentor import HeadInput
 from .stage import IDS
 from .tuned import TunedOptions, TunedStage

@@ -8,8 +8,7 @@ from torch import Tensor
 from ...errors import ConfigError
 from ...losses.rpl import rpl_terms
 from ...model_card import InputSpec
-from ...networks.heads.residual_feature import ResidualFeature
-from ...networks.heads.residual_pattern import ResidualPattern
+from ...networks.heads.residual import ResidualFeature, ResidualPattern
 from ...networks.segmentor import Segmentor
 from ..data_recipe import Strict
 from ..stage_recipe import StageSpec

@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ...errors import ConfigError
-from ...losses.corocl import corocl_loss
+from ...losses.rpl import corocl_loss
 from ...model_card import InputSpec
 from ...networks.segmentor import HeadInput, Segmentor
 from ..stage_recipe import StageSpec

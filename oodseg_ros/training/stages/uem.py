@@ -9,7 +9,7 @@ from torch import Tensor
 from ...errors import ConfigError
 from ...losses.llr import llr_terms
 from ...model_card import InputSpec
-from ...networks.classifiers.gmm import GmmClassifier
+from ...networks.classifiers import GmmClassifier
 from ...networks.heads.uem import UemHead
 from ...networks.segmentor import Segmentor
 from ..stage_recipe import StageSpec

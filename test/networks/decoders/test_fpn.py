@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from oodseg_ros.networks.decoders.dino_fpn import DinoFpn
+from oodseg_ros.networks.decoders.fpn import DinoFpn
 
 
 def test_four_by_six_tokens_become_sixteen_by_twenty_four():

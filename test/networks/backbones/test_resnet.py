@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from oodseg_ros.networks.backbones.wide_resnet import WideResNet38
+from oodseg_ros.networks.backbones.resnet import WideResNet38
 
 
 def test_maps_have_the_published_strides_and_channels():

@@ -1,11 +1,13 @@
-"""Mix transformer of SegFormer, MiT-B0..B5 (Xie et al., arXiv 2105.15203), by transformers."""
+"""Transformers with four strides, by transformers: SegFormer's MiT-B0..B5 (Xie et al., arXiv 2105.15203) and Swin (Liu
+et al., arXiv 2103.14030).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from transformers import SegformerConfig, SegformerModel
+from transformers import SegformerConfig, SegformerModel, SwinBackbone, SwinConfig
 
 # variant: (width of the first stage, blocks per stage)
 VARIANTS = {
@@ -56,3 +58,38 @@ class MixTransformer(nn.Module):
         for stage in self.model.stages:
             maps.append(stage(maps[-1] if maps else images))
         return maps
+
+
+class Swin(nn.Module):
+    """Images float32 `[B, 3, H, W]` → four layer-normed maps at strides 4, 8, 16, 32.
+
+    Args:
+        width: channels of the first stage; they double from stage to stage.
+        depths, heads: blocks and attention heads per stage.
+        window: side of an attention window in tokens.
+    """
+
+    multiple = 32
+    strides = (4, 8, 16, 32)
+
+    def __init__(
+        self,
+        width: int = 128,
+        depths: Sequence[int] = (2, 2, 18, 2),
+        heads: Sequence[int] = (4, 8, 16, 32),
+        window: int = 7,
+    ) -> None:
+        super().__init__()
+        self.channels = tuple(width << stage for stage in range(4))
+        config = SwinConfig(
+            embed_dim=width,
+            depths=list(depths),
+            num_heads=list(heads),
+            window_size=window,
+            drop_path_rate=0.3,
+            out_features=["stage1", "stage2", "stage3", "stage4"],
+        )
+        self.model = SwinBackbone(config)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return list(self.model(images).feature_maps)

@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from oodseg_ros import scores
 from oodseg_ros.networks.build import build_segmentor
-from oodseg_ros.networks.heads.residual_pattern import blurred
+from oodseg_ros.networks.heads.residual import blurred
 from oodseg_ros.networks.segmentor import resize
 
 
@@ -111,3 +112,34 @@ def test_flops_at_the_papers_size():
     assert reference.get_total_flops() == pytest.approx(15.03e12, rel=0.005)
     # Trunk and both ASPPs, 12.2 TFLOP, cannot be shared or shrunk exactly; what is behind them is halved.
     assert ours.get_total_flops() < 13.8e12
+
+
+@pytest.mark.parametrize("name", ["rpl_lite", "rpl_espnetv2"])
+def test_without_a_residual_the_second_logits_are_the_first_bitwise_on_other_decoders(small_specs, build, name):
+    network, images = build(small_specs[name])
+    with torch.no_grad():
+        logits, evidence = network.evidence(images)
+        assert torch.equal(logits, evidence)  # untrained
+        network.head.final.weight.normal_()
+        again, moved = network.evidence(images)
+    assert torch.equal(again, logits)
+    assert (moved - logits).abs().max() > 1e-3
+    torch.testing.assert_close(network.judge(again, moved), blurred(scores.energy(moved)))
+
+
+def test_on_a_feature_pyramid_the_residual_is_added_where_the_classifier_reads(small_specs, build):
+    network, images = build(small_specs["rpl_lite"])
+    head = network.head
+    with torch.no_grad():
+        head.final.weight.normal_()
+        given = network.extract(images)
+        residual = head.final(head.context(given.features))
+        residual = torch.nn.functional.interpolate(residual, size=given.decoded.shape[-2:], mode="bilinear")
+        torch.testing.assert_close(head.second_logits(given), network.classifier(given.decoded + residual))
+
+
+def test_embeddings_for_the_contrastive_loss(small_specs, build):
+    spec = small_specs["rpl_lite"]
+    network, images = build({**spec, "head": {**spec["head"], "projector": 12}})
+    context = network.head.context(network.backbone(images))
+    assert network.head.project(context, (32, 40)).shape == (1, 12, 32, 40)
