@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..outliers.color_jitter import color_jitter
+from ..outliers.style_alignment import color_jitter
 from .data_recipe import AugmentSpec
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..frame import OUTLIER
 from ..outliers.anomaly_mix import Align
+from ..outliers.objects import random_shape, random_texture
 from ..outliers.road_paste import paste
-from ..outliers.shapes import random_shape, random_texture
-from ..outliers.targets import OUTLIER
 from .data_recipe import OutlierSpec
 from .object_sources import ReadObject, read_rgba
 

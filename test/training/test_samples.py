@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from oodseg_ros.frame import KNOWN, OUTLIER
 from oodseg_ros.labels import load_labels
-from oodseg_ros.outliers.targets import KNOWN, OUTLIER
 from oodseg_ros.training.frames import load_frames
 from oodseg_ros.training.recipe import DataSpec, OutlierSpec, load_recipe
 from oodseg_ros.training.samples import Samples

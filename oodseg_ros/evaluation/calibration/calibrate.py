@@ -14,9 +14,9 @@ import numpy as np
 from ...bundle import Bundle, rewrite_card
 from ...datasets.dataset import Dataset
 from ...errors import ConfigError, DatasetError
+from ...frame import OUTLIER
 from ...inference.runner import Runner
 from ...model_card import Calibration, Objects
-from ...outliers.targets import OUTLIER
 from ..frame_pass import plan, run_frames
 from ..metrics.pixels import PixelMetrics
 from ..parallel import ahead

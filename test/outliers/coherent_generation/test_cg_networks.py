@@ -18,8 +18,7 @@ from oodseg_ros.cli.main import build_app
 from oodseg_ros.datasets.encoding import read_values
 from oodseg_ros.datasets.generated import find_generated
 from oodseg_ros.errors import CheckpointError
-from oodseg_ros.outliers.coherent_generation.diffusion import Sampling, draw_picture, generated_size, load_pipeline
-from oodseg_ros.outliers.coherent_generation.mask_filter import Sam
+from oodseg_ros.outliers.coherent_generation.networks import Sam, Sampling, draw_picture, generated_size, load_pipeline
 
 
 @pytest.mark.slow
