@@ -17,7 +17,7 @@ from ...losses.masks import counted_over_processes
 from ...model_card import InputSpec
 from ...networks.segmentor import HeadInput, Segmentor, align_corners
 from ..data_recipe import Strict
-from ..stage_recipe import StageSpec
+from ..methods import StageSpec
 
 IDS = {"outlier": OUTLIER, "ignore": UNLABELED}
 """Ids in training targets, as the losses ask for them."""
