@@ -22,7 +22,7 @@ from oodseg_ros.datasets.dataset import Dataset
 from oodseg_ros.datasets.registry import open_dataset
 from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
 from oodseg_ros.evaluation.metrics.semantics import SemanticMetrics
-from oodseg_ros.evaluation.provenance import provenance
+from oodseg_ros.evaluation.results import provenance
 from oodseg_ros.inference.engines.openvino import OpenVinoEngine
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.parameters.settings import OutputGateSettings

@@ -1,4 +1,4 @@
-"""Residual pattern learning (RPL, arXiv 2211.14512), alone and with context-robust contrastive learning (RPL + CoroCL)."""
+"""Residual pattern learning (RPL, arXiv 2211.14512), alone and with context-robust contrast (RPL + CoroCL)."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oodseg_ros.errors import ConfigError, UserError
-from oodseg_ros.evaluation.parallel import Shard, this_shard
+from oodseg_ros.evaluation.frame_pass import Shard, this_shard
 
 
 def test_parts_are_everything_once():
