@@ -26,9 +26,8 @@ from oodseg_ros.evaluation.results import provenance
 from oodseg_ros.inference.engines.openvino import OpenVinoEngine
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.parameters.settings import OutputGateSettings
-from oodseg_ros.pipeline.input_gate.brightness import RANGE, brightness_range
-from oodseg_ros.pipeline.input_gate.image_statistics import measure
-from oodseg_ros.pipeline.score_drift import ScoreDrift
+from oodseg_ros.pipeline.input_gate.picture import RANGE, brightness_range, measure
+from oodseg_ros.pipeline.output_gate import ScoreDrift
 
 RESULTS = Path(__file__).resolve().parent / "results" / "visibility.json"
 FOG_GRAY = 200.0

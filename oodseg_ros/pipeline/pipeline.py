@@ -24,8 +24,8 @@ from .geometry.camera_info import CalibrationCheck, CameraInfo, is_rectified
 from .geometry.ground import CameraGeometry
 from .geometry.source import GeometrySource, PoseSource
 from .input_gate.gate import InputGate
-from .input_gate.image_statistics import measure
-from .obstacles.ego_mask import load_ego_mask
+from .input_gate.picture import measure
+from .obstacles.zones import load_ego_mask
 
 _CLOCK_APART = 3600.0
 """Seconds; images as old as that are stamped by another clock than this one."""

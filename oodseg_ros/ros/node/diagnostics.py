@@ -12,8 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from ...frame import Alert
 from ...parameters.settings import Settings
 from ...pipeline.account import REASONS, AgeSummary, FrameCounts
-from ...pipeline.alert import reaction_sentence, worst_case_reaction
-from ...pipeline.alert_text import sentence as alert_sentence
+from ...pipeline.alert import alert_sentence, reaction_sentence, worst_case_reaction
 from ...pipeline.pipeline import Camera
 from ...pipeline.reasons import sentence
 
