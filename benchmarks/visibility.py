@@ -25,7 +25,7 @@ from oodseg_ros.evaluation.metrics.semantics import SemanticMetrics
 from oodseg_ros.evaluation.results import provenance
 from oodseg_ros.inference.engines.openvino import OpenVinoEngine
 from oodseg_ros.inference.runner import Runner
-from oodseg_ros.parameters.settings import OutputGateSettings
+from oodseg_ros.parameters.judging import OutputGateSettings
 from oodseg_ros.pipeline.input_gate.picture import RANGE, brightness_range, measure
 from oodseg_ros.pipeline.output_gate import ScoreDrift
 

@@ -11,7 +11,7 @@ from .bundle import Bundle
 from .frame import Frame, Obstacle
 from .inference.runner import Runner
 from .overlay import draw_overlay
-from .parameters.settings import ObstacleSettings
+from .parameters.judging import ObstacleSettings
 from .pipeline.camera import CameraPipeline, Judgement
 
 

@@ -26,7 +26,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from ..frame import Alert, AlertState, Obstacle
-from ..parameters.settings import ObstacleSettings
+from ..parameters.judging import ObstacleSettings
 from . import reasons
 
 USUAL_RATES = (30.0, 10.0, 5.0)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..frame import Alert, AlertState, Frame, GroundPosition, Obstacle, Prediction
 from ..model_card import Calibration
-from ..parameters.settings import ALERT, IGNORE, ObstacleSettings, OutputGateSettings
+from ..parameters.judging import ALERT, IGNORE, ObstacleSettings, OutputGateSettings
 from .alert import AlertMachine
 from .geometry.ground import CameraGeometry, ground_area, ground_position
 from .obstacles.components import Component, anomaly_mask, find_objects, least_area, release_threshold

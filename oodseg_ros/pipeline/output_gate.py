@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..model_card import Calibration, Histogram
-from ..parameters.settings import OutputGateSettings
+from ..parameters.judging import OutputGateSettings
 from .reasons import ONE_CLASS, SCORE_DRIFT, SCORE_NOT_FINITE, SCORE_SATURATED, Fault
 
 SAMPLE = 8192

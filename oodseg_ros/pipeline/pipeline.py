@@ -15,7 +15,8 @@ from typing import Any, Protocol
 from ..errors import EngineError, ImageError
 from ..frame import Alert, Frame, Prediction
 from ..model_card import Calibration
-from ..parameters.settings import CameraSettings, ObstacleSettings, Settings
+from ..parameters.judging import ObstacleSettings
+from ..parameters.settings import CameraSettings, Settings
 from . import reasons
 from .account import AgeWindow, FrameCounter
 from .alert_board import AlertBoard

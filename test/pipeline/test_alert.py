@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.frame import AlertState, Frame, GroundPosition, Prediction
 from oodseg_ros.model_card import Calibration, Histogram
-from oodseg_ros.parameters.settings import IGNORE, REPORT, ObstacleSettings, OutputGateSettings, Zone, Zones
+from oodseg_ros.parameters.judging import IGNORE, REPORT, ObstacleSettings, OutputGateSettings, Zone, Zones
 from oodseg_ros.pipeline.alert import AlertMachine, reaction_sentence, worst_case_reaction, worst_case_release
 from oodseg_ros.pipeline.camera import CameraPipeline
 from oodseg_ros.pipeline.geometry.ground import ground_area, ground_position, pinhole

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...parameters.settings import InputGateSettings
+from ...parameters.judging import InputGateSettings
 from ..reasons import CAMERA_INFO, ENCODING_CHANGED, FROZEN, STAMP_IN_FUTURE, STAMP_WENT_BACK, WRONG_SIZE, Fault
 from .lens import Blocked, Blurred
 from .picture import Black, ImageStatistics, LowContrast, OverExposed

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ...parameters.settings import InputGateSettings
+from ...parameters.judging import InputGateSettings
 from ..reasons import BLOCKED, BLURRED, Fault
 from .picture import TILES, ImageStatistics
 

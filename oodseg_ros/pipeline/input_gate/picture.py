@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ...parameters.settings import InputGateSettings
+from ...parameters.judging import InputGateSettings
 from ..reasons import BLACK, LOW_CONTRAST, OVER_EXPOSED, Fault
 
 TILES = 8

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from ...errors import ConfigError
-from ...parameters.settings import ACTIONS, Zones
+from ...parameters.judging import ACTIONS, Zones
 
 
 def place(zones: Zones, area: np.ndarray | None) -> tuple[str, str]:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from oodseg_ros.errors import ConfigError
+from oodseg_ros.parameters.judging import InputGateSettings
 from oodseg_ros.parameters.schema import load_schema
-from oodseg_ros.parameters.settings import InputGateSettings
 from oodseg_ros.pipeline import reasons
 from oodseg_ros.pipeline.input_gate.gate import CHECKS, InputGate
 from oodseg_ros.pipeline.input_gate.picture import ImageStatistics, measure

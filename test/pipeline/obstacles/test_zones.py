@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oodseg_ros.errors import ConfigError
-from oodseg_ros.parameters.settings import ALERT, IGNORE, REPORT, Zone, Zones, to_polygon
+from oodseg_ros.parameters.judging import ALERT, IGNORE, REPORT, Zone, Zones
+from oodseg_ros.parameters.settings import to_polygon
 from oodseg_ros.pipeline.obstacles.zones import check_ego_mask, fit_ego_mask, load_ego_mask, place, touch
 
 LANE = Zone("lane", ((0.0, -1.5), (40.0, -1.5), (40.0, 1.5), (0.0, 1.5)))

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from oodseg_ros.errors import ConfigError
-from oodseg_ros.parameters.settings import ObstacleSettings
+from oodseg_ros.parameters.judging import ObstacleSettings
 
 
 def test_defaults_are_valid():
