@@ -19,7 +19,8 @@ from ..parameters.settings import Settings
 from ..pipeline.geometry.ground import CameraGeometry
 from ..pipeline.geometry.source import StaticTransforms
 from ..pipeline.obstacles.zones import load_ego_mask
-from ..pipeline.pipeline import Arrival, Pipeline, Step, Surroundings
+from ..pipeline.pipeline import Pipeline
+from ..pipeline.step import Arrival, Step, Surroundings
 from ..sources.bag_messages import RawMessage, ReplayBag
 from ..sources.bag_topics import IMAGE_TYPES, TRANSPORTS, camera_names, choose_topics
 from ..sources.source import Source

@@ -13,7 +13,8 @@ import pytest
 from oodseg_ros.frame import AlertState
 from oodseg_ros.pipeline import reasons
 from oodseg_ros.pipeline.inference_thread import InferenceThread
-from oodseg_ros.pipeline.pipeline import Arrival, Pipeline, Step
+from oodseg_ros.pipeline.pipeline import Pipeline
+from oodseg_ros.pipeline.step import Arrival, Step
 from test.pipeline.conftest import BAD, CALIBRATION, PixelRunner, picture, plain_settings, unreadable
 
 CAMERAS = ("front", "left", "rear")

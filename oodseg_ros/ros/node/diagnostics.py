@@ -13,8 +13,8 @@ from ...frame import Alert
 from ...parameters.settings import Settings
 from ...pipeline.account import REASONS, AgeSummary, FrameCounts
 from ...pipeline.alert import alert_sentence, reaction_sentence, worst_case_reaction
-from ...pipeline.pipeline import Camera
 from ...pipeline.reasons import sentence
+from ...pipeline.step import Camera
 
 CAMERA = "camera "
 """Before a camera's name in the name of its status."""
