@@ -146,7 +146,7 @@ def test_a_fault_of_the_pipeline_itself_costs_frames_and_not_the_thread(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     b = bench()
-    monkeypatch.setattr(b.pipeline, "_chunks", lambda group: 1 / 0)
+    monkeypatch.setattr(b.pipeline._network, "_chunks", lambda group, most: 1 / 0)
     b.feed(picture("front", 1, 1), picture("rear", 1, 1))
     monkeypatch.undo()
     b.feed(picture("front", 1, 2))
