@@ -222,7 +222,7 @@ def _log_pages(log: Path) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(0, np.int64), np.zeros((0, 1), np.uint8)
     frames = data[32 : 32 + (len(data) - 32) // (24 + size) * (24 + size)].reshape(-1, 24 + size)
     frames = frames[(frames[:, 8:16] == data[16:24]).all(axis=1)]
-    numbers = np.ascontiguousarray(frames[:, :4]).view(">u4").ravel().astype(np.int64)
+    numbers: np.ndarray = np.ascontiguousarray(frames[:, :4]).view(">u4").ravel().astype(np.int64)
     if (len(data) - 32) % (24 + size):
         numbers = np.append(numbers, -1)
     return numbers, frames[:, 24:]
