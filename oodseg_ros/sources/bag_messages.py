@@ -86,6 +86,8 @@ class ReplayBag:
     def __init__(self, path: Path) -> None:
         path = path.parent if path.name == "metadata.yaml" else path
         self.path = path
+        if not path.exists():
+            raise BagError(f"bag {path} does not exist")
         self._store = get_typestore(Stores.ROS2_HUMBLE)
         self._alike: dict[str, bool] = {}
         self._told: list[str] = []
@@ -103,8 +105,11 @@ class ReplayBag:
                 reasons.append(f"{file.name} cannot be read: {error}")
         if not any(file.topics for file in self._files):
             reasons += [text for file in self._files for text in file.damage]
-            why = "; ".join([*reasons, *self._told]) or "it holds no topic"
-            raise BagError(f"bag {path} cannot be read ({why}); is it a rosbag2 folder, or an mcap, db3 or bag file?")
+            if not is_bag(path):
+                raise BagError(
+                    f"{path} is no bag (rosbag2 folder, mcap, db3 or bag file); `oodseg run` takes images and videos"
+                )
+            raise BagError(f"bag {path} cannot be read: {'; '.join([*reasons, *self._told]) or 'it holds no topic'}")
         self._told += reasons
         self.topics = {topic: told.kind for file in self._files for topic, told in file.topics.items() if told.kind}
         self.topics = meta.kinds | self.topics

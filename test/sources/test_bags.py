@@ -222,6 +222,21 @@ def test_files_that_are_no_bags(tmp_path, content, suffix):
         open_bag(file)
 
 
+@pytest.mark.parametrize("what", ["a.txt", "a.png", "metadata.txt", ".", "folder"])
+def test_what_is_no_bag_is_told_what_takes_it(tmp_path, what):
+    (tmp_path / "folder").mkdir()
+    for name in ("a.txt", "a.png", "metadata.txt"):
+        (tmp_path / name).write_bytes(b"something else")
+    with pytest.raises(BagError, match=r"is no bag .*`oodseg run` takes"):
+        open_bag(tmp_path / what)
+
+
+def test_a_bag_that_is_not_there(tmp_path):
+    for name in ("none", "none.mcap", "none/metadata.yaml"):
+        with pytest.raises(BagError, match="does not exist"):
+            open_bag(tmp_path / name)
+
+
 def test_folder_with_metadata_but_no_storage(tmp_path):
     path = write_bag(tmp_path / "drive")
     (path / "drive.mcap").unlink()
