@@ -101,7 +101,7 @@ class BagPlayer:
     @property
     def is_sound(self) -> bool:
         """Whether `damage` holds notes only; final when `play` has returned."""
-        return self._bag.is_sound
+        return self._bag.is_sound and not self._unsent
 
     def listeners(self, topics: Iterable[str] | None = None) -> int:
         """How many of the topics (None = all) somebody subscribes to."""

@@ -101,7 +101,7 @@ class Conductor:
             if self._account is not None:
                 self._settle(self._account, player.played(), is_sound)
             if not is_sound:
-                raise BagError(f"bag {self._options.bag} is damaged; what could be read of it was played: {damage}")
+                raise BagError(f"bag {self._options.bag} is damaged; only what is sound in it was played: {damage}")
         finally:
             player.stop()
 
