@@ -18,8 +18,8 @@ from ...pipeline import reasons
 from ...pipeline.inference_thread import InferenceThread
 from ...pipeline.step import Arrival
 from ...sources.video_packets import PacketWorker
+from ..messages.alert import to_ns
 from ..messages.images import Packet, to_frame
-from ..messages.stamps import to_ns
 from . import qos, topics
 
 SENDER_MEMORY = 2.0

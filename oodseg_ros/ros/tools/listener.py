@@ -14,7 +14,7 @@ from sensor_msgs.msg import Image
 
 from ...frame import AlertState
 from ...sources.message_images import message_to_rgb
-from ..messages.stamps import to_ns
+from ..messages.alert import to_ns
 from ..node import qos
 from ..node.diagnostics import CAMERA
 

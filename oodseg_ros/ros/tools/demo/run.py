@@ -23,8 +23,7 @@ from ...node import launching
 from ..gallery import Gallery
 from ..listener import AlertSeen, CameraSeen, Listener
 from ..node_process import NodeProcess
-from .input import DemoInput, Truth
-from .player import Player, read_ahead
+from .input import DemoInput, Player, Truth, read_ahead
 
 START_LIMIT = 180.0
 """Seconds for the node to load its model and subscribe."""
