@@ -22,7 +22,7 @@ from ..pipeline.obstacles.zones import load_ego_mask
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.step import Arrival, Step, Surroundings
 from ..sources.bag_messages import RawMessage, ReplayBag
-from ..sources.bag_topics import IMAGE_TYPES, TRANSPORTS, camera_names, choose_topics
+from ..sources.bags import IMAGE_TYPES, TRANSPORTS, camera_names, choose_topics
 from ..sources.source import Source
 from ..sources.video_packets import PictureDecoder, stamp_of
 
