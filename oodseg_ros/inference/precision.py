@@ -4,9 +4,10 @@ Runtimes that compile strongly typed networks (TensorRT) take every type from th
 network before it is exported. Backbone and decoder compute in half precision; their layer norms, the classifier, the
 anomaly head and everything behind them (log-sum-exp, ratios, the score) in float32.
 
-How near a network comes to overflowing is measured before an engine is made of it: some runtimes turn the NaN of an overflow into an ordinary number (`findings/openvino_nan_in_relu.sh`), so nobody behind
-them could see it. A NaN needs a value that is out of range first, and values grow over layers: what is measured is the
-largest one that any layer hands on for the golden frame. It costs nothing while driving.
+How near a network comes to overflowing is measured before an engine is made of it: some runtimes turn the NaN of an
+overflow into an ordinary number (`findings/openvino_nan_in_relu.sh`), so nobody behind them could see it. A NaN needs a
+value that is out of range first, and values grow over layers: what is measured is the largest one that any layer hands
+on for the golden frame. It costs nothing while driving.
 """
 
 from __future__ import annotations
