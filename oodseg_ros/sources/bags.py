@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ..errors import BagError, ImageError, UserError
 from ..frame import Frame
@@ -76,7 +79,7 @@ def open_bag(path: Path, topics: list[str] | None = None) -> Source:
 
     Args:
         path: bag file, or rosbag2 folder; its metadata.yaml may be missing.
-        topics: image topics to read; None = one per camera (see `bag_topics.choose_topics`).
+        topics: image topics to read; None = one per camera (see `choose_topics`).
 
     Raises:
         BagError: it cannot be read, has no images, or lacks a topic that was asked for.
@@ -96,7 +99,7 @@ def open_bag(path: Path, topics: list[str] | None = None) -> Source:
 
 
 class FrameReader:
-    """Messages of a bag's cameras → frames; packets of a video must come in order and all of them.
+    """Messages of a bag's cameras → pictures; packets of a video must come in order and all of them.
 
     Args:
         bag: parses the messages.
@@ -106,30 +109,39 @@ class FrameReader:
         self._bag = bag
         self._decoders: dict[str, PictureDecoder] = {}
 
-    def __call__(self, raw: RawMessage, camera: str) -> tuple[Frame, str]:
-        """The frame, and the encoding or format that its message states.
+    def message(self, raw: RawMessage) -> Any:
+        """The parsed message of an image topic.
 
         Raises:
-            BagError, ImageError: it is no image message, or cannot be parsed or decoded.
+            BagError, ImageError: it is no image message, or cannot be parsed.
         """
-        decoder = self._decoders.setdefault(raw.topic, PictureDecoder())
         try:
             if raw.kind not in IMAGE_TYPES:
                 raise ImageError(f"{raw.topic} is no image topic but {raw.kind}")
-            message = self._bag.parse(raw)
+            return self._bag.parse(raw)
         except UserError:
-            decoder.lose()
+            self._decoder(raw).lose()
             raise
-        stamp, frame_id = stamp_of(message)
-        encoding = getattr(message, "encoding", "") or getattr(message, "format", "")
-        return Frame(decoder(message), stamp or raw.log_ns, camera, frame_id), encoding
+
+    def picture(self, raw: RawMessage, message: Any) -> np.ndarray:
+        """The picture of a parsed message, RGB uint8 `[H, W, 3]`.
+
+        Raises:
+            ImageError: it cannot be decoded.
+        """
+        return self._decoder(raw)(message)
+
+    def _decoder(self, raw: RawMessage) -> PictureDecoder:
+        return self._decoders.setdefault(raw.topic, PictureDecoder())
 
 
 def _frames(source: Source, bag: ReplayBag, cameras: dict[str, str]) -> Iterator[Frame]:
     read = FrameReader(bag)
     for raw in bag.messages(set(cameras)):
         try:
-            yield read(raw, cameras[raw.topic])[0]
+            message = read.message(raw)
+            stamp, frame_id = stamp_of(message)
+            yield Frame(read.picture(raw, message), stamp or raw.log_ns, cameras[raw.topic], frame_id)
         except UserError as error:
             source.skipped[f"{cameras[raw.topic]}: {error}"] += 1
     source.damage = bag.damage
