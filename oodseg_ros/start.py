@@ -41,8 +41,8 @@ def perception() -> None:
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
-_LARGEST = 1 << 30
-_LARGEST_BEFORE_2_35 = 1 << 25
+_MAX_BLOCK = 1 << 30
+_MAX_BLOCK_BEFORE_2_35 = 1 << 25
 
 
 def keep_freed_memory() -> bool:
@@ -58,5 +58,5 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     mallopt.argtypes, mallopt.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
-    mapped = mallopt(_M_MMAP_THRESHOLD, _LARGEST) or mallopt(_M_MMAP_THRESHOLD, _LARGEST_BEFORE_2_35)
-    return bool(mapped and mallopt(_M_TRIM_THRESHOLD, _LARGEST))
+    mapped = mallopt(_M_MMAP_THRESHOLD, _MAX_BLOCK) or mallopt(_M_MMAP_THRESHOLD, _MAX_BLOCK_BEFORE_2_35)
+    return bool(mapped and mallopt(_M_TRIM_THRESHOLD, _MAX_BLOCK))

@@ -110,7 +110,7 @@ def _rewrite(norm: _BatchNorm) -> None:
     norm.eps = 0.0
 
 
-LARGEST = {"fp32": 1e15, "bf16": 1e15, "fp16": 65504 / 2}
+MAX_VALUE = {"fp32": 1e15, "bf16": 1e15, "fp16": 65504 / 2}
 """Largest value on the golden frame. FP32 and BF16 end at 3e38, and norms square what they read; frames that drive a
 layer a thousand times higher than the golden one still pass. FP16 ends at 65504, which networks do come near."""
 
@@ -121,7 +121,7 @@ def check_headroom(segmentor: Segmentor, spec: InputSpec, image: np.ndarray, pre
     Raises:
         EngineError: it is not finite, or too near to where `precision` ends; names the layer.
     """
-    kind = precision if precision in LARGEST else "fp32"
+    kind = precision if precision in MAX_VALUE else "fp32"
     parts = half_parts(segmentor) if kind == "fp16" else {"": segmentor}
     measured: dict[str, float] = {}
     hooks = []
@@ -137,11 +137,11 @@ def check_headroom(segmentor: Segmentor, spec: InputSpec, image: np.ndarray, pre
         for hook in hooks:
             hook.remove()
     name, value = max(measured.items(), key=lambda item: item[1], default=("", 0.0))
-    if not value <= LARGEST[kind]:
+    if not value <= MAX_VALUE[kind]:
         what = "the weights are damaged or the training diverged: see what engine torch answers"
         raise EngineError(
             f"{where}: layer {name} reaches {value:.3g} on the golden frame; {kind} engines are made of networks that "
-            f"stay below {LARGEST[kind]:.3g}, because a brighter frame can overflow and the runtime may hide it; "
+            f"stay below {MAX_VALUE[kind]:.3g}, because a brighter frame can overflow and the runtime may hide it; "
             + ("use bf16 or fp32" if kind == "fp16" else what)
         )
     return value

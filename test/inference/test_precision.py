@@ -15,7 +15,7 @@ from oodseg_ros.bundle import load_bundle, save_bundle
 from oodseg_ros.errors import BundleError, EngineError
 from oodseg_ros.inference.engines.openvino import OpenVinoEngine
 from oodseg_ros.inference.graph import DeployGraph
-from oodseg_ros.inference.precision import LARGEST, check_headroom, half_parts, lower
+from oodseg_ros.inference.precision import MAX_VALUE, check_headroom, half_parts, lower
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.model_card import Calibration, InputSpec, Licence, ModelCard
 from oodseg_ros.networks.build import build_segmentor
@@ -171,10 +171,10 @@ def test_half_precision_has_a_bound_of_its_own():
     torch.manual_seed(3)
     segmentor = build_segmentor(SPEC).eval()
     least = check_headroom(segmentor, INPUT, BRIGHT, "fp16", "here")
-    assert 0 < least < LARGEST["fp16"]
+    assert 0 < least < MAX_VALUE["fp16"]
     with torch.no_grad():
-        segmentor.backbone.initial_block.bn.weight.mul_(1e3 * LARGEST["fp16"] / least)
-    assert LARGEST["fp16"] < check_headroom(segmentor, INPUT, BRIGHT, "bf16", "here") < LARGEST["bf16"]
+        segmentor.backbone.initial_block.bn.weight.mul_(1e3 * MAX_VALUE["fp16"] / least)
+    assert MAX_VALUE["fp16"] < check_headroom(segmentor, INPUT, BRIGHT, "bf16", "here") < MAX_VALUE["bf16"]
     with pytest.raises(EngineError, match=r"fp16 engines .* below 3.28e\+04.*use bf16 or fp32"):
         check_headroom(segmentor, INPUT, BRIGHT, "fp16", "here")
 

@@ -65,7 +65,7 @@ class CameraInput:
         if self._packets is not None:
             self._packets.close()
 
-    def look_around(self) -> tuple[str, str]:
+    def check_publishers(self) -> tuple[str, str]:
         """What is wrong with those who publish on the camera's topics, by the graph; not for every frame.
 
         Returns:

@@ -226,7 +226,7 @@ class Session:
         """Tell board and log what is wrong with the publishers of a camera; returns why they are too many."""
         if (camera := self._inputs.get(name)) is None:
             return ""
-        several, missing = camera.look_around()
+        several, missing = camera.check_publishers()
         self.pipeline.board.explain(name, missing)
         if several:
             text = (

@@ -130,7 +130,7 @@ def _camera_info(scene: Scene) -> CameraInfo:
     return info
 
 
-LONGEST_PAUSE = 1.0
+MAX_PAUSE = 1.0
 """Seconds; a longer gap between the stamps of two frames (a cut in the recording) is played as this."""
 
 
@@ -203,7 +203,7 @@ class Player:
         before, due = None, time.monotonic()
         for frame in frames:
             if before is not None:
-                due += min(max(frame.stamp_ns - before, 0) * 1e-9, LONGEST_PAUSE)
+                due += min(max(frame.stamp_ns - before, 0) * 1e-9, MAX_PAUSE)
             before = frame.stamp_ns
             # A source that cannot keep up shifts the rest of the play instead of sending a burst.
             due = max(due, time.monotonic() - 0.2)

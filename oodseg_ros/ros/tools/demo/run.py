@@ -190,9 +190,9 @@ def _wait(process: NodeProcess, ready: Callable[[], bool], limit: float) -> None
 
 
 def _settle(process: NodeProcess, listener: Listener) -> None:
-    end, reports = time.monotonic() + SETTLE_LIMIT, listener.account.reports
+    end, received = time.monotonic() + SETTLE_LIMIT, listener.account.received
     try:
-        while not listener.account.settled(reports) and time.monotonic() < end:
+        while not listener.account.settled(received) and time.monotonic() < end:
             process.check()
             time.sleep(0.05)
     except KeyboardInterrupt:
