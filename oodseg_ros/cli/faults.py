@@ -1,4 +1,4 @@
-"""`oodseg faults`: break things around the real node and look what it says."""
+"""`oodseg faults`: break things around the real node and check what it says."""
 
 from __future__ import annotations
 
