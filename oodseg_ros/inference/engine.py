@@ -71,6 +71,7 @@ ENGINES = {
     # TensorRT-RTX has no INT8 convolutions.
     "tensorrt_rtx": EngineEntry("tensorrt:tensorrt_rtx", "tensorrt", {"cuda": ("fp32", "fp16", "bf16")}),
 }
+PRECISIONS = tuple(dict.fromkeys(p for entry in ENGINES.values() for kind in entry.precisions.values() for p in kind))
 DEFAULT_ENGINE = {"cpu": "openvino", "cuda": "torch"}
 HINTS = ("latency", "throughput")
 SCORE_TYPES = ("fp32", "fp16")
@@ -84,6 +85,8 @@ def chosen(engine: str | None, device: str | None, precision: str) -> tuple[str,
     """
     if engine is not None and engine not in ENGINES:
         raise EngineError(f"unknown engine {engine!r}; this version knows {', '.join(sorted(ENGINES))}")
+    if precision not in PRECISIONS:
+        raise EngineError(f"unknown precision {precision!r}; this version knows {', '.join(PRECISIONS)}")
     device = device or (next(iter(ENGINES[engine].precisions)) if engine else "cpu")
     if re.fullmatch(r"cpu|cuda(:\d+)?", device) is None:
         raise EngineError(f"unknown device {device!r}; choose cpu, cuda or cuda:<index>")
@@ -91,9 +94,19 @@ def chosen(engine: str | None, device: str | None, precision: str) -> tuple[str,
     name = engine or DEFAULT_ENGINE[kind]
     precisions = ENGINES[name].precisions
     if kind not in precisions:
-        raise EngineError(f"engine {name} runs on {' or '.join(precisions)}, not on {device!r}")
+        raise EngineError(
+            f"engine {name} runs on {' or '.join(precisions)}, not on {device!r}; try --device {next(iter(precisions))}"
+            f"{_or_engines(kind, precision)}"
+        )
     if precision not in precisions[kind]:
         raise EngineError(
             f"engine {name} has no precision {precision!r} on {kind}; choose from {', '.join(precisions[kind])}"
+            f"{_or_engines(kind, precision)}"
         )
     return name, device
+
+
+def _or_engines(kind: str, precision: str) -> str:
+    """Which engines have a precision on a kind of device, as the end of a refusal."""
+    able = [name for name, entry in ENGINES.items() if precision in entry.precisions.get(kind, ())]
+    return f", or --engine {' or '.join(able)}, which has {precision} on {kind}" if able else ""

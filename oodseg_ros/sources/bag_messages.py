@@ -20,7 +20,7 @@ from rosbags.convert.converter import is_same_wireformat
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from ..bounded_yaml import load_yaml
-from ..errors import BagError, ConfigError
+from ..errors import BagError, ConfigError, why
 from .mcap_file import MAGIC as MCAP_MAGIC
 from .mcap_file import McapFile
 from .ros1_file import MAGIC as ROS1_MAGIC
@@ -84,6 +84,8 @@ class ReplayBag:
 
     def __init__(self, path: Path) -> None:
         path = path.parent if path.name == "metadata.yaml" else path
+        if not path.exists():
+            raise BagError(f"bag {path} does not exist")
         self.path = path
         self._store = get_typestore(Stores.ROS2_HUMBLE)
         self._alike: dict[str, bool] = {}
@@ -98,11 +100,14 @@ class ReplayBag:
             try:
                 self._files.append(self._open_file(file))
             except (BagError, OSError) as error:
-                reasons.append(f"{file.name} cannot be read: {error}")
+                reasons.append(f"{file.name} cannot be read: {why(error)}")
         if not any(file.topics for file in self._files):
             reasons += [text for file in self._files for text in file.damage]
-            why = "; ".join([*reasons, *self._told]) or "it holds no topic"
-            raise BagError(f"bag {path} cannot be read ({why}); is it a rosbag2 folder, or an mcap, db3 or bag file?")
+            reason = "; ".join([*reasons, *self._told]) or "it holds no topic"
+            raise BagError(
+                f"bag {path} cannot be read ({reason}); is it a rosbag2 folder, or an mcap, db3 or bag file? Videos, "
+                "images and folders of them: oodseg run"
+            )
         self._told += reasons
         self.topics = {topic: told.kind for file in self._files for topic, told in file.topics.items() if told.kind}
         self.topics = meta.kinds | self.topics

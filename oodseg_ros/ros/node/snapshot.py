@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ...errors import ConfigError
+from ...errors import ConfigError, why
 from ...labels import LabelSet
 from ...overlay import draw_overlay
 from .outputs import Answer
@@ -25,7 +25,7 @@ def make_folders(folder: Path, answers: list[Answer]) -> list[Path]:
         for path in paths:
             path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"snapshot_dir {folder} cannot be written: {error}") from error
+        raise ConfigError(f"snapshot_dir {folder} cannot be written: {why(error)}") from error
     return paths
 
 
