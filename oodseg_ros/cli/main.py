@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from importlib import import_module
@@ -46,6 +47,7 @@ def main() -> None:
     """Entry point: run the command; what a user can mend becomes one readable line and exit code 2."""
     # torch's exporter stumbles over its own deprecation; nobody who reads this command's output can act on it.
     warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries (transformers, nncf) between the lines of ours
     try:
         app = build_app(sys.argv[1:])
         interruptible()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -125,3 +127,43 @@ def test_new_keys_are_told_as_json(tmp_path: Path) -> None:
     told = json.loads(invoke("sign", "--new-key", tmp_path / "key.pem", "--json").stdout)
     assert Path(told["private_key"]).is_file()
     assert Path(told["public_key"]).is_file()
+
+
+COMPLETED = [
+    ("oodseg cal", 1, {"calibrate", "calibrate-objects"}),
+    ("oodseg run road_lite --prec", 3, {"--precision"}),
+    ("oodseg evaluate --keep", 2, {"--keep-scores"}),
+]
+
+
+@pytest.mark.parametrize(("typed", "word", "wanted"), COMPLETED)
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_shell_completes_commands_and_options(tmp_path: Path, shell: str, typed: str, word: int, wanted: set) -> None:
+    """The function that `--install-completion` writes, called by the shell itself."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    tool = tmp_path / "oodseg"
+    tool.write_text(f"#!{sys.executable}\nfrom oodseg_ros.cli.main import main\nmain()\n")
+    tool.chmod(0o755)
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    if shell == "bash":
+        script = f'eval "$(env _OODSEG_COMPLETE=source_bash oodseg)"; COMP_WORDS=({typed}); COMP_CWORD={word}; '
+        script += '_oodseg_completion oodseg; printf "%s\\n" "${COMPREPLY[@]}"'
+    else:
+        script = f'eval "$(env _OODSEG_COMPLETE=complete_zsh _TYPER_COMPLETE_ARGS="{typed}" oodseg)"'
+        script = "_arguments() { print -l -- $@ }; _describe() { print -l -- $@ }; " + script
+    done = subprocess.run([shell, "-c", script], env=env, capture_output=True, text=True, timeout=120)
+    found = {word for line in done.stdout.splitlines() for word in re.findall(r"[a-z-]+", line)}
+    assert wanted <= found, done.stdout + done.stderr
+
+
+def test_bars_of_libraries_do_not_mix_with_ours() -> None:
+    code = (
+        "import sys; sys.argv = ['oodseg', '--version']\n"
+        "from oodseg_ros.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "from tqdm.auto import tqdm; list(tqdm(range(3), desc='Loading weights'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stderr == ""
