@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from .output import Json, Output, Quiet
+from .output import Json, Output, Quiet, stages
 
 
 def command(
@@ -57,7 +57,6 @@ def command(
     from ..errors import ConfigError
     from ..evaluation.calibration.calibrate import calibrate, parse_target, write_calibration
     from ..evaluation.calibration.normal import FRAMES, open_normal
-    from ..inference.runner import Runner
     from ..signatures import is_signed
     from .sign import unsigned
 
@@ -65,11 +64,12 @@ def command(
     if dataset == FRAMES and not normal:
         raise ConfigError("`frames` have no labels: say with --normal that they show nothing unknown")
     opened = open_normal(dataset, root, split, labels) if normal else open_dataset(dataset, root, split, labels)
-    loaded = Runner.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     shown = Output(json, quiet)
     console = shown.console
+    (loaded,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with shown.progress(*columns) as bar:
+        loaded.preparing = stages(bar)
         task = bar.add_task(escape(opened.name))
         result = calibrate(
             loaded, opened, wanted, limit, progress=lambda done, total: bar.update(task, completed=done, total=total)

@@ -44,15 +44,16 @@ def command(
     """Choose a bundle's threshold and object rule on frames without unknowns, and write both into the bundle."""
     from ..evaluation.calibration.calibrate import write_calibration
     from ..evaluation.calibration.objects import ObjectTarget, calibrate_objects
-    from ..inference.runner import Runner
     from ..pipeline.obstacles.components import GROUND_CLASSES
 
     target = ObjectTarget(false_frames, grow, seed, min_area, confidence)
-    loaded = Runner.load(bundle, engine=engine, device=device, threads=threads)
-    found = calibrate_objects(loaded, sources, target, every, ground or GROUND_CLASSES)
-    written = write_calibration(loaded.bundle, found.calibration, out)
-    rule, shown = found.calibration.objects, Output(json, quiet)
+    shown = Output(json, quiet)
     console = shown.console
+    (loaded,) = shown.load(bundle, engine=engine, device=device, threads=threads)
+    with console.status("judging frames without unknowns"):
+        found = calibrate_objects(loaded, sources, target, every, ground or GROUND_CLASSES)
+    written = write_calibration(loaded.bundle, found.calibration, out)
+    rule = found.calibration.objects
     console.print(
         f"{escape(written.id)}: threshold {loaded.bundle.card.calibration.threshold:.6g} -> "
         f"[bold]{found.calibration.threshold:.6g}[/], beside the ground {rule.beside:.6g}, grown to {rule.grow:.6g}"

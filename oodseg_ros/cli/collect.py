@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from .output import Json, Output, Quiet
+from .output import Json, Output, Quiet, stages
 
 
 def command(
@@ -41,17 +41,17 @@ def command(
     from ..collecting.collect import collect
     from ..collecting.export import INSTANCES, PAGE, write_collection
     from ..errors import ConfigError
-    from ..inference.runner import Runner
     from .run import given_params
 
     if (out / INSTANCES).exists():
         raise ConfigError(f"{out} holds a collection already, perhaps a corrected one; give another --out")
     given = given_params(params, threshold, min_area)
-    runner = Runner.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     shown = Output(json, quiet)
     console = shown.console
+    (runner,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+    with shown.progress(*columns, TimeElapsedColumn()) as bar:
+        runner.preparing = stages(bar)
         task = bar.add_task("", total=None)
         gathered = collect(
             runner,

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from .output import Json, Output, Quiet
+from .output import Json, Output, Quiet, stages
 
 
 def command(
@@ -50,7 +50,6 @@ def command(
     from ..comparing.report import sentence, write_page
     from ..datasets.registry import open_dataset
     from ..errors import ConfigError
-    from ..inference.runner import Runner
     from ..replay.run import ReplayOptions
     from .run import given_params
 
@@ -63,11 +62,13 @@ def command(
         raise ConfigError(f"{out} holds a comparison already; give another --out")
     opened = open_dataset(dataset, root, split, labels) if dataset else None
     how = {"engine": engine, "device": device, "precision": precision, "threads": threads}
-    runners = tuple(Runner.load(bundle, **how) for bundle in (old, new))
     shown = Output(json, quiet)
     console = shown.console
+    runners = shown.load(old, new, **how)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+    with shown.progress(*columns, TimeElapsedColumn()) as bar:
+        for runner in runners:
+            runner.preparing = stages(bar)
         task = bar.add_task("", total=None)
         result = compare(
             runners,

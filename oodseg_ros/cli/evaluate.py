@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 
-from .output import Json, Output, Quiet, refuse_overwriting
+from .output import Json, Output, Overwrite, Quiet, refuse_overwriting, stages, table
+
+NAMES = 2
+"""Columns of the comparison that hold names: bundle and score."""
 
 
 def command(
@@ -45,7 +47,7 @@ def command(
     record: Annotated[bool, typer.Option("--record", help="Write the figures into the bundle's model card.")] = False,
     key: Annotated[Path | None, typer.Option(help="Private key: sign the bundle again after --record.")] = None,
     keep_scores: Annotated[bool, typer.Option("--keep-scores", help="Leave the lossless score maps in OUT.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation's results.")] = False,
+    overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -77,7 +79,7 @@ def command(
     shown = Output(json and not shard.rank, quiet or shard.rank > 0)
     console = shown.console
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with shown.progress(*columns) as bar:
         tasks: dict[str, TaskID] = {}
 
         def progress(stage: str, done: int, total: int) -> None:
@@ -95,19 +97,18 @@ def command(
             submission=submission,
             check=check,
             progress=progress,
+            preparing=stages(bar),
         )
     runs = [evaluation.metrics for evaluation in evaluations]
     if not runs:
         return
-    table = Table(padding=(0, 0), title=f"{escape(opened.name)}, {runs[0]['frames']} frames, in %")
-    for column in table_columns(runs):
-        if column in ("bundle", "score"):
-            table.add_column(column, overflow="fold")
-        else:
-            table.add_column(column, justify="right", no_wrap=True)
-    for row in table_rows(runs):
-        table.add_row(*map(escape, row))
-    console.print(table)
+    # Names above, figures below: side by side they fit into no terminal of 80 columns.
+    console.print(f"{escape(opened.name)}, {runs[0]['frames']} frames, in %", highlight=False, soft_wrap=True)
+    figures = table("", *table_columns(runs)[NAMES:], numbers=True)
+    for number, row in enumerate(table_rows(runs), 1):
+        console.print(f"{number}  {escape('  '.join(row[:NAMES]))}", highlight=False, soft_wrap=True)
+        figures.add_row(str(number), *row[NAMES:])
+    console.print(figures)
     for run in runs:
         for note in run["notes"]:
             shown.warn(f"{run['bundle']}: {note}")

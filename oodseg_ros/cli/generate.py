@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from .output import Json, Output, Quiet
 
@@ -55,20 +55,22 @@ def command(
     draw = partial(draw_picture, pipeline, sampling=Sampling(steps=steps, resolution=resolution))
     shown = Output(json, quiet)
     console, outcomes = shown.console, []
-    for item in track(originals.scored[:limit], "generating", console=console):
-        done = generate(
-            originals,
-            item,
-            out,
-            source,
-            draw,
-            segment,
-            seed=seed,
-            attempts=attempts,
-            least_iou=least_iou,
-            accept=accept,
-        )
-        outcomes.append(done)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with shown.progress(*columns) as bar:
+        for item in bar.track(originals.scored[:limit], description="generating"):
+            done = generate(
+                originals,
+                item,
+                out,
+                source,
+                draw,
+                segment,
+                seed=seed,
+                attempts=attempts,
+                least_iou=least_iou,
+                accept=accept,
+            )
+            outcomes.append(done)
     made, old = (sum(bool(o.name) and (o.attempts > 0) == new for o in outcomes) for new in (True, False))
     console.print(
         f"{made} pictures made, {old} were there, {len(outcomes) - made - old} originals without one "

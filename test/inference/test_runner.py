@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +133,20 @@ def test_labels_and_score_may_be_formed_at_half_size(tiny_bundle: Path, tmp_path
 def test_an_output_stride_that_leaves_pixels_out_is_refused() -> None:
     with pytest.raises(ValueError, match="output_stride above 1 must divide multiple"):
         InputSpec(mean=(0, 0, 0), std=(1, 1, 1), pixels=1 << 20, multiple=14, output_stride=4)
+
+
+def test_what_is_prepared_has_a_name(tiny_bundle: Path) -> None:
+    told: list[str] = []
+
+    @contextmanager
+    def preparing(text: str) -> Iterator[None]:
+        told.append(text)
+        yield
+        told.append("done")
+
+    runner = Runner.load(tiny_bundle, engine="torch")
+    runner.preparing = preparing
+    for _ in range(2):
+        runner(images()[:1])
+    runner.warm(90, 161)
+    assert [text.partition(" for ")[2] for text in told] == ["128x64", "", "161x90", ""]
