@@ -20,8 +20,7 @@ from typing import Any
 from ..bundle import Bundle, resolve_bundle, sha256
 from ..errors import EngineError, why
 from ..paths import cache_dir
-from .engine import ENGINES
-from .engine_identity import EngineIdentity, SideCar
+from .engine import ENGINES, EngineIdentity, SideCar
 
 __all__ = ["EngineIdentity", "SideCar"]
 

@@ -14,7 +14,7 @@ from typing import Any
 from ...bundle import Bundle
 from ...errors import EngineError
 from ...paths import cache_dir
-from ..engine_identity import EngineIdentity
+from ..engine import EngineIdentity
 from ..graph_cache import identity
 
 # engine: names under which its Python package is found; torch-tensorrt-rtx brings the first, NVIDIA's own wheels both
