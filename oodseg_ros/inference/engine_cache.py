@@ -171,7 +171,7 @@ class Draft:
         """Where to write the file with this suffix."""
         return self._scratch / f"{self.identity.stem}{suffix}"
 
-    def keep(self, accepted: bool, **side: Any) -> StoredEngine:
+    def store(self, accepted: bool, **side: Any) -> StoredEngine:
         """Move everything to its final place, the side-car last: without it, the files are no engine.
 
         Args:
