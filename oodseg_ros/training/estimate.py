@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..networks.build import build_segmentor
+from ..networks.heads.ensemble import with_member
 from .recipe import Recipe
 from .stages.stage import Stage
 
@@ -37,7 +38,7 @@ class StepEstimate:
 
 def estimate_step(module: Stage, recipe: Recipe, samples: Any) -> StepEstimate:
     """One step of `module` with the batch of its stage; `samples` are indexed from 0."""
-    per_image, activations = step_cost(recipe, module.trained)
+    per_image, activations = step_cost(recipe, module.trained, module.stage.member)
     count = min(module.stage.batch, int(MEASURABLE / max(1.0, per_image)))
     if count >= 1:
         batch = [torch.stack(values) for values in zip(*(samples[index] for index in range(count)), strict=True)]
@@ -90,10 +91,10 @@ def state_bytes(module: nn.Module) -> int:
     return fixed + 3 * sum(p.nbytes for p in module.parameters() if p.requires_grad)
 
 
-def step_cost(recipe: Recipe, trained: Mapping[str, float]) -> tuple[float, int]:
+def step_cost(recipe: Recipe, trained: Mapping[str, float], member: int | None = None) -> tuple[float, int]:
     """FLOPs and kept activations in bytes of one image, forward and backward, without the loss. Nothing is computed.
 
-    `trained`: parts that get gradients, as in `Stage.trained`.
+    `trained`: parts that get gradients, as in `Stage.trained`; `member`: as in `StageSpec`.
     """
     kept: dict[int, int] = {}
 
@@ -103,7 +104,8 @@ def step_cost(recipe: Recipe, trained: Mapping[str, float]) -> tuple[float, int]
         return tensor
 
     with torch.device("meta"):
-        segmentor = build_segmentor(recipe.network).eval().requires_grad_(False)
+        segmentor = build_segmentor(recipe.network)
+        segmentor = (segmentor if member is None else with_member(segmentor, member)).eval().requires_grad_(False)
         for part in sorted(trained, key=len):
             segmentor.get_submodule(part).requires_grad_(trained[part] > 0)
         images = torch.zeros(1, 3, *crop_size(recipe, segmentor.multiple))

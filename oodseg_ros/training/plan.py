@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from ..labels import load_labels
 from .estimate import StepEstimate, estimate_step
 from .frames import load_frames
-from .methods import stage_class
 from .recipe import Recipe
-from .run_stage import seen_by
+from .run_stage import make_stage, seen_by
 from .samples import Samples
 from .start import load_start
 from .train import segmentor_of
@@ -63,7 +62,7 @@ def plan(recipe: Recipe) -> TrainingPlan:
     start_seconds = time.perf_counter() - began
     stages = []
     for index, spec in enumerate(recipe.stages):
-        module = stage_class(spec.method)(segmentor, recipe.input, spec, recipe.seed + index)
+        module = make_stage(recipe, index, segmentor)
         samples = Samples.of(seen_by(recipe, spec), frames, labels, recipe.seed + index, start=0, stop=spec.batch)
         samples[0]  # its errors show here even where no step is executed
         trained = sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -66,6 +66,6 @@ class Mahalanobis(nn.Module):
         """Distance at input size, `[B, 1, H, W]`."""
         return resize(self(given.decoded), given.size, align_corners(given.decoder))
 
-    def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
+    def score(self, logits: Tensor, evidence: Tensor, stride: int = 1) -> Tensor:
         """The distance itself, `[B, H, W]`."""
         return evidence[:, 0]

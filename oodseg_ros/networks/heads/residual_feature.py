@@ -80,6 +80,6 @@ class ResidualFeature(nn.Module):
         """Second logits at input size, float32."""
         return resize(self.second_logits(given).float(), given.size, align_corners(given.decoder))
 
-    def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
+    def score(self, logits: Tensor, evidence: Tensor, stride: int = 1) -> Tensor:
         """Smoothed energy of the second logits, `[B, H, W]`."""
-        return blurred(scores.energy(evidence))
+        return blurred(scores.energy(evidence), stride)

@@ -46,6 +46,6 @@ class StandardizedMaxLogit(nn.Module):
         """None: the inlier logits say it all."""
         return None
 
-    def score(self, logits: Tensor, evidence: Tensor | None) -> Tensor:
+    def score(self, logits: Tensor, evidence: Tensor | None, stride: int = 1) -> Tensor:
         """`[B, H, W]`, unbounded; 0 = as sure as usual for the class."""
         return scores.standardized_max_logit(logits, self.mean, self.deviation)

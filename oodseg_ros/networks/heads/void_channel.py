@@ -28,6 +28,6 @@ class VoidChannel(nn.Module):
         void = given.decoded[:, self.channel : self.channel + 1].float()
         return resize(void, given.size, align_corners(given.decoder))
 
-    def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
+    def score(self, logits: Tensor, evidence: Tensor, stride: int = 1) -> Tensor:
         """`[B, H, W]`, unbounded; above 0 = void is likelier than all classes together."""
         return evidence[:, 0] + scores.energy(logits)
