@@ -44,7 +44,7 @@ def command(
 ) -> None:
     """Replay bags through a bundle on the bags' own clock: same bag, same alerts; under torchrun bags are shared."""
     from ..errors import BagError
-    from ..evaluation.parallel import this_shard
+    from ..evaluation.frame_pass import this_shard
     from ..replay.run import ReplayOptions, replay_bags
     from ..replay.summary import MIN_RATE_S
     from .run import engine_options, given_params
