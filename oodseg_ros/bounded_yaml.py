@@ -1,4 +1,4 @@
-"""YAML of strangers: plain data only, and bounded in bytes, depth and in what its aliases unfold to.
+"""YAML from outside: plain data only, and bounded in bytes, depth and in what its aliases expand to.
 
 PyYAML's safe loader runs no code, but it does follow aliases: a few hundred bytes can stand for billions of values,
 which whoever copies the data would make real.

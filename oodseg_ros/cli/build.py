@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
-from .output import Json, Output, Quiet, table
+from .output import BundleName, Json, Output, Quiet, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ from ..inference.engine import ENGINES, chosen
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     engine: Annotated[str, typer.Option(help=f"One of {', '.join(ENGINES)}.")],
     size: Annotated[str, typer.Option(help="Image size WIDTHxHEIGHT, e.g. 1920x1080: the only one it takes.")],
     precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or int8.")] = "fp16",

@@ -9,11 +9,25 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from .output import Json, Output, Quiet, stages
+from .output import (
+    BundleName,
+    Device,
+    EngineName,
+    FirstFrames,
+    Json,
+    Labels,
+    MinArea,
+    Output,
+    Precision,
+    Quiet,
+    Split,
+    Threads,
+    stages,
+)
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     dataset: Annotated[
         str,
         typer.Argument(help="Name of a dataset, `folder`, or (with --normal) `frames`: no labels at all."),
@@ -32,23 +46,21 @@ def command(
             "--normal", help="These frames show nothing unknown: labelled pixels, or all of `frames`, are normal."
         ),
     ] = False,
-    labels: Annotated[str | None, typer.Option(help="For `folder`: label set of class-id labels.")] = None,
+    labels: Labels = None,
     confidence: Annotated[
         float | None, typer.Option(help="E.g. 0.9: the bound holds with this probability; default: in expectation.")
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Frames per second of the camera, for alerts-per-hour.")] = None,
-    min_area: Annotated[int, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = 100,
+    min_area: MinArea = 100,
     cover: Annotated[float, typer.Option(help="Share of its pixels with which an object counts as found.")] = 0.5,
     out: Annotated[Path | None, typer.Option(help="Write a copy of the bundle here; default: into the bundle.")] = None,
     key: Annotated[Path | None, typer.Option(help="Private key: sign the bundle again with it.")] = None,
-    split: Annotated[str | None, typer.Option(help="Split of the dataset; default: the one with ground truth.")] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
-    precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames.")] = None,
+    split: Split = None,
+    engine: EngineName = None,
+    device: Device = "cpu",
+    precision: Precision = "fp32",
+    threads: Threads = 0,
+    limit: FirstFrames = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

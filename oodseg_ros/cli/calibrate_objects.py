@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import Json, Output, Quiet
+from .output import BundleName, Device, EngineName, Json, MinArea, Output, Quiet, Threads
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     sources: Annotated[
         list[str],
         typer.Argument(help="Frames without unknowns: folders, videos, bags, or quoted patterns of image files."),
@@ -22,7 +22,7 @@ def command(
     ] = 0.01,
     grow: Annotated[float, typer.Option(help="Share of the pixels above the score that objects grow to.")] = 0.02,
     seed: Annotated[float, typer.Option(help="Share of an object's pixels that must be above the threshold.")] = 0.5,
-    min_area: Annotated[int, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = 100,
+    min_area: MinArea = 100,
     confidence: Annotated[
         float | None, typer.Option(help="E.g. 0.9: the bounds hold with this probability; default: in expectation.")
     ] = None,
@@ -33,11 +33,9 @@ def command(
         int, typer.Option(min=1, help="Only every n-th frame chooses; on the others the result is measured.")
     ] = 1,
     out: Annotated[Path | None, typer.Option(help="Write a copy of the bundle here; default: into the bundle.")] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
+    engine: EngineName = None,
+    device: Device = "cpu",
+    threads: Threads = 0,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

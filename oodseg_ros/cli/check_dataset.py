@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from .output import Json, Output, Quiet, table
+from .output import Json, Labels, Output, Quiet, table
 
 if TYPE_CHECKING:
     from ..datasets.check import CheckReport
@@ -22,7 +22,7 @@ def command(
     name: Annotated[str, typer.Argument(help="Dataset, e.g. road_anomaly_21, fishyscapes_laf, cityscapes, folder.")],
     root: Annotated[Path, typer.Option(help="Folder that holds it.")],
     split: Annotated[str | None, typer.Option(help="Which part; `all` joins them. Default: the evaluated one.")] = None,
-    labels: Annotated[str | None, typer.Option(help="For `folder`: label set of the class ids.")] = None,
+    labels: Labels = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read only the first frames.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
     json: Json = False,

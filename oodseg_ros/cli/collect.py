@@ -11,11 +11,11 @@ import typer
 from rich.markup import escape
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from .output import Json, Output, Quiet, stages
+from .output import BundleName, Device, EngineName, Json, Output, Precision, Quiet, Threads, Threshold, stages
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     inputs: Annotated[list[Path], typer.Argument(help="Bags, folders of `replay --write-bag`, videos, folders.")],
     out: Annotated[Path, typer.Option(help="Folder for images/, annotations/instances.json and index.html.")],
     similar: Annotated[
@@ -24,15 +24,13 @@ def command(
     per_track: Annotated[int, typer.Option(min=1, help="Objects that are looked at per track.")] = 3,
     most: Annotated[int, typer.Option(min=1, help="Objects that are kept.")] = 500,
     topic: Annotated[list[str] | None, typer.Option(help="Image topic of bags; repeat for several.")] = None,
-    threshold: Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")] = None,
+    threshold: Threshold = None,
     min_area: Annotated[int | None, typer.Option(min=1, help="Least area of an object in pixels.")] = None,
     params: Annotated[Path | None, typer.Option(help="Parameter file of the node.")] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
-    precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
+    engine: EngineName = None,
+    device: Device = "cpu",
+    precision: Precision = "fp32",
+    threads: Threads = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames of each input.")] = None,
     json: Json = False,
     quiet: Quiet = False,

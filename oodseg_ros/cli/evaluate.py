@@ -9,14 +9,30 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 
-from .output import Json, Output, Overwrite, Quiet, refuse_overwriting, stages, table
+from .output import (
+    BundleName,
+    Device,
+    EngineName,
+    FirstFrames,
+    Json,
+    Labels,
+    Output,
+    Overwrite,
+    Precision,
+    Quiet,
+    Split,
+    Threads,
+    refuse_overwriting,
+    stages,
+    table,
+)
 
 NAMES = 2
 """Columns of the comparison that hold names: bundle and score."""
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     dataset: Annotated[str, typer.Argument(help="Name of a dataset, or `folder` for any images/ + labels/.")],
     root: Annotated[Path, typer.Option(help="The dataset's folder.")],
     out: Annotated[Path, typer.Option(help="Folder for metrics.json, frames.csv and report.html.")],
@@ -25,15 +41,13 @@ def command(
         list[str] | None,
         typer.Option(help="own (the bundle's), or e.g. max_softmax, max_logit, energy, entropy; may be repeated."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Split of the dataset; default: the one with ground truth.")] = None,
-    labels: Annotated[str | None, typer.Option(help="For `folder`: label set of class-id labels.")] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
-    precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames.")] = None,
+    split: Split = None,
+    labels: Labels = None,
+    engine: EngineName = None,
+    device: Device = "cpu",
+    precision: Precision = "fp32",
+    threads: Threads = 0,
+    limit: FirstFrames = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read and measure.")] = 2,
     track: Annotated[str | None, typer.Option(help="Component rule: anomaly or obstacle; default: by dataset.")] = None,
     camera_height: Annotated[

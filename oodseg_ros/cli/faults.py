@@ -1,4 +1,4 @@
-"""`oodseg faults`: break things around the real node and look what it says."""
+"""`oodseg faults`: break things around the real node and check what it says."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def command(
     """Drive the real node over DDS through scripted faults; about 8 minutes for all of them."""
     from ..paths import share_dir
     from ..ros.tools.faults.catalog import choose
-    from ..ros.tools.faults.table import write
+    from ..ros.tools.faults.run import write
 
     shown = Output(json, quiet)
     console = shown.console

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from .output import Json, Output, Quiet
+from .output import Json, Labels, Output, Quiet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ def command(
     outlines: Annotated[Path, typer.Option(help="ADE20K annotations, or cut-outs with a cutouts.json.")],
     dataset: Annotated[str, typer.Option(help="As in `check-dataset`.")] = "cityscapes",
     split: Annotated[str, typer.Option(help="Which part.")] = "train",
-    labels: Annotated[str | None, typer.Option(help="For `folder`: label set of the class ids.")] = None,
+    labels: Labels = None,
     base: Annotated[str, typer.Option(help="Stable Diffusion 1.5: folder or name.")] = "",
     control: Annotated[str, typer.Option(help="Its ControlNet for segmentations: folder or name.")] = "",
     sam: Annotated[str, typer.Option(help="Segment Anything: folder or name.")] = "",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from .output import Json, Output, Quiet, table
+from .output import BundleName, Json, Output, Quiet, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     width: Annotated[int, typer.Option(min=32, max=8192, help="Image width that FLOPs are counted for.")] = 1920,
     height: Annotated[int, typer.Option(min=32, max=8192, help="Image height.")] = 1080,
     json: Json = False,

@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print problems only.")]
+
+# Options of several commands.
+BundleName = Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")]
+EngineName = Annotated[
+    str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
+]
+Device = Annotated[str, typer.Option(help="cpu or cuda[:N].")]
+Precision = Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")]
+Labels = Annotated[str | None, typer.Option(help="For `folder`: label set of class-id labels.")]
+Split = Annotated[str | None, typer.Option(help="Split of the dataset; default: the one with ground truth.")]
+FirstFrames = Annotated[int | None, typer.Option(min=1, help="Only the first frames.")]
+Threshold = Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")]
+MinArea = Annotated[int, typer.Option(min=1, help="Least area of an obstacle in pixels.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of an earlier run in OUT.")]
 
 

@@ -10,14 +10,14 @@ import typer
 from rich.markup import escape
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from .output import Json, Output, Overwrite, Quiet, refuse_overwriting, stages
+from .output import BundleName, EngineName, Json, Output, Overwrite, Quiet, Threshold, refuse_overwriting, stages
 
 SHOWN = 20
 """Alerts that are listed on the terminal."""
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     bag: Annotated[list[Path], typer.Argument(help="One or more rosbag2 folders, or mcap or db3 files.")],
     out: Annotated[Path, typer.Option(help="Folder for alerts.csv, metrics.json and report.html.")],
     params: Annotated[Path | None, typer.Option(help="Parameter file of the node; options below go before it.")] = None,
@@ -26,14 +26,12 @@ def command(
     truth_topic: Annotated[str | None, typer.Option(help="mono8 topic of such masks in the bag.")] = None,
     tolerance: Annotated[float, typer.Option(min=0, help="Seconds between a frame's and its mask's stamp.")] = 0.001,
     track: Annotated[str, typer.Option(help="Component rule with ground truth: obstacle or anomaly.")] = "obstacle",
-    threshold: Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")] = None,
+    threshold: Threshold = None,
     min_area: Annotated[int | None, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = None,
     ego_mask: Annotated[Path | None, typer.Option(help="Image, white on the own vehicle: not judged.")] = None,
     gates: Annotated[bool, typer.Option(help="Refuse pictures and answers as the node does.")] = True,
     write_bag: Annotated[bool, typer.Option("--write-bag", help="Leave a bag with outputs beside inputs.")] = False,
-    engine: Annotated[
-        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
-    ] = None,
+    engine: EngineName = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda[:N]; default: cpu.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = None,
     threads: Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = the engine's default.")] = None,

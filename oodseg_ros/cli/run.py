@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from .output import Json, Output, Overwrite, Quiet, stages, table
+from .output import BundleName, EngineName, Json, Output, Overwrite, Quiet, Threshold, stages, table
 
 if TYPE_CHECKING:
     from ..inference.runner import Runner
@@ -22,19 +22,17 @@ STYLES = {"CLEAR": "green", "OBSTACLE": "yellow", "UNKNOWN": "red"}
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     input: Annotated[str, typer.Argument(help="Bag, video, image, folder of images, or scenes[:SEED].")],
     out: Annotated[Path, typer.Option(help="Folder for overlays/, alerts.csv and scores/.")],
     params: Annotated[Path | None, typer.Option(help="Parameter file of the node; options below go before it.")] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
-    ] = None,
+    engine: EngineName = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda[:N]; default: cpu.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = None,
     threads: Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = the engine's default.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read at most this many frames.")] = None,
     topic: Annotated[list[str] | None, typer.Option(help="Image topic of a bag; repeat for several.")] = None,
-    threshold: Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")] = None,
+    threshold: Threshold = None,
     min_area: Annotated[int | None, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = None,
     save_scores: Annotated[bool, typer.Option("--save-scores", help="Write scores and labels as npz.")] = False,
     png: Annotated[bool, typer.Option("--png", help="Overlays as PNG instead of JPEG.")] = False,

@@ -1,4 +1,4 @@
-"""Built engines on disk: who may use which one.
+"""Built engines on disk, and which of them may be used for a bundle, device and size.
 
 An engine is valid for one model, one image size and batch, one precision, one device architecture, one runtime version
 and one version of this package's graphs. All of it stands in its file names and in its side-car `<stem>.json`, with the
