@@ -66,8 +66,14 @@ def test_a_small_graph_is_built_for_a_named_target_and_tells_its_progress() -> N
 
 
 def test_an_architecture_that_it_cannot_build_for_is_said() -> None:
-    with pytest.raises(EngineError, match=r"builds for sm_120, .*sm_89, not for 'sm_90'; use engine: tensorrt"):
+    with pytest.raises(EngineError, match=r"builds for sm_75, .*sm_120, sm_121, not for 'sm_90'; use engine: tensorrt"):
         build_plan(graph(), "tensorrt_rtx", "sm_90")
+
+
+@pytest.mark.parametrize("target", ["89", "sm89", "SM_89", "sm_12.0", "orin", ""])
+def test_what_is_no_architecture_is_said(target: str) -> None:
+    with pytest.raises(EngineError, match=f"target {target!r} is no compute capability; write it as one of sm_75"):
+        build_plan(graph(), "tensorrt_rtx", target)
 
 
 def test_an_operation_that_tensorrt_has_not_is_named() -> None:
