@@ -47,8 +47,8 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
-            "oodseg = oodseg_ros.cli.main:main",
-            "perception = oodseg_ros.ros.perception:main",
+            "oodseg = oodseg_ros.start:oodseg",
+            "perception = oodseg_ros.start:perception",
         ]
     },
 )

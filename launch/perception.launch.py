@@ -189,7 +189,7 @@ def _end_build(event, context):
 
 def _ended(event, context):
     """A node that failed makes `ros2 launch` exit with a status other than 0; what else was launched goes on."""
-    if event.returncode:
+    if launching.failed(context, event.returncode):
         launching.fail(context, f"the node ended with status {event.returncode}; its log says why")
 
 

@@ -99,7 +99,7 @@ def play(context):
 
 
 def _played(event, context):
-    if event.returncode:
+    if launching.failed(context, event.returncode):
         launching.fail(context, f"the bag was not replayed: the player ended with status {event.returncode}")
     # A second shutdown would be an error of its own.
     return None if context.is_shutdown else Shutdown(reason="the bag has ended")

@@ -88,6 +88,6 @@ def evaluate(context):
 
 
 def _evaluated(event, context):
-    if event.returncode:
+    if launching.failed(context, event.returncode):
         launching.fail(context, f"the evaluation ended with status {event.returncode}; its log says why")
     return None if context.is_shutdown else Shutdown(reason="the evaluation has ended")

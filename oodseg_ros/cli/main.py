@@ -13,6 +13,7 @@ from rich.markup import escape
 from .. import __version__
 from ..errors import UserError
 from ..extras import advice
+from ..start import INTERRUPTED, interruptible
 
 HELP = "Train, inspect and run unknown-object segmentors."
 
@@ -46,7 +47,11 @@ def main() -> None:
     # torch's exporter stumbles over its own deprecation; nobody who reads this command's output can act on it.
     warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
     try:
-        build_app(sys.argv[1:])()
+        app = build_app(sys.argv[1:])
+        interruptible()
+        app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except (UserError, ModuleNotFoundError) as error:
         Console(stderr=True, emoji=False).print(
             f"[bold red]error:[/] {escape(_sentence(error))}", highlight=False, soft_wrap=True

@@ -24,16 +24,16 @@ class LiveFigures:
     Args:
         truth: masks by stamp, or None.
         track: component rule.
-        threshold: the bundle's, for the deployed component metrics; nan = not known.
 
     Attributes:
         alerts: (camera, stamp of the judged frame) → (state, reason); the first word on a frame counts.
     """
 
-    def __init__(self, truth: Truth | None, track: str, threshold: float) -> None:
-        self._truth, self._threshold = truth, threshold
-        self._pixel, self._components = PixelMetrics(), ComponentMetrics(track)
+    def __init__(self, truth: Truth | None, track: str) -> None:
+        self._truth = truth
+        self._pixel, self._components, self._deployed = PixelMetrics(), ComponentMetrics(track), ComponentMetrics(track)
         self._scores: set[Key] = set()
+        self._masks: set[Key] = set()
         self.alerts: dict[Key, tuple[str, str]] = {}
         self._onsets = 0
         self._states: dict[str, str] = {}
@@ -56,6 +56,19 @@ class LiveFigures:
         if mask is not None:
             self._pixel.update(score, mask)
             self._components.update(score, mask)
+
+    def add_mask(self, camera: str, stamp_ns: int, mask: np.ndarray) -> None:
+        """One published mask, uint8 `[H, W]`, non-zero = an object by the node's threshold and object rule; stamps and
+        errors as `add_score`.
+        """
+        key = (camera, stamp_ns)
+        if key in self._masks:
+            return
+        self._masks.add(key)
+        truth = None if self._truth is None else self._truth.find(stamp_ns)
+        if truth is not None:
+            # The mask alone decides: scores may come before it, after it, or not at all.
+            self._deployed.update((mask > 0).astype(np.float32), truth, mask)
 
     def add_alert(self, camera: str, stamp_ns: int, state: str, reason: str, age_s: float, now_ns: int) -> None:
         """One camera's status in one heartbeat; those before simulation time began (`now_ns` 0) belong to no drive."""
@@ -93,8 +106,8 @@ class LiveFigures:
             result["pixel"] = self._pixel.compute()
             if math.isfinite(result["pixel"]["best_F1_threshold"]):
                 result["component"] = self._components.compute(result["pixel"]["best_F1_threshold"])
-            if math.isfinite(self._threshold):
-                result["component_deployed"] = self._components.compute(self._threshold)
+        if frames := len(self._deployed.store):
+            result["component_deployed"] = {"frames": frames, **self._deployed.compute_predicted()}
         if offline is not None:
             result["agreement"] = agreement(self.alerts, read_offline(offline / "alerts.csv"))
         return result

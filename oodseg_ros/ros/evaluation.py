@@ -3,23 +3,31 @@
     python -m oodseg_ros.ros.evaluation --ros-args -p out:=OUT -p cameras:="[front]" -p truth:=MASKS -p offline:=REPLAY
 
 It sees what a consumer sees: frames that were dropped on the way are missing here, and counted where `offline` names
-the folder of an `oodseg replay` of the same bag; `account` says why, by the node's own counts. Scores of the frames
-that both judged are the same, so figures differ only by the frames that are missing, and by the alert logic having seen
-fewer frames. The service `~/ready` says yes once the node is heard: play the first frame then, not before.
+the folder of an `oodseg replay` of the same bag; `account` says why, by the node's own counts. Scores and masks of the
+frames that both judged are the same (`component_deployed` counts the objects in the masks), so figures differ only by
+the frames that are missing, and by the alert logic having seen fewer frames. The service `~/ready` says yes once the
+node is heard: play the first frame then, not before.
 
 Exit status: 0 the results are written; 1 they are, and nothing was heard; 2 refused.
 """
 
 from __future__ import annotations
 
+from ..start import quiet_interrupt
+
+if __name__ == "__main__":
+    quiet_interrupt()  # before the imports, which take seconds
+
 import csv
 import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
@@ -53,7 +61,6 @@ class Evaluation(Node):
         truth, offline = self._path("truth"), self._path("offline")
         tolerance = self.declare_parameter("tolerance_s", 0.001).value
         track = self.declare_parameter("track", "obstacle").value
-        threshold = self.declare_parameter("threshold", float("nan")).value
         if self._out is None:
             raise ConfigError("evaluation: the parameter `out` must name a folder for the results")
         self._offline = offline
@@ -61,10 +68,12 @@ class Evaluation(Node):
         self._is_ready = False
         self._account = NodeAccount(self, f"{self.get_namespace().rstrip('/')}/{launching.NODE}")
         masks = None if truth is None else truth_from_folder(truth, round(tolerance * 1e9))
-        self.figures = LiveFigures(masks, track, threshold)
+        self.figures = LiveFigures(masks, track)
         deep = qos.deep(DEPTH)
         for camera in cameras:
-            self.create_subscription(Image, f"{camera}/anomaly/score", lambda m, c=camera: self._on_score(c, m), deep)
+            for topic, add in (("score", self.figures.add_score), ("mask", self.figures.add_mask)):
+                heard = partial(self._on_image, add, camera)
+                self.create_subscription(Image, f"{camera}/anomaly/{topic}", heard, deep)
         self.create_subscription(DiagnosticArray, "alert", self._on_alert, deep)
         self.create_service(Trigger, "~/ready", self._on_ready)
 
@@ -94,10 +103,10 @@ class Evaluation(Node):
         response.success = self._is_ready
         return response
 
-    def _on_score(self, camera: str, message: Image) -> None:
+    def _on_image(self, add: Callable[[str, int, np.ndarray], None], camera: str, message: Image) -> None:
         self._heard = time.monotonic()
         try:
-            self.figures.add_score(camera, to_ns(message.header.stamp), view(message))
+            add(camera, to_ns(message.header.stamp), view(message))
         except UserError as error:
             self.get_logger().warning(f"{camera}: {error}")
 

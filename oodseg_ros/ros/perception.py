@@ -5,6 +5,11 @@ Two threads: the executor's stores messages, sends heartbeats and answers servic
 
 from __future__ import annotations
 
+from ..start import quiet_interrupt
+
+if __name__ == "__main__":
+    quiet_interrupt()  # before the imports, which take seconds
+
 import os
 import signal
 import sys
@@ -232,11 +237,11 @@ def run(make_node: Callable[[], Perception], args: Sequence[str] | None = None) 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _interrupt(stop))
-    # rclpy's own handlers invalidate the context at once; ours leave time for a last alert that says `inactive`.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = None
     code, clean = 0, True
     try:
+        # rclpy's own handlers invalidate the context at once; ours leave time for a last alert that says `inactive`.
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
         code = _live(node, stop)
     except (KeyboardInterrupt, ExternalShutdownException):

@@ -10,7 +10,7 @@ SECOND = 1_000_000_000
 
 
 def test_heartbeats_before_the_clock_do_not_stretch_the_drive() -> None:
-    figures = LiveFigures(None, "anomaly", float("nan"))
+    figures = LiveFigures(None, "anomaly")
     start = 1_700_000_000 * SECOND
     figures.add_alert("front", 0, "UNKNOWN", "starting", float("inf"), 0)
     for index in range(11):

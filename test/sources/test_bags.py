@@ -117,14 +117,19 @@ def test_one_topic_of_two(tmp_path):
 
 
 def test_bag_in_two_files_without_metadata_is_merged_in_time(tmp_path):
-    first, second = write_bag(tmp_path / "a"), write_bag(tmp_path / "b")
+    first = write_bag(tmp_path / "a")
+    second = write_bag(tmp_path / "b", edit=lambda index, message: raw_message(index + 1, 0))
     both = tmp_path / "both"
     both.mkdir()
     shutil.copy(first / "a.mcap", both / "x_0.mcap")
     shutil.copy(second / "b.mcap", both / "x_1.mcap")
-    stamps = [frame.stamp_ns for frame in open_bag(both)]
-    assert len(stamps) == 4 * FRAMES
-    assert stamps == sorted(stamps)
+    source = open_bag(both)
+    frames = list(source)
+    assert len(frames) == 3 * FRAMES, "the left camera's are the same in both"
+    assert [frame.stamp_ns for frame in frames if frame.camera == "left"] == [
+        START + index * PERIOD for index in range(FRAMES)
+    ]
+    assert f"x_1.mcap: {FRAMES} messages stand in another file of the bag" in source.damage
 
 
 def test_ros1_bag(tmp_path):
@@ -215,6 +220,21 @@ def test_files_that_are_no_bags(tmp_path, content, suffix):
     file.write_bytes(content)
     with pytest.raises(BagError, match="cannot be read"):
         open_bag(file)
+
+
+@pytest.mark.parametrize("what", ["a.txt", "a.png", "metadata.txt", ".", "folder"])
+def test_what_is_no_bag_is_told_what_takes_it(tmp_path, what):
+    (tmp_path / "folder").mkdir()
+    for name in ("a.txt", "a.png", "metadata.txt"):
+        (tmp_path / name).write_bytes(b"something else")
+    with pytest.raises(BagError, match=r"is no bag .*`oodseg run` takes"):
+        open_bag(tmp_path / what)
+
+
+def test_a_bag_that_is_not_there(tmp_path):
+    for name in ("none", "none.mcap", "none/metadata.yaml"):
+        with pytest.raises(BagError, match="does not exist"):
+            open_bag(tmp_path / name)
 
 
 def test_folder_with_metadata_but_no_storage(tmp_path):

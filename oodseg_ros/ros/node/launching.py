@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 import yaml
 
 from ...errors import BagError, ConfigError
+from ...start import INTERRUPTED
 
 NODE = "perception"
 PLAYERS = ("rosbag2", "oodseg")
@@ -251,17 +253,15 @@ def check_replay(bag: str, player: str, path: str | None = None) -> str:
         ConfigError: the player is not installed.
         BagError: the bag is not there, cannot be read, or holds no image.
     """
-    if not Path(bag).expanduser().exists():
-        raise BagError(f"bag:={bag} does not exist")
     if player == "rosbag2" and (
         shutil.which("ros2", path=path) is None or importlib.util.find_spec("rosbag2_interfaces") is None
     ):
         raise ConfigError(
             "player:=rosbag2: `ros2 bag` is not installed (ros-<distro>-ros2bag); use player:=oodseg, which needs none"
         )
-    from ...sources.open_source import open_source  # a second's import that starting the node alone does without
+    from ...sources.bags import open_bag  # a second's import that starting the node alone does without
 
-    frame = next(iter(open_source(bag)), None)
+    frame = next(iter(open_bag(Path(bag).expanduser())), None)
     if frame is None:
         raise BagError(f"bag:={bag} holds no image that can be decoded")
     height, width = frame.image.shape[:2]
@@ -288,6 +288,11 @@ def rosbag2_command(bag: str | Path, topics: list[str], rate: float, loop: bool,
     command += ["--disable-keyboard-controls", "--loop"] if loop else ["--disable-keyboard-controls"]
     command += ["--start-offset", f"{offset:g}"] if offset else []
     return [*command, "--topics", *topics]
+
+
+def failed(context: Any, status: int) -> bool:
+    """Whether a process of a launch failed: not if Ctrl-C ended it while it still imported."""
+    return status != 0 and not (context.is_shutdown and status in (INTERRUPTED, -signal.SIGINT))
 
 
 def fail(context: Any, text: str) -> None:

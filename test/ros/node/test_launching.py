@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import yaml
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
 
-from oodseg_ros.errors import BagError, ConfigError, UserError
+from oodseg_ros.errors import BagError, ConfigError
 from oodseg_ros.paths import config_dir, share_dir
 from oodseg_ros.ros.node import launching
 
@@ -222,12 +225,28 @@ def test_what_cannot_be_replayed_is_refused_before_anything_starts(tmp_path):
     with pytest.raises(BagError, match="does not exist"):
         launching.check_replay(str(tmp_path / "none"), "oodseg")
     (tmp_path / "bag").mkdir()
-    with pytest.raises(UserError):
+    cv2.imwrite(str(tmp_path / "bag" / "a.png"), np.zeros((30, 40, 3), np.uint8))
+    with pytest.raises(BagError, match="is no bag"):
         launching.check_replay(str(tmp_path / "bag"), "oodseg")
     with pytest.raises(ConfigError, match="ros2 bag"):
         launching.check_replay(str(tmp_path / "bag"), "rosbag2", path=str(tmp_path))
 
 
 def test_size_of_the_first_image(tmp_path):
-    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((30, 40, 3), np.uint8))
-    assert launching.check_replay(str(tmp_path), "oodseg") == "40x30"
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    kinds = [store.types[name] for name in ("sensor_msgs/msg/CompressedImage", "std_msgs/msg/Header")]
+    stamp = store.types["builtin_interfaces/msg/Time"](1, 0)
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection("/front/image_raw/compressed", kinds[0].__msgtype__, typestore=store)
+        data = cv2.imencode(".png", np.zeros((30, 40, 3), np.uint8))[1].reshape(-1)
+        message = kinds[0](kinds[1](stamp, "lens"), "png", data)
+        writer.write(connection, 10**9, store.serialize_cdr(message, kinds[0].__msgtype__))
+    assert launching.check_replay(str(tmp_path / "bag"), "oodseg") == "40x30"
+
+
+@pytest.mark.parametrize(
+    ("status", "is_shutdown", "failed"),
+    [(0, False, False), (1, True, True), (70, False, True), (130, False, True), (130, True, False), (-2, True, False)],
+)
+def test_what_ctrl_c_ended_while_it_imported_has_not_failed(status, is_shutdown, failed):
+    assert launching.failed(SimpleNamespace(is_shutdown=is_shutdown), status) is failed
