@@ -117,7 +117,12 @@ def free_memory(device: str) -> int:
 
 
 def _advice(logger: Collector, free: int | None) -> str:
-    """What the build said, and what to do where memory was the reason."""
+    """What the build said, and what to do where memory or an old card was the reason."""
+    if "FP32 GEMM is not supported" in logger.last:
+        return (
+            f"{logger.last}; TensorRT-RTX has no float32 matrix products for sm_75, and likelihoods of mixtures are "
+            "such; use engine: tensorrt or torch there"
+        )
     if not MEMORY.search("\n".join(logger.errors)):
         return logger.last
     had = "" if free is None else f" of {free / 2**20:.0f} MiB that were free, {free * SHARE / 2**20:.0f} were allowed;"

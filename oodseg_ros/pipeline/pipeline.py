@@ -40,6 +40,8 @@ class BatchRunner(Protocol):
 
     def warm(self, height: int, width: int, batch: int = 1) -> None: ...
 
+    def batch_pays(self, height: int, width: int, batch: int) -> bool: ...
+
 
 class EngineGivenUp(EngineError):
     """The engine failed on too many frames in a row."""
@@ -356,7 +358,10 @@ class Pipeline:
         """Cameras of this one's image size, itself among them, and how many of them run as one batch."""
         shape = self.cameras[name].shape
         same = {other for other, camera in self.cameras.items() if shape is not None and camera.shape == shape}
-        return same | {name}, max(1, min(self._settings().batch, len(same)))
+        most = max(1, min(self._settings().batch, len(same)))
+        if most > 1 and shape is not None and not self._runner.batch_pays(*shape, most):
+            most = 1
+        return same | {name}, most
 
     def _chunks(self, group: list[Admitted]) -> list[list[Admitted]]:
         """Whole batches, of as many images as cameras send this size, and single ones."""

@@ -76,6 +76,15 @@ def test_what_is_no_architecture_is_said(target: str) -> None:
         build_plan(graph(), "tensorrt_rtx", target)
 
 
+def test_a_float32_matrix_product_on_turing_is_refused_with_what_to_do() -> None:
+    product = helper.make_node("MatMul", ["x", "weights"], ["y"], "product")
+    model = graph(product)
+    model.graph.initializer.append(helper.make_tensor("weights", TensorProto.FLOAT, [3, 3], [0.5] * 9))
+    assert build_plan(model, "tensorrt_rtx", "sm_80").data
+    with pytest.raises(EngineError, match=r"FP32 GEMM is not supported.*use engine: tensorrt or torch there"):
+        build_plan(model, "tensorrt_rtx", "sm_75")
+
+
 def test_an_operation_that_tensorrt_has_not_is_named() -> None:
     det = helper.make_node("Det", ["x"], ["y"], "determinant")
     with pytest.raises(EngineError, match=r"cannot compile this network: operation Det \(determinant\)"):

@@ -86,7 +86,7 @@ REFUSED = {87: "Orin", 90: "Hopper", 100: "Blackwell, data centre", 101: "Thor, 
 def small(small_specs: dict):
     """A network with float32 islands as ONNX, its parts in half precision, and its size."""
     torch.manual_seed(0)
-    segmentor = build_segmentor(small_specs["uem_g_d"]).eval()
+    segmentor = build_segmentor(small_specs["uem_lite"]).eval()
     size = (segmentor.multiple * 2, segmentor.multiple * 4)
     return exported(segmentor, size), tuple(half_parts(segmentor))
 
