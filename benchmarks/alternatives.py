@@ -27,7 +27,7 @@ from inference_against import ROOT, EngineProcess
 
 from oodseg_ros.building.onnx_export import export_bundle
 from oodseg_ros.bundle import Bundle, load_bundle
-from oodseg_ros.evaluation.provenance import provenance
+from oodseg_ros.evaluation.results import provenance
 from oodseg_ros.inference.sizes import network_size, parse_size
 from oodseg_ros.scenes import scene
 

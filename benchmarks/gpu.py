@@ -180,7 +180,7 @@ def measure(options: Any, folder: Path, end: float) -> None:
     if not options.dry_run and not (options.device.startswith("cuda") and torch.cuda.is_available()):
         print("no CUDA device: nothing was measured. Run this on a machine with a GPU: python benchmarks/gpu.py")
         return
-    from oodseg_ros.evaluation.provenance import provenance
+    from oodseg_ros.evaluation.results import provenance
 
     common = {"device": "cpu" if options.dry_run else options.device, "tiny": options.dry_run}
     common |= {"folder": str(folder), "carried": str(folder), "bundle": options.bundle}

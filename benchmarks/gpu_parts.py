@@ -236,9 +236,8 @@ def training(task: dict[str, Any], device: torch.device) -> dict[str, Any]:
     already: what data loading costs is another question (training_step.py).
     """
     from oodseg_ros.model_card import InputSpec
-    from oodseg_ros.training.estimate import CONVOLUTION_BACKWARD, backward_flops, measure_step
-    from oodseg_ros.training.methods import stage_class
-    from oodseg_ros.training.stage_recipe import StageSpec
+    from oodseg_ros.training.methods import StageSpec, stage_class
+    from oodseg_ros.training.plan import CONVOLUTION_BACKWARD, backward_flops, measure_step
 
     name, (height, width), batch = task["network"], task["size"], task["batch"]
     spec = InputSpec(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), pixels=1 << 26, multiple=MULTIPLE[name])
