@@ -137,9 +137,9 @@ def main() -> None:
     size, ways = parse_size(options.size), dict.fromkeys((REFERENCE, *(options.way or WAYS)))
     pythons = environments(options.venvs)
     report: dict[str, Any] = {"provenance": provenance(), "bundle": options.bundle, "size": options.size}
-    report |= {"load_at_start": os.getloadavg()[0], "machine": inference_floor.machine()}
+    report |= {"load_at_start": os.getloadavg()[0], "machine": inference_floor.machine(half=False)}
     bundle = load_bundle(options.bundle)
-    report["floor"] = inference_floor.floors(bundle, size, 1)["fp32"]
+    report["floor"] = inference_floor.floors(bundle, size, 1, half=False)["fp32"]
     with tempfile.TemporaryDirectory(prefix="oodseg_alternatives_") as name:
         folder = Path(name)
         np.savez(folder / "images.npz", images=[scene(9000 + index, size).image for index in range(PICTURES)])
