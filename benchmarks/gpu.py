@@ -28,7 +28,7 @@ sys.path.insert(0, str(HERE.parent))  # this checkout, on machines where nothing
 
 import gpu_carry  # noqa: E402
 
-LONGEST = 170.0
+MAX_PART_S = 170.0
 """Seconds for one part; a compiler that hangs must not eat the others' time."""
 GPU_TESTS = ("test/inference/engines/test_tensorrt.py", "test/inference/engines/test_torch_engine.py")
 """Those with tests of the mark `gpu` (a test holds this list against the mark): the others' imports are not carried."""
@@ -188,7 +188,7 @@ def measure(options: Any, folder: Path, end: float) -> None:
         common["backend"] = "eager"  # traces the whole graph; a C++ compiler is no part of what is tried
     report: dict[str, Any] = {"provenance": provenance(), "dry_run": options.dry_run, "rows": []}
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    report["machine"] = run_part({**common, "part": "machine"}, LONGEST, folder)
+    report["machine"] = run_part({**common, "part": "machine"}, MAX_PART_S, folder)
     print(f"machine: {report['machine']}", flush=True)
     rows: list[dict[str, Any]] = []
     for task in tasks(options.dry_run):
@@ -198,9 +198,9 @@ def measure(options: Any, folder: Path, end: float) -> None:
         elif task["part"] == "engine" and options.carried is None:
             result = {"failed": "not run: no engine was brought (--carried)"}
         elif task["part"] == "tests":
-            result = gpu_tests(min(LONGEST, left))
+            result = gpu_tests(min(MAX_PART_S, left))
         else:
-            result = run_part({**common, **task}, min(LONGEST, left), folder)
+            result = run_part({**common, **task}, min(MAX_PART_S, left), folder)
         row = {key: value for key, value in {**task, **result}.items() if key not in {*common, "frames", "steps"}}
         rows.append(with_floor(row, report["machine"]))
         show(with_ratios(rows)[-1])
