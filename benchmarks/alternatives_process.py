@@ -151,6 +151,7 @@ def model_api(task: dict[str, Any]) -> tuple[Ask, str]:
 
     network = SegmentationModel.create_model(
         task["logits"],
+        model_type="Segmentation",
         configuration={
             "mean_values": task["mean"],
             "scale_values": task["scale"],
