@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from ..outliers.coco import KNOWN_IN_CITYSCAPES, OVERLOOKED
 from .output import Json, Output, Quiet
@@ -38,10 +38,12 @@ def command(
         min_side=min_side,
         said=lambda sentence: console.print(sentence, highlight=False),
     )
-    steps = iter(track(range(len(pictures)), "masks", console=console, transient=True))
-    written = write_proxy(pictures, root / images, root / masks, lambda done, total: next(steps, None))
-    for _ in steps:
-        pass
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with shown.progress(*columns) as bar:
+        task = bar.add_task("masks", total=len(pictures))
+        written = write_proxy(
+            pictures, root / images, root / masks, lambda done, total: bar.update(task, completed=done)
+        )
     kept = f", {len(pictures) - written} were there and are kept" if written < len(pictures) else ""
     console.print(
         f"{len(pictures)} pictures without {', '.join(dropped)}; {written} masks written to {root / masks}{kept}",

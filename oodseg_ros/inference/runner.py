@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Runner:
         bundle: the verified bundle.
         engine_identity: engine, version, precision and device, for reports and diagnostics.
         golden_error: largest |Δscore| on the golden frame, as measured at load.
+        preparing: entered with a sentence while something is compiled, which can take seconds or minutes.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Runner:
         self.bundle = bundle
         self.engine_identity = engine.identity
         self.golden_error = float("nan")
+        self.preparing: Callable[[str], AbstractContextManager[None]] = lambda text: nullcontext()
         self._engine = engine
         self._max_batch = max_batch
         self._max_shapes = max_shapes
@@ -128,7 +131,7 @@ class Runner:
         if self.is_warm(height, width, batch):
             return
         shape = (batch, height, width)
-        run = self._engine.compile(*shape)
+        run = self._compile(shape)
         run(np.zeros((*shape, 3), np.uint8))
         self._keep(shape, run)
 
@@ -164,7 +167,7 @@ class Runner:
             if run is not None:
                 self._compiled.move_to_end(shape)
         if run is None:
-            run = self._engine.compile(*shape)
+            run = self._compile(shape)
             self._keep(shape, run)
             return run(batch)
         start = time.perf_counter()
@@ -173,6 +176,12 @@ class Runner:
         if len(known) < SAMPLES:
             known.append(time.perf_counter() - start)
         return answers
+
+    def _compile(self, shape: tuple[int, int, int]) -> Run:
+        batch, height, width = shape
+        several = f" x {batch}" if batch > 1 else ""
+        with self.preparing(f"preparing {self.engine_identity} for {width}x{height}{several}"):
+            return self._engine.compile(*shape)
 
     def _keep(self, shape: tuple[int, int, int], run: Run) -> None:
         with self._lock:

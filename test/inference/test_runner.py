@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +136,7 @@ def test_an_output_stride_that_leaves_pixels_out_is_refused() -> None:
         InputSpec(mean=(0, 0, 0), std=(1, 1, 1), pixels=1 << 20, multiple=14, output_stride=4)
 
 
-@pytest.mark.parametrize(("seconds", "pays"), [({1: 0.01, 4: 0.02}, True), ({1: 0.01, 4: 0.04}, False)])
+@pytest.mark.parametrize(("seconds", "pays"), [({1: 0.02, 4: 0.03}, True), ({1: 0.02, 4: 0.3}, False)])
 def test_a_batch_pays_if_its_first_runs_say_so(tiny_bundle: Path, seconds: dict[int, float], pays: bool) -> None:
     class Clocked:
         identity = "clocked"
@@ -164,3 +166,20 @@ def test_a_batch_pays_if_its_first_runs_say_so(tiny_bundle: Path, seconds: dict[
     runner([image] * 4)
     assert runner.batch_pays(32, 64, 4) == pays
     assert runner.batch_pays(64, 64, 4) is False, "another size is another question"
+
+
+def test_what_is_prepared_has_a_name(tiny_bundle: Path) -> None:
+    told: list[str] = []
+
+    @contextmanager
+    def preparing(text: str) -> Iterator[None]:
+        told.append(text)
+        yield
+        told.append("done")
+
+    runner = Runner.load(tiny_bundle, engine="torch")
+    runner.preparing = preparing
+    for _ in range(2):
+        runner(images()[:1])
+    runner.warm(90, 161)
+    assert [text.partition(" for ")[2] for text in told] == ["128x64", "", "161x90", ""]
