@@ -4,6 +4,7 @@ share. The clock is the log time of a bag's messages, else the frames' own stamp
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import BagError, ConfigError, ImageError, UserError
+from ..errors import BagError, ConfigError, EngineError, UserError
 from ..frame import Frame
 from ..inference.runner import Runner
 from ..parameters.params_file import settings_for
@@ -22,9 +23,9 @@ from ..pipeline.obstacles.zones import load_ego_mask
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.step import Arrival, Step, Surroundings
 from ..sources.bag_messages import RawMessage, ReplayBag
-from ..sources.bag_topics import IMAGE_TYPES, TRANSPORTS, camera_names, choose_topics
+from ..sources.bags import IMAGE_TYPES, TRANSPORTS, FrameReader, camera_names, choose_topics
 from ..sources.source import Source
-from ..sources.video_packets import PictureDecoder, stamp_of
+from ..sources.video_packets import stamp_of
 
 ODOMETRY = "nav_msgs/msg/Odometry"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
@@ -113,6 +114,10 @@ def judge(
         settings: of the cameras that are to be judged; frames of others are left out.
         limit: frames at most.
         together: frames of a camera follow each other; False = each is judged as if it were its camera's first.
+
+    Raises:
+        EngineError: the engine cannot run on pictures of the first one's size.
+        EngineGivenUp: it failed again and again.
     """
     clock = [0]
 
@@ -129,6 +134,7 @@ def judge(
             return
         clock[0] = now_ns
         if pipeline is None:
+            _prepare(runner, arrival)
             calibration = runner.bundle.card.calibration
             around, speed = recorded.surroundings, recorded.speed
             pipeline = Pipeline(
@@ -140,6 +146,26 @@ def judge(
         step = pipeline.frame(arrival, now_ns)
         yield Judged(number, step, now_ns, pipeline.unplaced[arrival.camera])
         number += 1
+
+
+def begun(frames: Iterator[Judged]) -> Iterator[Judged]:
+    """The same, the first one judged already: whatever refuses it does so before results of an earlier run go."""
+    return itertools.chain(list(itertools.islice(frames, 1)), frames)
+
+
+def _prepare(runner: Runner, arrival: Arrival) -> None:
+    """Compile for the first picture: an engine that was built for another size says so before anything is judged.
+
+    Raises:
+        EngineError: it cannot run on pictures of this size.
+    """
+    try:
+        height, width = arrival.decode().image.shape[:2]
+        runner.warm(height, width)
+    except EngineError:
+        raise
+    except Exception:  # adversarial messages raise anything; the pipeline counts it as this frame's
+        return
 
 
 def from_source(source: Source, geometry: Callable[[Frame], CameraGeometry | None] | None = None) -> Recorded:
@@ -183,7 +209,7 @@ class RecordedBag:
         self.skipped: Counter[str] = Counter()
         self.cameras = _topics(bag, asked, given)
         self._infos: dict[str, Any] = {}
-        self._decoders: dict[str, PictureDecoder] = {}
+        self._reader = FrameReader(bag)
         self._info_topics = {
             topic: camera
             for image, camera in self.cameras.items()
@@ -210,7 +236,7 @@ class RecordedBag:
         return Recorded(tuple(self.cameras.values()), lambda: self._arrivals(static), around, self._known_speed)
 
     def _arrivals(self, static: set[str]) -> Iterator[tuple[Arrival, int]]:
-        self._decoders = {topic: PictureDecoder() for topic in self.cameras}
+        self._reader = FrameReader(self.bag)
         self._read_ahead(static)
         came, decoded, reason = 0, False, ""
         for raw in self.bag.messages(
@@ -255,19 +281,16 @@ class RecordedBag:
             self.skipped[str(error)] += 1
 
     def _arrival(self, raw: RawMessage) -> Arrival:
-        camera, decoder, stamp, encoding = self.cameras[raw.topic], self._decoders[raw.topic], raw.log_ns, ""
+        camera, stamp, encoding = self.cameras[raw.topic], raw.log_ns, ""
         try:
-            if raw.kind not in IMAGE_TYPES:
-                raise ImageError(f"{raw.topic} is no image topic but {raw.kind}")
-            message = self.bag.parse(raw)
+            message = self._reader.message(raw)
             stamp, frame_id = stamp_of(message)
             encoding = getattr(message, "encoding", "") or getattr(message, "format", "")
         except UserError as error:
-            decoder.lose()
             return Arrival(camera, stamp, lambda error=error: _raise(error), encoding, raw)
         try:
             # Now, whatever becomes of the frame: packets of a video must be decoded all, and in order.
-            frame = Frame(decoder(message), stamp, camera, frame_id, self.bag.path.name)
+            frame = Frame(self._reader.picture(raw, message), stamp, camera, frame_id, self.bag.path.name)
         except UserError as error:
             return Arrival(camera, stamp, lambda error=error: _raise(error), encoding, raw)
         return Arrival(camera, stamp, lambda: frame, encoding, raw)

@@ -1,4 +1,6 @@
-"""The report of a replayed drive: what was alerted when, what drifted, and the frames worth looking at."""
+"""The report of a replayed drive: what was alerted when, how healthy it was, what drifted, and the frames worth looking
+at.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,49 @@ from ..evaluation.report.page import percent
 from ..frame import AlertState
 from ..labels import LabelSet
 from ..overlay import draw_overlay
+from ..parameters.judging import OutputGateSettings
+from ..pipeline.reasons import sentence
 from .drive import Drive
-from .health_section import health_section
 from .recorded import Judged
+from .summary import MIN_RATE_S, CameraHealth, Health, summarize_health
+
+
+def health_section(drive: Drive) -> html.Html:
+    """Per camera what was lost, late and drifted; then every time that it could not tell, with the reason."""
+    health = summarize_health(drive.rows)
+    columns = ["camera", "frames", "lost", "frames/s", "UNKNOWN %", "age p50 s", "age p99 s", "drift p50", "drift max"]
+    table = html.table(columns, [_row(name, camera) for name, camera in health.cameras.items()])
+    limit = OutputGateSettings().drift_limit
+    note = f"Drift in bits; the node refuses answers above {limit:g} over a window of frames. Lost: gaps in the stamps."
+    return html.section("Health", table, _reasons(health), note=note)
+
+
+def _row(name: str, camera: CameraHealth) -> list[object]:
+    figures = (camera.rate, camera.age_p50, camera.age_p99, camera.drift_p50, camera.drift_max)
+    rate, *others = ("–" if math.isnan(value) else f"{value:.3g}" for value in figures)
+    return [name, camera.frames, camera.lost, rate, percent(camera.unknown), *others]
+
+
+def _reasons(health: Health) -> html.Html:
+    if not health.episodes:
+        return html.Html("<p>Every frame could be judged.</p>")
+    rows = [
+        [f"{one.start_s:.1f}", f"{one.seconds:.1f}", one.frames, one.camera, one.reason, sentence(one.reason)]
+        for one in health.episodes
+    ]
+    columns = ["at s", "for s", "frames", "camera", "reason", "means"]
+    return html.details(
+        f"{len(rows)} time{'s' * (len(rows) != 1)} that it could not tell",
+        html.table(columns, rows),
+        is_open=len(rows) <= 10,
+    )
+
 
 SHOWN = 12
 COLORS = {"CLEAR": "#3a9d5d", "OBSTACLE": "#e0861a", "UNKNOWN": "#8c2f4a"}
 
 
-class Keepsake:
+class Highlights:
     """Keeps the overlays of the frames worth looking at, at most `SHOWN` of them, while a drive goes by.
 
     Worth looking at, in this order: an alert begins; cannot tell; the highest score.
@@ -66,7 +102,7 @@ class Keepsake:
         return [html.figure(picture, caption) for _, _, caption, picture in sorted(self._heap, key=lambda e: -e[1])]
 
 
-def write_replay_report(path: Path, name: str, drive: Drive, metrics: dict[str, Any], kept: Keepsake) -> None:
+def write_replay_report(path: Path, name: str, drive: Drive, metrics: dict[str, Any], kept: Highlights) -> None:
     """Write the page for the bag `name`."""
     parts = [_headline(metrics)]
     if drive.damage:
@@ -96,8 +132,12 @@ def write_replay_report(path: Path, name: str, drive: Drive, metrics: dict[str, 
     shares = [(name, percent(share) + " %") for name, share in alerts["share_of_frames"].items()]
     reasons = [(f"reason {name}", count) for name, count in alerts["reasons"].items()]
     ages = [(f"age of evidence {name}", f"{value:.3f} s") for name, value in metrics["evidence_age_s"].items()]
+    drift = [
+        (f"drift of the scores, {name.replace('_', ' ')} of the frames", f"{value:.3f} bits")
+        for name, value in metrics["drift"].items()
+    ]
     times = [(f"network {name}", f"{value:.1f} ms") for name, value in metrics["latency_ms"].items()]
-    parts.append(html.section("Figures", html.pairs([*shares, *reasons, *ages, *times])))
+    parts.append(html.section("Figures", html.pairs([*shares, *reasons, *ages, *drift, *times])))
     parts.append(html.section("Provenance", html.pairs(metrics["provenance"].items())))
     title = f"{metrics['bundle']} on {name}"
     path.write_text(html.page(title, parts, f"{metrics['frames']} frames, {metrics['duration_s']:.1f} s of driving"))
@@ -105,10 +145,11 @@ def write_replay_report(path: Path, name: str, drive: Drive, metrics: dict[str, 
 
 def _headline(metrics: dict[str, Any]) -> html.Html:
     alerts = metrics["alerts"]
+    short = "" if metrics["duration_s"] >= MIN_RATE_S else f"not told below {MIN_RATE_S / 60:.0f} minutes of driving"
     items = [
-        ("alerts", alerts["onsets"], "times an alert began"),
-        ("per hour", _number(alerts["per_hour"]), "of the drive"),
-        ("per kilometre", _number(alerts["per_kilometre"]), "from odometry"),
+        ("alerts", alerts["onsets"], "an alert began"),
+        ("per hour", _number(alerts["per_hour"]), short or "of the drive"),
+        ("per kilometre", _number(alerts["per_kilometre"]), short or "from odometry"),
         ("cannot tell", percent(alerts["share_of_frames"]["UNKNOWN"]) + " %", "of frames"),
         ("age of evidence", f"{metrics['evidence_age_s']['p95']:.3f} s", "95 %"),
     ]

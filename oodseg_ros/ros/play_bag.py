@@ -1,4 +1,4 @@
-"""Play a bag to a running `perception`, whole: nothing before it listens, no end before it has answered.
+"""Play a whole bag to a running `perception`: begins when the node listens, ends when it has answered.
 
     python -m oodseg_ros.ros.play_bag BAG [--player rosbag2] [--rate 2] [--loop] [--start-offset 5] [--start-paused]
 
@@ -188,9 +188,9 @@ class Conductor:
         self._spin(0.5)
 
     def _settle(self, account: NodeAccount, played: int | None, is_sound: bool) -> None:
-        reports = account.reports
+        received = account.received
         try:
-            self._until(lambda: account.settled(reports), SETTLE_LIMIT, "the last answers")
+            self._until(lambda: account.settled(received), SETTLE_LIMIT, "the last answers")
         finally:
             frames = account.frames()
             for camera, counts in frames.items():
