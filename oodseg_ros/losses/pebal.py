@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .masks import classed, cross_entropy_map, inliers, log_sum_exp, masked_mean
 
-SMALLEST_PENALTY = 1.0
+MIN_PENALTY = 1.0
 
 
 def pebal_terms(
@@ -26,7 +26,7 @@ def pebal_terms(
     smoothness: float = 3e-6,
     sparsity: float = 5e-4,
 ) -> dict[str, Tensor]:
-    """The terms of `pebal_loss` by name, weighted. Scalars.
+    """The weighted terms by name; their sum is the loss. Scalars.
 
     `energy`: squared hinges that push inliers below `inlier_energy` and unknowns above `outlier_energy`. `smoothness`:
     squared differences of neighbouring energies. `sparsity`: mean magnitude of the unknowns' positive confidence.
@@ -52,35 +52,6 @@ def pebal_terms(
     }
 
 
-def pebal_loss(
-    logits: Tensor,
-    target: Tensor,
-    abstention: Tensor | None = None,
-    *,
-    outlier: int = 254,
-    ignore: int = 255,
-    inlier_energy: float = -12.0,
-    outlier_energy: float = -6.0,
-    energy_weight: float = 0.02,
-    smoothness: float = 3e-6,
-    sparsity: float = 5e-4,
-) -> Tensor:
-    """Sum of `pebal_terms`; scalar. Arguments as there."""
-    terms = pebal_terms(
-        logits,
-        target,
-        abstention,
-        outlier=outlier,
-        ignore=ignore,
-        inlier_energy=inlier_energy,
-        outlier_energy=outlier_energy,
-        energy_weight=energy_weight,
-        smoothness=smoothness,
-        sparsity=sparsity,
-    )
-    return sum(terms.values())
-
-
 def _class_term(
     logits: Tensor, abstention: Tensor | None, confidence: Tensor, target: Tensor, outlier: int, ignore: int
 ) -> Tensor:
@@ -90,6 +61,6 @@ def _class_term(
     log_p = torch.cat([logits.float(), abstention.float()], dim=1).log_softmax(dim=1)
     label = torch.where(known, target, 0).long()
     right = log_p.gather(1, label[:, None])[:, 0]
-    penalty = confidence.detach().square().clamp(min=SMALLEST_PENALTY)
+    penalty = confidence.detach().square().clamp(min=MIN_PENALTY)
     gambled = -torch.logaddexp(right, log_p[:, -1] - penalty.log())
     return masked_mean(gambled, known) + masked_mean(-log_p[:, -1], target == outlier)

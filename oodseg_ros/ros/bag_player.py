@@ -18,7 +18,7 @@ from rosgraph_msgs.msg import Clock
 
 from ..errors import BagError
 from ..sources.bag_messages import RawMessage, ReplayBag
-from .messages.stamps import to_stamp
+from .messages.alert import to_stamp
 from .node import qos
 
 CAMERA_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/CameraInfo")
@@ -71,6 +71,7 @@ class BagPlayer:
                 f"its camera topics: {', '.join(cameras) or 'none'}"
             )
         self.sent: Counter[str] = Counter()
+        self._unsent: Counter[str] = Counter()
         self.left_out: dict[str, str] = {}
         self._publishers: dict[str, Publisher] = {}
         for topic, name in chosen.items():
@@ -91,7 +92,11 @@ class BagPlayer:
     @property
     def damage(self) -> str | None:
         """What of the bag could not be read; final when `play` has returned."""
-        return self._bag.damage
+        unsent = [
+            f"{topic}: {count} messages are damaged or of another type and were not sent"
+            for topic, count in self._unsent.items()
+        ]
+        return "; ".join([*([self._bag.damage] if self._bag.damage else []), *unsent]) or None
 
     def listeners(self, topics: Iterable[str] | None = None) -> int:
         """How many of the topics (None = all) somebody subscribes to."""
@@ -154,6 +159,10 @@ class BagPlayer:
                 return False
 
     def _send(self, message: RawMessage) -> None:
+        # Such bytes would be taken for a message of the topic's type; nobody who listens could tell why nothing comes.
+        if message.ros1 or not message.data or message.kind != self._bag.topics[message.topic]:
+            self._unsent[message.topic] += 1
+            return
         self._publishers[message.topic].publish(message.data)
         self.sent[message.topic] += 1
 

@@ -72,7 +72,7 @@ class OwnPlayer:
         if self._error is not None:
             raise self._error
         if self._player.damage:
-            raise BagError(f"only a part was played: {self._player.damage}")
+            raise BagError(f"the bag was played, but {self._player.damage}")
         return True
 
     def played(self) -> int | None:

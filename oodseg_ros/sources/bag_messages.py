@@ -12,6 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ class ReplayBag:
         self._differences: list[str] = []
         self._files: list[StorageFile] = []
         self._whole = False
+        self._twice: Counter[str] = Counter()
         self._unpacked = tempfile.TemporaryDirectory(prefix="oodseg_bag_")
         meta = self._read_metadata(path)
         reasons = []
@@ -133,18 +135,44 @@ class ReplayBag:
 
     def missing(self, topics: set[str] | None = None) -> int:
         """Messages of these topics (None = all) that were promised and did not come, after `messages` is used up."""
-        seen: Counter[str] = sum((file.seen for file in self._files), Counter())
-        chosen = self.promised if topics is None else topics
-        return sum(max(0, self.promised.get(topic, 0) - seen[topic]) for topic in chosen) if self._whole else 0
+        if not self._whole:
+            return 0
+        seen, chosen = self._seen(), self.promised if topics is None else topics
+        lost = {topic: max(0, self.promised.get(topic, 0) - seen[topic]) for topic in chosen}
+        # A topic whose name was edited, or changed by one flipped bit, took its messages along.
+        there = {topic for file in self._files for topic in file.topics}
+        gone = sum(count for topic, count in lost.items() if topic not in there)
+        return sum(lost.values()) - min(gone, sum(seen[topic] for topic in chosen if self._is_stranger(topic)))
+
+    def _seen(self) -> Counter[str]:
+        return sum((file.seen for file in self._files), Counter()) - self._twice
+
+    def _is_stranger(self, topic: str) -> bool:
+        """Whether the files hold a topic that metadata.yaml does not name."""
+        return bool(self._meta.counts) and topic not in self._meta.counts
 
     def messages(self, topics: set[str] | None = None) -> Iterator[RawMessage]:
-        """Messages of these topics (None = all), by log time; equal times in the order of their topics."""
-        self._differences, self._whole = [], False
-        streams = [file.messages(topics) for file in self._files]
-        for message in heapq.merge(*streams, key=lambda message: (message.log_ns, message.topic)):
+        """Messages of these topics (None = all), by log time; equal times in the order of their topics.
+
+        A message that stands in two files of the bag (a copy under another name) comes once.
+        """
+        self._differences, self._whole, self._twice = [], False, Counter()
+        streams = [zip(file.messages(topics), repeat(number)) for number, file in enumerate(self._files)]
+        here: list[tuple[RawMessage, int]] = []
+        copies: Counter[str] = Counter()
+        for message, number in heapq.merge(*streams, key=lambda pair: (pair[0].log_ns, pair[0].topic)):
+            if here and (here[0][0].log_ns, here[0][0].topic) != (message.log_ns, message.topic):
+                here.clear()
+            if any(number != other and message == known for known, other in here):
+                self._twice[message.topic] += 1
+                copies[self._files[number].path.name] += 1
+                continue
+            here.append((message, number))
             if not message.kind and (kind := self.topics.get(message.topic)):
                 message = replace(message, kind=kind)
             yield self._as_ros2(message) if message.ros1 else message
+        for name, count in copies.items():
+            self._differences.append(f"{name}: {count} messages stand in another file of the bag, too, and count once")
         self._whole = True
         self._compare()
 
@@ -178,20 +206,24 @@ class ReplayBag:
 
     def _compare(self) -> None:
         """Messages read against metadata.yaml and against the files' own statistics."""
-        seen: Counter[str] = sum((file.seen for file in self._files), Counter())
+        seen = self._seen()
         for topic in sorted({*self._meta.counts, *self.promised}):
             told, read = self.promised.get(topic, 0), seen[topic]
             by_meta = self._meta.counts.get(topic, told)
             if read < told:
                 self._differences.append(f"{topic}: {told - read} of {told} messages are missing")
             elif by_meta != read:
-                self._differences.append(f"{topic}: metadata.yaml says {by_meta} messages, {read} were read")
+                teller = "metadata.yaml says" if topic in self._meta.counts else "the file's own statistics say"
+                self._differences.append(f"{topic}: {teller} {by_meta} messages, {read} were read")
+        for topic in sorted(filter(self._is_stranger, +seen)):
+            self._differences.append(f"{topic}: metadata.yaml does not name it; {seen[topic]} messages were read")
         for file in self._files:
             told = max(self._meta.files.get(file.path.name) or 0, file.expected or 0)
             read = file.seen.total()
             if told > read:
                 self._differences.append(f"{file.path.name}: {told - read} of {told} messages are missing")
-            elif file.damage and not told and not self._meta.counts:
+            counted = file.counts is not None or self._meta.counts or self._meta.files.get(file.path.name)
+            if file.damage and not counted:
                 self._differences.append(
                     f"{file.path.name}: {read} messages were read; how many were lost is not known, since neither "
                     "statistics nor metadata.yaml tell how many there were"
@@ -207,7 +239,7 @@ class ReplayBag:
             return _Metadata()
         try:
             meta = _parse_metadata(load_yaml(file))
-        except (ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (ConfigError, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             if path.is_dir():
                 self._told.append(f"metadata.yaml cannot be read ({type(error).__name__}: {str(error)[:120]})")
             return _Metadata()
@@ -225,7 +257,7 @@ class ReplayBag:
             return [path]
         there = sorted((file for file in path.iterdir() if _has_bag_suffix(file)), key=natural_key)
         chosen, lost = [], []
-        for name in meta.files:
+        for name in list(meta.files):
             # By name alone: metadata of other folders and of files that were packed or unpacked since fits, too.
             file = next((f for f in there if f.name == name), None)
             file = file or next((f for f in there if _plain(f.name) == _plain(name)), None)
@@ -269,10 +301,14 @@ class ReplayBag:
         target = Path(self._unpacked.name) / _plain(file.name)
         try:
             with file.open("rb") as packed, target.open("wb") as out:
-                zstandard.ZstdDecompressor().copy_stream(packed, out)
-                whole = zstandard.frame_content_size(file.open("rb").read(18))
-                if 0 <= whole != out.tell():
-                    self._told.append(f"{file.name} is cut short: {out.tell()} of {whole} bytes can be decompressed")
+                frame = zstandard.ZstdDecompressor().decompressobj()
+                while block := packed.read(1 << 20):
+                    out.write(frame.decompress(block))
+                    while frame.eof and (block := frame.unused_data):  # several frames one after the other
+                        frame = zstandard.ZstdDecompressor().decompressobj()
+                        out.write(frame.decompress(block))
+                if not frame.eof:
+                    self._told.append(f"{file.name} is cut short: {out.tell()} bytes can be decompressed")
         except zstandard.ZstdError as error:
             self._told.append(f"{file.name} is damaged: {str(error)[:100]}")
         return target
@@ -285,7 +321,8 @@ def _twin(one: Path, other: Path) -> bool:
 
 def _parse_metadata(data: Any) -> _Metadata:
     info = data["rosbag2_bagfile_information"]
-    meta = _Metadata({Path(str(name)).name: None for name in info.get("relative_file_paths") or ()})
+    names = info.get("relative_file_paths") or ()
+    meta = _Metadata({Path(str(name)).name: None for name in ([names] if isinstance(names, str) else names)})
     for file in info.get("files") or ():
         meta.files[Path(str(file["path"])).name] = int(file["message_count"])
     for entry in info.get("topics_with_message_count") or ():

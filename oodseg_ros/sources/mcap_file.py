@@ -20,7 +20,7 @@ from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
 from mcap.records import Channel, ChunkIndex, Schema, Statistics
 
-from .storage import MAX_MESSAGE, RawMessage, Topic, decompressed, in_time_order, unpacked
+from .storage import MAX_MESSAGE, RawMessage, StorageFile, Topic, decompressed, in_time_order, unpacked
 
 MAGIC = b"\x89MCAP0\r\n"
 _HEAD = struct.Struct("<BQ")
@@ -42,16 +42,11 @@ class _Piece(NamedTuple):
     loose: bool = False
 
 
-class McapFile:
-    """See `storage.StorageFile`."""
+class McapFile(StorageFile):
+    """See `StorageFile`."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.topics: dict[str, Topic] = {}
-        self.counts: dict[str, int] | None = None
-        self.expected: int | None = None
-        self.seen: Counter[str] = Counter()
-        self.damage: list[str] = []
+        super().__init__(path)
         self._schemas: dict[int, Schema] = {}
         self._channels: dict[int, Channel] = {}
         self._pieces: list[_Piece] = []
@@ -80,7 +75,7 @@ class McapFile:
         for channel in self._channels.values():
             schema = self._schemas.get(channel.schema_id)
             known = Topic(
-                schema.name if schema else "",
+                self._kind(channel),
                 schema.data.decode("utf-8", "replace") if schema and schema.encoding == "ros2msg" else "",
                 channel.metadata.get("topic_type_hash", ""),
                 channel.metadata.get("offered_qos_profiles", ""),
@@ -121,17 +116,19 @@ class McapFile:
                         # As many messages as were written come out: what cannot be unpacked fails where it is parsed.
                         self._say(f"a message on {channel.topic} cannot be decompressed ({error})")
                         content = b""
-                    schema = self._schemas.get(channel.schema_id)
-                    yield (
-                        log_ns,
-                        channel.topic,
-                        RawMessage(channel.topic, schema.name if schema else "", log_ns, content),
-                    )
+                    ros1 = channel.message_encoding == "ros1"
+                    yield log_ns, channel.topic, RawMessage(channel.topic, self._kind(channel), log_ns, content, ros1)
 
             yield from in_time_order((piece.start, partial(load, piece)) for piece in self._pieces)
         for number, count in strangers.items():
             self._say(f"{count} messages are of channel {number}, of which the file holds no record")
         self.seen = seen
+
+    def _kind(self, channel: Channel) -> str:
+        """The channel's type as ROS 2 writes it, "" = not told; `mcap convert` leaves bags of ROS 1 as they were."""
+        schema = self._schemas.get(channel.schema_id)
+        name = schema.name if schema else ""
+        return re.sub(r"^(\w+)/(\w+)$", r"\1/msg/\2", name) if channel.message_encoding == "ros1" else name
 
     def _say(self, text: str) -> None:
         if len(self.damage) < 20 and (line := f"{self.path.name}: {text}") not in self.damage:
@@ -173,7 +170,9 @@ class McapFile:
                 self._schemas.setdefault(schema.id, schema)
             elif op == Opcode.CHANNEL:
                 channel = Channel.read(stream)
-                self._channels.setdefault(channel.id, channel)
+                known = self._channels.setdefault(channel.id, channel)
+                if known.topic != channel.topic:
+                    self._say(f"channel {channel.id} is both {known.topic} and {channel.topic}; read as {known.topic}")
             elif op == Opcode.STATISTICS:
                 self._statistics = Statistics.read(stream)
             elif op == Opcode.CHUNK_INDEX:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BagError
-from .storage import RawMessage, Topic, unpacked
+from .storage import RawMessage, StorageFile, Topic, unpacked
 
 _ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """Python's binding decodes SQLite's own messages, which quote the damaged text."""
@@ -22,7 +23,7 @@ _MAX_SEARCH = 100_000
 """Message numbers that are tried behind a damaged page."""
 
 
-class SqliteFile:
+class SqliteFile(StorageFile):
     """See `storage.StorageFile`.
 
     Raises:
@@ -30,31 +31,28 @@ class SqliteFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.topics: dict[str, Topic] = {}
-        self.counts: dict[str, int] | None = None
-        self.expected: int | None = None
-        self.seen: Counter[str] = Counter()
-        self.damage: list[str] = []
-        self._names: dict[int, str] = {}
+        super().__init__(path)
+        self._names: dict[int, tuple[str, str]] = {}
         self._copy: tempfile.TemporaryDirectory[str] | None = None
-        self._shared = path.with_name(path.name + "-shm").exists()
+        # SQLite looks for logs beside the file itself, not beside a link to it.
+        self._real = path.resolve()
+        self._log, self._journal, index = (self._beside(end) for end in ("-wal", "-journal", "-shm"))
+        self._shared = index.exists()
         try:
             with contextlib.closing(self._open()) as base:
+                base.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                if _filled(self._log):
+                    told = f"the recorder did not close it; its write-ahead log {self._log.name} {self._how_far()}"
+                    self._say(told)
                 self._read_topics(base)
-        except _ERRORS as error:
-            raise BagError(f"{path} cannot be read: {error}") from error
+        except (*_ERRORS, BagError) as error:
+            raise BagError("; ".join([str(error), *self.damage])) from error
         finally:
             self._tidy()
-        log = path.with_name(path.name + "-wal")
-        if log.is_file() and log.stat().st_size:
-            self.damage.append(
-                f"{path.name}: the recorder did not close it; its write-ahead log {log.name} was read too"
-            )
         self._found = list(self.damage)
 
     def messages(self, topics: set[str] | None) -> Iterator[RawMessage]:
-        """See `storage.StorageFile`."""
+        """See `StorageFile`."""
         self.damage = list(self._found)
         seen: Counter[str] = Counter()
         base = self._open()
@@ -63,8 +61,8 @@ class SqliteFile:
             lost = 0
             rank = {number: place for place, number in enumerate(sorted(self._names, key=lambda k: self._names[k]))}
             for place in np.lexsort((np.array([rank.get(int(owner), -1) for owner in owners]), times)):
-                topic = self._names.get(int(owners[place]))
-                if topic is None:
+                topic, kind = self._names.get(int(owners[place]), ("", ""))
+                if not topic:
                     continue
                 wanted = topics is None or topic in topics
                 if not wanted:
@@ -84,7 +82,7 @@ class SqliteFile:
                     # As many messages as were written come out: what cannot be unpacked fails where it is parsed.
                     self._say(f"a message on {topic} cannot be decompressed ({error})")
                     data = b""
-                yield RawMessage(topic, self.topics[topic].kind, int(times[place]), data)
+                yield RawMessage(topic, kind, int(times[place]), data)
             if lost:
                 self._say(f"{lost} messages cannot be read: their pages are damaged")
             strangers = int((~np.isin(owners, list(self._names))).sum())
@@ -101,11 +99,11 @@ class SqliteFile:
 
     def _open(self) -> sqlite3.Connection:
         """Read only. Without a log beside it nothing is locked or written, so read-only media and `#%?` in names do."""
-        log, journal = (self.path.with_name(self.path.name + end) for end in ("-wal", "-journal"))
-        if self._copy is None and not any(file.is_file() and file.stat().st_size for file in (log, journal)):
-            return _connect(self.path, "immutable=1")
-        if self._copy is None and not journal.is_file():
-            base = _connect(self.path, "mode=ro")
+        if self._copy is None and not _filled(self._log) and not _filled(self._journal):
+            return _connect(self._real, "immutable=1")
+        # Of a file without a page SQLite would delete the log, also for a reader.
+        if self._copy is None and not self._journal.is_file() and _filled(self._real):
+            base = _connect(self._real, "mode=ro")
             try:
                 base.execute("SELECT count(*) FROM sqlite_master")
                 return base
@@ -113,20 +111,37 @@ class SqliteFile:
                 base.close()
         if self._copy is None:
             self._copy = tempfile.TemporaryDirectory(prefix="oodseg_bag_")
-            for file in (self.path, log, journal):
+            for file in (self._real, self._log, self._journal):
                 if file.is_file():
                     shutil.copyfile(file, Path(self._copy.name) / file.name)
-        return _connect(Path(self._copy.name) / self.path.name, "mode=rw")
+            if not _filled(self._real):
+                (Path(self._copy.name) / self._real.name).write_bytes(_first_page(self._log))
+        return _connect(Path(self._copy.name) / self._real.name, "mode=rw")
+
+    def _how_far(self) -> str:
+        """Up to where SQLite took the log, by the index that it made of it; it stops at damage without a word."""
+        folder = self._real.parent if self._copy is None else Path(self._copy.name)
+        index = folder / (self._real.name + "-shm")
+        taken = int.from_bytes(index.read_bytes()[16:20], sys.byteorder) if index.is_file() else 0
+        there = len(_log_pages(self._log)[0])
+        if not taken:
+            return "holds nothing that can be read"
+        if taken < there:
+            return f"was read up to page {taken} of {there}: the others are damaged or were not written to their end"
+        return "was read too"
 
     def _tidy(self) -> None:
         """Remove the index of the log that reading made, unless a recorder that runs has one of its own."""
         if not self._shared:
-            self.path.with_name(self.path.name + "-shm").unlink(missing_ok=True)
+            self._beside("-shm").unlink(missing_ok=True)
+
+    def _beside(self, end: str) -> Path:
+        return self._real.with_name(self._real.name + end)
 
     def _read_topics(self, base: sqlite3.Connection) -> None:
         columns = [row[1] for row in base.execute("PRAGMA table_info(topics)")]
         if not columns or not base.execute("PRAGMA table_info(messages)").fetchall():
-            raise BagError(f"{self.path} is no rosbag2: it has no tables `topics` and `messages`")
+            raise BagError("it is no rosbag2: it has no tables `topics` and `messages`")
         definitions: dict[str, tuple[str, str]] = {}
         try:
             rows = base.execute(
@@ -141,7 +156,7 @@ class SqliteFile:
         qos = "offered_qos_profiles" if "offered_qos_profiles" in columns else "''"
         for number, name, kind, text in base.execute(f"SELECT id, name, type, {qos} FROM topics ORDER BY id"):
             if isinstance(name, str) and isinstance(kind, str):
-                self._names[number] = name
+                self._names[number] = (name, kind)
                 self.topics.setdefault(name, Topic(kind, *definitions.get(kind, ("", "")), text or ""))
 
     def _rows(self, base: sqlite3.Connection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -186,6 +201,33 @@ class SqliteFile:
                 if row := base.execute(f"{_ROW} WHERE id = ?", (number,)).fetchone():
                     return row
         return None
+
+
+def _filled(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size > 0
+
+
+def _log_pages(log: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Of a write-ahead log, the pages since its last restart: their numbers `[N]`, and the pages as bytes `[N, size]`;
+    the last page may be cut short and is then a number without bytes. Nothing where it has no head.
+    """
+    data = np.memmap(log, np.uint8, "r") if log.stat().st_size > 32 else np.zeros(32, np.uint8)
+    magic, size = int.from_bytes(data[:4], "big"), int.from_bytes(data[8:12], "big")
+    if magic not in (0x377F0682, 0x377F0683) or not 512 <= size <= 65536:
+        return np.zeros(0, np.int64), np.zeros((0, 1), np.uint8)
+    frames = data[32 : 32 + (len(data) - 32) // (24 + size) * (24 + size)].reshape(-1, 24 + size)
+    frames = frames[(frames[:, 8:16] == data[16:24]).all(axis=1)]
+    numbers: np.ndarray = np.ascontiguousarray(frames[:, :4]).view(">u4").ravel().astype(np.int64)
+    if (len(data) - 32) % (24 + size):
+        numbers = np.append(numbers, -1)
+    return numbers, frames[:, 24:]
+
+
+def _first_page(log: Path) -> bytes:
+    """The first page of the base out of its log, b"" = it is not there."""
+    numbers, pages = _log_pages(log) if _filled(log) else (np.zeros(0), np.zeros((0, 1)))
+    found = np.flatnonzero(numbers == 1)
+    return pages[found[-1]].tobytes() if len(found) else b""
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:

@@ -26,7 +26,7 @@ from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
 
 from oodseg_ros.ros.bag_player import BagPlayer
-from oodseg_ros.ros.messages.stamps import to_ns
+from oodseg_ros.ros.messages.alert import to_ns
 from oodseg_ros.ros.tools.listener import read_alert
 
 START = 1_600_000_000_000_000_000
@@ -210,3 +210,26 @@ def test_without_a_node_whoever_listens_is_played_to(peer: Any, tmp_path: Path):
         assert len(images) == FRAMES
     finally:
         process.kill()
+
+
+def test_a_message_that_cannot_be_unpacked_is_told_and_not_sent(peer: Any, tmp_path: Path):
+    topic = f"{peer.node.get_namespace()}/camera/image_raw/compressed"
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    image, kind = store.types["sensor_msgs/msg/CompressedImage"], "sensor_msgs/msg/CompressedImage"
+    stamp = store.types["std_msgs/msg/Header"](store.types["builtin_interfaces/msg/Time"](1, 0), "lens")
+    good = bytes(store.serialize_cdr(image(stamp, "jpeg", np.zeros(9, np.uint8)), kind))
+    damaged = b"\x28\xb5\x2f\xfd" + bytes(20)  # compression mode `message`, and not one block that is sound
+    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection(topic, kind, typestore=store)
+        for index in range(FRAMES):
+            writer.write(connection, START + index * PERIOD // 10, damaged if index == 3 else good)
+    images: list[bytes] = []
+    peer.node.create_subscription(CompressedImage, topic, images.append, 50, raw=True)
+    player = BagPlayer(peer.node, tmp_path / "bag", {topic: topic})
+    thread = threading.Thread(target=player.play, args=(threading.Event(),))
+    thread.start()
+    peer.until(lambda: not thread.is_alive(), "the bag has ended")
+    peer.spin(0.3)
+    assert images == [good] * (FRAMES - 1)
+    assert player.sent[topic] == FRAMES - 1
+    assert f"{topic}: 1 messages are damaged or of another type and were not sent" in player.damage
