@@ -14,12 +14,12 @@ from rich.progress import track
 from ..bundle import Bundle, save_bundle
 from ..evaluation.calibration.fit import fit_calibration
 from ..evaluation.calibration.objects import ObjectTarget, fit_objects
+from ..frame import OUTLIER
 from ..inference.graph import predict
 from ..labels import LabelSet
 from ..model_card import Calibration, InputSpec, ModelCard
 from ..networks.heads.ensemble import Ensemble, with_member
 from ..networks.segmentor import Segmentor
-from ..outliers.targets import OUTLIER
 from ..scenes import scene
 from .frames import load_frames
 from .pasting import class_ids
