@@ -91,9 +91,19 @@ def chosen(engine: str | None, device: str | None, precision: str) -> tuple[str,
     name = engine or DEFAULT_ENGINE[kind]
     precisions = ENGINES[name].precisions
     if kind not in precisions:
-        raise EngineError(f"engine {name} runs on {' or '.join(precisions)}, not on {device!r}")
+        raise EngineError(
+            f"engine {name} runs on {' or '.join(precisions)}, not on {device!r}; try --device {next(iter(precisions))}"
+            f"{_or_engines(kind, precision)}"
+        )
     if precision not in precisions[kind]:
         raise EngineError(
             f"engine {name} has no precision {precision!r} on {kind}; choose from {', '.join(precisions[kind])}"
+            f"{_or_engines(kind, precision)}"
         )
     return name, device
+
+
+def _or_engines(kind: str, precision: str) -> str:
+    """Which engines have a precision on a kind of device, as the end of a refusal."""
+    able = [name for name, entry in ENGINES.items() if precision in entry.precisions.get(kind, ())]
+    return f", or --engine {' or '.join(able)}, which has {precision} on {kind}" if able else ""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..errors import EngineError
+from ..errors import EngineError, why
 
 SCHEMA = 1
 
@@ -110,7 +110,7 @@ class SideCar:
             return cls(EngineIdentity(**data.pop("identity")), **data)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise EngineError(
-                f"{path} is no side-car of an engine that this version reads ({error}); build it again"
+                f"{path} is no side-car of an engine that this version reads ({why(error)}); build it again"
             ) from error
 
     def write(self, path: Path) -> None:

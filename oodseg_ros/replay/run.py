@@ -21,7 +21,7 @@ from .drive import replay
 from .output_bag import OutputBag
 from .recorded import Judged, RecordedBag, settings_of
 from .report import Keepsake, write_replay_report
-from .summary import summarize_drive
+from .summary import rates, summarize_drive
 from .truth import truth_from_folder, truth_from_topic
 
 
@@ -135,20 +135,16 @@ def replay_bags(
 def merge_replays(folders: Sequence[Path]) -> dict[str, Any]:
     """Common figures of several replays: sums, rates of the sums, and pooled pixel metrics."""
     runs = [json.loads((folder / "metrics.json").read_text()) for folder in folders]
-    hours = sum(run["duration_s"] for run in runs) / 3600
+    seconds = sum(run["duration_s"] for run in runs)
     kilometres = sum(run["kilometres"] or 0 for run in runs)
     onsets = sum(run["alerts"]["onsets"] for run in runs)
     common = {
         "frames": sum(run["frames"] for run in runs),
         "bundle": runs[0]["bundle"],
         "engine": runs[0]["engine"],
-        "duration_s": hours * 3600,
+        "duration_s": seconds,
         "kilometres": kilometres,
-        "alerts": {
-            "onsets": onsets,
-            "per_hour": onsets / hours if hours else float("nan"),
-            "per_kilometre": onsets / kilometres if kilometres else float("nan"),
-        },
+        "alerts": {"onsets": onsets, **rates(onsets, seconds, kilometres * 1000)},
         "seconds": sum(run["seconds"] for run in runs),
         "bags": runs,
     }

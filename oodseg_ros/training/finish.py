@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import track
 
 from ..bundle import Bundle, save_bundle
@@ -134,7 +135,7 @@ def _with_objects(spec: ObjectsSpec, calibration: Calibration, labels: LabelSet,
     images = (frame.read()[0] for frame in load_frames(spec.data, labels))
     target = ObjectTarget(spec.false_frames, spec.grow_rate, spec.seed, spec.min_area)
     return fit_objects(
-        (predict(image)[::-1] for image in track(images, "frames without unknowns")),
+        (predict(image)[::-1] for image in track(images, "frames without unknowns", console=Console(stderr=True))),
         target,
         class_ids(labels, spec.ground_classes),
         calibration,

@@ -1,4 +1,4 @@
-"""Nothing is begun again in silence: the recipe of a run, its checkpoints, and a stop that leaves one."""
+"""No run starts again silently: the recipe of a run, its checkpoints, and a stop that leaves one."""
 
 from __future__ import annotations
 
