@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from ..outliers.coco import KNOWN_IN_CITYSCAPES, OVERLOOKED
 from .output import Json, Output, Quiet
 
 
@@ -25,7 +24,7 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Write masks (0 / 254) of the pictures that show no class a driving label set knows; --drop replaces that list."""
-    from ..outliers.coco import open_coco, write_proxy
+    from ..outliers.coco import KNOWN_IN_CITYSCAPES, OVERLOOKED, open_coco, write_proxy
 
     shown = Output(json, quiet)
     console = shown.console

@@ -50,7 +50,7 @@ def estimate_step(module: Stage, recipe: Recipe, samples: Any) -> StepEstimate:
     count = min(module.stage.batch, int(MEASURABLE / max(1.0, per_image)))
     if count >= 1:
         batch = [torch.stack(values) for values in zip(*(samples[index] for index in range(count)), strict=True)]
-        seconds, memory = measure_step(module, batch)
+        seconds, memory = measure_step(module, batch, precision=recipe.precision)
         scale = module.stage.batch / count
         fixed = state_bytes(module)
         return StepEstimate(seconds * scale, round((memory - fixed) * scale) + fixed, f"measured, {count} images")
@@ -59,9 +59,11 @@ def estimate_step(module: Stage, recipe: Recipe, samples: Any) -> StepEstimate:
     return StepEstimate(seconds, memory, f"from {per_image / 1e12:.2g} TFLOP per image")
 
 
-def measure_step(module: Stage, batch: Sequence[Tensor], steps: int = STEPS) -> tuple[float, int]:
+def measure_step(
+    module: Stage, batch: Sequence[Tensor], steps: int = STEPS, precision: str = "fp32"
+) -> tuple[float, int]:
     """Median seconds of `steps` optimiser steps on `batch`, of all but the first two, which warm up; and bytes: state,
-    gradients and kept activations.
+    gradients and kept activations. `precision` is the recipe's: fp32, or bf16 where autocast takes it.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module.to(device)
@@ -78,7 +80,8 @@ def measure_step(module: Stage, batch: Sequence[Tensor], steps: int = STEPS) -> 
         kept.clear()
         _wait(device)
         began = time.perf_counter()
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        half = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")  # as Lightning's bf16-mixed
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), half:
             terms = module.terms(module.normalize(batch[0]), batch[1], batch[2] if len(batch) > 2 else None)
         optimizer.zero_grad()
         sum(terms.values()).backward()
@@ -118,7 +121,7 @@ def step_cost(recipe: Recipe, trained: Mapping[str, float], member: int | None =
             segmentor.get_submodule(part).requires_grad_(trained[part] > 0)
         images = torch.zeros(1, 3, *crop_size(recipe, segmentor.multiple))
         hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-        with FlopCounterMode(display=False, custom_mapping={CONVOLUTION_BACKWARD: _backward_flops}) as counter:
+        with FlopCounterMode(display=False, custom_mapping={CONVOLUTION_BACKWARD: backward_flops}) as counter:
             with hooks:
                 outputs = [maps for maps in segmentor.evidence(images) if maps is not None and maps.requires_grad]
             sum(maps.sum() for maps in outputs).backward()
@@ -126,7 +129,7 @@ def step_cost(recipe: Recipe, trained: Mapping[str, float], member: int | None =
     return float(counter.get_total_flops()), sum(size for key, size in kept.items() if key not in weights)
 
 
-def _backward_flops(gradient: Sequence[int], inputs: Sequence[int], weight: Sequence[int], *more: Any, **_: Any) -> int:
+def backward_flops(gradient: Sequence[int], inputs: Sequence[int], weight: Sequence[int], *more: Any, **_: Any) -> int:
     """FLOPs of a convolution's backward pass; torch's own count forgets groups (depthwise ones)."""
     transposed, wanted = more[4], more[7]
     places = inputs if transposed else gradient

@@ -130,7 +130,7 @@ def small_spec(request: pytest.FixtureRequest) -> dict:
     return SPECS[request.param]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_specs() -> dict[str, dict]:
     """All of them by name."""
     return SPECS
