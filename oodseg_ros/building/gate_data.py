@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,17 +71,26 @@ def gate_data(size: tuple[int, int], name: str | None = None, root: Path | None 
 
 
 def calibration_frames(source: str | None, limit: int = CALIBRATION) -> list[np.ndarray]:
-    """RGB uint8 images of a bag, video, folder or `scenes:SEED`, evenly spread where their number is known."""
+    """RGB uint8 images of a bag, video, folder or `scenes:SEED`, evenly spread; the first ones where their number is
+    not known before reading.
+
+    What was lost is logged as a warning. Where the number is known, all is read to its end for that.
+
+    Raises:
+        UserError: it cannot be read, or holds no frame.
+    """
     if source is None:
         return []
     opened = open_source(source)
     step = max(1, opened.count // limit) if opened.count else 1
-    frames = []
+    frames: list[np.ndarray] = []
     for index, frame in enumerate(opened):
-        if index % step == 0:
+        if index % step == 0 and len(frames) < limit:
             frames.append(frame.image)
-        if len(frames) == limit:
+        if len(frames) == limit and not opened.count:
             break
+    if troubles := opened.troubles():
+        logging.getLogger(__name__).warning("%s, %d frames taken: %s", source, len(frames), troubles)
     return frames
 
 

@@ -46,6 +46,7 @@ def command(
     from ..evaluation.parallel import this_shard
     from ..inference.runner import Runner
     from ..replay.run import ReplayOptions, replay_bags
+    from ..replay.summary import refuse_unjudged
     from .run import engine_options, given_params
 
     shard = this_shard()
@@ -102,6 +103,7 @@ def command(
     else:
         console.print(f"metrics.json, and a folder for each bag, are in {escape(str(out))}", soft_wrap=True)
     shown.result(metrics | {"out": str(out)})
+    refuse_unjudged(", ".join(each.name for each in bag), metrics["judged"], metrics["skipped"])
 
 
 def _number(value: float | None) -> str:

@@ -58,6 +58,7 @@ def command(
     from ..inference.runner import Runner
     from ..pipeline.geometry.ground import pinhole
     from ..replay.offline_run import RunOptions, run_source
+    from ..replay.summary import refuse_unjudged
     from ..sources.bag_messages import ReplayBag, is_bag
     from ..sources.open_source import open_source
 
@@ -91,6 +92,7 @@ def command(
         task = bar.add_task(escape(Path(input).name), total=total)
         summary = run_source(runner, source, options, lambda done: bar.update(task, completed=done))
     print_summary(shown, runner, summary, out)
+    refuse_unjudged(input, summary.frames, summary.skipped)
 
 
 def given_params(file: Path | None, threshold: float | None, min_area: int | None) -> dict[str, Any]:
