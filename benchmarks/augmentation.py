@@ -20,9 +20,8 @@ import cv2
 import numpy as np
 import torch
 
-from oodseg_ros.frame import UNLABELED
+from oodseg_ros.frame import KNOWN, OUTLIER, UNLABELED
 from oodseg_ros.labels import LabelSet, load_labels
-from oodseg_ros.outliers.targets import KNOWN, OUTLIER
 from oodseg_ros.sources.image_files import write_image
 from oodseg_ros.training.frames import load_frames
 from oodseg_ros.training.recipe import AugmentSpec, DataSpec, OutlierSpec

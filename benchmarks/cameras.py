@@ -23,7 +23,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
-from oodseg_ros.evaluation.provenance import provenance
+from oodseg_ros.evaluation.results import provenance
 from oodseg_ros.paths import share_dir
 from oodseg_ros.ros.node import launching
 from oodseg_ros.ros.node.qos import DIAGNOSTICS_OUT, IMAGE_IN, IMAGE_OUT

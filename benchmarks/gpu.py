@@ -147,7 +147,7 @@ def main() -> None:
         return
     if not options.tiny and not options.device.startswith("cuda"):
         parser.error("at the papers' sizes this is for CUDA devices; on a CPU use --tiny")
-    from oodseg_ros.evaluation.provenance import provenance
+    from oodseg_ros.evaluation.results import provenance
 
     end = time.monotonic() + options.seconds
     common = {"device": options.device, "tiny": options.tiny}

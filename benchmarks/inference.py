@@ -32,7 +32,7 @@ from oodseg_ros.building import acceptance
 from oodseg_ros.building.build import Order, build_engine
 from oodseg_ros.bundle import load_bundle, save_bundle
 from oodseg_ros.errors import EngineError
-from oodseg_ros.evaluation.provenance import provenance
+from oodseg_ros.evaluation.results import provenance
 from oodseg_ros.scenes import scene
 
 RESULTS = Path(__file__).resolve().parent / "results" / "inference.json"

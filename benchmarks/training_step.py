@@ -21,9 +21,9 @@ from rich.table import Table
 
 from oodseg_ros.labels import load_labels
 from oodseg_ros.paths import config_dir
-from oodseg_ros.training.estimate import measure_step
 from oodseg_ros.training.frames import load_frames
 from oodseg_ros.training.methods import stage_class
+from oodseg_ros.training.plan import measure_step
 from oodseg_ros.training.recipe import load_recipe
 from oodseg_ros.training.run_stage import seen_by
 from oodseg_ros.training.samples import Samples

@@ -22,13 +22,12 @@ from oodseg_ros.datasets.dataset import Dataset
 from oodseg_ros.datasets.registry import open_dataset
 from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
 from oodseg_ros.evaluation.metrics.semantics import SemanticMetrics
-from oodseg_ros.evaluation.provenance import provenance
+from oodseg_ros.evaluation.results import provenance
 from oodseg_ros.inference.engines.openvino import OpenVinoEngine
 from oodseg_ros.inference.runner import Runner
-from oodseg_ros.parameters.settings import OutputGateSettings
-from oodseg_ros.pipeline.input_gate.brightness import RANGE, brightness_range
-from oodseg_ros.pipeline.input_gate.image_statistics import measure
-from oodseg_ros.pipeline.score_drift import ScoreDrift
+from oodseg_ros.parameters.judging import OutputGateSettings
+from oodseg_ros.pipeline.input_gate.picture import RANGE, brightness_range, measure
+from oodseg_ros.pipeline.output_gate import ScoreDrift
 
 RESULTS = Path(__file__).resolve().parent / "results" / "visibility.json"
 FOG_GRAY = 200.0

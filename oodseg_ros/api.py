@@ -11,8 +11,10 @@ from .bundle import Bundle
 from .frame import Frame, Obstacle
 from .inference.runner import Runner
 from .overlay import draw_overlay
-from .parameters.settings import ObstacleSettings
+from .parameters.judging import ObstacleSettings
 from .pipeline.camera import CameraPipeline, Judgement
+from .pipeline.input_gate.gate import InputGate
+from .pipeline.input_gate.picture import measure
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,10 @@ class Result:
         calibrated: float32 `[H, W]` in [0, 1]: the bundle's score table applied to `score`; NaN = not judged.
         obstacles: largest first; positions and tracks need a sequence and a calibrated camera (`oodseg run`).
         names: class names of the bundle's label set, by id.
-        refused: why the answer cannot be trusted (output gate), as a sentence; empty = it can.
+        bad_input: why the picture cannot be trusted (input gate: black, over-exposed, too little contrast), as a
+            sentence; empty = nothing was found. The node judges no such frame and says UNKNOWN; here the answer stands
+            beside it, to be looked at.
+        refused: why the answer cannot be trusted (output gate: NaN or infinity), as a sentence; empty = it can.
     """
 
     labels: np.ndarray
@@ -33,6 +38,7 @@ class Result:
     calibrated: np.ndarray
     obstacles: tuple[Obstacle, ...]
     names: tuple[str, ...]
+    bad_input: str
     refused: str
     _picture: np.ndarray
     _judgement: Judgement
@@ -49,6 +55,7 @@ class Perception:
     def __init__(self, runner: Runner, settings: ObstacleSettings) -> None:
         self._runner = runner
         self._pipeline = CameraPipeline(runner.bundle.card.calibration, settings)
+        self._gate = InputGate()
 
     @property
     def bundle(self) -> Bundle:
@@ -58,11 +65,17 @@ class Perception:
     def __call__(self, image: np.ndarray) -> Result:
         """Judge one RGB uint8 picture `[H, W, 3]`, by itself: nothing is remembered from the one before.
 
+        A single picture has no stamp, no calibration and no frame before it, so what needs those is left out: the
+        checks of a stream (stamps, size, camera_info, frozen, blocked, blurred; one_class, saturated, drift), zones,
+        ranges, tracks and the N-of-M rule. `oodseg run` judges pictures, videos and bags exactly as the node does.
+
         Raises:
             ImageError: another dtype or shape, or a side outside 32..8192.
         """
         self._pipeline.reset()
         (prediction,) = self._runner([image])
+        self._gate.reset()
+        fault = self._gate.check(measure(image, "", 0, 0))
         judgement = self._pipeline.judge(Frame(image), prediction, 0)
         score = judgement.prediction.score
         return Result(
@@ -71,6 +84,7 @@ class Perception:
             self.bundle.card.calibration.calibrate(score).astype(np.float32),
             judgement.obstacles,
             self.bundle.labels.names,
+            "" if fault is None else fault.text,
             "" if judgement.refused is None else judgement.refused.text,
             image,
             judgement,

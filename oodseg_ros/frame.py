@@ -13,6 +13,11 @@ import numpy as np
 UNLABELED = 255
 """Label id of a pixel without a class; also LabelInfo's unlabeled id, so no class may use it."""
 
+OUTLIER = 254
+"""An unknown, in a training target."""
+KNOWN = 253
+"""In a training target: known to be an inlier, but not of which class."""
+
 
 @dataclass(frozen=True)
 class Frame:

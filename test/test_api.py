@@ -44,6 +44,15 @@ def test_a_result_is_the_runners_answer(image) -> None:
     assert seen.draw().shape == image.shape
 
 
+@pytest.mark.parametrize(("light", "said"), [(0, "black"), (255, "over-exposed"), (None, "")])
+def test_a_picture_that_the_node_would_not_judge_is_told_beside_the_answer(image, light, said) -> None:
+    picture = image if light is None else np.full_like(image, light)
+    seen = oodseg_ros.load("road_lite")(picture)
+    assert seen.labels.shape == image.shape[:2]
+    assert said in seen.bad_input
+    assert bool(said) == bool(seen.bad_input)
+
+
 def test_what_is_no_picture_or_no_bundle_is_said() -> None:
     with pytest.raises(BundleError, match=r"shipped bundles: .*road_lite"):
         oodseg_ros.load("no_such_bundle")

@@ -12,7 +12,7 @@ from oodseg_ros.frame import UNLABELED, Alert, AlertState, Frame, GroundPosition
 from oodseg_ros.labels import load_labels
 from oodseg_ros.model_card import Calibration
 from oodseg_ros.overlay import BOX_COLOR, STATE_COLORS, caption, draw_overlay, headline, range_text
-from oodseg_ros.parameters.settings import ObstacleSettings
+from oodseg_ros.parameters.judging import ObstacleSettings
 from oodseg_ros.pipeline.camera import CameraPipeline, Judgement
 
 LABELS = load_labels("driving11")

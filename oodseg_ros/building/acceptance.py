@@ -244,6 +244,6 @@ def resized_pairs(pairs: Pairs, height: int, width: int) -> Iterator[tuple[np.nd
 
 def versions() -> str:
     """Packages and their versions, for the side-car."""
-    from ..evaluation.provenance import provenance
+    from ..evaluation.results import provenance
 
     return provenance()["versions"]

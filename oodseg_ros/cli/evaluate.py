@@ -54,10 +54,9 @@ def command(
     from ..datasets.registry import open_dataset
     from ..errors import ConfigError
     from ..evaluation.evaluate import EvaluationOptions
-    from ..evaluation.evaluate_many import evaluate_many
+    from ..evaluation.evaluate_many import evaluate_many, folder_name, table_columns, table_rows
+    from ..evaluation.frame_pass import this_shard
     from ..evaluation.metrics.recall import CameraMount
-    from ..evaluation.parallel import this_shard
-    from ..evaluation.report.compare import folder_name, table_columns, table_rows
     from ..evaluation.results import record_metrics
     from ..signatures import is_signed
     from .sign import unsigned

@@ -41,10 +41,9 @@ def command(
     """Generate one picture per original; a second call goes on where the first was interrupted."""
     from ..datasets.registry import open_dataset
     from ..errors import ConfigError
-    from ..outliers.coherent_generation.diffusion import BASE, CONTROL, Sampling, draw_picture, load_pipeline
     from ..outliers.coherent_generation.generate import generate
     from ..outliers.coherent_generation.layout import AdeOutlines, CutoutOutlines
-    from ..outliers.coherent_generation.mask_filter import SAM, Sam
+    from ..outliers.coherent_generation.networks import BASE, CONTROL, SAM, Sam, Sampling, draw_picture, load_pipeline
 
     originals = open_dataset(dataset, root, split or None, labels)
     if originals.kind != "semantic":

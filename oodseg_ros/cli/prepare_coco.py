@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
-from ..outliers.known_classes import KNOWN_IN_CITYSCAPES, OVERLOOKED
+from ..outliers.coco import KNOWN_IN_CITYSCAPES, OVERLOOKED
 from .output import Json, Output, Quiet
 
 
@@ -25,8 +25,7 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Write masks (0 / 254) of the pictures that show no class a driving label set knows; --drop replaces that list."""
-    from ..outliers.coco import open_coco
-    from ..outliers.proxy import write_proxy
+    from ..outliers.coco import open_coco, write_proxy
 
     shown = Output(json, quiet)
     console = shown.console

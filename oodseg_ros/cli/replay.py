@@ -43,7 +43,7 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Replay bags through a bundle on the bags' own clock: same bag, same alerts; under torchrun bags are shared."""
-    from ..evaluation.parallel import this_shard
+    from ..evaluation.frame_pass import this_shard
     from ..inference.runner import Runner
     from ..replay.run import ReplayOptions, replay_bags
     from ..replay.summary import refuse_unjudged

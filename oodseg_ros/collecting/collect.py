@@ -16,8 +16,7 @@ from ..errors import DatasetError, UserError
 from ..frame import Frame, Obstacle
 from ..inference.runner import Runner
 from ..pipeline.camera import Judgement
-from ..pipeline.obstacles.components import anomaly_mask
-from ..pipeline.obstacles.thresholds import release_threshold
+from ..pipeline.obstacles.components import anomaly_mask, release_threshold
 from ..replay.recorded import RecordedBag, from_source, judge, settings_of
 from ..replay.summary import refuse_unjudged
 from ..sources.bag_messages import ReplayBag, is_bag

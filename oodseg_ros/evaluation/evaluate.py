@@ -20,15 +20,12 @@ from ..errors import ConfigError, DatasetError
 from ..inference.runner import Runner
 from ..model_card import Calibration
 from .classes import Classes, class_labels, open_figures
-from .frame_pass import Work, plan, run_frames
-from .metric_pass import Figures, measure
-from .metric_summary import anomaly_metrics, notes
+from .frame_pass import Shard, Work, plan, run_frames
+from .metric_pass import Figures, anomaly_metrics, measure, notes
 from .metrics.components import TRACKS, FrameComponents
 from .metrics.curves import CurveFigures
 from .metrics.recall import CameraMount
-from .parallel import Shard
-from .provenance import provenance
-from .results import latency, per_image_averages, write_frames, write_json
+from .results import latency, per_image_averages, provenance, write_frames, write_json
 from .score_store import ScoreStore
 from .score_variant import ScoreVariant
 from .vehicle import vehicle_figures

@@ -1,22 +1,147 @@
-"""Several bundles and several scores on one dataset; a single run is the case of one."""
+"""Several bundles and several scores on one dataset, in one table and one page; a single run is the case of one."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..bundle import load_bundle
 from ..datasets.dataset import Dataset
+from ..errors import ConfigError
+from ..extras import advice
 from ..inference.runner import Runner
 from .evaluate import Evaluation, EvaluationOptions, Progress, evaluate
-from .metrics.sklearn_check import compare_with_sklearn
-from .report.compare import folder_name, write_comparison
-from .report.page import write_report
+from .metrics.pixels import PixelMetrics, split
+from .report import figures as report_figures
+from .report import html
+from .report.page import percent, write_report
 from .results import write_json, write_submission
+from .score_store import ScoreStore
 from .score_variant import with_score
+
+MOST = 20_000_000
+"""Pixels that scikit-learn is given at most, every n-th of all; it takes about 60 bytes for each."""
+
+
+def compare_with_sklearn(store: ScoreStore, names: Sequence[str], most: int = MOST) -> dict[str, Any]:
+    """Both sides' AP, AUROC, FPR95 and best F1 on every n-th judged pixel of the frames.
+
+    Returns:
+        `ours`, `scikit_learn`, `largest_difference`, `pixels`, `stride`; empty where a class is missing.
+
+    Raises:
+        ConfigError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"the check: {advice(error.name)}") from error
+    total = sum(int((store.get(name)[1] != 255).sum()) for name in names)
+    stride = max(1, -(-total // most))
+    ours, scores, labels, offset = PixelMetrics(), [], [], 0
+    for name in names:
+        score, label, _ = store.get(name)
+        # From frame to frame the choice goes on where it stopped, so that no column of the image is preferred.
+        score, label = score.ravel()[offset::stride], label.ravel()[offset::stride]
+        offset = (offset + 1) % stride
+        negative, positive, _, _ = split(score, label, 255)
+        ours.update(score, label)
+        scores += [negative, positive]
+        labels += [np.zeros(negative.size, np.uint8), np.ones(positive.size, np.uint8)]
+    if not all(ours.totals):
+        return {}
+    score, label = np.concatenate(scores), np.concatenate(labels)
+    largest = np.finfo(np.float32)
+    score = np.clip(score, largest.min, largest.max)  # scikit-learn refuses infinities
+    fpr, tpr, _ = roc_curve(label, score, drop_intermediate=False)
+    theirs = {
+        "AP": average_precision_score(label, score),
+        "AUROC": roc_auc_score(label, score),
+        "FPR95": fpr[np.argmax(tpr >= 0.95)],
+    }
+    del fpr, tpr
+    precision, recall, _ = precision_recall_curve(label, score)
+    theirs["best_F1"] = np.nanmax(2 * precision * recall / np.maximum(precision + recall, 1e-300))
+    found = ours.compute()
+    return {
+        "ours": {key: found[key] for key in theirs},
+        "scikit_learn": {key: float(value) for key, value in theirs.items()},
+        "largest_difference": max(abs(found[key] - float(value)) for key, value in theirs.items()),
+        "pixels": int(score.size),
+        "stride": stride,
+    }
+
+
+ANOMALY = {
+    "AP": ("pixel", "AP"),
+    "AUROC": ("pixel", "AUROC"),
+    "FPR95": ("pixel", "FPR95"),
+    "best F1": ("pixel", "best_F1"),
+    "sIoU": ("component", "sIoU"),
+    "PPV": ("component", "PPV"),
+    "mean F1": ("component", "F1"),
+}
+SEMANTIC = {name: ("semantic", name) for name in ("mIoU", "mAcc", "pixel_accuracy")}
+
+
+def columns(metrics: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Column title → where the figure stands in `metrics.json`."""
+    return ANOMALY if "pixel" in metrics else SEMANTIC
+
+
+def table_rows(runs: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Text of the comparison: bundle, figures in %, median latency in ms, frames."""
+    return [
+        [
+            run["bundle"].split(":")[0],
+            run["score"],
+            *(percent(run[part][key]) for part, key in columns(run).values()),
+            f"{run['latency_ms']['p50']:.0f}",
+            str(run["frames"]),
+        ]
+        for run in runs
+    ]
+
+
+def table_columns(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """Titles of `table_rows`."""
+    return ["bundle", "score", *columns(runs[0]), "ms", "frames"]
+
+
+def folder_name(run: str) -> str:
+    """A plain folder name for a bundle's id, which may hold `@` and `:`."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", run)
+
+
+def write_comparison(evaluations: Sequence[Evaluation], out: Path) -> None:
+    """`metrics.json` with the list `runs`, and `report.html` with the table, common curves and links to the reports."""
+    runs = [evaluation.metrics for evaluation in evaluations]
+    write_json(out / "metrics.json", {"dataset": runs[0]["dataset"], "runs": runs})
+    titles, rows = table_columns(runs), table_rows(runs)
+    for row, run in zip(rows, runs, strict=True):
+        link = f'<a href="{folder_name(run["bundle"])}/report.html">{html.text(row[0])}</a>'
+        row[0] = html.Html(link)
+    parts = [html.section("Comparison in %", html.table(titles, rows))]
+    curves = {
+        f"{run['bundle'].split('@')[0]} {run['score']}": evaluation.curves.curve
+        for run, evaluation in zip(runs, evaluations, strict=True)
+        if evaluation.curves is not None and len(evaluation.curves.curve)
+    }
+    if curves:
+        figures = [
+            html.figure(report_figures.pr_plot(curves), "Precision and recall"),
+            html.figure(report_figures.roc_plot(curves), "Recall and false-positive rate"),
+        ]
+        parts.append(html.section("Curves", html.gallery(figures, 380)))
+    parts.append(html.section("Provenance", html.pairs(runs[0]["provenance"].items())))
+    page = html.page(f"{len(runs)} runs on {runs[0]['dataset']['name']}", parts, f"{runs[0]['frames']} frames")
+    (out / "report.html").write_text(page)
 
 
 def evaluate_many(

@@ -12,9 +12,9 @@ from ..labels import LabelSet
 from ..model_card import Calibration
 from ..pipeline.obstacles.components import GROUND_CLASSES, find_objects, stands
 from .classes import Classes
+from .frame_pass import ahead
 from .metrics.components import DETECTED, TRACKS, FrameComponents, connected, frame_components
 from .metrics.recall import CameraMount, by_distance, by_size
-from .parallel import ahead
 from .score_store import ScoreStore
 
 TRACK = "vehicle"

@@ -30,7 +30,7 @@ SHORT = {"query": "q", "key": "k", "value": "v"}
 
 
 def read_backbone(path: Path) -> dict[str, Tensor]:
-    """State dict of `networks.backbones.dinov2.DinoV2` without registers.
+    """State dict of `networks.backbones.vit.DinoV2` without registers.
 
     Args:
         path: an ONNX file, or a wheel or other zip archive with exactly one ONNX file in it.

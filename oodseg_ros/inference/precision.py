@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..networks.heads.drl import DrlReconstruction
-from ..networks.heads.residual_feature import ResidualFeature
-from ..networks.heads.residual_pattern import ResidualPattern
+from ..networks.heads.residual import ResidualFeature, ResidualPattern
 from ..networks.segmentor import Segmentor
 
 HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}

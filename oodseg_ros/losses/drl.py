@@ -28,7 +28,7 @@ def drl_terms(
     discrepancy_weight: float = 1.0,
     reconstruction_weight: float = 1.0,
 ) -> dict[str, Tensor]:
-    """The terms of `drl_loss` by name, weighted: `ce`, `auxiliary`, `discrepancy`, `reconstruction`. Scalars.
+    """The weighted terms by name; their sum is the loss: `ce`, `auxiliary`, `discrepancy`, `reconstruction`. Scalars.
 
     Args:
         inlier_logits: of the frozen classifier, float `[B, K, H, W]`; gets no gradient.
@@ -51,37 +51,6 @@ def drl_terms(
             F.l1_loss(rebuilt.float(), images.float()) if rebuilt.numel() else 0.0 * rebuilt.sum()
         )
     return terms
-
-
-def drl_loss(
-    inlier_logits: Tensor,
-    logits: Tensor,
-    auxiliary_logits: Tensor,
-    target: Tensor,
-    rebuilt: Tensor | None = None,
-    images: Tensor | None = None,
-    *,
-    outlier: int = 254,
-    ignore: int = 255,
-    auxiliary_weight: float = 0.4,
-    discrepancy_weight: float = 1.0,
-    reconstruction_weight: float = 1.0,
-) -> Tensor:
-    """Sum of `drl_terms`; scalar. Arguments as there."""
-    terms = drl_terms(
-        inlier_logits,
-        logits,
-        auxiliary_logits,
-        target,
-        rebuilt,
-        images,
-        outlier=outlier,
-        ignore=ignore,
-        auxiliary_weight=auxiliary_weight,
-        discrepancy_weight=discrepancy_weight,
-        reconstruction_weight=reconstruction_weight,
-    )
-    return sum(terms.values())
 
 
 def _ce_with_unknown(logits: Tensor, target: Tensor, outlier: int, ignore: int) -> Tensor:

@@ -23,7 +23,9 @@ def llr_terms(
     ce_weight: float = 0.0,
     small_weight: float = 1.0,
 ) -> dict[str, Tensor]:
-    """The terms of `llr_loss` by name: `ratio`, and `ce` where its weight is not zero. Scalars.
+    """`ratio`, the BCE of U1 - U0 - max_k F_k against outlier/inlier, and `ce` where its weight is not zero.
+
+    Scalars; their sum is the loss, zero (with a graph) for a fully ignored batch.
 
     Args:
         inlier_logits: F, float `[B, K, H, W]`.
@@ -56,20 +58,3 @@ def crowding(truth: Tensor, most: float) -> Tensor:
     near = F.max_pool2d(truth[:, None].float(), RIM, 1, RIM // 2)[:, 0] > 0
     inside = share.clamp(min=1 / most).reciprocal()
     return torch.where(truth, inside, torch.where(near, min(2.0, most), 1.0))
-
-
-def llr_loss(
-    inlier_logits: Tensor,
-    unknown_logits: Tensor,
-    target: Tensor,
-    *,
-    outlier: int = 254,
-    ignore: int = 255,
-    ce_weight: float = 0.0,
-) -> Tensor:
-    """BCE of the likelihood ratio U1 - U0 - max_k F_k against outlier/inlier, plus `ce_weight` · CE(U); scalar.
-
-    Zero (with a graph) for a fully ignored batch. Arguments as in `llr_terms`.
-    """
-    terms = llr_terms(inlier_logits, unknown_logits, target, outlier=outlier, ignore=ignore, ce_weight=ce_weight)
-    return sum(terms.values())

@@ -69,3 +69,13 @@ def uniform_cross_entropy(logits: Tensor, target: Tensor, outlier: int) -> Tenso
 def log_sum_exp(logits: Tensor) -> Tensor:
     """log Σ_k exp λ_k in float32, `[B, K, ...]` → `[B, ...]`."""
     return logits.float().logsumexp(dim=1)
+
+
+def component_contrast(contrast_logits: Tensor, contrast_target: Tensor) -> Tensor:
+    """Mean CE of log-likelihoods `[N, K*M]` against components `[N]`; targets outside of 0..K*M-1 are left out.
+
+    GMMSeg's (Liang et al., arXiv 2210.02025): what learns from it is the feature, and the two norms of the classifier;
+    means and deviations are moved by `networks.classifiers.assign` and `update`.
+    """
+    counted = (contrast_target >= 0) & (contrast_target < contrast_logits.shape[1])
+    return masked_mean(cross_entropy_map(contrast_logits, contrast_target, counted), counted)

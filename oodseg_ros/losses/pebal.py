@@ -26,7 +26,7 @@ def pebal_terms(
     smoothness: float = 3e-6,
     sparsity: float = 5e-4,
 ) -> dict[str, Tensor]:
-    """The terms of `pebal_loss` by name, weighted. Scalars.
+    """The weighted terms by name; their sum is the loss. Scalars.
 
     `energy`: squared hinges that push inliers below `inlier_energy` and unknowns above `outlier_energy`. `smoothness`:
     squared differences of neighbouring energies. `sparsity`: mean magnitude of the unknowns' positive confidence.
@@ -50,35 +50,6 @@ def pebal_terms(
         "sparsity": sparsity * masked_mean(confidence.relu(), unknown),
         "class": _class_term(logits, abstention, confidence, target, outlier, ignore),
     }
-
-
-def pebal_loss(
-    logits: Tensor,
-    target: Tensor,
-    abstention: Tensor | None = None,
-    *,
-    outlier: int = 254,
-    ignore: int = 255,
-    inlier_energy: float = -12.0,
-    outlier_energy: float = -6.0,
-    energy_weight: float = 0.02,
-    smoothness: float = 3e-6,
-    sparsity: float = 5e-4,
-) -> Tensor:
-    """Sum of `pebal_terms`; scalar. Arguments as there."""
-    terms = pebal_terms(
-        logits,
-        target,
-        abstention,
-        outlier=outlier,
-        ignore=ignore,
-        inlier_energy=inlier_energy,
-        outlier_energy=outlier_energy,
-        energy_weight=energy_weight,
-        smoothness=smoothness,
-        sparsity=sparsity,
-    )
-    return sum(terms.values())
 
 
 def _class_term(

@@ -29,7 +29,7 @@ def relative_contrastive_terms(
     select_contrast: bool = False,
     generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
-    """The terms of `relative_contrastive_loss` by name, weighted. Scalars; zero with a graph where pixels are missing.
+    """The weighted terms by name; their sum is the loss. Scalars; zero with a graph where pixels are missing.
 
     `ce_original` (mean over all pixels of the originals; those without a class count as zero), `ce_generated` (mean
     over the `selection` of classed pixels of the generated half with the smallest CE), and the contrasts `inlier`
@@ -70,37 +70,6 @@ def relative_contrastive_terms(
     margin = -margins[2] if sign == "code" else margins[2]
     terms["pair"] = masked_mean((shift + margin).relu(), original & generated)
     return terms
-
-
-def relative_contrastive_loss(
-    logits: Tensor,
-    uncertainty: Tensor,
-    target: Tensor,
-    *,
-    outlier: int = 254,
-    ignore: int = 255,
-    margins: tuple[float, float, float] = (10.0, 5.0, 5.0),
-    ce_weights: tuple[float, float] = (50.0, 10.0),
-    selection: float = 0.8,
-    sign: Literal["code", "paper"] = "code",
-    select_contrast: bool = False,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """β1·CE + β2·CE of the trusted + the three contrasts; scalar. Arguments as in `relative_contrastive_terms`."""
-    terms = relative_contrastive_terms(
-        logits,
-        uncertainty,
-        target,
-        outlier=outlier,
-        ignore=ignore,
-        margins=margins,
-        ce_weights=ce_weights,
-        selection=selection,
-        sign=sign,
-        select_contrast=select_contrast,
-        generator=generator,
-    )
-    return sum(terms.values())
 
 
 def _smallest(ce: Tensor, mask: Tensor, share: float) -> Tensor:

@@ -17,48 +17,48 @@ from .. import scores
 from ..errors import BundleError
 from .segmentor import Segmentor
 
-# name: "module:class" in the room of that part
+# name: "module:class"
 BACKBONES = {
-    "clip": "vit_clip:ClipViT",
-    "densenet": "densenet:DenseNet",
-    "dinov2": "dinov2:DinoV2",
-    "efficientnet_lite": "efficientnet_lite:EfficientNetLite",
-    "erfnet": "erfnet:ErfNet",
-    "espnetv2": "espnetv2:EspNetV2",
-    "hf": "hf:HfSegmenter",
-    "mask2former": "mask2former:Mask2Former",
-    "mit": "mit:MixTransformer",
-    "resnet": "resnet:ResNet",
-    "swin": "swin:Swin",
-    "wide_resnet38": "wide_resnet:WideResNet38",
+    "clip": "backbones.vit:ClipViT",
+    "densenet": "backbones.densenet:DenseNet",
+    "dinov2": "backbones.vit:DinoV2",
+    "efficientnet_lite": "backbones.efficientnet_lite:EfficientNetLite",
+    "erfnet": "backbones.erfnet:ErfNet",
+    "espnetv2": "backbones.espnetv2:EspNetV2",
+    "hf": "backbones.hf:HfSegmenter",
+    "mask2former": "backbones.hf:Mask2Former",
+    "mit": "backbones.hierarchical:MixTransformer",
+    "resnet": "backbones.resnet:ResNet",
+    "swin": "backbones.hierarchical:Swin",
+    "wide_resnet38": "backbones.resnet:WideResNet38",
 }
 DECODERS = {
-    "all_mlp": "all_mlp:AllMlp",
-    "deeplab": "deeplab:DeepLab",
-    "dino_fpn": "dino_fpn:DinoFpn",
-    "erfnet": "erfnet:ErfNetDecoder",
-    "espnetv2": "espnetv2:EspNetV2Decoder",
-    "fpn": "fpn:Fpn",
-    "ladder": "ladder:Ladder",
-    "none": "none:NoDecoder",
+    "all_mlp": "decoders.all_mlp:AllMlp",
+    "deeplab": "decoders.deeplab:DeepLab",
+    "dino_fpn": "decoders.fpn:DinoFpn",
+    "erfnet": "decoders.erfnet:ErfNetDecoder",
+    "espnetv2": "decoders.espnetv2:EspNetV2Decoder",
+    "fpn": "decoders.fpn:Fpn",
+    "ladder": "decoders.ladder:Ladder",
+    "none": "segmentor:NoDecoder",
 }
 CLASSIFIERS = {
-    "gmm": "gmm:GmmClassifier",
-    "linear": "linear:LinearClassifier",
-    "none": "none:NoClassifier",
-    "queries": "queries:QueryClassifier",
+    "gmm": "classifiers:GmmClassifier",
+    "linear": "classifiers:LinearClassifier",
+    "none": "classifiers:NoClassifier",
+    "queries": "classifiers:QueryClassifier",
 }
 HEADS = {
-    "drl_reconstruction": "drl:DrlReconstruction",
-    "learnable_uncertainty": "two_stage:LearnableUncertainty",
-    "learnable_block": "two_stage:LearnableBlock",
-    "mahalanobis": "mahalanobis:Mahalanobis",
-    "query_uncertainty": "two_stage:QueryUncertainty",
-    "residual_feature": "residual_feature:ResidualFeature",
-    "residual_pattern": "residual_pattern:ResidualPattern",
-    "standardized_max_logit": "standardized_max_logit:StandardizedMaxLogit",
-    "uem": "uem:UemHead",
-    "void_channel": "void_channel:VoidChannel",
+    "drl_reconstruction": "heads.drl:DrlReconstruction",
+    "learnable_uncertainty": "heads.two_stage:LearnableUncertainty",
+    "learnable_block": "heads.two_stage:LearnableBlock",
+    "mahalanobis": "heads.untrained:Mahalanobis",
+    "query_uncertainty": "heads.two_stage:QueryUncertainty",
+    "residual_feature": "heads.residual:ResidualFeature",
+    "residual_pattern": "heads.residual:ResidualPattern",
+    "standardized_max_logit": "heads.untrained:StandardizedMaxLogit",
+    "uem": "heads.uem:UemHead",
+    "void_channel": "heads.untrained:VoidChannel",
 }
 
 SCORES_WITHOUT_HEAD = (*scores.POST_HOC, *scores.PERTURBING)
@@ -74,10 +74,10 @@ def build_segmentor(spec: Mapping[str, Any]) -> Segmentor:
     for part in ("backbone", "decoder", "classifier", "score"):
         if part not in spec:
             raise BundleError(f"network spec: {part} is missing")
-    backbone = _build("backbone", "backbones", BACKBONES, spec["backbone"])
+    backbone = _build("backbone", BACKBONES, spec["backbone"])
     given: dict[str, Any] = {"inputs": backbone.channels, "strides": backbone.strides}
-    decoder = _build("decoder", "decoders", DECODERS, spec["decoder"], **given)
-    classifier = _build("classifier", "classifiers", CLASSIFIERS, spec["classifier"], inputs=decoder.channels)
+    decoder = _build("decoder", DECODERS, spec["decoder"], **given)
+    classifier = _build("classifier", CLASSIFIERS, spec["classifier"], inputs=decoder.channels)
     given |= {
         "decoded": decoder.channels,
         "merged": getattr(decoder, "merged_channels", None),
@@ -85,20 +85,20 @@ def build_segmentor(spec: Mapping[str, Any]) -> Segmentor:
         "decoder": decoder,
         "inlier_classes": classifier.classes,
     }
-    head = _build("head", "heads", HEADS, spec["head"], **given) if spec.get("head") else None
+    head = _build("head", HEADS, spec["head"], **given) if spec.get("head") else None
     known = head.SCORES if head is not None else SCORES_WITHOUT_HEAD
     if spec["score"] not in known:
         raise BundleError(f"network spec: score {spec['score']!r} is not one of {', '.join(sorted(known))}")
     return Segmentor(backbone, decoder, classifier, head, spec["score"])
 
 
-def _build(part: str, room: str, registry: Mapping[str, str], spec: Mapping[str, Any], **given: Any) -> Any:
+def _build(part: str, registry: Mapping[str, str], spec: Mapping[str, Any], **given: Any) -> Any:
     arguments = dict(spec)
     name = arguments.pop("name", None)
     if name not in registry:
         raise BundleError(f"network spec: unknown {part} {name!r}; this version knows {', '.join(sorted(registry))}")
     module, class_name = registry[name].split(":")
-    build = getattr(import_module(f"{__package__}.{room}.{module}"), class_name)
+    build = getattr(import_module(f"{__package__}.{module}"), class_name)
     wanted = inspect.signature(build).parameters
     try:
         return build(**{key: value for key, value in given.items() if key in wanted}, **arguments)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -176,3 +178,27 @@ def resize(maps: Tensor, size: tuple[int, int], corners: bool = False) -> Tensor
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps
     return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=corners)
+
+
+def full_precision(device: torch.device) -> AbstractContextManager:
+    """Autocast off on this device: without it, matrix products of float32 tensors are still rounded to half.
+
+    Nothing at all where autocast is off already, so that exported graphs hold no trace of it.
+    """
+    if not torch.amp.is_autocast_available(device.type) or not torch.is_autocast_enabled(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+class NoDecoder(nn.Module):
+    """Hands the backbone's maps to the classifier as they are; `align_corners` says how its logits are to be
+    resized.
+    """
+
+    def __init__(self, inputs: Sequence[int], align_corners: bool = False) -> None:
+        super().__init__()
+        self.channels = tuple(inputs)
+        self.align_corners = align_corners
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        return features

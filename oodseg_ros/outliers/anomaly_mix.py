@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from ..errors import DatasetError
-from .targets import OUTLIER
+from ..frame import OUTLIER
 
 Align = Callable[[np.random.Generator, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """(rng, object RGB uint8 `[h, w, 3]`, its pixels bool `[h, w]`, surroundings RGB uint8) → object RGB uint8."""

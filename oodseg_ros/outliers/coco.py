@@ -1,26 +1,35 @@
-"""Objects from COCO: an instances file with its pictures, or a prepared proxy folder of masks (0 / 254).
+"""Objects from COCO: an instances file with its pictures, or a prepared proxy folder of masks (0 / 254), which spares
+training the parsing of the instances file.
 
 The published proxy set drops whole pictures with classes that a driving label set knows. It forgets `train`
-(`known_classes.OVERLOOKED`); which classes are dropped is the caller's choice.
+(`OVERLOOKED`); which classes are dropped is the caller's choice.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ..datasets.encoding import read_values
 from ..datasets.layout import images_in
 from ..errors import DatasetError
+from ..frame import OUTLIER
 from ..sources.image_files import read_image
 from .coco_masks import mask_of, outline_of
-from .known_classes import KNOWN_IN_CITYSCAPES
-from .targets import OUTLIER
+
+# COCO classes that are no unknowns on a road, because a driving label set has them.
+KNOWN_IN_CITYSCAPES = ("person", "bicycle", "car", "motorcycle", "bus", "truck", "traffic light", "stop sign")
+"""Pictures with any of these are dropped from the published COCO proxy (PEBAL and its successors)."""
+
+OVERLOOKED = ("train",)
+"""Also a Cityscapes class, but the published rule keeps pictures with it; add it to drop them too."""
 
 
 @dataclass(frozen=True)
@@ -209,3 +218,35 @@ def _entries(file: Path, data: dict[str, Any], part: str, wanted: dict[str, tupl
                 kinds = " or ".join("text" if kind is str else "a whole number" for kind in types)
                 raise DatasetError(f"{file}: {part}[{index}] needs `{key}`, {kinds}, and has {value!r:.60}")
     return data[part]
+
+
+def write_proxy(
+    pictures: Sequence[CocoPicture], images: Path, masks: Path, progress: Callable[[int, int], None] | None = None
+) -> int:
+    """Write `masks/<picture>.png` for every picture, in the folders that they have below `images`; masks that are
+    there already are kept.
+
+    Args:
+        progress: called with (done, total).
+
+    Returns:
+        Number of masks written now.
+
+    Raises:
+        DatasetError: a picture cannot be read or has another size than its instances file says, or two pictures
+            differ only in their suffix.
+    """
+    files = [masks / picture.image.relative_to(images).with_suffix(".png") for picture in pictures]
+    if twice := [str(file) for file, count in Counter(files).items() if count > 1]:
+        raise DatasetError(f"several pictures would share the mask {twice[0]}; rename those that differ in suffix only")
+    written = 0
+    for done, (picture, file) in enumerate(zip(pictures, files, strict=True), 1):
+        if not file.is_file():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            part = file.with_suffix(".part")
+            part.write_bytes(cv2.imencode(".png", picture.read()[1])[1].tobytes())
+            part.replace(file)
+            written += 1
+        if progress:
+            progress(done, len(pictures))
+    return written

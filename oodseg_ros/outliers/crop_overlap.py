@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..frame import UNLABELED
-from .color_jitter import color_jitter
+from ..frame import OUTLIER, UNLABELED
 from .patch_paste import Patch
-from .targets import OUTLIER
+from .style_alignment import color_jitter
 
 HIDDEN = 128
 """Gray level of hidden blocks."""

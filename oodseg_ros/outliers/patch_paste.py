@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..frame import UNLABELED
-from .color_jitter import color_jitter
-from .targets import OUTLIER
+from ..frame import OUTLIER, UNLABELED
+from .style_alignment import color_jitter
 
 LOOK = 32
 """Rows and columns of a square that are looked at for its classes."""

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, DatasetError
-from ..frame import UNLABELED
+from ..frame import KNOWN, OUTLIER, UNLABELED
 from ..labels import LabelSet
 from ..sources.image_files import read_image
 from .coco_masks import mask_of
-from .targets import KNOWN, OUTLIER
 
 UNKNOWN, NEGATIVE, IGNORED = "unknown", "negative", "ignored"
 MEANINGS = {UNKNOWN: OUTLIER, NEGATIVE: KNOWN, IGNORED: UNLABELED}

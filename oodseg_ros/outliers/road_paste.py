@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from .anomaly_mix import Align, surroundings
-from .shapes import shift_color
+from .objects import shift_color
 
 
 def paste(

@@ -11,14 +11,12 @@ import numpy as np
 
 from ..frame import Alert, AlertState, Frame, GroundPosition, Obstacle, Prediction
 from ..model_card import Calibration
-from ..parameters.settings import ALERT, IGNORE, ObstacleSettings, OutputGateSettings
+from ..parameters.judging import ALERT, IGNORE, ObstacleSettings, OutputGateSettings
 from .alert import AlertMachine
 from .geometry.ground import CameraGeometry, ground_area, ground_position
-from .obstacles.components import Component, anomaly_mask, find_objects
-from .obstacles.ego_mask import check_ego_mask, fit_ego_mask
-from .obstacles.thresholds import least_area, release_threshold
+from .obstacles.components import Component, anomaly_mask, find_objects, least_area, release_threshold
 from .obstacles.tracks import Closing, Tracker, time_to_reach
-from .obstacles.zones import place
+from .obstacles.zones import check_ego_mask, fit_ego_mask, place
 from .output_gate import OutputGate, read
 from .reasons import Fault
 

@@ -11,7 +11,9 @@ from collections.abc import Callable
 
 from . import reasons
 from .mailbox import Mailbox, Turns
-from .pipeline import Arrival, BatchRunner, EngineGivenUp, Pipeline, Step
+from .network import BatchRunner, EngineGivenUp
+from .pipeline import Pipeline
+from .step import Arrival, Step
 
 TAKE_TIMEOUT = 0.5
 """Seconds after which an idle thread looks whether it should stop."""

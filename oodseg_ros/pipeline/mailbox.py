@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from .pipeline import Arrival
+from .step import Arrival
 
 PASSES_PER_RANK = 2
 """So often passed over, a waiting camera is served like one of the next higher priority."""

@@ -9,130 +9,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import replace
 
-from ..errors import EngineError, ImageError
+from ..errors import ImageError
 from ..frame import Alert, Frame, Prediction
 from ..model_card import Calibration
-from ..parameters.settings import CameraSettings, ObstacleSettings, Settings
+from ..parameters.judging import ObstacleSettings
+from ..parameters.settings import CameraSettings, Settings
 from . import reasons
-from .account import AgeWindow, FrameCounter
 from .alert_board import AlertBoard
-from .camera import CameraPipeline, Judgement
-from .geometry.camera_info import CalibrationCheck, CameraInfo, is_rectified
-from .geometry.ground import CameraGeometry
-from .geometry.source import GeometrySource, PoseSource
+from .camera import CameraPipeline
+from .geometry.camera_info import CalibrationCheck, is_rectified
+from .geometry.source import GeometrySource
 from .input_gate.gate import InputGate
-from .input_gate.image_statistics import measure
-from .obstacles.ego_mask import load_ego_mask
+from .input_gate.picture import measure
+from .network import Admitted, BatchRunner, Network, Outcome, compiled_now
+from .obstacles.zones import load_ego_mask
+from .step import Arrival, Camera, Step, Surroundings
 
 _CLOCK_APART = 3600.0
 """Seconds; images as old as that are stamped by another clock than this one."""
-
-
-class BatchRunner(Protocol):
-    """What is needed of `inference.Runner`."""
-
-    def __call__(self, images: Sequence[Any]) -> list[Prediction]: ...
-
-    def is_warm(self, height: int, width: int, batch: int = 1) -> bool: ...
-
-    def warm(self, height: int, width: int, batch: int = 1) -> None: ...
-
-
-class EngineGivenUp(EngineError):
-    """The engine failed on too many frames in a row."""
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A frame that nobody has looked at yet.
-
-    Attributes:
-        camera: its name.
-        stamp_ns: header stamp; 0 = it has none.
-        decode: gives the frame; raises ImageError (or anything) for what holds no picture.
-        encoding: as the message states it; any constant where there is no message.
-        source: what it was made of, for whoever gets the step.
-    """
-
-    camera: str
-    stamp_ns: int
-    decode: Callable[[], Frame]
-    encoding: str = ""
-    source: Any = None
-
-
-@dataclass(frozen=True)
-class Step:
-    """What is known after one frame.
-
-    Attributes:
-        arrival: the frame as it came.
-        alert: its camera's, now.
-        dropped: the reason under which it is counted; None = it was answered.
-        frame: the picture, where there is one.
-        judgement: where the network answered; of a refused answer nothing may be acted upon.
-        geometry: where the obstacles' positions come from.
-        error: what was raised.
-        news: a consumer should hear of it at once: another state or reason, or obstacles.
-        network_s, judging_s: seconds that the network and everything after it took.
-    """
-
-    arrival: Arrival
-    alert: Alert
-    dropped: str | None = None
-    frame: Frame | None = None
-    judgement: Judgement | None = None
-    geometry: CameraGeometry | None = None
-    error: Exception | None = None
-    news: bool = False
-    network_s: float = 0.0
-    judging_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What is known of a camera beside its pictures; all are asked for every frame.
-
-    Attributes:
-        info: newest calibration (sensor_msgs/CameraInfo), or None.
-        poses: tells where frames sit on the vehicle; None = nothing does.
-        geometry: takes the place of both where they are known otherwise.
-        topic: of the pictures; its name may say that they are rectified.
-    """
-
-    info: Callable[[], CameraInfo | None] = lambda: None
-    poses: Callable[[], PoseSource | None] = lambda: None
-    geometry: Callable[[Frame], CameraGeometry | None] | None = None
-    topic: str = ""
-
-
-@dataclass
-class Camera:
-    """State of one camera.
-
-    Attributes:
-        counter, ages: its account; ages are stamp → delivered, seconds.
-        placing: what is amiss with their positions, in a sentence; empty = nothing.
-        shape: (height, width) of its last image.
-        rectified: its pictures follow P of camera_info.
-    """
-
-    settings: CameraSettings
-    judge: CameraPipeline
-    gate: InputGate | None
-    contradiction: Callable[[Frame], str]
-    locate: Callable[[Frame], CameraGeometry | None]
-    counter: FrameCounter = field(default_factory=FrameCounter)
-    ages: AgeWindow = field(default_factory=AgeWindow)
-    placing: str = ""
-    shape: tuple[int, int] | None = None
-    rectified: bool = False
-
-
-Admitted = tuple[Arrival, Frame]
 
 
 class Pipeline:
@@ -166,21 +62,18 @@ class Pipeline:
         report: Callable[[str, str, str], None] = lambda camera, kind, text: None,
         before_alert: Callable[[Step], None] = lambda step: None,
     ) -> None:
-        self._runner = runner
         self._settings = settings
         self._speed = speed
         self._report = report
         self._before_alert = before_alert
         self._judged_by: ObstacleSettings = settings().obstacles
-        self._failures = 0
-        self._waiting: dict[str, Admitted] = {}
-        self._refused: set[tuple[int, int, int]] = set()
         self._placing = ""
         self.unplaced: dict[str, str] = dict.fromkeys(settings().names, "no image has been judged yet")
         """Camera → why its obstacles have no position; empty = they have."""
-        self.ready: Callable[[int, int, int], bool] = self._compiled_now
+        self.ready: Callable[[int, int, int], bool] = lambda *shape: compiled_now(runner, *shape)
         """(height, width, batch) → whether that can run now. False: it will be, and frames wait; raises why not."""
         self.board = AlertBoard(settings().names, lambda: settings().image_timeout, clock)
+        self._network = Network(runner, lambda *shape: self.ready(*shape), settings, self.board.set_warming, report)
         given = surroundings or {}
         self.cameras = {
             camera.name: self._camera(camera, calibration, given.get(camera.name, Surroundings()))
@@ -192,15 +85,13 @@ class Pipeline:
         for camera in self.cameras.values():
             if camera.gate is not None:
                 camera.gate.reset()
-        self._failures = 0
-        self._waiting.clear()
+        self._network.start()
         self.board.set_mode(None)
 
     def stop(self) -> None:
         """Count the frames that wait inside as `inactive`."""
-        for arrival, _ in self._waiting.values():
+        for arrival, _ in self._network.take_waiting().values():
             self.drop(arrival, reasons.INACTIVE)
-        self._waiting.clear()
 
     def reset(self, name: str) -> None:
         """Forget all evidence of a camera, as if its next frame were its first."""
@@ -259,8 +150,7 @@ class Pipeline:
         self._follow_settings()
         groups: dict[tuple[int, ...], list[Admitted]] = {}
         fresh = {arrival.camera for arrival in arrivals}
-        waiting, self._waiting = self._waiting, {}
-        for name, (arrival, frame) in waiting.items():
+        for name, (arrival, frame) in self._network.take_waiting().items():
             if name in fresh:
                 self.drop(arrival, reasons.OVERWRITTEN)
             else:
@@ -273,8 +163,9 @@ class Pipeline:
                 self.cameras[arrival.camera].shape = admitted[1].image.shape[:2]
                 groups.setdefault(admitted[1].image.shape, []).append(admitted)
         for group in groups.values():
-            for chunk in self._chunks(group):
-                yield from self._answered(chunk, now_ns)
+            _, most = self.batch(group[0][0].camera)
+            for outcome in self._network.run(group, most, now_ns):
+                yield self._concluded(outcome, now_ns())
 
     def delivered(self, step: Step, now_ns: int) -> None:
         """A step has reached whoever waits for it: an answered frame counts as answered only then."""
@@ -328,15 +219,10 @@ class Pipeline:
     def _known(self, name: str, now_ns: int) -> Alert:
         return self.board.alerts(now_ns)[name]
 
-    def _compiled_now(self, height: int, width: int, batch: int) -> bool:
-        if not self._runner.is_warm(height, width, batch):
-            self._runner.warm(height, width, batch)
-        return True
-
     def _admit(self, arrival: Arrival, now_ns: Callable[[], int]) -> Admitted | Step:
         """The frame, if it may be judged."""
         camera, now = self.cameras[arrival.camera], now_ns()
-        if self._is_too_old(arrival, now):
+        if arrival.is_older(self._settings().max_age, now):
             return self._late(arrival, now)
         try:
             frame = arrival.decode()
@@ -358,90 +244,18 @@ class Pipeline:
         same = {other for other, camera in self.cameras.items() if shape is not None and camera.shape == shape}
         return same | {name}, max(1, min(self._settings().batch, len(same)))
 
-    def _chunks(self, group: list[Admitted]) -> list[list[Admitted]]:
-        """Whole batches, of as many images as cameras send this size, and single ones."""
-        height, width = group[0][1].image.shape[:2]
-        _, most = self.batch(group[0][0].camera)
-        if len(group) < max(2, most) or not self._may_run(group[0][0].camera, height, width, most):
-            return [[one] for one in group]
-        whole = len(group) // most * most
-        return [group[i : i + most] for i in range(0, whole, most)] + [[one] for one in group[whole:]]
-
-    def _may_run(self, name: str, height: int, width: int, batch: int) -> bool:
-        """Whether a batch can run; where not, single images do, and what the engine refused is not asked for again."""
-        if (height, width, batch) in self._refused:
-            return False
+    def _concluded(self, outcome: Outcome, now_ns: int) -> Step:
+        """The step of a frame that the network is done with."""
+        arrival, error = outcome.arrival, outcome.error
+        if error is not None:
+            reason = reasons.DECODE_FAILED if isinstance(error, ImageError) else reasons.ENGINE_ERROR
+            return self._refuse(arrival, reason, now_ns, error=error)
+        if outcome.prediction is None:
+            return self._late(arrival, now_ns)
         try:
-            if not self.ready(height, width, 1):
-                return False
-        except Exception:  # said where the single images run
-            return False
-        try:
-            return self.ready(height, width, batch)
-        except Exception as error:
-            self._refused.add((height, width, batch))
-            self._report(name, "batch", f"images of {width}x{height} run one by one, not {batch} together: {error}")
-            return False
-
-    def _answered(self, chunk: list[Admitted], now_ns: Callable[[], int]) -> Iterator[Step]:
-        height, width = chunk[0][1].image.shape[:2]
-        try:
-            ready = self.ready(height, width, len(chunk))
-        except Exception as error:
-            for arrival, _ in chunk:
-                self.board.set_warming(arrival.camera, False)
-            yield from self._failed(chunk, error, now_ns)
-            return
-        for arrival, frame in chunk:
-            self.board.set_warming(arrival.camera, not ready)
-            if not ready:
-                self._waiting[arrival.camera] = arrival, frame
-        if not ready:
-            return
-        # Again here: compiling, or the cameras before this one, may have taken longer than the frame may wait.
-        fresh = []
-        for admitted in chunk:
-            if self._is_too_old(admitted[0], now_ns()):
-                yield self._late(admitted[0], now_ns())
-            else:
-                fresh.append(admitted)
-        if len(fresh) == len(chunk):
-            yield from self._run(fresh, now_ns)
-        else:
-            for one in fresh:
-                yield from self._run([one], now_ns)
-
-    def _run(self, chunk: list[Admitted], now_ns: Callable[[], int]) -> Iterator[Step]:
-        start = time.perf_counter()
-        try:
-            predictions = _checked(chunk, self._runner([frame.image for _, frame in chunk]))
-        except Exception as error:
-            if len(chunk) > 1:  # one frame must not take the other cameras' frames with it
-                for one in chunk:
-                    yield from self._run([one], now_ns)
-            else:
-                yield from self._failed(chunk, error, now_ns)
-            return
-        self._failures = 0
-        seconds = (time.perf_counter() - start) / len(chunk)
-        for (arrival, frame), prediction in zip(chunk, predictions, strict=True):
-            try:
-                yield self._judge(arrival, frame, prediction, now_ns(), seconds)
-            except Exception as error:
-                yield self._refuse(arrival, reasons.INTERNAL_ERROR, now_ns(), error=error)
-
-    def _failed(self, chunk: list[Admitted], error: Exception, now_ns: Callable[[], int]) -> Iterator[Step]:
-        """The engine could not be compiled for, or failed on, these frames."""
-        reason = reasons.DECODE_FAILED if isinstance(error, ImageError) else reasons.ENGINE_ERROR
-        for arrival, _ in chunk:
-            yield self._refuse(arrival, reason, now_ns(), error=error)
-        if reason == reasons.ENGINE_ERROR:
-            self._failures += 1
-            if self._failures > self._settings().engine_retries:
-                raise EngineGivenUp(
-                    f"the engine failed on {self._failures} frames in a row, the last time with "
-                    f"{type(error).__name__}: {error}"
-                ) from error
+            return self._judge(arrival, outcome.frame, outcome.prediction, now_ns, outcome.seconds)
+        except Exception as fault:
+            return self._refuse(arrival, reasons.INTERNAL_ERROR, now_ns, error=fault)
 
     def _judge(self, arrival: Arrival, frame: Frame, prediction: Prediction, now_ns: int, network_s: float) -> Step:
         start = time.perf_counter()
@@ -513,18 +327,3 @@ class Pipeline:
                 "use_sim_time:=true) or set max_age to 0",
             )
         return Step(arrival, self._known(name, now_ns), reasons.TOO_OLD)
-
-    def _is_too_old(self, arrival: Arrival, now_ns: int) -> bool:
-        limit = self._settings().max_age
-        return limit > 0 and now_ns - arrival.stamp_ns > limit * 1e9
-
-
-def _checked(chunk: list[Admitted], predictions: list[Prediction]) -> list[Prediction]:
-    """One prediction per frame, of its size, or the engine has failed: a smaller mask would be a hole in the view."""
-    if len(predictions) != len(chunk):
-        raise RuntimeError(f"the engine answered {len(predictions)} of {len(chunk)} images")
-    for (_, frame), prediction in zip(chunk, predictions, strict=True):
-        sizes = frame.image.shape[:2], prediction.labels.shape, prediction.score.shape
-        if len(set(sizes)) > 1:
-            raise RuntimeError("image, labels and score have different sizes: {}, {}, {}".format(*sizes))
-    return predictions

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..frame import Obstacle
-from ..pipeline import alert_text
+from ..pipeline.alert import alert_values
 from .recorded import Judged
 
 COLUMNS = (
@@ -22,7 +22,7 @@ class AlertTable:
     """Context manager that writes alerts as they come; a run that is cut short leaves what it had.
 
     Columns: number of the frame, file it was read from, camera, header stamp; state, reason, detail, age of evidence,
-    drift and ranges in the words of the node's alert (`alert_text.values`); number of obstacles, largest calibrated
+    drift and ranges in the words of the node's alert (`alert_values`); number of obstacles, largest calibrated
     score, smallest distance of a range interval in metres (empty where unknown), and the obstacles as JSON.
     """
 
@@ -42,7 +42,7 @@ class AlertTable:
         step = judged.step
         obstacles = step.alert.obstacles
         ranges = [obstacle.ground.range_min for obstacle in obstacles if obstacle.ground]
-        words = alert_text.values(step.alert, judged.unplaced)
+        words = alert_values(step.alert, judged.unplaced)
         self._writer.writerow(
             (
                 judged.number,

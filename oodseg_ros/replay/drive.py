@@ -19,7 +19,7 @@ from ..evaluation.metrics.pixels import PixelMetrics
 from ..frame import AlertState
 from ..inference.runner import Runner
 from ..parameters.settings import Settings
-from ..pipeline.score_drift import ScoreDrift
+from ..pipeline.output_gate import ScoreDrift
 from .alert_table import AlertTable
 from .recorded import Judged, RecordedBag, judge
 from .truth import Truth

@@ -6,7 +6,7 @@ import math
 
 from ..evaluation.report import html
 from ..evaluation.report.page import percent
-from ..parameters.settings import OutputGateSettings
+from ..parameters.judging import OutputGateSettings
 from ..pipeline.reasons import sentence
 from .drive import Drive
 from .drive_health import CameraHealth, Health, summarize_health

@@ -34,7 +34,7 @@ from rosbags.typesys.stores.ros2_humble import (
 )
 
 from ..errors import ConfigError
-from ..pipeline import alert_text
+from ..pipeline.alert import alert_level, alert_sentence, alert_values
 from ..sources.bag_messages import RawMessage, ReplayBag
 from ..sources.video_packets import DEFINITIONS
 from .recorded import Judged
@@ -107,15 +107,15 @@ class OutputBag:
             header = Header(Time(*divmod(frame.stamp_ns, 10**9)), frame.frame_id)
             self._image(f"/{camera}/anomaly/score", log_ns, header, "32FC1", judgement.prediction.score)
             self._image(f"/{camera}/anomaly/mask", log_ns, header, "mono8", judgement.mask)
-        words = alert_text.values(step.alert, judged.unplaced) | {
+        words = alert_values(step.alert, judged.unplaced) | {
             "sequence": str(self._sequence),
             "bundle": self._bundle,
         }
         self._sequence += 1
         status = DiagnosticStatus(
-            alert_text.level(step.alert),
+            alert_level(step.alert),
             f"{NODE}: {camera}",
-            alert_text.sentence(step.alert),
+            alert_sentence(step.alert),
             camera,
             [KeyValue(key, value) for key, value in words.items()],
         )

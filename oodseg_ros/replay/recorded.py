@@ -17,9 +17,10 @@ from ..inference.runner import Runner
 from ..parameters.params_file import settings_for
 from ..parameters.settings import Settings
 from ..pipeline.geometry.ground import CameraGeometry
-from ..pipeline.geometry.transforms import StaticTransforms
-from ..pipeline.obstacles.ego_mask import load_ego_mask
-from ..pipeline.pipeline import Arrival, Pipeline, Step, Surroundings
+from ..pipeline.geometry.source import StaticTransforms
+from ..pipeline.obstacles.zones import load_ego_mask
+from ..pipeline.pipeline import Pipeline
+from ..pipeline.step import Arrival, Step, Surroundings
 from ..sources.bag_messages import RawMessage, ReplayBag
 from ..sources.bag_topics import IMAGE_TYPES, TRANSPORTS, camera_names, choose_topics
 from ..sources.source import Source

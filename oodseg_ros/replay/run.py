@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
+from ..evaluation.frame_pass import Shard
 from ..evaluation.metrics.pixels import PixelMetrics
-from ..evaluation.parallel import Shard
-from ..evaluation.provenance import provenance
-from ..evaluation.results import write_json
+from ..evaluation.results import provenance, write_json
 from ..inference.runner import Runner
 from ..sources.bag_messages import ReplayBag
 from .drive import replay

@@ -28,7 +28,7 @@ from std_srvs.srv import SetBool, Trigger
 from ..errors import ConfigError, UserError
 from ..inference.runner import Runner
 from ..parameters.settings import Settings
-from ..pipeline.obstacles.thresholds import release_threshold
+from ..pipeline.obstacles.components import release_threshold
 from .node.allocator import keep_freed_memory
 from .node.loading import build_engines, load_runner
 from .node.parameters import NodeParameters

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .camera import Camera
+from .canvas import Camera
 from .render import render, stage
 from .things import Solid
 from .values import Scene

@@ -9,8 +9,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from .camera import Camera
-from .canvas import Canvas, fixed_point
+from .canvas import Camera, Canvas, fixed_point
 from .textures import TILE, TILE_METRES
 from .values import ROAD, SIDEWALK, VEGETATION
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from .camera import Camera
-from .canvas import Canvas
+from .canvas import Camera, Canvas
 from .ground import GroundView, paint_ground
 from .things import Upright, forward, paint, shadow
 from .values import BUILDING, FADING, FIRST_UNKNOWN, MIN_AREA, SKY, VEGETATION, VOID, Scene, SceneObstacle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import facades, figures
+from . import figures, textures
 from .canvas import texture
 from .street import Street
 from .things import Panel, Post, Solid, Thing, Upright
@@ -63,12 +63,12 @@ def _houses(rng: np.random.Generator, road: Street, side: int, y: float, gap: fl
             (
                 width,
                 height,
-                texture(facades.facade(rng, width, height)),
+                texture(textures.facade(rng, width, height)),
                 top,
-                texture(facades.roof(rng, width, max(top, 1))),
+                texture(textures.roof(rng, width, max(top, 1))),
             )
         )
-    ends, gable = texture(facades.wall(rng, 9, 8)), texture(facades.gable(rng, 9, 3))
+    ends, gable = texture(textures.wall(rng, 9, 8)), texture(textures.gable(rng, 9, 3))
     found: list[Thing] = []
     x = rng.uniform(-12, -2)
     previous = 0.0
@@ -106,9 +106,9 @@ def _row(
     """A hedge, wood edge, fence or wall in pieces of 10 m."""
     color = np.array([58, 86, 36]) + rng.normal(0, 12, 3)
     make = (
-        (lambda: facades.fence(rng, 10, height))
+        (lambda: textures.fence(rng, 10, height))
         if ident == FENCE
-        else (lambda: facades.greenery(rng, 10, height, ragged, color))
+        else (lambda: textures.greenery(rng, 10, height, ragged, color))
     )
     pool = [texture(make())] if ident == FENCE else [texture(make()) for _ in range(3)]
     found: list[Thing] = []

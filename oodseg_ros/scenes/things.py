@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .camera import NEAR
-from .canvas import Canvas, Texture, fixed_point
+from .canvas import NEAR, Canvas, Texture, fixed_point
 from .values import POLE
 from .vehicles import Mesh
 

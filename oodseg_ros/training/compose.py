@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..frame import KNOWN
 from ..outliers.anomaly_mix import context_image
 from ..outliers.crop_overlap import CropRules, crop_pair
 from ..outliers.patch_paste import Patch, cut_patch
-from ..outliers.targets import KNOWN
-from .augment import Geometry, draw_geometry, whole
+from .augment import Geometry, change_colors, draw_geometry, whole
 from .data_recipe import AugmentSpec, OutlierSpec
 from .pasting import Pasting
-from .photometric import change_colors
 
 Arrays = tuple[np.ndarray, ...]
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..errors import ConfigError
 from ..model_card import InputSpec
-from ..outliers.known_classes import KNOWN_IN_CITYSCAPES
+from ..outliers.coco import KNOWN_IN_CITYSCAPES
 
 
 class Strict(BaseModel):

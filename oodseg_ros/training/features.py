@@ -16,9 +16,9 @@ from torch.utils.data import Dataset
 
 from ..errors import ConfigError
 from ..paths import cache_dir
+from .methods import StageSpec
 from .recipe import Recipe
 from .samples import Samples
-from .stage_recipe import StageSpec
 
 
 class Recorded(nn.Module):

@@ -16,10 +16,9 @@ from ..datasets.encoding import Encoding, read_values
 from ..datasets.generated import Generated, find_generated
 from ..datasets.registry import open_dataset
 from ..errors import ConfigError, DatasetError
-from ..frame import UNLABELED
+from ..frame import KNOWN, OUTLIER, UNLABELED
 from ..labels import LabelSet
 from ..outliers.reviewed import open_reviewed
-from ..outliers.targets import KNOWN, OUTLIER
 from ..scenes import scene
 from ..sources.drives import drive_files
 from ..sources.image_files import read_image

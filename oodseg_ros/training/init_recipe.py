@@ -16,8 +16,8 @@ from ..datasets.dataset import Item
 from ..datasets.encoding import read_values
 from ..datasets.registry import open_dataset
 from ..errors import ConfigError, DatasetError
+from ..frame import OUTLIER
 from ..labels import LabelSet, load_labels, parse_labels
-from ..outliers.targets import OUTLIER
 
 BASE = "road_lite"
 """The shipped bundle whose backbone and decoder training starts from."""

@@ -8,10 +8,10 @@ from functools import partial
 import cv2
 import numpy as np
 
+from ..frame import OUTLIER
 from ..outliers.coco import open_coco, open_proxy
 from ..outliers.objects import MIN_PIXELS, load_cutouts, tight
 from ..outliers.reviewed import cut_out, unknown_objects
-from ..outliers.targets import OUTLIER
 from .data_recipe import CutoutSpec, expand
 
 ReadObject = Callable[[], tuple[np.ndarray, np.ndarray]]

@@ -1,19 +1,161 @@
-"""What a run would do, without training: parameters, steps, and an estimate of time and memory."""
+"""What a run would do, without training: parameters, steps, and time and memory of a step, measured on real samples
+where the network is small, else estimated from its FLOPs.
+"""
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ..labels import load_labels
-from .estimate import StepEstimate, estimate_step
+from ..networks.build import build_segmentor
 from .frames import load_frames
 from .methods import stage_class
 from .recipe import Recipe
 from .run_stage import seen_by
 from .samples import Samples
+from .stages.stage import Stage
 from .start import load_start
 from .train import segmentor_of
+
+MEASURABLE = 2e11
+"""FLOPs of the largest step that a dry run executes."""
+STEPS = 6
+"""Optimiser steps that are measured."""
+CONVOLUTION_BACKWARD = torch.ops.aten.convolution_backward
+EFFICIENCY = 0.3
+"""Share of the device's matrix-product rate that convolutional networks reach, roughly."""
+
+
+@dataclass(frozen=True)
+class StepEstimate:
+    """Seconds and bytes of one step of one process, and how they were found (a short sentence)."""
+
+    seconds: float
+    memory: int
+    how: str
+
+
+def estimate_step(module: Stage, recipe: Recipe, samples: Any) -> StepEstimate:
+    """One step of `module` with the batch of its stage; `samples` are indexed from 0."""
+    per_image, activations = step_cost(recipe, module.trained)
+    count = min(module.stage.batch, int(MEASURABLE / max(1.0, per_image)))
+    if count >= 1:
+        batch = [torch.stack(values) for values in zip(*(samples[index] for index in range(count)), strict=True)]
+        seconds, memory = measure_step(module, batch)
+        scale = module.stage.batch / count
+        fixed = state_bytes(module)
+        return StepEstimate(seconds * scale, round((memory - fixed) * scale) + fixed, f"measured, {count} images")
+    seconds = per_image * module.stage.batch / (EFFICIENCY * device_rate())
+    memory = activations * module.stage.batch + state_bytes(module)
+    return StepEstimate(seconds, memory, f"from {per_image / 1e12:.2g} TFLOP per image")
+
+
+def measure_step(module: Stage, batch: Sequence[Tensor], steps: int = STEPS) -> tuple[float, int]:
+    """Median seconds of `steps` optimiser steps on `batch`, of all but the first two, which warm up; and bytes: state,
+    gradients and kept activations.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    module.to(device)
+    batch = [values.to(device) for values in batch]
+    optimizer = module.configure_optimizers()["optimizer"]
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    seconds = []
+    for _ in range(steps):
+        kept.clear()
+        _wait(device)
+        began = time.perf_counter()
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            terms = module.terms(module.normalize(batch[0]), batch[1], batch[2] if len(batch) > 2 else None)
+        optimizer.zero_grad()
+        sum(terms.values()).backward()
+        optimizer.step()
+        _wait(device)
+        seconds.append(time.perf_counter() - began)
+    taken = float(np.median(seconds[2:] or seconds[-1:]))
+    if device.type == "cuda":
+        return taken, torch.cuda.max_memory_allocated(device)
+    weights = {p.untyped_storage().data_ptr() for p in module.parameters()}
+    activations = sum(size for pointer, size in kept.items() if pointer not in weights)
+    return taken, state_bytes(module) + activations + sum(values.nbytes for values in batch)
+
+
+def state_bytes(module: nn.Module) -> int:
+    """Weights and buffers, and for what is trained a gradient and two moments."""
+    fixed = sum(values.nbytes for values in (*module.parameters(), *module.buffers()))
+    return fixed + 3 * sum(p.nbytes for p in module.parameters() if p.requires_grad)
+
+
+def step_cost(recipe: Recipe, trained: Mapping[str, float]) -> tuple[float, int]:
+    """FLOPs and kept activations in bytes of one image, forward and backward, without the loss. Nothing is computed.
+
+    `trained`: parts that get gradients, as in `Stage.trained`.
+    """
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with torch.device("meta"):
+        segmentor = build_segmentor(recipe.network).eval().requires_grad_(False)
+        for part in sorted(trained, key=len):
+            segmentor.get_submodule(part).requires_grad_(trained[part] > 0)
+        images = torch.zeros(1, 3, *crop_size(recipe, segmentor.multiple))
+        hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+        with FlopCounterMode(display=False, custom_mapping={CONVOLUTION_BACKWARD: _backward_flops}) as counter:
+            with hooks:
+                outputs = [maps for maps in segmentor.evidence(images) if maps is not None and maps.requires_grad]
+            sum(maps.sum() for maps in outputs).backward()
+    weights = {p.untyped_storage()._cdata for p in segmentor.parameters()}
+    return float(counter.get_total_flops()), sum(size for key, size in kept.items() if key not in weights)
+
+
+def _backward_flops(gradient: Sequence[int], inputs: Sequence[int], weight: Sequence[int], *more: Any, **_: Any) -> int:
+    """FLOPs of a convolution's backward pass; torch's own count forgets groups (depthwise ones)."""
+    transposed, wanted = more[4], more[7]
+    places = inputs if transposed else gradient
+    return (int(wanted[0]) + int(wanted[1])) * 2 * math.prod(places) * math.prod(weight[1:])
+
+
+def crop_size(recipe: Recipe, multiple: int) -> tuple[int, int]:
+    """(H, W) that the network sees, rounded up to what it takes."""
+    height, width = recipe.augment.pad or recipe.crop
+    return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+
+
+def device_rate() -> float:
+    """FLOP/s of a float32 matrix product on the device that training would use."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    side = 4096 if device.type == "cuda" else 1024
+    x = torch.randn(side, side, device=device)
+    best = float("inf")
+    for _ in range(3):
+        _wait(device)
+        began = time.perf_counter()
+        x @ x
+        _wait(device)
+        best = min(best, time.perf_counter() - began)
+    return 2.0 * side**3 / best
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ..bounded_yaml import load_yaml
 from ..errors import ConfigError
 from ..model_card import InputSpec, Licence
 from .data_recipe import AugmentSpec, CutoutSpec, DataSpec, OutlierSpec, Strict, expand  # noqa: F401
-from .stage_recipe import StageSpec
+from .methods import StageSpec
 
 
 class ObjectsSpec(Strict):

@@ -1,10 +1,14 @@
-"""One stage of a recipe: data, Lightning's loop, checkpoints, resume."""
+"""One stage of a recipe: data, Lightning's loop, checkpoints, resume; one process, or several as `torchrun` starts
+them.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import lightning
@@ -20,13 +24,56 @@ from ..networks.segmentor import Segmentor
 from .data_recipe import OutlierSpec
 from .features import FeatureSamples, Recorded, record_features
 from .frames import TrainingFrame
-from .methods import stage_class
-from .processes import Processes, batches_of
+from .methods import StageSpec, stage_class
 from .recipe import Recipe
 from .resume import AtomicCheckpoints, SaveCheckpoint, StopSignals, finished_steps, write_atomically
 from .samples import Samples
 from .stage_log import ShowSteps, StageLog
-from .stage_recipe import StageSpec
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among all: `rank` of `world`, `local` of them on this machine."""
+
+    rank: int = 0
+    world: int = 1
+    local: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this one writes files and prints."""
+        return self.rank == 0
+
+    @property
+    def machines(self) -> int:
+        """Number of machines."""
+        return self.world // self.local
+
+
+def from_environment() -> Processes:
+    """What `torchrun` says in RANK, WORLD_SIZE and LOCAL_WORLD_SIZE; one process without it."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return Processes()
+    rank, world, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    return Processes(rank, world, local)
+
+
+def batches_of(processes: Processes, batch: int, start: int, stop: int) -> list[list[int]]:
+    """Sample indices per step, from step `start` to `stop`, of one process; together they are those of one process.
+
+    The last entry is repeated up to `stop` entries: a resumed Lightning loop counts the steps before `start` as taken
+    from this list, and would begin it anew where it seems to end too early. The repetitions are never trained on.
+
+    Raises:
+        ConfigError: the batch cannot be shared out equally.
+    """
+    if batch % processes.world:
+        raise ConfigError(f"a batch of {batch} cannot be shared out to {processes.world} processes; change `batch`")
+    own = batch // processes.world
+    first = processes.rank * own
+    steps = [list(range(step * batch + first, step * batch + first + own)) for step in range(start, stop)]
+    return steps + steps[-1:] * start
+
 
 SAVE_EVERY = 100
 """Steps between checkpoints."""

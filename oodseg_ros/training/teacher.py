@@ -19,11 +19,10 @@ from torch import Tensor
 from ..bundle import Bundle, load_bundle
 from ..datasets.encoding import read_values
 from ..errors import ConfigError, DatasetError
-from ..frame import UNLABELED
+from ..frame import KNOWN, UNLABELED
 from ..inference.graph import DeployGraph
 from ..inference.sizes import network_size
 from ..labels import LabelSet, load_labels
-from ..outliers.targets import KNOWN
 from ..paths import cache_dir
 from ..sources.image_files import read_image
 from .data_recipe import TeacherSpec, expand

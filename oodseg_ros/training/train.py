@@ -15,10 +15,9 @@ from ..networks.build import build_segmentor
 from ..networks.segmentor import Segmentor
 from .finish import recipe_for_card, write_bundle
 from .frames import load_frames
-from .processes import from_environment
 from .recipe import Recipe
 from .resume import StopSignals, keep_recipe
-from .run_stage import run_stage
+from .run_stage import from_environment, run_stage
 from .stage_log import plot_curves
 from .start import load_start
 

@@ -8,9 +8,9 @@ import pytest
 from oodseg_ros.datasets.registry import open_dataset
 from oodseg_ros.errors import ConfigError, DatasetError
 from oodseg_ros.evaluation.evaluate import EvaluationOptions, evaluate
+from oodseg_ros.evaluation.frame_pass import Shard
 from oodseg_ros.evaluation.metrics.components import ComponentMetrics
 from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
-from oodseg_ros.evaluation.parallel import Shard
 
 SAME = (
     "frames",

@@ -140,7 +140,7 @@ def seeds(target: str) -> list[bytes]:
 
 def _moments() -> list[Any]:
     from oodseg_ros.frame import Alert, AlertState
-    from oodseg_ros.recorder.ring import Moment
+    from oodseg_ros.recorder.recorder import Moment
 
     picture = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
     alert = Alert(AlertState.CLEAR, "ok")

@@ -11,7 +11,7 @@ import torch
 
 from oodseg_ros.errors import CheckpointError
 from oodseg_ros.importing.dinov2_onnx import read_backbone
-from oodseg_ros.networks.backbones.dinov2 import DinoV2
+from oodseg_ros.networks.backbones.vit import DinoV2
 
 onnx = pytest.importorskip("onnx")
 LONG = {"q_proj": "attention.query", "k_proj": "attention.key", "v_proj": "attention.value", "o_proj": "output.dense"}

@@ -8,41 +8,43 @@ import pytest
 import torch
 from torch import Tensor
 
-from oodseg_ros.losses.corocl import corocl_loss
-from oodseg_ros.losses.drl import drl_loss
-from oodseg_ros.losses.exposure import entropy_max_loss, outlier_exposure_loss
-from oodseg_ros.losses.gmm import gmm_loss
-from oodseg_ros.losses.llr import llr_loss
-from oodseg_ros.losses.ovr_topk import ovr_topk_loss
-from oodseg_ros.losses.pebal import pebal_loss
-from oodseg_ros.losses.relative_contrastive import relative_contrastive_loss
-from oodseg_ros.losses.rpl import rpl_loss
+from oodseg_ros.losses.drl import drl_terms
+from oodseg_ros.losses.exposure import entropy_max_terms, outlier_exposure_terms, ovr_topk_terms
+from oodseg_ros.losses.llr import llr_terms
+from oodseg_ros.losses.masks import component_contrast
+from oodseg_ros.losses.pebal import pebal_terms
+from oodseg_ros.losses.relative_contrastive import relative_contrastive_terms
+from oodseg_ros.losses.rpl import corocl_loss, rpl_terms
 
 CLASSES = 4
 
 
 def _gmm(logits: Tensor, target: Tensor, **ids: int) -> Tensor:
     rows = torch.where(target == 0, 0, 255 * CLASSES).flatten()
-    return gmm_loss(logits, logits.permute(0, 2, 3, 1).reshape(-1, CLASSES), rows, target, **ids)
+    return component_contrast(logits.permute(0, 2, 3, 1).reshape(-1, CLASSES), rows)
 
 
 def _drl(logits: Tensor, target: Tensor, **ids: int) -> Tensor:
     more = torch.cat([logits, -logits[:, :1]], dim=1)
-    return drl_loss(logits.detach(), more, more, target, logits[:, :3].tanh(), logits[:, :3].detach().cos(), **ids)
+    return sum(
+        drl_terms(
+            logits.detach(), more, more, target, logits[:, :3].tanh(), logits[:, :3].detach().cos(), **ids
+        ).values()
+    )
 
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
-    "llr": lambda x, t, **ids: llr_loss(x.detach(), x[:, :2], t, ce_weight=0.5, **ids),
+    "llr": lambda x, t, **ids: sum(llr_terms(x.detach(), x[:, :2], t, ce_weight=0.5, **ids).values()),
     "gmm": _gmm,
-    "rpl": lambda x, t, **ids: rpl_loss(x, x.detach().roll(1, 1), t, **ids),
+    "rpl": lambda x, t, **ids: sum(rpl_terms(x, x.detach().roll(1, 1), t, **ids).values()),
     "corocl": lambda x, t, **ids: corocl_loss(x, t, x.flip(1), t, **ids),
-    "relative_contrastive": lambda x, t, **ids: relative_contrastive_loss(x, x[:, 0], t, **ids),
-    "ovr_topk": lambda x, t, **ids: ovr_topk_loss(x, t, ce_weight=1.0, **ids),
+    "relative_contrastive": lambda x, t, **ids: sum(relative_contrastive_terms(x, x[:, 0], t, **ids).values()),
+    "ovr_topk": lambda x, t, **ids: sum(ovr_topk_terms(x, t, ce_weight=1.0, **ids).values()),
     "drl": _drl,
-    "pebal": lambda x, t, **ids: pebal_loss(x, t, x[:, :1], **ids),
-    "pebal_plain": lambda x, t, **ids: pebal_loss(x, t, **ids),
-    "entropy_max": entropy_max_loss,
-    "outlier_exposure": outlier_exposure_loss,
+    "pebal": lambda x, t, **ids: sum(pebal_terms(x, t, x[:, :1], **ids).values()),
+    "pebal_plain": lambda x, t, **ids: sum(pebal_terms(x, t, **ids).values()),
+    "entropy_max": lambda x, t, **ids: sum(entropy_max_terms(x, t, **ids).values()),
+    "outlier_exposure": lambda x, t, **ids: sum(outlier_exposure_terms(x, t, **ids).values()),
 }
 
 

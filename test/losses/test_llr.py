@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from oodseg_ros.losses.llr import crowding, llr_loss, llr_terms
+from oodseg_ros.losses.llr import crowding, llr_terms
 from oodseg_ros.scores import likelihood_ratio
 
 
@@ -30,7 +30,7 @@ def test_equals_the_hand_value(weight: float, outlier: int) -> None:
     unknown = 3 * torch.randn(2, 2, 5, 7, generator=generator)
     inlier = 3 * torch.randn(2, 19, 5, 7, generator=generator)
     target = torch.tensor([0, outlier, 255])[torch.randint(0, 3, (2, 5, 7), generator=generator)]
-    loss = llr_loss(inlier, unknown, target, outlier=outlier, ce_weight=weight)
+    loss = sum(llr_terms(inlier, unknown, target, outlier=outlier, ce_weight=weight).values())
     assert loss.item() == pytest.approx(hand_value(inlier, unknown, target, outlier, weight), rel=1e-5)
     terms = llr_terms(inlier, unknown, target, outlier=outlier, ce_weight=weight)
     assert set(terms) == ({"ratio", "ce"} if weight else {"ratio"})
@@ -40,7 +40,7 @@ def test_equals_the_hand_value(weight: float, outlier: int) -> None:
 def test_batches_of_one_kind_give_finite_gradients(value: int) -> None:
     inlier, unknown = torch.randn(1, 3, 4, 4), torch.randn(1, 2, 4, 4, requires_grad=True)
     target = torch.full((1, 4, 4), value)
-    loss = llr_loss(inlier, unknown, target, ce_weight=0.5)
+    loss = sum(llr_terms(inlier, unknown, target, ce_weight=0.5).values())
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(unknown.grad).all()
@@ -51,14 +51,14 @@ def test_extreme_logits_stay_finite_and_inputs_unchanged() -> None:
     inlier, unknown = torch.full((1, 3, 2, 2), 1000.0), torch.full((1, 2, 2, 2), -1000.0)
     target = torch.tensor([[[0, 254], [255, 1]]])
     before = target.clone()
-    assert torch.isfinite(llr_loss(inlier, unknown, target))
+    assert torch.isfinite(sum(llr_terms(inlier, unknown, target).values()))
     assert torch.equal(target, before)
 
 
 def test_raising_the_outlier_channel_on_outliers_lowers_the_loss() -> None:
     inlier, target = torch.zeros(1, 3, 2, 2), torch.full((1, 2, 2), 254)
     low, high = (torch.stack([torch.zeros(2, 2), torch.full((2, 2), v)])[None] for v in (0.0, 2.0))
-    assert llr_loss(inlier, high, target) < llr_loss(inlier, low, target)
+    assert sum(llr_terms(inlier, high, target).values()) < sum(llr_terms(inlier, low, target).values())
 
 
 def test_pixels_of_small_objects_weigh_more_and_those_inside_large_ones_do_not() -> None:

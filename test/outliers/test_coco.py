@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 
 from oodseg_ros.errors import DatasetError
-from oodseg_ros.outliers.coco import open_coco, open_proxy
-from oodseg_ros.outliers.known_classes import KNOWN_IN_CITYSCAPES, OVERLOOKED
-from oodseg_ros.outliers.proxy import write_proxy
+from oodseg_ros.outliers.coco import KNOWN_IN_CITYSCAPES, OVERLOOKED, open_coco, open_proxy, write_proxy
 
 
 def ids(coco_folder: Path, **options: object) -> list[int]:

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oodseg_ros.outliers.objects import random_shape, random_texture
 from oodseg_ros.outliers.road_paste import paste
-from oodseg_ros.outliers.shapes import random_shape, random_texture
 
 
 def disk(side: int = 60) -> np.ndarray:

@@ -13,7 +13,7 @@ from oodseg_ros.errors import ImageError
 from oodseg_ros.frame import Frame, Prediction
 from oodseg_ros.model_card import Calibration
 from oodseg_ros.parameters.settings import Settings, default_settings
-from oodseg_ros.pipeline.pipeline import Arrival
+from oodseg_ros.pipeline.step import Arrival
 
 CALIBRATION = Calibration(threshold=100.0, table=[(0.0, 0.0), (255.0, 1.0)], source="a test")
 SECOND = 1_000_000_000

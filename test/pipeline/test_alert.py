@@ -1,12 +1,25 @@
-"""The alert's conditions: sequences by hand, and rules that hold for every sequence."""
+"""The alert's conditions: sequences by hand, and rules that hold for every sequence; hysteresis, least areas by
+distance, times to reach, and the sentence about the worst case.
+"""
 
+from __future__ import annotations
+
+import math
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oodseg_ros.frame import AlertState
-from oodseg_ros.parameters.settings import ObstacleSettings
-from oodseg_ros.pipeline.alert import AlertMachine, worst_case_reaction, worst_case_release
+from oodseg_ros.errors import ConfigError
+from oodseg_ros.frame import AlertState, Frame, GroundPosition, Prediction
+from oodseg_ros.model_card import Calibration, Histogram
+from oodseg_ros.parameters.judging import IGNORE, REPORT, ObstacleSettings, OutputGateSettings, Zone, Zones
+from oodseg_ros.pipeline.alert import AlertMachine, reaction_sentence, worst_case_reaction, worst_case_release
+from oodseg_ros.pipeline.camera import CameraPipeline
+from oodseg_ros.pipeline.geometry.ground import ground_area, ground_position, pinhole
+from oodseg_ros.pipeline.obstacles.components import least_area, release_threshold
+from oodseg_ros.pipeline.obstacles.tracks import Closing, time_to_reach
 
 CLEAR, OBSTACLE, UNKNOWN = AlertState.CLEAR, AlertState.OBSTACLE, AlertState.UNKNOWN
 
@@ -110,3 +123,154 @@ def test_worst_cases_in_seconds():
     settings = ObstacleSettings(trigger_hits=2, trigger_window=3, release_frames=5)
     assert worst_case_reaction(settings, 0.1, 0.08) == pytest.approx(0.38)
     assert worst_case_release(settings, 0.1, 0.08) == pytest.approx(0.58)
+
+
+HISTOGRAM = Histogram(low=-10.0, high=10.0, counts=[1000] * 90 + [10] * 5 + [5] * 5)
+CALIBRATION = Calibration(threshold=9.0, table=[(0.0, 0.0), (10.0, 1.0)], inlier_histogram=HISTOGRAM, source="a test")
+SIZE = (120, 160)
+SECOND = 1_000_000_000
+
+
+def test_the_release_threshold_lets_twice_as_many_inliers_pass() -> None:
+    # Above 9 lie 25 of the counts; above 8 lie 25 + 5 * 10 / 2 ...
+    released = release_threshold(CALIBRATION, 9.0)
+    edges = np.linspace(-10, 10, 101)
+    above = np.append(np.cumsum(HISTOGRAM.counts[::-1])[::-1], 0)
+    assert np.interp(released, edges, above) == pytest.approx(2 * np.interp(9.0, edges, above))
+    assert released < 9.0
+    assert release_threshold(CALIBRATION, 9.0, 8.0) == 8.0
+    assert release_threshold(CALIBRATION, 9.0, 12.0) == 9.0, "a release above the trigger would flicker"
+    assert release_threshold(CALIBRATION, 50.0) == 50.0
+    assert release_threshold(CALIBRATION.model_copy(update={"inlier_histogram": None}), 9.0) == 9.0
+
+
+def ground(near: float, far: float) -> GroundPosition:
+    return GroundPosition(((near + min(far, 100.0)) / 2, 0.0, 0.0), near, far)
+
+
+def test_the_least_area_falls_with_distance() -> None:
+    table = ((5.0, 400.0), (25.0, 80.0), (60.0, 20.0))
+    assert least_area(table, 100, None) == 100
+    assert least_area((), 100, ground(5, 6)) == 100
+    assert least_area(table, 100, ground(1, 2)) == 400
+    assert least_area(table, 100, ground(14, 15)) == pytest.approx(240)
+    assert least_area(table, 100, ground(10, math.inf)) == 20, "careful: it may be far away"
+    assert ObstacleSettings(min_area=50, min_area_by_distance=table).smallest_area == 20
+    with pytest.raises(ConfigError, match="must rise"):
+        ObstacleSettings(min_area_by_distance=((5.0, 10.0), (4.0, 10.0)))
+    with pytest.raises(ConfigError, match="min_area_by_distance"):
+        ObstacleSettings(min_area_by_distance=((5.0, math.nan),))
+
+
+def test_time_to_reach() -> None:
+    assert time_to_reach(20.0, 10.0) == 2.0
+    assert time_to_reach(20.0, None) is None
+    assert time_to_reach(20.0, 0.0) is None
+    assert time_to_reach(20.0, -3.0) is None
+    assert time_to_reach(20.0, math.nan) is None
+
+
+def test_the_closing_speed_of_a_track_from_its_distances() -> None:
+    closing, rng = Closing(), np.random.default_rng(0)
+    speeds = [closing.update(1, i * SECOND // 10, 40 - 0.8 * i + rng.normal(0, 0.1)) for i in range(20)]
+    assert speeds[:4] == [None] * 4
+    assert speeds[-1] == pytest.approx(8.0, abs=1.0)
+    assert closing.update(2, 2 * SECOND, 10.0) is None
+    assert closing.update(0, 2 * SECOND, 10.0) is None
+    closing.reset()
+    assert closing.update(1, 2 * SECOND, 24.0) is None
+
+
+GEOMETRY = pinhole(SIZE[1], SIZE[0], 1.2, 1.5, 0.1)
+
+
+def prediction(box: tuple[int, int, int, int] | None, value: float = 20.0) -> Prediction:
+    score = np.full(SIZE, -5.0, np.float32)
+    if box is not None:
+        score[box[1] : box[3], box[0] : box[2]] = value
+    return Prediction(np.arange(SIZE[0] * SIZE[1], dtype=np.int64).reshape(SIZE).astype(np.uint8) % 9, score, "a@1")
+
+
+def states_of(pipeline: CameraPipeline, *predictions: Prediction, speed: float | None = None) -> list:
+    image = np.zeros((*SIZE, 3), np.uint8)
+    return [
+        pipeline.judge(Frame(image, (i + 1) * SECOND // 10), each, (i + 1) * SECOND // 10, GEOMETRY, speed)
+        for i, each in enumerate(predictions)
+    ]
+
+
+BOX = (70, 80, 90, 95)
+
+
+def test_a_weaker_obstacle_holds_the_alert_but_does_not_raise_it() -> None:
+    weak = prediction(BOX, (release_threshold(CALIBRATION, 9.0) + 9.0) / 2)
+    pipeline = CameraPipeline(CALIBRATION, ObstacleSettings(release_frames=2))
+    judged = states_of(pipeline, *[weak] * 3, *[prediction(BOX)] * 2, *[weak] * 4, *[prediction(None)] * 2)
+    assert [one.alert.reason for one in judged] == [
+        *("starting", "starting", "ok", "confirming", "obstacle"),
+        *["holding"] * 4,
+        *("releasing", "ok"),
+    ]
+    assert len(judged[6].obstacles) == 1
+    assert judged[6].obstacles[0].track_id == judged[4].obstacles[0].track_id
+    assert not judged[6].mask.any(), "the mask shows what is above the threshold, always"
+
+
+def test_zones_decide_what_counts() -> None:
+    where = ground_position(GEOMETRY, (79.5, 94.0))
+    x = where.position[0]
+    yard = Zone("yard", ((x - 2, -2.0), (x + 2, -2.0), (x + 2, 2.0), (x - 2, 2.0)), IGNORE)
+    ignored = states_of(CameraPipeline(CALIBRATION, ObstacleSettings(zones=Zones((yard,)))), *[prediction(BOX)] * 3)
+    assert ignored[-1].alert.state is AlertState.CLEAR
+    assert ignored[-1].obstacles == ()
+    only = Zones((Zone("yard", yard.polygon, REPORT),))
+    reported = states_of(CameraPipeline(CALIBRATION, ObstacleSettings(zones=only)), *[prediction(BOX)] * 3)
+    assert reported[-1].alert.state is AlertState.CLEAR
+    assert [(one.zone, one.counts) for one in reported[-1].obstacles] == [("yard", False)]
+    above = (70, 10, 90, 25)  # above the horizon: no position, so it counts unless told otherwise
+    for unplaced, state in (("alert", AlertState.OBSTACLE), ("ignore", AlertState.CLEAR)):
+        zones = Zones((yard,), unplaced=unplaced)
+        judged = states_of(CameraPipeline(CALIBRATION, ObstacleSettings(zones=zones)), *[prediction(above)] * 3)
+        assert judged[-1].alert.state is state
+
+
+def test_the_area_on_the_ground_covers_the_interval_and_the_width() -> None:
+    where = ground_position(GEOMETRY, (79.5, 94.0))
+    area = ground_area(GEOMETRY, BOX, (79.5, 94.0))
+    assert area[:, 0].min() == pytest.approx(where.range_min, rel=0.02)
+    assert area[:, 0].max() == pytest.approx(where.range_max, rel=0.02)
+    assert area[:, 1].min() < -0.3 < 0.3 < area[:, 1].max()
+    assert ground_area(GEOMETRY, BOX, (79.5, 94.0), hidden=True)[:, 0].min() == pytest.approx(0, abs=1e-6)
+    assert ground_area(GEOMETRY, BOX, (79.5, 10.0)) is None
+
+
+def test_a_known_speed_gives_the_time_to_reach() -> None:
+    judged = states_of(CameraPipeline(CALIBRATION, ObstacleSettings()), prediction(BOX), speed=10.0)
+    obstacle = judged[0].obstacles[0]
+    assert obstacle.reach_s == pytest.approx(obstacle.ground.range_min / 10)
+    assert states_of(CameraPipeline(CALIBRATION, ObstacleSettings()), prediction(BOX))[0].obstacles[0].reach_s is None
+
+
+def test_what_the_output_gate_refuses_is_unknown_without_obstacles() -> None:
+    pipeline = CameraPipeline(CALIBRATION, ObstacleSettings(), gate=OutputGateSettings())
+    everywhere = Prediction(prediction(None).labels, np.full(SIZE, 9.5, np.float32), "a@1")
+    refused = states_of(pipeline, everywhere)[0]
+    assert (refused.alert.state, refused.alert.reason) == (AlertState.UNKNOWN, "score_saturated")
+    assert refused.refused.reason == "score_saturated"
+    assert refused.obstacles == ()
+    assert refused.alert.drift > 0.5
+    assert "100%" in refused.alert.detail
+
+
+def test_the_worst_case_at_the_rates_of_the_cameras() -> None:
+    text = reaction_sentence(ObstacleSettings(), 1.0, 1.0, 0.1, {"front": 20.0, "rear": 0.0})
+    assert "2 hits in 3 images" in text
+    assert "1.15 s at 20 Hz (front), release 1.15 s" in text
+    assert "1.30 s at 10 Hz" in text
+    assert "UNKNOWN after 1.10 s" in text
+    only = reaction_sentence(ObstacleSettings(), 1.0, 1.0, 0.1, {"front": 20.0})
+    assert "at 10 Hz" not in only
+
+
+def test_without_a_limit_of_age_there_is_no_bound() -> None:
+    assert "not bounded" in reaction_sentence(ObstacleSettings(), 0.0, 1.0, 0.1, {"front": 20.0})

@@ -8,7 +8,7 @@ import pytest
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.frame import AlertState, Frame, Prediction
 from oodseg_ros.model_card import Calibration
-from oodseg_ros.parameters.settings import ObstacleSettings
+from oodseg_ros.parameters.judging import ObstacleSettings
 from oodseg_ros.pipeline.camera import CameraPipeline
 from oodseg_ros.pipeline.geometry.ground import mounted
 

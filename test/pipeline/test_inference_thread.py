@@ -13,7 +13,8 @@ import pytest
 from oodseg_ros.frame import AlertState
 from oodseg_ros.pipeline import reasons
 from oodseg_ros.pipeline.inference_thread import InferenceThread
-from oodseg_ros.pipeline.pipeline import Arrival, Pipeline, Step
+from oodseg_ros.pipeline.pipeline import Pipeline
+from oodseg_ros.pipeline.step import Arrival, Step
 from test.pipeline.conftest import BAD, CALIBRATION, PixelRunner, picture, plain_settings, unreadable
 
 CAMERAS = ("front", "left", "rear")
@@ -145,7 +146,7 @@ def test_a_fault_of_the_pipeline_itself_costs_frames_and_not_the_thread(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     b = bench()
-    monkeypatch.setattr(b.pipeline, "_chunks", lambda group: 1 / 0)
+    monkeypatch.setattr(b.pipeline._network, "_chunks", lambda group, most: 1 / 0)
     b.feed(picture("front", 1, 1), picture("rear", 1, 1))
     monkeypatch.undo()
     b.feed(picture("front", 1, 2))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oodseg_ros.pipeline.mailbox import PASSES_PER_RANK, Mailbox, Turns
-from oodseg_ros.pipeline.pipeline import Arrival
+from oodseg_ros.pipeline.step import Arrival
 
 
 def arrival(camera: str, stamp: int) -> Arrival:

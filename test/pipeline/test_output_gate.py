@@ -12,11 +12,10 @@ from hypothesis.extra import numpy as hnp
 
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.model_card import Calibration, Histogram
+from oodseg_ros.parameters.judging import OutputGateSettings
 from oodseg_ros.parameters.schema import load_schema
-from oodseg_ros.parameters.settings import OutputGateSettings
 from oodseg_ros.pipeline import reasons
-from oodseg_ros.pipeline.output_gate import CHECKS, OutputGate, read
-from oodseg_ros.pipeline.score_drift import jensen_shannon
+from oodseg_ros.pipeline.output_gate import CHECKS, OutputGate, jensen_shannon, read
 
 SIZE = (96, 160)
 RNG = np.random.default_rng(0)

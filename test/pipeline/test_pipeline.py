@@ -14,7 +14,9 @@ from oodseg_ros.frame import AlertState, Frame
 from oodseg_ros.parameters.settings import default_settings
 from oodseg_ros.pipeline import reasons
 from oodseg_ros.pipeline.geometry.ground import pinhole
-from oodseg_ros.pipeline.pipeline import Arrival, EngineGivenUp, Pipeline, Surroundings
+from oodseg_ros.pipeline.network import EngineGivenUp
+from oodseg_ros.pipeline.pipeline import Pipeline
+from oodseg_ros.pipeline.step import Arrival, Surroundings
 from test.pipeline.conftest import BAD, CALIBRATION, SECOND, PixelRunner, picture, plain_settings, unreadable
 
 

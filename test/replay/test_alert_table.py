@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from oodseg_ros.frame import Alert, AlertState, Frame, GroundPosition, Obstacle
-from oodseg_ros.pipeline.pipeline import Arrival, Step
+from oodseg_ros.pipeline.step import Arrival, Step
 from oodseg_ros.replay.alert_table import COLUMNS, AlertTable, as_dict
 from oodseg_ros.replay.recorded import Judged
 

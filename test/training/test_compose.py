@@ -12,8 +12,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from oodseg_ros.errors import ConfigError
+from oodseg_ros.frame import KNOWN, OUTLIER
 from oodseg_ros.labels import load_labels
-from oodseg_ros.outliers.targets import KNOWN, OUTLIER
 from oodseg_ros.training.frames import load_frames
 from oodseg_ros.training.recipe import AugmentSpec, DataSpec, OutlierSpec
 from oodseg_ros.training.samples import Samples

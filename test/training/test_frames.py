@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from oodseg_ros.errors import ConfigError, DatasetError, ImageError
+from oodseg_ros.frame import KNOWN, OUTLIER
 from oodseg_ros.labels import load_labels
-from oodseg_ros.outliers.targets import KNOWN, OUTLIER
 from oodseg_ros.training.frames import load_frames
 from oodseg_ros.training.recipe import DataSpec
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from oodseg_ros.cli.train import show_plan
-from oodseg_ros.training import estimate
+from oodseg_ros.training import plan as planning
 from oodseg_ros.training.plan import plan
 from oodseg_ros.training.recipe import Recipe, load_recipe
 
@@ -42,8 +42,8 @@ def test_a_plan_says_what_would_be_trained(recipe: Recipe) -> None:
 
 
 def test_a_large_network_is_not_run(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate, "MEASURABLE", 1.0)
-    monkeypatch.setattr(estimate, "device_rate", lambda: 1e9)
+    monkeypatch.setattr(planning, "MEASURABLE", 1.0)
+    monkeypatch.setattr(planning, "device_rate", lambda: 1e9)
     inlier, uem = plan(recipe).stages
     assert "TFLOP" in inlier.step.how
     assert inlier.step.seconds > uem.step.seconds > 0
@@ -51,12 +51,12 @@ def test_a_large_network_is_not_run(recipe: Recipe, monkeypatch: pytest.MonkeyPa
 
 
 def test_cost_follows_the_crop_and_what_is_trained(recipe: Recipe) -> None:
-    head, kept = estimate.step_cost(recipe, {"head": 1.0})
-    larger, kept_larger = estimate.step_cost(recipe.model_copy(update={"crop": (128, 192)}), {"head": 1.0})
+    head, kept = planning.step_cost(recipe, {"head": 1.0})
+    larger, kept_larger = planning.step_cost(recipe.model_copy(update={"crop": (128, 192)}), {"head": 1.0})
     assert larger == pytest.approx(4 * head, rel=0.05)
     assert kept_larger == pytest.approx(4 * kept, rel=0.05)
-    everything, kept_everything = estimate.step_cost(recipe, {"backbone": 0.1, "decoder": 1.0, "head": 1.0})
+    everything, kept_everything = planning.step_cost(recipe, {"backbone": 0.1, "decoder": 1.0, "head": 1.0})
     assert 2 * head < everything < 4 * head  # backward is twice forward, and the base was forward only
     assert kept_everything > 3 * kept
-    last, _ = estimate.step_cost(recipe, {"head": 1.0, "head.mlp": 0.0})
+    last, _ = planning.step_cost(recipe, {"head": 1.0, "head.mlp": 0.0})
     assert last < head

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.paths import config_dir
+from oodseg_ros.training.methods import StageSpec
 from oodseg_ros.training.recipe import expand, load_recipe
-from oodseg_ros.training.stage_recipe import StageSpec
 
 SHIPPED = sorted((config_dir() / "train").rglob("*.yaml"))
 SHIPPED_BY_NAME = {path.stem: path for path in SHIPPED}

@@ -11,7 +11,6 @@ import torch
 from torch.utils.data import DataLoader
 
 from oodseg_ros.errors import ConfigError
-from oodseg_ros.training.processes import Processes, batches_of
 from oodseg_ros.training.recipe import load_recipe
 from oodseg_ros.training.resume import (
     FILE,
@@ -22,6 +21,7 @@ from oodseg_ros.training.resume import (
     state_of_run,
     write_atomically,
 )
+from oodseg_ros.training.run_stage import Processes, batches_of
 
 
 def test_a_crash_in_the_middle_of_a_save_keeps_the_older_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,7 @@
-"""Samples: a pure function of seed and index, with every target meaning what it says."""
+"""Samples: a pure function of seed and index, with every target meaning what it says.
+
+The frame cache: bounded, least recently used goes first, nobody can change what others see.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from oodseg_ros.frame import KNOWN, OUTLIER
 from oodseg_ros.labels import load_labels
-from oodseg_ros.outliers.targets import KNOWN, OUTLIER
 from oodseg_ros.training.frames import load_frames
 from oodseg_ros.training.recipe import DataSpec, OutlierSpec, load_recipe
-from oodseg_ros.training.samples import Samples
+from oodseg_ros.training.samples import FrameCache, Samples
 
 LABELS = load_labels("driving11")
 
@@ -92,3 +95,36 @@ def test_sources_of_objects_are_drawn_by_their_weight(tmp_path: Path) -> None:
 
     assert share_of_red(1.0) == pytest.approx(0.75, abs=0.04)
     assert share_of_red(0.1) == pytest.approx(3 / 13, abs=0.04)
+
+
+class Reader:
+    def __init__(self) -> None:
+        self.reads: list[int] = []
+
+    def __call__(self, key: int) -> tuple[np.ndarray, ...]:
+        self.reads.append(key)
+        return np.full(60, key, np.uint8), np.zeros(40, np.uint8)
+
+
+def test_least_recently_used_frames_are_forgotten() -> None:
+    reader, cache = Reader(), FrameCache(300)
+    for key in (1, 2, 3, 1, 4, 1, 2):
+        assert cache.get(key, lambda key=key: reader(key))[0][0] == key
+    assert reader.reads == [1, 2, 3, 4, 2]
+    cache.shrink(100)
+    cache.get(2, lambda: reader(2))
+    cache.get(1, lambda: reader(1))
+    assert reader.reads == [1, 2, 3, 4, 2, 1]
+
+
+def test_what_does_not_fit_is_read_each_time() -> None:
+    reader, cache = Reader(), FrameCache(99)
+    for _ in range(2):
+        cache.get(1, lambda: reader(1))
+    assert reader.reads == [1, 1]
+
+
+def test_kept_frames_cannot_be_drawn_into() -> None:
+    image, _ = FrameCache(1000).get(1, lambda: Reader()(1))
+    with pytest.raises(ValueError, match="read-only"):
+        image[0] = 9

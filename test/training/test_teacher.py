@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import ConfigError
+from oodseg_ros.frame import KNOWN
 from oodseg_ros.labels import load_labels
 from oodseg_ros.model_card import InputSpec
-from oodseg_ros.outliers.targets import KNOWN
 from oodseg_ros.sources.image_files import read_image
 from oodseg_ros.training import teacher
 from oodseg_ros.training.data_recipe import DataSpec, TeacherSpec

@@ -14,12 +14,11 @@ import numpy as np
 from ...bundle import Bundle, rewrite_card
 from ...datasets.dataset import Dataset
 from ...errors import ConfigError, DatasetError
+from ...frame import OUTLIER
 from ...inference.runner import Runner
 from ...model_card import Calibration, Objects
-from ...outliers.targets import OUTLIER
-from ..frame_pass import plan, run_frames
+from ..frame_pass import ahead, plan, run_frames
 from ..metrics.pixels import PixelMetrics
-from ..parallel import ahead
 from ..score_store import ScoreStore
 from .fit import FORMS, TARGETS, fit_calibration, frame_loss, object_loss, pixel_loss, stack, threshold_grid
 from .risk_control import Choice, choose_threshold, least_frames

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from ...frame import OUTLIER
 from ...model_card import Calibration, Histogram, Objects
-from ...outliers.targets import OUTLIER
 from ...pipeline.obstacles.components import anomaly_mask, find_components, strongest_seeds
 from ..metrics.components import connected
 from ..metrics.paired_histogram import PairedHistogram

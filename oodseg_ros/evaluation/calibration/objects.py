@@ -20,7 +20,7 @@ from ...model_card import Calibration, Objects
 from ...pipeline.obstacles.components import GROUND_CLASSES, strongest_seeds
 from ...sources.image_files import read_image
 from ...sources.open_source import open_source
-from ..parallel import ahead
+from ..frame_pass import ahead
 from ..score_store import ScoreStore
 from .risk_control import Choice, choose_threshold
 

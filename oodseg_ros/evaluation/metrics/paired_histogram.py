@@ -4,10 +4,11 @@ Two forms, and which one holds depends only on the multiset of scores seen so fa
 shards, a resumed run and a single run give bit-equal figures.
 
 - *sparse*: up to `SPARSE_LIMIT` scores the scores themselves are kept, in their own type: exact.
-- *dense*: scores become order-preserving keys of float32 (`score_keys`). The key's upper 16 bits choose a page, pages
-  exist for occupied score intervals only, a page holds `2^(16 - shift)` bins. `shift` is the least for which all
-  occupied pages fit into `BINS`. `shift` 0 is exact: one bin per float32 value. At most 65536 pages can be occupied,
-  so `shift` never exceeds 7: a bin is at most 2^-16 of its score wide.
+- *dense*: scores become order-preserving keys of float32: `key(a) < key(b)` exactly when `a < b`; -0.0 and 0.0 share a
+  key, ±inf lie at the ends, NaN must be taken out before. The key's upper 16 bits choose a page, pages exist for
+  occupied score intervals only, a page holds `2^(16 - shift)` bins. `shift` is the least for which all occupied pages
+  fit into `BINS`. `shift` 0 is exact: one bin per float32 value. At most 65536 pages can be occupied, so `shift` never
+  exceeds 7: a bin is at most 2^-16 of its score wide.
 """
 
 from __future__ import annotations
@@ -16,7 +17,25 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from .score_keys import to_keys, to_scores
+SIGN = np.uint32(0x80000000)
+LOWEST, HIGHEST = 0x007FFFFF, 0xFF800000
+"""Keys of -inf and +inf."""
+
+
+def to_keys(score: np.ndarray) -> np.ndarray:
+    """Float scores without NaN, any shape → uint32 keys, flat. Other dtypes are rounded to float32 first."""
+    values = np.asarray(score, np.float32).ravel() + np.float32(0)  # the sum turns -0.0 into 0.0
+    bits = values.view(np.uint32)
+    negative = (values.view(np.int32) >> 31).view(np.uint32)  # all ones where the sign bit is set
+    return bits ^ (negative | SIGN)
+
+
+def to_scores(keys: np.ndarray) -> np.ndarray:
+    """Uint32 keys → float32 scores; keys beyond those of ±inf are taken as ±inf."""
+    keys = np.clip(np.asarray(keys, np.int64), LOWEST, HIGHEST).astype(np.uint32)
+    bits = np.where(keys & SIGN, keys ^ SIGN, ~keys)
+    return bits.view(np.float32)
+
 
 SPARSE_LIMIT = 1 << 22
 BINS = 1 << 25

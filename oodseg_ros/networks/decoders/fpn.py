@@ -1,17 +1,20 @@
-"""Feature pyramid decoder (Lin et al. 2017, arXiv 1612.03144) with summed levels (Kirillov et al. 2019, arXiv
-1901.02446).
+"""Feature pyramids: of a hierarchy (Lin et al., arXiv 1612.03144, with summed levels, Kirillov et al., arXiv
+1901.02446), and UEM's on a plain vision transformer (Nayal et al., arXiv 2409.06424).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..segmentor import resize
 
-def _block(channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
+
+def _block(channels: int) -> list[nn.Module]:
+    return [nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
 
 
 class Fpn(nn.Module):
@@ -25,7 +28,7 @@ class Fpn(nn.Module):
         super().__init__()
         self.channels = channels
         self.lateral = nn.ModuleList(nn.Conv2d(count, channels, 1) for count in inputs)
-        self.blocks = nn.ModuleList(_block(channels) for _ in inputs)
+        self.blocks = nn.ModuleList(nn.Sequential(*_block(channels)) for _ in inputs)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         laterals = [conv(feature) for conv, feature in zip(self.lateral, features, strict=True)]
@@ -36,4 +39,66 @@ class Fpn(nn.Module):
         total = self.blocks[0](laterals[0])
         for block, lateral in zip(self.blocks[1:], laterals[1:], strict=True):
             total = total + F.interpolate(block(lateral), size=finest, mode="bilinear", align_corners=False)
+        return total
+
+
+def _up(inputs: int) -> nn.Module:
+    return nn.ConvTranspose2d(inputs, inputs, 2, stride=2)
+
+
+def _twice() -> nn.Module:
+    return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class DinoFpn(nn.Module):
+    """Four maps `[B, C, h, w]` of one vision transformer → `[B, channels, 4h, 4w]`.
+
+    The maps become a pyramid at 4, 2, 1 and 1/2 of their size; the last map joins the third level through an MLP. Then
+    lateral 1x1, top-down sums (nearest), a 3x3 per level, and per-level heads that double the size up to the finest;
+    the heads' outputs are summed, resized with align_corners=True (all other resizing is not; so it was trained).
+
+    Args:
+        channels: width of the pyramid and of the output.
+        hidden: hidden width of the MLP.
+    """
+
+    def __init__(self, inputs: Sequence[int], channels: int = 256, hidden: int = 512) -> None:
+        super().__init__()
+        width = inputs[-1]
+        self.channels = channels
+        self.levels = nn.ModuleList(
+            [
+                nn.Sequential(nn.GroupNorm(1, width), _up(width), nn.BatchNorm2d(width), nn.GELU(), _up(width)),
+                nn.Sequential(nn.GroupNorm(1, width), _up(width)),
+                nn.Sequential(nn.GroupNorm(1, width)),
+                nn.Sequential(nn.GroupNorm(1, width), nn.MaxPool2d(2, stride=2)),
+            ]
+        )
+        self.mlp = nn.Sequential(nn.Conv2d(width, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, channels, 1))
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(width + (channels if level == 2 else 0), channels, 1) for level in range(4)
+        )
+        self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(4))
+        self.heads = nn.ModuleList(
+            [
+                nn.Sequential(*_block(channels)),
+                nn.Sequential(*_block(channels), _twice()),
+                nn.Sequential(*_block(channels), _twice(), *_block(channels), _twice()),
+                nn.Sequential(*_block(channels), _twice(), *_block(channels), _twice(), *_block(channels), _twice()),
+            ]
+        )
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        if torch.is_grad_enabled() and not torch.compiler.is_exporting():
+            # On CPUs torch 2.13 dies in GroupNorm's backward pass on channels-last maps that need no gradient.
+            features = [feature if feature.requires_grad else feature.contiguous() for feature in features]
+        pyramid = [level(feature) for level, feature in zip(self.levels, features, strict=True)]
+        pyramid[2] = torch.cat([pyramid[2], self.mlp(features[-1])], dim=1)
+        laterals = [conv(level) for conv, level in zip(self.lateral, pyramid, strict=True)]
+        for index in (3, 2, 1):
+            size = laterals[index - 1].shape[-2:]
+            laterals[index - 1] = laterals[index - 1] + F.interpolate(laterals[index], size=size, mode="nearest")
+        total = self.heads[0](self.smooth[0](laterals[0]))
+        for head, conv, lateral in zip(self.heads[1:], self.smooth[1:], laterals[1:], strict=True):
+            total = total + resize(head(conv(lateral)), total.shape[-2:], True)
         return total

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ... import scores
-from ..classifiers.linear import LinearClassifier
-from ..classifiers.queries import QueryClassifier, semantic_maps
+from ..classifiers import LinearClassifier, QueryClassifier, semantic_maps
 from ..segmentor import HeadInput, align_corners, resize
 
 

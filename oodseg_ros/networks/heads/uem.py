@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ... import scores
-from ..classifiers.gmm import GmmClassifier
+from ..classifiers import GmmClassifier
 from ..segmentor import HeadInput, resize
 
 

@@ -15,11 +15,10 @@ import numpy as np
 from ...datasets.dataset import Dataset, Item
 from ...datasets.encoding import CITYSCAPES_IDS, read_values
 from ...datasets.generated import IMAGE_END, LABEL_END
+from ...frame import OUTLIER
 from ...labels import load_labels
-from ..targets import OUTLIER
-from .layout import Outline, paint, place_on_road, table_to_ade
-from .mask_filter import MIN_IOU, Segment, judge
-from .prompts import build_prompt
+from .layout import Outline, build_prompt, paint, place_on_road, table_to_ade
+from .networks import MIN_IOU, Segment, judge
 
 Draw = Callable[[np.ndarray, str, str, int], np.ndarray]
 """(control picture, prompt, negative prompt, seed) → picture RGB uint8, of any size."""

@@ -1,15 +1,117 @@
-"""The checks of one camera, in their order."""
+"""What is wrong with a stream of images: its stamps, size, encoding and calibration, a picture that never changes.
+
+Repeated and missing stamps are dropped where messages arrive (`account`), too old ones before the engine.
+`InputGate` holds all checks of one camera, in their order.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...parameters.settings import InputGateSettings
-from ..reasons import Fault
-from .brightness import Black, LowContrast, OverExposed
-from .image_statistics import ImageStatistics
+import numpy as np
+
+from ...parameters.judging import InputGateSettings
+from ..reasons import CAMERA_INFO, ENCODING_CHANGED, FROZEN, STAMP_IN_FUTURE, STAMP_WENT_BACK, WRONG_SIZE, Fault
 from .lens import Blocked, Blurred
-from .stream import CameraInfoCheck, Frozen, Size, Stamps
+from .picture import Black, ImageStatistics, LowContrast, OverExposed
+
+LONGEST_STEP_BACK = 1_000_000_000
+"""Nanoseconds; a longer one is time itself that went back, as when a bag loops: then everything begins anew."""
+MAX_STEPS_BACK = 3
+"""As many in a row are a new time line as well."""
+ADOPT_NS = 5_000_000_000
+"""A new size or encoding that lasts as long is taken for the camera's own, unless the size is a parameter."""
+MIN_FRAMES = 3
+
+
+class Stamps:
+    """A frame from before the last one is a straggler: the newer one has been judged already."""
+
+    def __init__(self, settings: InputGateSettings) -> None:
+        self._future_ns = round(settings.future * 1e9)
+        self._last: int | None = None
+        self._back = 0
+
+    def __call__(self, statistics: ImageStatistics) -> Fault | None:
+        ahead = statistics.stamp_ns - statistics.now_ns
+        if statistics.now_ns > 0 and ahead > self._future_ns:
+            return Fault(STAMP_IN_FUTURE, f"{ahead * 1e-9:.2f} s ahead of the clock")
+        step = 0 if self._last is None else statistics.stamp_ns - self._last
+        if -LONGEST_STEP_BACK <= step < 0 and self._back + 1 < MAX_STEPS_BACK:
+            self._back += 1
+            return Fault(STAMP_WENT_BACK, f"by {-step * 1e-9:.3f} s")
+        self._last, self._back = statistics.stamp_ns, 0
+        return None
+
+
+class Size:
+    """Another size or encoding than before: a driver that was reconfigured, or another camera on the topic.
+
+    The first image tells what is usual; at once.
+    """
+
+    def __init__(self, settings: InputGateSettings) -> None:
+        self._expected = settings.size
+        self._usual: tuple[tuple[int, int], str] | None = None
+        self._other: tuple[tuple[int, int], str] | None = None
+        self._since = 0
+
+    def __call__(self, statistics: ImageStatistics) -> Fault | None:
+        size = (statistics.width, statistics.height)
+        seen = (size, statistics.encoding)
+        if self._expected is not None and size != self._expected:
+            return Fault(WRONG_SIZE, f"{_text(size)}, but the parameter says {_text(self._expected)}")
+        if self._usual is None or seen == self._usual:
+            self._usual, self._other = seen, None
+            return None
+        if seen != self._other:
+            self._other, self._since = seen, statistics.stamp_ns
+        if statistics.stamp_ns - self._since >= ADOPT_NS:
+            self._usual, self._other = seen, None
+            return None
+        if size != self._usual[0]:
+            return Fault(WRONG_SIZE, f"{_text(size)}, but it was {_text(self._usual[0])}")
+        return Fault(ENCODING_CHANGED, f"{statistics.encoding[:40]!r}, but it was {self._usual[1][:40]!r}")
+
+
+def _text(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+class CameraInfoCheck:
+    """camera_info that contradicts the image: positions would be wrong without any other sign. Stateless; at once."""
+
+    def __init__(self, settings: InputGateSettings) -> None:
+        pass
+
+    def __call__(self, statistics: ImageStatistics) -> Fault | None:
+        return Fault(CAMERA_INFO, statistics.calibration) if statistics.calibration else None
+
+
+class Frozen:
+    """A driver or a grabber that sends its last picture again and again, under new stamps.
+
+    Fault once the sampled pixels have been equal for `frozen_after` seconds of stamps, and in three frames.
+
+    The noise of a sensor changes some of 8000 pixels in every picture, even before a wall and after JPEG coding.
+    """
+
+    def __init__(self, settings: InputGateSettings) -> None:
+        self._after_ns = round(settings.frozen_after * 1e9)
+        self._sample: np.ndarray | None = None
+        self._since = 0
+        self._count = 0
+
+    def __call__(self, statistics: ImageStatistics) -> Fault | None:
+        if self._sample is None or not np.array_equal(statistics.sample, self._sample):
+            self._sample, self._since, self._count = statistics.sample, statistics.stamp_ns, 1
+            return None
+        self._count += 1
+        elapsed = statistics.stamp_ns - self._since
+        if self._count < MIN_FRAMES or elapsed < self._after_ns:
+            return None
+        return Fault(FROZEN, f"no pixel changed in {self._count} images of {elapsed * 1e-9:.1f} s")
+
 
 Check = Callable[[ImageStatistics], "Fault | None"]
 

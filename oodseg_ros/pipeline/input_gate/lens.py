@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from ...parameters.settings import InputGateSettings
+from ...parameters.judging import InputGateSettings
 from ..reasons import BLOCKED, BLURRED, Fault
-from .image_statistics import TILES, ImageStatistics
+from .picture import TILES, ImageStatistics
 
 LEAST = 10
 """Frames before a level means anything."""

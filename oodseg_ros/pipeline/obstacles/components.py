@@ -1,4 +1,6 @@
-"""Score → mask → connected groups of anomalous pixels → objects."""
+"""Score → mask → connected groups of anomalous pixels → objects, and what these must reach: the lower threshold that
+holds an alert, and the least size by distance.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ...model_card import Objects
+from ...frame import GroundPosition
+from ...model_card import Calibration, Objects
 
 STRENGTH_QUANTILE = 0.9
 """A component's score is this quantile of its pixels: its strong part decides, a single hot pixel does not."""
@@ -217,3 +220,50 @@ def _component(
     last = max(0, len(values) - max(1, round(needed * len(values) / area)))
     ranked = np.partition(values, (rank, last))
     return Component(box, area, foot, float(ranked[rank]), float(ranked[last]) - wanted)
+
+
+FACTOR = 2.0
+"""Twice as many inlier pixels as are above the trigger threshold may be above the release threshold."""
+
+
+Table = tuple[tuple[float, float], ...]
+"""(metres, pixels), metres rising; linear between, constant outside."""
+
+
+def release_threshold(calibration: Calibration, threshold: float, given: float | None = None) -> float:
+    """Raw score, at most `threshold`, that holds an alert: what raised it may get weaker before it is gone.
+
+    Args:
+        calibration: its inlier histogram tells how many inlier pixels are above a score; without one, or where none is
+            above the threshold, there is no second threshold.
+        threshold: the one that triggers.
+        given: the parameter; None = as above. Above `threshold` it has no meaning and `threshold` is taken.
+    """
+    if given is not None:
+        return min(given, threshold)
+    histogram = calibration.inlier_histogram
+    if histogram is None:
+        return threshold
+    edges = np.linspace(histogram.low, histogram.high, len(histogram.counts) + 1)
+    above = np.concatenate([np.cumsum(histogram.counts[::-1])[::-1], [0]]).astype(float)
+    tail = float(np.interp(threshold, edges, above))
+    if tail <= 0:
+        return threshold
+    # `above` falls from left to right; np.interp needs it to rise.
+    return min(threshold, float(np.interp(FACTOR * tail, above[::-1], edges[::-1])))
+
+
+def least_area(table: Table, otherwise: int, ground: GroundPosition | None) -> float:
+    """Pixels that an obstacle needs: the least that the table asks anywhere in its range interval.
+
+    Args:
+        table: empty = `otherwise` everywhere.
+        otherwise: where the position is not known.
+        ground: position of the obstacle.
+    """
+    if not table or ground is None:
+        return float(otherwise)
+    metres, pixels = np.asarray(table).T
+    far = ground.range_max if math.isfinite(ground.range_max) else float(metres[-1])
+    inside = metres[(metres > ground.range_min) & (metres < far)]
+    return float(np.interp([ground.range_min, far, *inside], metres, pixels).min())

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...frame import Prediction
 from ...labels import LabelSet
-from ...parameters.settings import default
+from ...parameters.judging import default
 from ..geometry.ground import CameraGeometry, ground_position
 
 STRIPS = 48

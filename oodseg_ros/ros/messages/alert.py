@@ -11,7 +11,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from ...frame import Alert
-from ...pipeline import alert_text
+from ...pipeline.alert import alert_level, alert_sentence, alert_values
 
 
 def to_alert(
@@ -44,12 +44,12 @@ def to_alert(
 def to_status(
     camera: str, alert: Alert, sequence: int, bundle_id: str, node: str = "perception", unplaced: str = ""
 ) -> DiagnosticStatus:
-    """Status of one camera; keys as of `alert_text.values`, and sequence and bundle."""
-    values = alert_text.values(alert, unplaced) | {"sequence": str(sequence), "bundle": bundle_id}
+    """Status of one camera; keys as of `alert_values`, and sequence and bundle."""
+    values = alert_values(alert, unplaced) | {"sequence": str(sequence), "bundle": bundle_id}
     status = DiagnosticStatus()
-    status.level = bytes([alert_text.level(alert)])
+    status.level = bytes([alert_level(alert)])
     status.name = f"{node}: {camera}"
-    status.message = alert_text.sentence(alert)
+    status.message = alert_sentence(alert)
     status.hardware_id = camera
     status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
     return status

@@ -16,7 +16,7 @@ from ...errors import ConfigError
 from ...parameters.settings import CameraSettings
 from ...pipeline import reasons
 from ...pipeline.inference_thread import InferenceThread
-from ...pipeline.pipeline import Arrival
+from ...pipeline.step import Arrival
 from ...sources.video_packets import PacketWorker
 from ..messages.images import Packet, to_frame
 from ..messages.stamps import to_ns

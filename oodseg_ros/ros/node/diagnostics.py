@@ -12,10 +12,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from ...frame import Alert
 from ...parameters.settings import Settings
 from ...pipeline.account import REASONS, AgeSummary, FrameCounts
-from ...pipeline.alert import reaction_sentence, worst_case_reaction
-from ...pipeline.alert_text import sentence as alert_sentence
-from ...pipeline.pipeline import Camera
+from ...pipeline.alert import alert_sentence, reaction_sentence, worst_case_reaction
 from ...pipeline.reasons import sentence
+from ...pipeline.step import Camera
 
 CAMERA = "camera "
 """Before a camera's name in the name of its status."""

@@ -20,7 +20,7 @@ from ...frame import Frame
 from ...labels import LabelSet
 from ...model_card import Calibration
 from ...overlay import draw_overlay
-from ...parameters.settings import default
+from ...parameters.judging import default
 from ...pipeline.camera import Judgement
 from ...pipeline.geometry.ground import CameraGeometry
 from ...pipeline.obstacles.free_ground import free_ground, ground_ids

@@ -15,9 +15,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from ...errors import ConfigError
-from ...parameters.carefulness import less_careful
 from ...parameters.params_file import FOREIGN, is_idle_block
-from ...parameters.schema import Schema, Spec, check, load_schema, unknown
+from ...parameters.schema import Schema, Spec, check, less_careful, load_schema, unknown
 from ...parameters.settings import Settings, make_settings
 
 _PARAMETER_TYPES = {

@@ -13,7 +13,7 @@ from ... import __version__
 from ...frame import Alert, AlertState
 from ...parameters.settings import Settings
 from ...pipeline import reasons
-from ...pipeline.pipeline import Step
+from ...pipeline.step import Step
 from ...recorder.recorder import Recorder
 from ...recorder.ring import Moment
 from ..messages.alert import to_status

@@ -15,7 +15,8 @@ from ...labels import LabelSet
 from ...parameters.settings import CameraSettings, Settings
 from ...pipeline import reasons
 from ...pipeline.inference_thread import InferenceThread
-from ...pipeline.pipeline import Pipeline, Step, Surroundings
+from ...pipeline.pipeline import Pipeline
+from ...pipeline.step import Step, Surroundings
 from ..messages.alert import to_alert
 from ..messages.detections import VISION_MSGS
 from . import qos, topics

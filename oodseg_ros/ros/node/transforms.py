@@ -6,7 +6,7 @@ from rclpy.node import Node
 from rclpy.time import Time
 
 from ...errors import ConfigError
-from ...pipeline.geometry.transforms import Pose, to_pose
+from ...pipeline.geometry.source import Pose, to_pose
 
 try:
     import tf2_ros

@@ -13,7 +13,7 @@ from ...model_card import InputSpec
 from ...networks.heads.drl import DrlReconstruction
 from ...networks.segmentor import Segmentor
 from ..data_recipe import Strict
-from ..stage_recipe import StageSpec
+from ..methods import StageSpec
 from .stage import IDS, Stage, flat_pairs
 
 

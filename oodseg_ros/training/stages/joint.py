@@ -15,7 +15,7 @@ from ...losses.masks import class_cross_entropy
 from ...model_card import InputSpec
 from ...networks.segmentor import Segmentor
 from ..data_recipe import Strict
-from ..stage_recipe import StageSpec
+from ..methods import StageSpec
 from .stage import IDS, Stage, flat_pairs
 
 

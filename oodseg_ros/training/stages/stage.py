@@ -12,13 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ConfigError
-from ...frame import UNLABELED
+from ...frame import OUTLIER, UNLABELED
 from ...losses.masks import counted_over_processes
 from ...model_card import InputSpec
 from ...networks.segmentor import HeadInput, Segmentor, align_corners
-from ...outliers.targets import OUTLIER
 from ..data_recipe import Strict
-from ..stage_recipe import StageSpec
+from ..methods import StageSpec
 
 IDS = {"outlier": OUTLIER, "ignore": UNLABELED}
 """Ids in training targets, as the losses ask for them."""

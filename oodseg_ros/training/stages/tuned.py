@@ -1,18 +1,25 @@
-"""Methods that have no head: a small last part of the inlier network is tuned, and the score is one of its logits."""
+"""Methods that have no head: a small last part of the inlier network is tuned, and the score is one of its logits.
+
+Outlier exposure (arXiv 1812.04606), entropy maximisation (arXiv 2012.06575), top-k one-vs-rest (arXiv 2308.09965) and
+PEBAL-style energy margins with abstention (arXiv 2111.12264).
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from typing import Literal
 
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
 
 from ...errors import ConfigError
+from ...losses.exposure import entropy_max_terms, outlier_exposure_terms, ovr_topk_terms
+from ...losses.pebal import pebal_terms
 from ...model_card import InputSpec
 from ...networks.segmentor import HeadInput, Segmentor
 from ..data_recipe import Strict
-from ..stage_recipe import StageSpec
-from .stage import Stage, flat_pairs
+from ..methods import StageSpec
+from .stage import IDS, Stage, flat_pairs
 
 PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "AllMlp": (("classifier",), ("decoder.fuse", "decoder.norm", "classifier")),
@@ -64,3 +71,94 @@ class TunedStage(Stage):
     @abstractmethod
     def logit_terms(self, logits: Tensor, target: Tensor, given: HeadInput) -> dict[str, Tensor]:
         """The terms from inlier logits `[B, K, H, W]` at the size of `target`."""
+
+
+class ExposureOptions(TunedOptions):
+    """Stage `outlier_exposure`: weight of the unknowns."""
+
+    scope: Scope = "block"
+    weight: float = Field(0.5, ge=0)
+
+
+class OutlierExposureStage(TunedStage):
+    """Score with `max_softmax`."""
+
+    Options = ExposureOptions
+
+    def logit_terms(self, logits: Tensor, target: Tensor, given: HeadInput) -> dict[str, Tensor]:
+        return outlier_exposure_terms(logits, target, weight=self.options.weight, **IDS)
+
+
+class EntropyOptions(TunedOptions):
+    """Stage `entropy_max`: weight of the unknowns against the inliers."""
+
+    scope: Scope = "block"
+    balance: float = Field(0.9, ge=0, le=1)
+
+
+class EntropyMaxStage(TunedStage):
+    """Score with `entropy`."""
+
+    Options = EntropyOptions
+
+    def logit_terms(self, logits: Tensor, target: Tensor, given: HeadInput) -> dict[str, Tensor]:
+        return entropy_max_terms(logits, target, balance=self.options.balance, **IDS)
+
+
+class OvrOptions(TunedOptions):
+    """Stage `ovr_topk`: k and s of the loss (s is unpublished), the weight of the inliers' CE (unpublished), and the
+    weight of a term that keeps their largest logit above zero (ours).
+    """
+
+    k: int = Field(5, ge=1)
+    scale: float = Field(1.0, gt=0)
+    ce_weight: float = Field(1.0, ge=0)
+    inlier_weight: float = Field(0.0, ge=0)
+
+
+class OvrTopkStage(TunedStage):
+    """Pushes the k largest logits of unknowns down; score with `energy`, `max_logit` or `max_min_logit`."""
+
+    Options = OvrOptions
+
+    def logit_terms(self, logits: Tensor, target: Tensor, given: HeadInput) -> dict[str, Tensor]:
+        options = self.options
+        weights = {"ce_weight": options.ce_weight, "inlier_weight": options.inlier_weight}
+        return ovr_topk_terms(logits, target, k=options.k, scale=options.scale, **weights, **IDS)
+
+
+class PebalOptions(TunedOptions):
+    """Stage `pebal`: margins of the energies, weights, and whether an abstention output is trained beside."""
+
+    scope: Scope = "block"
+    inlier_energy: float = -12.0
+    outlier_energy: float = -6.0
+    energy_weight: float = Field(0.02, ge=0)
+    smoothness: float = Field(3e-6, ge=0)
+    sparsity: float = Field(5e-4, ge=0)
+    abstention: bool = True
+
+
+class PebalStage(TunedStage):
+    """Score with `energy`. The abstention output (a 1x1 on what the classifier reads) exists in training only."""
+
+    Options = PebalOptions
+
+    def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
+        super().__init__(segmentor, spec, stage, seed)
+        self.abstention = nn.Conv2d(segmentor.decoder.channels, 1, 1) if self.options.abstention else None
+
+    def logit_terms(self, logits: Tensor, target: Tensor, given: HeadInput) -> dict[str, Tensor]:
+        options = self.options
+        abstention = None if self.abstention is None else self.fit(self.abstention(given.decoded), target)
+        return pebal_terms(
+            logits,
+            target,
+            abstention,
+            inlier_energy=options.inlier_energy,
+            outlier_energy=options.outlier_energy,
+            energy_weight=options.energy_weight,
+            smoothness=options.smoothness,
+            sparsity=options.sparsity,
+            **IDS,
+        )

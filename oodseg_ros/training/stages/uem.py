@@ -9,11 +9,11 @@ from torch import Tensor
 from ...errors import ConfigError
 from ...losses.llr import llr_terms
 from ...model_card import InputSpec
-from ...networks.classifiers.gmm import GmmClassifier
+from ...networks.classifiers import GmmClassifier
 from ...networks.heads.uem import UemHead
 from ...networks.segmentor import Segmentor
-from ..stage_recipe import StageSpec
-from .mixture import MixtureOptions, MixtureStage
+from ..methods import StageSpec
+from .inlier import MixtureOptions, MixtureStage
 from .stage import IDS, OUTLIER, UNLABELED, flat_pairs
 
 

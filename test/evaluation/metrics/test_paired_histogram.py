@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from oodseg_ros.evaluation.metrics.paired_histogram import PairedHistogram
-from oodseg_ros.evaluation.metrics.score_keys import to_keys, to_scores
+from oodseg_ros.evaluation.metrics.paired_histogram import PairedHistogram, to_keys, to_scores
 
 
 def scores_of(rng: np.random.Generator, size: int, spread: float = 1.0) -> np.ndarray:

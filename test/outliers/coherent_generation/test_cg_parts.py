@@ -19,12 +19,12 @@ from oodseg_ros.outliers.coherent_generation.layout import (
     OBJECT_CLASSES,
     AdeOutlines,
     CutoutOutlines,
+    build_prompt,
     paint,
     place_on_road,
     table_to_ade,
 )
-from oodseg_ros.outliers.coherent_generation.mask_filter import intersection_over_union, judge
-from oodseg_ros.outliers.coherent_generation.prompts import build_prompt
+from oodseg_ros.outliers.coherent_generation.networks import intersection_over_union, judge
 
 ADE, CITY = load_labels("ade20k"), load_labels("cityscapes19")
 

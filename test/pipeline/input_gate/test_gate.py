@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from oodseg_ros.errors import ConfigError
+from oodseg_ros.parameters.judging import InputGateSettings
 from oodseg_ros.parameters.schema import load_schema
-from oodseg_ros.parameters.settings import InputGateSettings
 from oodseg_ros.pipeline import reasons
 from oodseg_ros.pipeline.input_gate.gate import CHECKS, InputGate
-from oodseg_ros.pipeline.input_gate.image_statistics import ImageStatistics, measure
+from oodseg_ros.pipeline.input_gate.picture import ImageStatistics, measure
 
 HEIGHT, WIDTH = 180, 320
 START = 10**18

@@ -10,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.serialization import deserialize_message, serialize_message
 
 from oodseg_ros.frame import Alert, AlertState, GroundPosition, Obstacle
-from oodseg_ros.pipeline.alert_text import STALE_REASONS, describe
+from oodseg_ros.pipeline.alert import STALE_REASONS, describe
 from oodseg_ros.ros.messages.alert import to_alert
 
 NEAR = Obstacle((10, 20, 60, 80), 900, 0.93, (35.0, 80.0), 7, 3, GroundPosition((12.0, 1.0, 0.0), 11.0, 14.25))

@@ -140,7 +140,7 @@ def montage(seed: int) -> np.ndarray:
     from oodseg_ros.frame import Frame
     from oodseg_ros.inference.runner import Runner
     from oodseg_ros.overlay import draw_overlay
-    from oodseg_ros.parameters.settings import ObstacleSettings
+    from oodseg_ros.parameters.judging import ObstacleSettings
     from oodseg_ros.pipeline.camera import CameraPipeline
     from oodseg_ros.ros.node.outputs import _IMAGES
     from oodseg_ros.scenes import scene

@@ -10,8 +10,7 @@ import torch
 from oodseg_ros.model_card import InputSpec
 from oodseg_ros.networks.build import build_segmentor
 from oodseg_ros.networks.segmentor import Segmentor
-from oodseg_ros.training.methods import stage_class
-from oodseg_ros.training.stage_recipe import StageSpec
+from oodseg_ros.training.methods import StageSpec, stage_class
 from oodseg_ros.training.stages.stage import Stage
 
 LITE = {"name": "efficientnet_lite", "variant": 0}

