@@ -17,10 +17,9 @@ from sensor_msgs.msg import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from oodseg_ros.ros.messages.stamps import to_stamp
+from oodseg_ros.ros.messages.alert import to_stamp
 from oodseg_ros.ros.node import qos
-from oodseg_ros.ros.tools.faults.messages import image
-from oodseg_ros.ros.tools.faults.pictures import good
+from oodseg_ros.ros.tools.faults.messages import good, image
 
 PICTURES = 8
 WARM_UP = 3.0

@@ -13,7 +13,7 @@ Box = tuple[int, int, int, int]
 WHITE: Color = (255, 255, 255)
 DARK: Color = (24, 26, 30)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_SMALLEST = 0.36
+_MIN_SCALE = 0.36
 """Font scale below which OpenCV's strokes run together."""
 
 
@@ -38,7 +38,7 @@ class Style:
         """Style for an image of this size."""
         unit = min(height, width * 3 // 4)
         return cls(
-            max(1, round(unit / 400)), max(_SMALLEST, unit / 1500), max(1, round(unit / 700)), max(2, unit // 180)
+            max(1, round(unit / 400)), max(_MIN_SCALE, unit / 1500), max(1, round(unit / 700)), max(2, unit // 180)
         )
 
 

@@ -14,7 +14,7 @@ UNKNOWN_ID = 254
 
 ANOMALOUS_RGB = (255, 72, 0)
 UNJUDGED_RGB = (40, 60, 150)
-_BRIGHTEST = 215
+_MAX_GRAY = 215
 """Gray of a pixel just below the threshold, so that anomalous ones stand out by hue and not by brightness alone."""
 _STEPS = 65536
 
@@ -27,7 +27,7 @@ def score_picture(prediction: Prediction, mask: np.ndarray, calibration: Calibra
         mask: uint8 `[H, W]`, non-zero = anomalous, as the alert sees it.
         calibration: of the bundle.
     """
-    gray = _bytes(prediction.score, calibration, 0, _BRIGHTEST)
+    gray = _bytes(prediction.score, calibration, 0, _MAX_GRAY)
     picture = cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
     picture[np.isnan(prediction.score)] = UNJUDGED_RGB
     picture[mask != 0] = ANOMALOUS_RGB

@@ -23,8 +23,7 @@ from ..bundle import Bundle
 from ..errors import EngineError
 from ..inference.golden_check import stretched
 from ..inference.graph import DeployGraph
-from ..inference.headroom import check_headroom
-from ..inference.precision import HALVES, lower
+from ..inference.precision import HALVES, check_headroom, lower
 from ..model_card import InputSpec
 from ..networks.segmentor import Segmentor
 from .acceptance import largest_difference, resized

@@ -18,8 +18,7 @@ from ..errors import EngineError
 from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, default_dir, draft, remove, stored
 from ..inference.engines.tensorrt import TensorRtEngine
 from ..inference.engines.tensorrt_api import PLAN, architecture, capability, tensorrt_identity
-from ..inference.headroom import check_headroom
-from ..inference.precision import half_parts
+from ..inference.precision import check_headroom, half_parts
 from ..inference.sizes import graph_size
 from .acceptance import Acceptance, Pairs, gated, resized, versions
 from .build import Order, Progress

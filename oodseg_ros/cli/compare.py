@@ -46,8 +46,8 @@ def command(
 ) -> None:
     """Compare two bundles on drives and labelled frames, on one page; status 1 where a --fail-if rule refuses."""
     from ..comparing.compare import compare
+    from ..comparing.figures import parse_rule
     from ..comparing.report import sentence, write_page
-    from ..comparing.rules import parse_rule
     from ..datasets.registry import open_dataset
     from ..errors import ConfigError
     from ..inference.runner import Runner

@@ -30,7 +30,7 @@ def command(
     """Drive the real node over DDS through scripted faults; about 8 minutes for all of them."""
     from ..paths import share_dir
     from ..ros.tools.faults.catalog import choose
-    from ..ros.tools.faults.table import write
+    from ..ros.tools.faults.run import write
 
     console = Console(emoji=False)
     scripts = choose(only or [])

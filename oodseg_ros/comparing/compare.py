@@ -21,7 +21,7 @@ from .figures import FrameCounts, compare_counts, count_frames
 
 Progress = Callable[[str, int, int | None], None]
 SIDES = ("old", "new")
-MOST_PICTURES = 60
+MAX_PICTURES = 60
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _drives(
 def _with_pictures(
     bag: Path, topics: list[str] | None, found: list[Change], old: list[Row], new: list[Row]
 ) -> list[DriveChange]:
-    wanted = {(change.first.camera, change.first.stamp_ns) for change in found[:MOST_PICTURES]}
+    wanted = {(change.first.camera, change.first.stamp_ns) for change in found[:MAX_PICTURES]}
     pictures = {}
     for frame in open_source(bag, topics) if wanted else ():
         if (frame.camera, frame.stamp_ns) in wanted:

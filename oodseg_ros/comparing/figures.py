@@ -1,25 +1,78 @@
-"""Figures of two bundles on the same frames, each difference with an interval from resampled frames."""
+"""Figures of two bundles on the same frames, each difference with an interval from resampled frames; and the rules on
+them that refuse a rollout: `alerts.disappeared > 0`, `AP.change < -0.01`.
+"""
 
 from __future__ import annotations
 
+import math
+import operator
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ..errors import ConfigError
 from ..evaluation.metrics.components import DETECTED
 from ..evaluation.score_store import ScoreStore
 from ..evaluation.vehicle import GROUND_CLASSES, frame_objects
 from ..labels import LabelSet
 from ..model_card import Calibration
 
+FIGURES = ("AP", "AUROC", "FPR95", "objects_found", "frames_with_false_object")
+OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+NAMES = (
+    *(f"{figure}.{part}" for figure in (*FIGURES, "mIoU") for part in ("old", "new", "change", "low", "high")),
+    *(f"alerts.{kind}" for kind in ("old", "new", "appeared", "disappeared", "moved", "same")),
+    *(f"unknown_frames.{part}" for part in ("old", "new", "change")),
+)
+"""What rules can ask for: fractions of datasets, numbers of alerts, shares of frames that were UNKNOWN."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`name` compared to `limit` is a reason to refuse."""
+
+    name: str
+    sign: str
+    limit: float
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.sign} {self.limit:g}"
+
+    def broken(self, values: dict[str, Any]) -> str:
+        """Why it refuses, or empty. A figure that is not there refuses too: nobody has shown that all is well."""
+        value = values.get(self.name)
+        if value is None or not math.isfinite(value):
+            return f"{self}: {self.name} is not known here, so the rule cannot be kept"
+        return f"{self}: it is {value:.6g}" if OPERATORS[self.sign](value, self.limit) else ""
+
+
+def parse_rule(text: str) -> Rule:
+    """`NAME OPERATOR NUMBER`.
+
+    Raises:
+        ConfigError: another form, or a name that no comparison has.
+    """
+    match = re.fullmatch(r"\s*([\w.]+)\s*(>=|<=|>|<)\s*([-+0-9.eE]+)\s*", text)
+    try:
+        name, sign, number = match.groups()  # type: ignore[union-attr]
+        limit = float(number)
+    except (AttributeError, ValueError):
+        raise ConfigError(
+            f"--fail-if {text!r}: write NAME OPERATOR NUMBER, e.g. 'alerts.disappeared > 0' or 'AP.change < -0.01'"
+        ) from None
+    if name not in NAMES:
+        raise ConfigError(f"--fail-if {text!r}: no figure is called {name}; there are {', '.join(NAMES)}")
+    return Rule(name, sign, limit)
+
+
 BINS = 2048
 """Scores are counted in quantiles of their own: AP and FPR95 are exact to a share of 1/BINS of the ranks."""
 PER_FRAME = 4000
 DRAWS = 1000
 LEVEL = 0.95
-FIGURES = ("AP", "AUROC", "FPR95", "objects_found", "frames_with_false_object")
 """Of a dataset with anomaly labels; the last two at the bundle's own threshold, as the node makes objects."""
 
 

@@ -10,46 +10,39 @@ from ..labels import load_labels
 from .dataset import Dataset, Item
 from .encoding import CITYSCAPES_TRAIN_IDS, class_ids
 from .layout import NO_SPLITS, Format, Layout
-from .layouts import (
-    acdc_poc,
-    bdd,
-    camvid,
-    cityscapes,
-    coco_proxy,
-    fishyscapes,
-    folder,
-    generated_pairs,
-    idd_lite,
-    kitti,
-    lost_and_found,
-    mapillary,
-    muad,
-    road_anomaly,
-    smiyc,
-    streethazards,
+from .layouts import road_anomaly
+from .layouts.anomalies import (
+    FISHYSCAPES_LOST_AND_FOUND,
+    FISHYSCAPES_STATIC,
+    LOST_AND_FOUND,
+    ROAD_ANOMALY_21,
+    ROAD_OBSTACLE_21,
 )
+from .layouts.driving import BDD, CAMVID, CITYSCAPES, IDD_LITE, KITTI, MAPILLARY
+from .layouts.own import COCO_PROXY, FOLDER, FOLDER_TRAIN_IDS, GENERATED_PAIRS
+from .layouts.simulated import ACDC_POC, MUAD, STREETHAZARDS
 
 FORMATS: dict[str, Format] = {
     entry.name: entry
     for entry in (
         road_anomaly.FORMAT,
-        smiyc.ANOMALY_TRACK,
-        smiyc.OBSTACLE_TRACK,
-        fishyscapes.LOST_AND_FOUND,
-        fishyscapes.STATIC,
-        lost_and_found.FORMAT,
-        streethazards.FORMAT,
-        acdc_poc.FORMAT,
-        muad.FORMAT,
-        cityscapes.FORMAT,
-        camvid.FORMAT,
-        bdd.FORMAT,
-        idd_lite.FORMAT,
-        kitti.FORMAT,
-        mapillary.FORMAT,
-        folder.FORMAT,
-        coco_proxy.FORMAT,
-        generated_pairs.FORMAT,
+        ROAD_ANOMALY_21,
+        ROAD_OBSTACLE_21,
+        FISHYSCAPES_LOST_AND_FOUND,
+        FISHYSCAPES_STATIC,
+        LOST_AND_FOUND,
+        STREETHAZARDS,
+        ACDC_POC,
+        MUAD,
+        CITYSCAPES,
+        CAMVID,
+        BDD,
+        IDD_LITE,
+        KITTI,
+        MAPILLARY,
+        FOLDER,
+        COCO_PROXY,
+        GENERATED_PAIRS,
     )
 }
 
@@ -89,11 +82,11 @@ def open_dataset(name: str, root: str | Path, split: str | None = None, labels: 
 
 def _folder_format(split: str | None, labels: str | None) -> Format:
     """`folder` for this call: any split, and class ids where a label set is named."""
-    form = replace(folder.FORMAT, splits=(split or "",))
+    form = replace(FOLDER, splits=(split or "",))
     if labels:
-        encoding, layouts = class_ids(len(load_labels(labels))), (*form.layouts, folder.TRAIN_IDS)
+        encoding, layouts = class_ids(len(load_labels(labels))), (*form.layouts, FOLDER_TRAIN_IDS)
         return replace(form, kind="semantic", label_set=labels, encoding=encoding, layouts=layouts)
-    return replace(form, layouts=(*form.layouts, replace(folder.TRAIN_IDS, encoding=CITYSCAPES_TRAIN_IDS)))
+    return replace(form, layouts=(*form.layouts, replace(FOLDER_TRAIN_IDS, encoding=CITYSCAPES_TRAIN_IDS)))
 
 
 def _opened(form: Format, layout: Layout, base: Path, split: str, items: list[Item]) -> Dataset:

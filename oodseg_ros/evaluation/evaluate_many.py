@@ -25,11 +25,11 @@ from .results import write_json, write_submission
 from .score_store import ScoreStore
 from .score_variant import with_score
 
-MOST = 20_000_000
+MAX_PIXELS = 20_000_000
 """Pixels that scikit-learn is given at most, every n-th of all; it takes about 60 bytes for each."""
 
 
-def compare_with_sklearn(store: ScoreStore, names: Sequence[str], most: int = MOST) -> dict[str, Any]:
+def compare_with_sklearn(store: ScoreStore, names: Sequence[str], most: int = MAX_PIXELS) -> dict[str, Any]:
     """Both sides' AP, AUROC, FPR95 and best F1 on every n-th judged pixel of the frames.
 
     Returns:

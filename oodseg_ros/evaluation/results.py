@@ -134,7 +134,7 @@ def write_frames(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     part.replace(path)
 
 
-LARGEST = 65504.0
+MAX_HALF = 65504.0
 """Largest finite float16."""
 
 
@@ -165,7 +165,7 @@ def write_submission(store: ScoreStore, names: dict[str, str], folder: Path) -> 
             continue
         score, _, _ = store.get(name)
         lowest = score[~np.isnan(score)].min(initial=0.0)
-        value = np.clip(np.nan_to_num(score, nan=lowest, posinf=LARGEST, neginf=-LARGEST), -LARGEST, LARGEST)
+        value = np.clip(np.nan_to_num(score, nan=lowest, posinf=MAX_HALF, neginf=-MAX_HALF), -MAX_HALF, MAX_HALF)
         file = folder / f"{frame_id}.hdf5"
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(f".{file.name}.part")

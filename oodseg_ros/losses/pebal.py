@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .masks import classed, cross_entropy_map, inliers, log_sum_exp, masked_mean
 
-SMALLEST_PENALTY = 1.0
+MIN_PENALTY = 1.0
 
 
 def pebal_terms(
@@ -61,6 +61,6 @@ def _class_term(
     log_p = torch.cat([logits.float(), abstention.float()], dim=1).log_softmax(dim=1)
     label = torch.where(known, target, 0).long()
     right = log_p.gather(1, label[:, None])[:, 0]
-    penalty = confidence.detach().square().clamp(min=SMALLEST_PENALTY)
+    penalty = confidence.detach().square().clamp(min=MIN_PENALTY)
     gambled = -torch.logaddexp(right, log_p[:, -1] - penalty.log())
     return masked_mean(gambled, known) + masked_mean(-log_p[:, -1], target == outlier)

@@ -9,7 +9,7 @@ from torch import Tensor
 from .llr import crowding
 from .masks import cross_entropy_map, inliers, log_sum_exp, masked_mean
 
-SMALLEST_PROBABILITY = 1e-7
+MIN_PROBABILITY = 1e-7
 
 
 def rpl_terms(
@@ -49,7 +49,7 @@ def rpl_terms(
 
 
 def _entropy(logits: Tensor) -> Tensor:
-    probability = logits.float().softmax(dim=1).clamp(min=SMALLEST_PROBABILITY)
+    probability = logits.float().softmax(dim=1).clamp(min=MIN_PROBABILITY)
     return -(probability * probability.log()).sum(dim=1)
 
 

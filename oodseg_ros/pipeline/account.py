@@ -67,7 +67,7 @@ REASONS = (
 
 PERIODS = 31
 """Stamp differences from which the period of a camera is estimated (their median)."""
-LONGEST_GAP = 10_000_000_000
+MAX_GAP_NS = 10_000_000_000
 """Stamp differences above this (ns) are a pause or a restart of the camera, not losses."""
 
 
@@ -184,7 +184,7 @@ class FrameCounter:
         return sorted(self._periods)[len(self._periods) // 2]
 
     def _gap(self, difference: int) -> int:
-        if not 0 < difference <= LONGEST_GAP:
+        if not 0 < difference <= MAX_GAP_NS:
             # Time went back (bag loop) or the camera paused: a new stream begins.
             self._periods.clear()
             return 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import BagError, ConfigError, ImageError, UserError
+from ..errors import BagError, ConfigError, UserError
 from ..frame import Frame
 from ..inference.runner import Runner
 from ..parameters.params_file import settings_for
@@ -22,9 +22,9 @@ from ..pipeline.obstacles.zones import load_ego_mask
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.step import Arrival, Step, Surroundings
 from ..sources.bag_messages import RawMessage, ReplayBag
-from ..sources.bag_topics import IMAGE_TYPES, TRANSPORTS, camera_names, choose_topics
+from ..sources.bags import IMAGE_TYPES, TRANSPORTS, FrameReader, camera_names, choose_topics
 from ..sources.source import Source
-from ..sources.video_packets import PictureDecoder, stamp_of
+from ..sources.video_packets import stamp_of
 
 ODOMETRY = "nav_msgs/msg/Odometry"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
@@ -183,7 +183,7 @@ class RecordedBag:
         self.skipped: Counter[str] = Counter()
         self.cameras = _topics(bag, asked, given)
         self._infos: dict[str, Any] = {}
-        self._decoders: dict[str, PictureDecoder] = {}
+        self._reader = FrameReader(bag)
         self._info_topics = {
             topic: camera
             for image, camera in self.cameras.items()
@@ -210,7 +210,7 @@ class RecordedBag:
         return Recorded(tuple(self.cameras.values()), lambda: self._arrivals(static), around, self._known_speed)
 
     def _arrivals(self, static: set[str]) -> Iterator[tuple[Arrival, int]]:
-        self._decoders = {topic: PictureDecoder() for topic in self.cameras}
+        self._reader = FrameReader(self.bag)
         self._read_ahead(static)
         came, decoded, reason = 0, False, ""
         for raw in self.bag.messages(
@@ -255,19 +255,16 @@ class RecordedBag:
             self.skipped[str(error)] += 1
 
     def _arrival(self, raw: RawMessage) -> Arrival:
-        camera, decoder, stamp, encoding = self.cameras[raw.topic], self._decoders[raw.topic], raw.log_ns, ""
+        camera, stamp, encoding = self.cameras[raw.topic], raw.log_ns, ""
         try:
-            if raw.kind not in IMAGE_TYPES:
-                raise ImageError(f"{raw.topic} is no image topic but {raw.kind}")
-            message = self.bag.parse(raw)
+            message = self._reader.message(raw)
             stamp, frame_id = stamp_of(message)
             encoding = getattr(message, "encoding", "") or getattr(message, "format", "")
         except UserError as error:
-            decoder.lose()
             return Arrival(camera, stamp, lambda error=error: _raise(error), encoding, raw)
         try:
             # Now, whatever becomes of the frame: packets of a video must be decoded all, and in order.
-            frame = Frame(decoder(message), stamp, camera, frame_id, self.bag.path.name)
+            frame = Frame(self._reader.picture(raw, message), stamp, camera, frame_id, self.bag.path.name)
         except UserError as error:
             return Arrival(camera, stamp, lambda error=error: _raise(error), encoding, raw)
         return Arrival(camera, stamp, lambda: frame, encoding, raw)

@@ -18,7 +18,7 @@ from rosgraph_msgs.msg import Clock
 
 from ..errors import BagError
 from ..sources.bag_messages import RawMessage, ReplayBag
-from .messages.stamps import to_stamp
+from .messages.alert import to_stamp
 from .node import qos
 
 CAMERA_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/CameraInfo")

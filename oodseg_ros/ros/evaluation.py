@@ -40,8 +40,8 @@ from ..errors import ConfigError, UserError
 from ..evaluation.results import write_json
 from ..replay.live_figures import LiveFigures
 from ..replay.truth import truth_from_folder
+from .messages.alert import to_ns
 from .messages.images import view
-from .messages.stamps import to_ns
 from .node import launching, qos
 from .tools.listener import NodeAccount, read_alert
 

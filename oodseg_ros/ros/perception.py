@@ -29,12 +29,12 @@ from ..errors import ConfigError, UserError
 from ..inference.runner import Runner
 from ..parameters.settings import Settings
 from ..pipeline.obstacles.components import release_threshold
-from .node.allocator import keep_freed_memory
+from ..start import keep_freed_memory
 from .node.loading import build_engines, load_runner
+from .node.outputs import make_folders, write_answer
 from .node.parameters import NodeParameters
 from .node.qos import check_overrides
 from .node.session import Session
-from .node.snapshot import make_folders, write_answer
 from .node.topics import names
 
 HELP = """usage: perception [--ros-args [-p NAME:=VALUE] [--params-file FILE] [-r FROM:=TO] ...]

@@ -183,9 +183,9 @@ class Conductor:
         self._spin(0.5)
 
     def _settle(self, account: NodeAccount, played: int | None) -> None:
-        reports = account.reports
+        received = account.received
         try:
-            self._until(lambda: account.settled(reports), SETTLE_LIMIT, "the last answers")
+            self._until(lambda: account.settled(received), SETTLE_LIMIT, "the last answers")
         finally:
             frames = account.frames()
             for camera, counts in frames.items():

@@ -1,16 +1,77 @@
-"""Frames of a bag: the pictures of its cameras by log time."""
+"""Frames of a bag: which of its topics are cameras, what these are called, and their pictures by log time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from ..errors import ImageError, UserError
+import numpy as np
+
+from ..errors import BagError, ImageError, UserError
 from ..frame import Frame
 from .bag_messages import RawMessage, ReplayBag
-from .bag_topics import IMAGE_TYPES, camera_names, choose_topics
 from .source import Source
-from .video_packets import PictureDecoder, stamp_of
+from .video_packets import PACKET_TYPES, PictureDecoder, stamp_of
+
+IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", *PACKET_TYPES)
+TRANSPORTS = ("", "compressed", "ffmpeg", "foxglove")
+"""Of the same pictures, best first: whole ones before those that are built on others."""
+
+# Names that drivers and image_proc give a camera's picture, best first; others are masks, depth or debug views.
+_PICTURES = ("image_raw", "image_rect_color", "image_rect", "image_color", "image", "image_mono")
+
+
+def choose_topics(types: dict[str, str], asked: list[str] | None, where: str) -> list[str]:
+    """The topics to read, sorted: those asked for, else the best one per camera.
+
+    Args:
+        types: topic → message type, of the whole bag.
+        asked: topics to read, or None.
+        where: the bag, named in errors.
+
+    Raises:
+        BagError: the bag has no image topic, or not the ones asked for.
+    """
+    images = sorted(topic for topic, kind in types.items() if kind in IMAGE_TYPES)
+    listed = ", ".join(images) or "none"
+    if asked:
+        missing = [topic for topic in asked if topic not in images]
+        if missing:
+            raise BagError(f"bag {where} has no image topic {', '.join(missing)}; its image topics: {listed}")
+        return sorted(set(asked))
+    if not images:
+        others = ", ".join(f"{topic} ({kind})" for topic, kind in sorted(types.items())[:8]) or "nothing"
+        raise BagError(
+            f"bag {where} holds no sensor_msgs/Image or CompressedImage and no video packets; it holds: {others}"
+        )
+    best: dict[str, tuple[int, int, str]] = {}
+    for topic in images:
+        base, transport = _split_transport(topic)
+        prefix, _, last = base.rpartition("/")
+        if last in _PICTURES and transport in TRANSPORTS:
+            rank = (_PICTURES.index(last), TRANSPORTS.index(transport), topic)
+            best[prefix] = min(best.get(prefix, (99, 0, "")), rank)
+    return sorted(topic for _, _, topic in best.values()) or images
+
+
+def camera_names(topics: list[str]) -> dict[str, str]:
+    """Topic → camera name: what stands before `/image_raw`, slashes as underscores; the full topic where not unique.
+
+    >>> camera_names(["/front/left/image_raw/compressed"])
+    {'/front/left/image_raw/compressed': 'front_left'}
+    """
+    short = {
+        topic: _split_transport(topic)[0].rpartition("/")[0].strip("/").replace("/", "_") or "camera"
+        for topic in topics
+    }
+    names = list(short.values())
+    return {t: name if names.count(name) == 1 else t.strip("/").replace("/", "_") for t, name in short.items()}
+
+
+def _split_transport(topic: str) -> tuple[str, str]:
+    base, _, last = topic.rpartition("/")
+    return (base, last) if last in (*TRANSPORTS[1:], "compressedDepth", "theora", "zstd") else (topic, "")
 
 
 def open_bag(path: Path, topics: list[str] | None = None) -> Source:
@@ -18,7 +79,7 @@ def open_bag(path: Path, topics: list[str] | None = None) -> Source:
 
     Args:
         path: bag file, or rosbag2 folder; its metadata.yaml may be missing.
-        topics: image topics to read; None = one per camera (see `bag_topics.choose_topics`).
+        topics: image topics to read; None = one per camera (see `choose_topics`).
 
     Raises:
         BagError: it cannot be read, has no images, or lacks a topic that was asked for.
@@ -38,7 +99,7 @@ def open_bag(path: Path, topics: list[str] | None = None) -> Source:
 
 
 class FrameReader:
-    """Messages of a bag's cameras → frames; packets of a video must come in order and all of them.
+    """Messages of a bag's cameras → pictures; packets of a video must come in order and all of them.
 
     Args:
         bag: parses the messages.
@@ -48,30 +109,39 @@ class FrameReader:
         self._bag = bag
         self._decoders: dict[str, PictureDecoder] = {}
 
-    def __call__(self, raw: RawMessage, camera: str) -> tuple[Frame, str]:
-        """The frame, and the encoding or format that its message states.
+    def message(self, raw: RawMessage) -> Any:
+        """The parsed message of an image topic.
 
         Raises:
-            BagError, ImageError: it is no image message, or cannot be parsed or decoded.
+            BagError, ImageError: it is no image message, or cannot be parsed.
         """
-        decoder = self._decoders.setdefault(raw.topic, PictureDecoder())
         try:
             if raw.kind not in IMAGE_TYPES:
                 raise ImageError(f"{raw.topic} is no image topic but {raw.kind}")
-            message = self._bag.parse(raw)
+            return self._bag.parse(raw)
         except UserError:
-            decoder.lose()
+            self._decoder(raw).lose()
             raise
-        stamp, frame_id = stamp_of(message)
-        encoding = getattr(message, "encoding", "") or getattr(message, "format", "")
-        return Frame(decoder(message), stamp or raw.log_ns, camera, frame_id), encoding
+
+    def picture(self, raw: RawMessage, message: Any) -> np.ndarray:
+        """The picture of a parsed message, RGB uint8 `[H, W, 3]`.
+
+        Raises:
+            ImageError: it cannot be decoded.
+        """
+        return self._decoder(raw)(message)
+
+    def _decoder(self, raw: RawMessage) -> PictureDecoder:
+        return self._decoders.setdefault(raw.topic, PictureDecoder())
 
 
 def _frames(source: Source, bag: ReplayBag, cameras: dict[str, str]) -> Iterator[Frame]:
     read = FrameReader(bag)
     for raw in bag.messages(set(cameras)):
         try:
-            yield read(raw, cameras[raw.topic])[0]
+            message = read.message(raw)
+            stamp, frame_id = stamp_of(message)
+            yield Frame(read.picture(raw, message), stamp or raw.log_ns, cameras[raw.topic], frame_id)
         except UserError as error:
             source.skipped[f"{cameras[raw.topic]}: {error}"] += 1
     source.damage = bag.damage

@@ -20,7 +20,7 @@ from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
 from mcap.records import Channel, ChunkIndex, Schema, Statistics
 
-from .storage import MAX_MESSAGE, RawMessage, Topic, decompressed, in_time_order, unpacked
+from .storage import MAX_MESSAGE, RawMessage, StorageFile, Topic, decompressed, in_time_order, unpacked
 
 MAGIC = b"\x89MCAP0\r\n"
 _HEAD = struct.Struct("<BQ")
@@ -42,16 +42,11 @@ class _Piece(NamedTuple):
     loose: bool = False
 
 
-class McapFile:
-    """See `storage.StorageFile`."""
+class McapFile(StorageFile):
+    """See `StorageFile`."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.topics: dict[str, Topic] = {}
-        self.counts: dict[str, int] | None = None
-        self.expected: int | None = None
-        self.seen: Counter[str] = Counter()
-        self.damage: list[str] = []
+        super().__init__(path)
         self._schemas: dict[int, Schema] = {}
         self._channels: dict[int, Channel] = {}
         self._pieces: list[_Piece] = []

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from rosbags.typesys.msg import normalize_msgtype
 
 from ..errors import BagError
-from .storage import MAX_MESSAGE, RawMessage, Topic, decompressed, in_time_order
+from .storage import MAX_MESSAGE, RawMessage, StorageFile, Topic, decompressed, in_time_order
 
 MAGIC = b"#ROSBAG V2.0\n"
 _MESSAGE, _HEADER, _INDEX, _CHUNK, _CHUNK_INFO, _CONNECTION = 2, 3, 4, 5, 6, 7
@@ -32,7 +32,7 @@ class _Piece(NamedTuple):
     fields: dict[str, bytes] | None = None
 
 
-class Ros1File:
+class Ros1File(StorageFile):
     """See `storage.StorageFile`.
 
     Raises:
@@ -40,12 +40,7 @@ class Ros1File:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.topics: dict[str, Topic] = {}
-        self.counts: dict[str, int] | None = None
-        self.expected: int | None = None
-        self.seen: Counter[str] = Counter()
-        self.damage: list[str] = []
+        super().__init__(path)
         self._names: dict[int, str] = {}
         self._pieces: list[_Piece] = []
         self._size = path.stat().st_size
@@ -62,7 +57,7 @@ class Ros1File:
             self.counts, self.expected = dict(counts), counts.total()
 
     def messages(self, topics: set[str] | None) -> Iterator[RawMessage]:
-        """See `storage.StorageFile`."""
+        """See `StorageFile`."""
         self.damage = list(self._found)
         seen: Counter[str] = Counter()
         strangers: Counter[int] = Counter()

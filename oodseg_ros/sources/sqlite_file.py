@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BagError
-from .storage import RawMessage, Topic, unpacked
+from .storage import RawMessage, StorageFile, Topic, unpacked
 
 _ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """Python's binding decodes SQLite's own messages, which quote the damaged text."""
@@ -23,7 +23,7 @@ _MAX_SEARCH = 100_000
 """Message numbers that are tried behind a damaged page."""
 
 
-class SqliteFile:
+class SqliteFile(StorageFile):
     """See `storage.StorageFile`.
 
     Raises:
@@ -31,12 +31,7 @@ class SqliteFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.topics: dict[str, Topic] = {}
-        self.counts: dict[str, int] | None = None
-        self.expected: int | None = None
-        self.seen: Counter[str] = Counter()
-        self.damage: list[str] = []
+        super().__init__(path)
         self._names: dict[int, tuple[str, str]] = {}
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         # SQLite looks for logs beside the file itself, not beside a link to it.
@@ -57,7 +52,7 @@ class SqliteFile:
         self._found = list(self.damage)
 
     def messages(self, topics: set[str] | None) -> Iterator[RawMessage]:
-        """See `storage.StorageFile`."""
+        """See `StorageFile`."""
         self.damage = list(self._found)
         seen: Counter[str] = Counter()
         base = self._open()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import bz2
 import heapq
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import lz4.frame
 import zstandard
@@ -39,7 +40,7 @@ class Topic:
     qos: str = ""
 
 
-class StorageFile(Protocol):
+class StorageFile(ABC):
     """One file of a bag. `messages` never raises for damage: it reads on behind it, and says so in `damage`.
 
     Attributes:
@@ -51,16 +52,17 @@ class StorageFile(Protocol):
         damage: sentences on what could not be read or did not fit together; final after `messages` is used up.
     """
 
-    path: Path
-    topics: dict[str, Topic]
-    counts: dict[str, int] | None
-    expected: int | None
-    seen: Counter[str]
-    damage: list[str]
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.topics: dict[str, Topic] = {}
+        self.counts: dict[str, int] | None = None
+        self.expected: int | None = None
+        self.seen: Counter[str] = Counter()
+        self.damage: list[str] = []
 
+    @abstractmethod
     def messages(self, topics: set[str] | None) -> Iterator[RawMessage]:
         """Messages of these topics (None = all) by log time; equal times in the order of their topics."""
-        ...
 
 
 def in_time_order(

@@ -20,8 +20,8 @@ from ..frame import KNOWN, OUTLIER, UNLABELED
 from ..labels import LabelSet
 from ..outliers.reviewed import open_reviewed
 from ..scenes import scene
-from ..sources.drives import drive_files
 from ..sources.image_files import read_image
+from ..sources.open_source import drive_files
 from .data_recipe import DataSpec, expand
 
 _log = logging.getLogger(__name__)

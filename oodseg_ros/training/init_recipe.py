@@ -21,7 +21,7 @@ from ..labels import LabelSet, load_labels, parse_labels
 
 BASE = "road_lite"
 """The shipped bundle whose backbone and decoder training starts from."""
-MOST_READ = 200
+MAX_READ = 200
 """Label files that are counted, spread over all."""
 GROUND = ("road", "drivable", "street", "lane", "sidewalk", "pavement", "parking", "ground", "floor", "dirt", "asphalt")
 OBJECTS = (
@@ -171,7 +171,7 @@ def _parts(folder: Path) -> tuple[dict, dict, list[Item]]:
 
 def _count(items: list[Item]) -> _Counted:
     pixels, below, sizes = np.zeros(256, np.int64), np.zeros(256, np.int64), {}
-    chosen = np.unique(np.linspace(0, len(items) - 1, min(MOST_READ, len(items))).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(items) - 1, min(MAX_READ, len(items))).round().astype(int))
     for index in chosen:
         values = read_values(items[index].label_path)
         height, width = values.shape

@@ -20,8 +20,7 @@ from typer.testing import CliRunner
 from oodseg_ros.bundle import load_bundle, rewrite_card
 from oodseg_ros.cli.main import build_app
 from oodseg_ros.comparing.alerts import Row, alarms, changes
-from oodseg_ros.comparing.figures import compare_counts, count_frames
-from oodseg_ros.comparing.rules import NAMES, parse_rule
+from oodseg_ros.comparing.figures import NAMES, compare_counts, count_frames, parse_rule
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.evaluation.score_store import ScoreStore
 from oodseg_ros.paths import models_dir

@@ -11,10 +11,10 @@ pytest.importorskip("rclpy")
 import rclpy
 
 from oodseg_ros.ros.messages.detections import VISION_MSGS
-from oodseg_ros.ros.node.transforms import TF2_ROS
+from oodseg_ros.ros.node.vehicle import TF2_ROS
 from oodseg_ros.ros.perception import SUCCESS, Perception
 from oodseg_ros.ros.security_policy import policy, services, topics
-from oodseg_ros.ros.tools.faults.engine import FaultEngine
+from oodseg_ros.ros.tools.faults.node import FaultEngine
 
 FILE = Path(__file__).parents[2] / "config" / "sros2" / "policy.xml"
 

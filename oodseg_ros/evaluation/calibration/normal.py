@@ -12,7 +12,7 @@ from ...datasets.encoding import ANOMALY, Encoding
 from ...datasets.registry import open_dataset
 from ...errors import ConfigError, DatasetError
 from ...frame import UNLABELED
-from ...sources.drives import drive_files
+from ...sources.open_source import drive_files
 
 FRAMES = "frames"
 """Instead of a dataset's name: a folder, video, bag or image without labels, as in recipes."""

@@ -109,7 +109,7 @@ class OpenVinoEngine:
 
     def _convert(self, batch: int, height: int, width: int) -> Any:
         from ..graph import converted  # torch and the network's code, which a cached graph does not need
-        from ..headroom import check_headroom
+        from ..precision import check_headroom
 
         if self._segmentor is None:
             self._segmentor = self._bundle.segmentor()

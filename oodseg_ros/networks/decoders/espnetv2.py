@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..segmentor import resize
 
 SCALES = (2.0, 1.5, 1.0, 0.5, 0.1)
-SMALLEST = 5
+MIN_SIDE = 5
 
 
 class _Named(nn.Module):
@@ -62,7 +62,7 @@ class PyramidPool(nn.Module):
         size = x.shape[-2:]
         branches = []
         for scale, stage in zip(SCALES, self.stages, strict=True):
-            scaled = tuple(max(SMALLEST, math.ceil(side * scale)) for side in size)
+            scaled = tuple(max(MIN_SIDE, math.ceil(side * scale)) for side in size)
             if scale < 1.0:
                 branch = resize(stage(F.adaptive_avg_pool2d(x, scaled)), size, True)
             elif scale > 1.0:

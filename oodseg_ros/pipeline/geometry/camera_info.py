@@ -25,9 +25,9 @@ _MODELS = {
     "rational_polynomial": ((0, 8, 12, 14), False),
     "equidistant": ((0, 4), True),
 }
-_WIDEST = 0.05
+_MIN_FOCAL = 0.05
 """Least focal length as a part of the image's width: below it the field of view would exceed 168 degrees (pinhole)."""
-_LONGEST = 100.0
+_MAX_FOCAL = 100.0
 """And the largest one: a field of view of half a degree."""
 _RECTIFIED = re.compile(r"(^|[/_])rect(ified)?([/_]|$)")
 
@@ -174,7 +174,7 @@ def _check(info: CameraInfo, matrix: np.ndarray, name: str) -> None:
         wrong = f"the optical axis lies outside the {info.width}x{info.height} image"
     elif not 0.5 <= fx / fy <= 2:
         wrong = "the two focal lengths differ by more than a factor of 2"
-    elif not _WIDEST * info.width <= fx <= _LONGEST * info.width:
+    elif not _MIN_FOCAL * info.width <= fx <= _MAX_FOCAL * info.width:
         wrong = f"a focal length of {fx:g} pixels cannot belong to an image {info.width} pixels wide"
     if wrong:
         raise ConfigError(f"camera_info contradicts itself: {wrong}; {name} = {_numbers(matrix)}")

@@ -15,7 +15,7 @@ from ..reasons import CAMERA_INFO, ENCODING_CHANGED, FROZEN, STAMP_IN_FUTURE, ST
 from .lens import Blocked, Blurred
 from .picture import Black, ImageStatistics, LowContrast, OverExposed
 
-LONGEST_STEP_BACK = 1_000_000_000
+MAX_STEP_BACK_NS = 1_000_000_000
 """Nanoseconds; a longer one is time itself that went back, as when a bag loops: then everything begins anew."""
 MAX_STEPS_BACK = 3
 """As many in a row are a new time line as well."""
@@ -37,7 +37,7 @@ class Stamps:
         if statistics.now_ns > 0 and ahead > self._future_ns:
             return Fault(STAMP_IN_FUTURE, f"{ahead * 1e-9:.2f} s ahead of the clock")
         step = 0 if self._last is None else statistics.stamp_ns - self._last
-        if -LONGEST_STEP_BACK <= step < 0 and self._back + 1 < MAX_STEPS_BACK:
+        if -MAX_STEP_BACK_NS <= step < 0 and self._back + 1 < MAX_STEPS_BACK:
             self._back += 1
             return Fault(STAMP_WENT_BACK, f"by {-step * 1e-9:.3f} s")
         self._last, self._back = statistics.stamp_ns, 0

@@ -23,7 +23,7 @@ from ...parameters.judging import InputGateSettings
 from ..reasons import BLOCKED, BLURRED, Fault
 from .picture import TILES, ImageStatistics
 
-LEAST = 10
+MIN_FRAMES = 10
 """Frames before a level means anything."""
 _WEIGHT = 0.03
 DEAD = 1.2
@@ -64,8 +64,8 @@ class Level:
 
     @property
     def value(self) -> Any:
-        """None before `LEAST` frames."""
-        return self._value if self._count >= LEAST else None
+        """None before `MIN_FRAMES` frames."""
+        return self._value if self._count >= MIN_FRAMES else None
 
 
 class Lasting:

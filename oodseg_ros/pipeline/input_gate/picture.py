@@ -98,9 +98,9 @@ def _tiles(values: np.ndarray) -> np.ndarray:
     return cv2.resize(values, (TILES, TILES), interpolation=cv2.INTER_AREA)
 
 
-BRIGHTEST = 12
+MAX_BLACK = 12
 """Of 255: 99 % of the pixels of a black picture are darker."""
-NOISY_BRIGHTEST, NOISY_CONTRAST = 32, 3.0
+MAX_NOISY_BLACK, NOISY_CONTRAST = 32, 3.0
 """Sensors with a black level and noise: also black is what is this dark and has this standard deviation at most."""
 WHITE = 249
 SHARE = 0.7
@@ -119,7 +119,7 @@ class Black:
     def __call__(self, statistics: ImageStatistics) -> Fault | None:
         counts = cv2.calcHist([statistics.gray], [0], None, [256], [0, 256])[:, 0]
         brightest = int(np.searchsorted(np.cumsum(counts), 0.99 * statistics.gray.size))
-        if brightest < BRIGHTEST or (brightest < NOISY_BRIGHTEST and float(statistics.gray.std()) < NOISY_CONTRAST):
+        if brightest < MAX_BLACK or (brightest < MAX_NOISY_BLACK and float(statistics.gray.std()) < NOISY_CONTRAST):
             return Fault(BLACK, f"99 % of the pixels are darker than {brightest + 1} of 255")
         return None
 

@@ -1,4 +1,5 @@
-"""Alerts → diagnostic_msgs/DiagnosticArray, the one status type that every ROS tool can show.
+"""Alerts → diagnostic_msgs/DiagnosticArray, the one status type that every ROS tool can show; and times as nanoseconds
+since the epoch.
 
 One status per camera: OK = CLEAR, WARN = OBSTACLE, ERROR = UNKNOWN, STALE = UNKNOWN for lack of (recent) evidence.
 """
@@ -12,6 +13,18 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from ...frame import Alert
 from ...pipeline.alert import alert_level, alert_sentence, alert_values
+
+_SECOND = 1_000_000_000
+
+
+def to_ns(stamp: Time) -> int:
+    """Nanoseconds of a message time."""
+    return stamp.sec * _SECOND + stamp.nanosec
+
+
+def to_stamp(ns: int) -> Time:
+    """Message time of nanoseconds, which must lie in its range (int32 seconds)."""
+    return Time(sec=ns // _SECOND, nanosec=ns % _SECOND)
 
 
 def to_alert(

@@ -17,7 +17,7 @@ from ...frame import Frame
 from ...sources.image_bytes import check_size
 from ...sources.message_images import TO_RGB, Encoding, message_to_rgb, view_pixels
 from ...sources.video_packets import to_rgb as packet_to_rgb
-from .stamps import to_ns
+from .alert import to_ns
 
 _VIEW_ONLY = {"32FC1": Encoding("f4", 1, None)}
 

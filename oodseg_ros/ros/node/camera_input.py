@@ -18,8 +18,8 @@ from ...pipeline import reasons
 from ...pipeline.inference_thread import InferenceThread
 from ...pipeline.step import Arrival
 from ...sources.video_packets import PacketWorker
+from ..messages.alert import to_ns
 from ..messages.images import Packet, to_frame
-from ..messages.stamps import to_ns
 from . import qos, topics
 
 SENDER_MEMORY = 2.0
@@ -65,7 +65,7 @@ class CameraInput:
         if self._packets is not None:
             self._packets.close()
 
-    def look_around(self) -> tuple[str, str]:
+    def check_publishers(self) -> tuple[str, str]:
         """What is wrong with those who publish on the camera's topics, by the graph; not for every frame.
 
         Returns:

@@ -1,11 +1,15 @@
-"""The topics of one camera: published in order of importance, and only where somebody listens."""
+"""The answers of one camera: published in order of importance, where somebody listens; or one written to disk for a
+person to look at.
+"""
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -16,6 +20,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from ... import views
+from ...errors import ConfigError
 from ...frame import Frame
 from ...labels import LabelSet
 from ...model_card import Calibration
@@ -189,3 +194,45 @@ def _calibration(judgement: Judgement) -> Calibration:
 def _bgr(picture: np.ndarray) -> np.ndarray:
     """The picture itself, its channels turned round."""
     return cv2.cvtColor(picture, cv2.COLOR_RGB2BGR, dst=picture)
+
+
+def make_folders(folder: Path, answers: list[Answer]) -> list[Path]:
+    """`<folder>/<camera>_<stamp ns>/` for each answer, made.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    paths = [folder / f"{answer.frame.camera}_{answer.frame.stamp_ns}" for answer in answers]
+    try:
+        for path in paths:
+            path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"snapshot_dir {folder} cannot be written: {error}") from error
+    return paths
+
+
+def write_answer(path: Path, answer: Answer, labels: LabelSet, alpha: float) -> None:
+    """image.png, overlay.png and, last, answer.npz (score, labels, mask, bundle); each appears when it is complete.
+
+    Raises:
+        OSError: the disk is full or gone.
+    """
+    frame, judgement = answer.frame, answer.judgement
+    _write(path / "image.png", _png(frame.image))
+    _write(path / "overlay.png", _png(draw_overlay(frame.image, judgement, labels, alpha)))
+    prediction = judgement.prediction
+    arrays = {"score": prediction.score, "labels": prediction.labels, "mask": judgement.mask}
+    stream = io.BytesIO()
+    np.savez(stream, **arrays, bundle=np.array(prediction.bundle_id))  # type: ignore[arg-type]
+    _write(path / "answer.npz", stream.getbuffer())
+
+
+def _png(image: np.ndarray) -> bytes:
+    # Level 1: a snapshot is taken while driving, and a smaller file is not worth the time.
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+
+def _write(path: Path, data: bytes | memoryview) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(data)
+    part.replace(path)

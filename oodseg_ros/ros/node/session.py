@@ -21,13 +21,11 @@ from ..messages.alert import to_alert
 from ..messages.detections import VISION_MSGS
 from . import qos, topics
 from .camera_input import CameraInput
-from .diagnostics import ALERT, NodeReport, Rates, reaction, to_diagnostics, to_report
+from .diagnostics import ALERT, LogOnce, NodeReport, Rates, reaction, to_diagnostics, to_report
 from .heartbeat import Heartbeat
-from .log_once import LogOnce
-from .odometry import Odometry
 from .outputs import Answer, CameraOutputs
 from .recording import Recording
-from .transforms import TF2_ROS, Transforms
+from .vehicle import TF2_ROS, Odometry, Transforms
 
 
 class Session:
@@ -228,7 +226,7 @@ class Session:
         """Tell board and log what is wrong with the publishers of a camera; returns why they are too many."""
         if (camera := self._inputs.get(name)) is None:
             return ""
-        several, missing = camera.look_around()
+        several, missing = camera.check_publishers()
         self.pipeline.board.explain(name, missing)
         if several:
             text = (

@@ -14,7 +14,7 @@ from sensor_msgs.msg import Image
 
 from ...frame import AlertState
 from ...sources.message_images import message_to_rgb
-from ..messages.stamps import to_ns
+from ..messages.alert import to_ns
 from ..node import qos
 from ..node.diagnostics import CAMERA
 
@@ -88,7 +88,7 @@ class NodeAccount:
     Attributes:
         engine: the last status of the node itself, key → value.
         cameras: camera → key → value of its last status.
-        reports: how often they came.
+        received: how often they came.
 
     Args:
         node: owner of the subscription.
@@ -98,14 +98,14 @@ class NodeAccount:
     def __init__(self, node: Node, name: str) -> None:
         self.engine: Mapping[str, str] = {}
         self.cameras: dict[str, Mapping[str, str]] = {}
-        self.reports = 0
+        self.received = 0
         self._prefix = f"{name}: "
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.DIAGNOSTICS_OUT)
 
-    def settled(self, reports: int) -> bool:
-        """Whether two reports came since there were `reports`, and say that no frame waits for its answer."""
+    def settled(self, before: int) -> bool:
+        """Whether two more reports came than `before`, and they say that no frame waits for its answer."""
         waiting = any(camera.get("frames_waiting", "0") != "0" for camera in self.cameras.values())
-        return self.reports >= reports + 2 and not waiting
+        return self.received >= before + 2 and not waiting
 
     def frames(self) -> dict[str, dict[str, int]]:
         """Camera → count of frames by what became of them, those that are not zero."""
@@ -128,7 +128,7 @@ class NodeAccount:
             values = {pair.key: pair.value for pair in status.values}
             if name == "engine":
                 self.engine = values
-                self.reports += 1
+                self.received += 1
             elif name.startswith(CAMERA):
                 self.cameras[name.removeprefix(CAMERA)] = values
 

@@ -15,7 +15,7 @@ from oodseg_ros.parameters.settings import CameraSettings, Mount
 from oodseg_ros.pipeline.geometry.camera_info import to_lens
 from oodseg_ros.pipeline.geometry.ground import ground_position
 from oodseg_ros.pipeline.geometry.source import GeometrySource, from_mount
-from oodseg_ros.ros.node.transforms import Pose
+from oodseg_ros.ros.node.vehicle import Pose
 
 MOUNT = Mount(height=1.2, pitch=0.1, yaw=0.0, x=2.0, y=0.5, pitch_sigma=0.01)
 BY_TF = Pose(np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]), np.array([0.0, 0.0, 3.0]))

@@ -21,7 +21,7 @@ from rclpy.parameter import Parameter
 from oodseg_ros.parameters.schema import load_schema
 from oodseg_ros.paths import config_dir
 from oodseg_ros.ros.perception import FAILURE, SUCCESS, Perception
-from oodseg_ros.ros.tools.faults.engine import FaultEngine
+from oodseg_ros.ros.tools.faults.node import FaultEngine
 
 SHIPPED = [file for file in sorted(config_dir().rglob("*.yaml")) if "ros__parameters" in file.read_text()]
 SPECS = load_schema().specs(["camera"])
@@ -146,7 +146,7 @@ def test_the_real_executable_configures_with_the_shipped_file_verbatim(tmp_path:
     copy.write_bytes((config_dir() / "perception.yaml").read_bytes())
     code = (
         "import sys; from oodseg_ros.ros.perception import Perception, run, SUCCESS\n"
-        "from oodseg_ros.ros.tools.faults.engine import FaultEngine\n"
+        "from oodseg_ros.ros.tools.faults.node import FaultEngine\n"
         "sys.exit(run(lambda: Perception(load=lambda settings, logger: (FaultEngine(), ())), sys.argv))"
     )
     command = [sys.executable, "-c", code, "--ros-args", "--params-file", str(copy), "-p", "build_only:=true"]

@@ -15,7 +15,7 @@ from oodseg_ros.ros.messages.detections import VISION_MSGS
 from oodseg_ros.ros.node import outputs
 from oodseg_ros.ros.node.topics import TOPICS, Topic, message_type, qualified, table
 from oodseg_ros.ros.perception import SUCCESS, Perception
-from oodseg_ros.ros.tools.faults.engine import FaultEngine
+from oodseg_ros.ros.tools.faults.node import FaultEngine
 
 DOCS = Path(__file__).parents[3] / "docs"
 CAMERAS = {"front": "raw", "rear": "compressed"}

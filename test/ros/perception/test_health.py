@@ -16,7 +16,7 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from sensor_msgs.msg import CameraInfo, Image
 
-from oodseg_ros.ros.tools.faults.pictures import PICTURES
+from oodseg_ros.ros.tools.faults.messages import PICTURES
 
 SIZE = (240, 320)
 EVERYWHERE = [-100.0, -500.0, 500.0, -500.0, 500.0, 500.0, -100.0, 500.0]

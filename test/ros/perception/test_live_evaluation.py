@@ -20,8 +20,7 @@ from oodseg_ros.evaluation.metrics.components import ComponentMetrics
 from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
 from oodseg_ros.frame import Alert, AlertState
 from oodseg_ros.replay.alert_table import COLUMNS
-from oodseg_ros.ros.messages.alert import to_alert
-from oodseg_ros.ros.messages.stamps import to_stamp
+from oodseg_ros.ros.messages.alert import to_alert, to_stamp
 
 START, STEP, FRAMES = 1_700_000_000_000_000_000, 100_000_000, 5
 STATES = (AlertState.CLEAR, AlertState.OBSTACLE, AlertState.OBSTACLE, AlertState.CLEAR, AlertState.OBSTACLE)

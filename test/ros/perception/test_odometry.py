@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 pytest.importorskip("rclpy")
-from oodseg_ros.ros.node import odometry
+from oodseg_ros.ros.node import vehicle
 
 nav = pytest.importorskip("nav_msgs.msg")
 
 
 def test_the_newest_speed_is_known_until_it_is_stale(peer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = odometry.Odometry(peer.node, "odom")
+    source = vehicle.Odometry(peer.node, "odom")
     assert source.speed() is None
     publisher = peer.node.create_publisher(nav.Odometry, "odom", 1)
     message = nav.Odometry()
@@ -38,8 +38,8 @@ def test_the_newest_speed_is_known_until_it_is_stale(peer: Any, monkeypatch: pyt
         return source.speed() == 3.0
 
     peer.until(again, "the speed again")
-    later = odometry.time.monotonic() + odometry.STALE + 0.1
-    monkeypatch.setattr(odometry.time, "monotonic", lambda: later)
+    later = vehicle.time.monotonic() + vehicle.STALE + 0.1
+    monkeypatch.setattr(vehicle.time, "monotonic", lambda: later)
     assert source.speed() is None
     monkeypatch.undo()
     source.destroy()

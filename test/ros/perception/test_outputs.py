@@ -17,8 +17,8 @@ from sensor_msgs.msg import CameraInfo
 
 from oodseg_ros.ros.messages.detections import VISION_MSGS
 from oodseg_ros.ros.node.topics import message_type, outputs
-from oodseg_ros.ros.tools.faults.engine import THRESHOLD
-from oodseg_ros.ros.tools.faults.pictures import PICTURES
+from oodseg_ros.ros.tools.faults.messages import PICTURES
+from oodseg_ros.ros.tools.faults.node import THRESHOLD
 from oodseg_ros.views import ANOMALOUS_RGB, UNKNOWN_ID
 
 SIZE = (240, 320)

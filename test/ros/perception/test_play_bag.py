@@ -26,7 +26,7 @@ from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
 
 from oodseg_ros.ros.bag_player import BagPlayer
-from oodseg_ros.ros.messages.stamps import to_ns
+from oodseg_ros.ros.messages.alert import to_ns
 from oodseg_ros.ros.tools.listener import read_alert
 
 START = 1_600_000_000_000_000_000

@@ -16,7 +16,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from oodseg_ros.ros.tools.faults.pictures import PICTURES
+from oodseg_ros.ros.tools.faults.messages import PICTURES
 
 SIZE = (240, 320)
 PERIOD = 0.15

@@ -23,8 +23,7 @@ from ...node import launching
 from ..gallery import Gallery
 from ..listener import AlertSeen, CameraSeen, Listener
 from ..node_process import NodeProcess
-from .input import DemoInput, Truth
-from .player import Player, read_ahead
+from .input import DemoInput, Player, Truth, read_ahead
 
 START_LIMIT = 180.0
 """Seconds for the node to load its model and subscribe."""
@@ -191,9 +190,9 @@ def _wait(process: NodeProcess, ready: Callable[[], bool], limit: float) -> None
 
 
 def _settle(process: NodeProcess, listener: Listener) -> None:
-    end, reports = time.monotonic() + SETTLE_LIMIT, listener.account.reports
+    end, received = time.monotonic() + SETTLE_LIMIT, listener.account.received
     try:
-        while not listener.account.settled(reports) and time.monotonic() < end:
+        while not listener.account.settled(received) and time.monotonic() < end:
             process.check()
             time.sleep(0.05)
     except KeyboardInterrupt:

@@ -12,10 +12,10 @@ from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from ...messages.stamps import to_stamp
+from ...messages.alert import to_stamp
 from ...node import qos
 from . import messages
-from .pictures import PICTURES, SIZES
+from .messages import PICTURES, SIZES
 
 RATE = 10.0
 """Frames per second of each camera."""

@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Sequence
 
 from ....errors import ConfigError
-from .pictures import SIZES
+from .messages import SIZES
 from .script import CLEAR, KNOWN, SILENCE, UNKNOWN, VICTIM, WITNESS, Script, act
 
 BACK = (act("camera", camera=VICTIM),)

@@ -34,7 +34,6 @@ class Watch:
         self._seen: dict[str, list[Seen]] = {}
         self._heartbeats: list[float] = []
         self._accounts: dict[str, dict[str, str]] = {}
-        self.reports = 0
         node.create_subscription(DiagnosticArray, "alert", self._on_alert, qos.deep(100))
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.deep(20))
 
@@ -79,7 +78,6 @@ class Watch:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         with self._lock:
-            self.reports += 1
             for status in message.status:
                 if status.name.startswith(self._prefix):
                     values = {pair.key: pair.value for pair in status.values}

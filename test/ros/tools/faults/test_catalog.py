@@ -5,8 +5,8 @@ import pytest
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.pipeline import reasons
 from oodseg_ros.ros.tools.faults.catalog import ALL, choose
-from oodseg_ros.ros.tools.faults.engine import GOOD, MODES
-from oodseg_ros.ros.tools.faults.pictures import PICTURES
+from oodseg_ros.ros.tools.faults.messages import PICTURES
+from oodseg_ros.ros.tools.faults.node import GOOD, MODES
 from oodseg_ros.ros.tools.faults.script import KNOWN, SILENCE, VICTIM, WITNESS
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oodseg_ros.replay.drive_health import summarize_health
+from oodseg_ros.replay.summary import summarize_health
 
 MS = 1_000_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from oodseg_ros.replay.drive import Drive
-from oodseg_ros.replay.health_section import health_section
+from oodseg_ros.replay.report import health_section
 
 
 def drive(*states: tuple[str, str]) -> Drive:

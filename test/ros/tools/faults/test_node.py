@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oodseg_ros.errors import ConfigError
-from oodseg_ros.ros.tools.faults.engine import MODES, THRESHOLD, FaultEngine
+from oodseg_ros.ros.tools.faults.node import MODES, THRESHOLD, FaultEngine
 
 FRONT, SIDE = np.zeros((240, 320, 3), np.uint8), np.zeros((192, 256, 3), np.uint8)
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from std_msgs.msg import Header
 
 from oodseg_ros.errors import ConfigError
-from oodseg_ros.ros.messages.stamps import to_ns, to_stamp
-from oodseg_ros.ros.node import transforms
-from oodseg_ros.ros.node.transforms import LATEST_TOLERANCE, TF2_ROS, Transforms, to_pose
+from oodseg_ros.ros.messages.alert import to_ns, to_stamp
+from oodseg_ros.ros.node import vehicle
+from oodseg_ros.ros.node.vehicle import LATEST_TOLERANCE, TF2_ROS, Transforms, to_pose
 
 os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
 needs_tf = pytest.mark.skipif(not TF2_ROS, reason="tf2_ros is not installed (it is not on PyPI)")
@@ -71,7 +71,7 @@ def test_stamps_survive(ns):
 
 
 def test_without_tf2_ros_it_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(transforms, "TF2_ROS", False)
+    monkeypatch.setattr(vehicle, "TF2_ROS", False)
     with pytest.raises(RuntimeError, match="set the camera's mount instead, or install"):
         Transforms(None, "base_link")
 

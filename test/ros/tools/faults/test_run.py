@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from oodseg_ros.ros.tools.faults.run import markdown, write
 from oodseg_ros.ros.tools.faults.script import Outcome
-from oodseg_ros.ros.tools.faults.table import markdown, write
 
 GOOD = Outcome("black", "camera", "a black | picture", True, ["UNKNOWN black", "CLEAR ok"], 0.123, 0.4, 7, 0.2, 0.05)
 BAD = Outcome("sigkill", "process", "killed", False, [], None, None, 0, 0.0, 3.0, -9, ["not CLEAR again within 8 s"])
