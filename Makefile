@@ -1,5 +1,6 @@
 # Two commands on a machine with only Python, gcc and make:
-#   make demo    publish a drive, run the node on it over DDS, leave out/demo/index.html   (INPUT= bag, video or folder)
+#   make demo    publish a drive, run the node on it over DDS, leave out/demo/index.html, in place of an older one
+#                (INPUT= bag, video or folder)
 #   make test    lint and the test suite; slower ones: make test-slow
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +18,7 @@ $(STAMP): $(wildcard requirements/*.txt) pyproject.toml setup.py setup.cfg tools
 	@touch $@
 
 demo: setup
-	$(BIN)/oodseg demo --out out/demo $(if $(INPUT),--input "$(INPUT)")
+	$(BIN)/oodseg demo --out out/demo --overwrite $(if $(INPUT),--input "$(INPUT)")
 
 test: setup lint
 	sh tools/test.sh $(BIN)/python

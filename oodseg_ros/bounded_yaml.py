@@ -1,4 +1,4 @@
-"""YAML of strangers: plain data only, and bounded in bytes, depth and in what its aliases unfold to.
+"""YAML from outside: plain data only, and bounded in bytes, depth and in what its aliases expand to.
 
 PyYAML's safe loader runs no code, but it does follow aliases: a few hundred bytes can stand for billions of values,
 which whoever copies the data would make real.
@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from .errors import ConfigError
+from .errors import ConfigError, why
 
 MAX_BYTES = 2_000_000
 MAX_VALUES = 500_000
@@ -49,7 +49,7 @@ def load_yaml(source: Path | bytes, where: str | None = None) -> Any:
         finally:
             loader.dispose()
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{where} cannot be read: {error}") from error
+        raise ConfigError(f"{where} cannot be read: {why(error)}") from error
     except (ValueError, TypeError, OverflowError, RecursionError, KeyError, AttributeError) as error:
         # PyYAML's constructors raise what the values raise: dates of month 13, integers of 5000 digits, lists as keys.
         raise ConfigError(f"{where} cannot be read: {type(error).__name__}: {str(error)[:200]}") from error

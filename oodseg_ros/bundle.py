@@ -21,7 +21,7 @@ import yaml
 from pydantic import ValidationError
 
 from .bounded_yaml import MAX_BYTES, load_yaml
-from .errors import BundleError, ConfigError
+from .errors import BundleError, ConfigError, why
 from .labels import LabelSet, load_labels
 from .model_card import SCHEMA, ModelCard, readable
 from .paths import models_dir
@@ -115,7 +115,7 @@ class Bundle:
             with np.load(file, allow_pickle=False) as data:
                 golden = {key: data[key] for key in ("image", "labels", "score")}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
-            raise BundleError(f"{file} holds no golden frame: {error}") from error
+            raise BundleError(f"{file} holds no golden frame: {why(error)}") from error
         if (
             golden["image"].ndim != 3
             or not golden["image"].shape[:2] == golden["labels"].shape == golden["score"].shape
@@ -149,12 +149,14 @@ def load_bundle(name_or_path: str | Path, public_key: str = "") -> Bundle:
     if not file.is_file():
         shipped = models_dir()
         known = ", ".join(sorted(p.parent.name for p in shipped.glob(f"*/{MODEL_FILE}"))) or "none"
-        raise BundleError(f"no bundle at {path} ({MODEL_FILE} is missing); shipped bundles: {known}")
+        tried = dict.fromkeys((Path(name_or_path).expanduser(), path))  # a bare name may be either
+        here = " nor at ".join(f"{place}{' (no such folder)' * (not place.is_dir())}" for place in tried)
+        raise BundleError(f"no bundle at {here}: {MODEL_FILE} is missing; shipped bundles: {known}")
     try:
         with file.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise BundleError(f"{file} cannot be read: {error}") from error
+        raise BundleError(f"{file} cannot be read: {why(error)}") from error
     # Before the first look into it, and on the very bytes that are parsed next.
     if (key := required_key(public_key)) is not None:
         check_signature(path, content, key)

@@ -9,6 +9,15 @@ class UserError(Exception):
     """Something outside the program is wrong; the text says what, where and what to do."""
 
 
+def why(error: BaseException) -> str:
+    """An error's own words, for a sentence that names the file already: no `[Errno 2]`, no path for a second time.
+
+    >>> why(FileNotFoundError(2, "No such file or directory", "a.mcap"))
+    'No such file or directory'
+    """
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
 class BundleError(UserError):
     """A bundle is missing, malformed, tampered with, or of another schema than this version reads."""
 

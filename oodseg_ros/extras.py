@@ -1,4 +1,4 @@
-"""What a missing Python module belongs to, by this package's metadata: a command says which extra it lacks."""
+"""Which extra a missing Python module belongs to, by this package's metadata: a command names it."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import BundleError, ConfigError
+from .errors import BundleError, ConfigError, why
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -47,7 +47,7 @@ def make_keys(file: Path) -> Path:
     except FileExistsError as error:
         raise ConfigError(f"{error.filename} exists; keys are never replaced, choose another name") from error
     except OSError as error:
-        raise ConfigError(f"key {file} cannot be written: {error}") from error
+        raise ConfigError(f"key {file} cannot be written: {why(error)}") from error
     return public
 
 
@@ -66,7 +66,7 @@ def sign_bundle(bundle: Path, key_file: Path) -> Path:
         part.write_text(line)
         return part.replace(bundle / SIGNATURE_FILE)
     except OSError as error:
-        raise BundleError(f"bundle {bundle} cannot be signed: {error}") from error
+        raise BundleError(f"bundle {bundle} cannot be signed: {why(error)}") from error
 
 
 def is_signed(bundle: Path) -> bool:
@@ -103,7 +103,7 @@ def check_signature(bundle: Path, card: bytes, key_file: Path) -> str:
             f"bundle {bundle} is not signed, and {wanted}; sign it with `oodseg sign {bundle} --key <private key>`"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{file} cannot be read: {error}; {wanted}") from error
+        raise BundleError(f"{file} cannot be read: {why(error)}; {wanted}") from error
     if len(words) != 3 or words[0] != _METHOD:
         raise BundleError(f"{file} is no signature of this version ({_METHOD}); {wanted}")
     if words[1] != fingerprint(key):
@@ -167,4 +167,4 @@ def _read(file: Path) -> bytes:
         with file.open("rb") as stream:
             return stream.read(_MAX_BYTES)
     except OSError as error:
-        raise ConfigError(f"key {file} cannot be read: {error}") from error
+        raise ConfigError(f"key {file} cannot be read: {why(error)}") from error

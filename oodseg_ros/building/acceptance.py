@@ -17,7 +17,7 @@ from ..bundle import Bundle
 from ..errors import EngineError
 from ..evaluation.metrics.pixels import PixelMetrics
 from ..inference import golden_check
-from ..inference.engine import Run
+from ..inference.engine import ENGINES, Run, chosen
 from ..inference.engine_cache import Draft, StoredEngine
 from ..inference.engines.torch import TorchEngine
 
@@ -43,6 +43,7 @@ GOLDEN_SHARE = {"fp32": 0.01, "fp16": 0.15, "bf16": 0.5, "int8": float("inf")}
 """How far the score may be from FP32 there on average, as a share of what FP32's own spreads: BF16 was seen at 0.25,
 the answer to another input is at 1.4. INT8 has the ranges of its calibration frames, so there only numbers count.
 """
+FINEST_FIRST = ("fp32", "fp16", "bf16", "int8")
 LABELS_AGREE = 0.98
 """Least share of equal labels. Quantized networks lose a pixel at class borders; a wrong channel order loses most."""
 
@@ -195,12 +196,37 @@ def gated(
     frames = resized_pairs(pairs, wanted.height, wanted.width)
     acceptance = accept(ask_reference, ask, frames, data, order.allowed_ap, order.allowed_fpr95)
     if not acceptance.passed:
-        raise EngineError(f"{wanted.stem} was {acceptance.sentence}; nothing was stored")
+        raise EngineError(
+            f"{wanted.stem} was {acceptance.sentence}; nothing was stored; {next_tries(order, acceptance)}"
+        )
     golden = golden_check.golden_images(bundle, wanted)[0]
     built["golden_inputs"] = tried(golden, ask_reference, ask, wanted.precision, wanted.stem)
-    golden_check.keep_answer(place.path(golden_check.ANSWER), *ask_reference(golden))
+    golden_check.store_answer(place.path(golden_check.ANSWER), *ask_reference(golden))
     found = golden_check.distance(place.path(golden_check.ANSWER), *ask(golden))
-    return place.keep(True, acceptance=vars(acceptance), golden=vars(found), built=built), acceptance
+    return place.store(True, acceptance=vars(acceptance), golden=vars(found), built=built), acceptance
+
+
+def next_tries(order: Order, acceptance: Acceptance) -> str:
+    """What to try after a refusal, the likeliest cure first."""
+    if np.isnan(acceptance.ap_reference) or np.isnan(acceptance.fpr95_reference):
+        return "try: other labeled frames (--accept-on DATASET --root DIR), or more of them (--frames)"
+    name, device = chosen(order.engine, order.device, order.precision)
+    known = ENGINES[name].precisions[device.partition(":")[0]]
+    finer = [one for one in FINEST_FIRST[: FINEST_FIRST.index(order.precision)] if one in known]
+    ways = [f"--precision {' or '.join(reversed(finer))}"] if finer else []
+    if order.precision == "int8":
+        ways.append("--calibration with frames like those of your cameras")
+        if name == "tensorrt" and set(order.quantize) != {"decoder"}:
+            ways.append("--quantize decoder")
+    ways.append(f"more labeled frames than these {acceptance.frames} (--frames, --accept-on DATASET --root DIR)")
+    if acceptance.label_agreement >= LABELS_AGREE:
+        moved = {"ap": acceptance.ap_engine - acceptance.ap_reference}
+        moved["fpr95"] = acceptance.fpr95_engine - acceptance.fpr95_reference
+        given = {"ap": acceptance.allowed_ap, "fpr95": acceptance.allowed_fpr95}
+        larger = [f"--allowed-{key} above {abs(moved[key]):.3g}" for key in moved if abs(moved[key]) > given[key]]
+        if larger:
+            ways.append(f"{' and '.join(larger)}, if you can live with that and calibrate on this engine anew")
+    return f"try: {'; or '.join(ways)}"
 
 
 def tried(image: np.ndarray, reference: Ask, engine: Ask, precision: str, name: str) -> dict[str, float]:

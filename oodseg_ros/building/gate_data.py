@@ -11,13 +11,16 @@ import numpy as np
 
 from ..datasets.dataset import Dataset
 from ..datasets.registry import open_dataset
-from ..errors import DatasetError
+from ..errors import ConfigError, DatasetError
 from ..scenes import scene
 from ..sources.open_source import open_source
 
 FIRST_SEED = 77_000
 """Scenes of the gate; nothing is trained or calibrated on these."""
 SCENES, FRAMES, CALIBRATION = 24, 100, 128
+MOST_STRETCHED = 1.5
+"""How much more the frames' longer way may be stretched than the other. 4:3 pictures at 2:1 still pass; sides that were
+exchanged do not, and neither do frames of quite another camera: they would say nothing of what the engine will see."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def gate_data(size: tuple[int, int], name: str | None = None, root: Path | None 
 
     Raises:
         DatasetError: no such dataset, or one without anomalies.
+        ConfigError: its frames have quite another shape than the engine's.
     """
     if name is None:
         frames = limit or SCENES
@@ -66,17 +70,42 @@ def gate_data(size: tuple[int, int], name: str | None = None, root: Path | None 
     dataset = open_dataset(name, root)
     if dataset.kind != "anomaly":
         raise DatasetError(f"dataset {name} labels no anomalies, so it cannot tell whether an engine still finds them")
+    if dataset.scored:
+        check_shape(size, dataset.load(dataset.scored[0])[0].shape[:2], f"--accept-on {name}")
     frames = min(limit or FRAMES, len(dataset.scored))
     return GateData(f"{frames} of {dataset.name} {dataset.split}", frames, dataset, size)
 
 
-def calibration_frames(source: str | None, limit: int = CALIBRATION) -> list[np.ndarray]:
+def check_shape(size: tuple[int, int], frame: tuple[int, ...], which: str) -> None:
+    """Frames are resized to the engine's size (height, width); make sure that they have about its shape.
+
+    Raises:
+        ConfigError: names both.
+    """
+    (height, width), (frame_height, frame_width) = size, frame
+    if _stretched(width / height, frame_width / frame_height) > MOST_STRETCHED:
+        turned = _stretched(height / width, frame_width / frame_height) <= MOST_STRETCHED
+        cure = f"--size is WIDTHxHEIGHT, so {height}x{width}" if turned else "give your camera's size and its frames"
+        raise ConfigError(
+            f"--size {width}x{height} does not fit the frames of {which}, which are {frame_width}x{frame_height}: "
+            f"resized to it they would show another world; {cure}"
+        )
+
+
+def _stretched(shape: float, other: float) -> float:
+    return max(shape / other, other / shape)
+
+
+def calibration_frames(
+    source: str | None, limit: int = CALIBRATION, size: tuple[int, int] | None = None
+) -> list[np.ndarray]:
     """RGB uint8 images of a bag, video, folder or `scenes:SEED`, evenly spread; the first ones where their number is
     not known before reading.
 
     What was lost is logged as a warning. Where the number is known, all is read to its end for that.
 
     Raises:
+        ConfigError: the first one has quite another shape than `size` (height, width).
         UserError: it cannot be read, or holds no frame.
     """
     if source is None:
@@ -85,6 +114,8 @@ def calibration_frames(source: str | None, limit: int = CALIBRATION) -> list[np.
     step = max(1, opened.count // limit) if opened.count else 1
     frames: list[np.ndarray] = []
     for index, frame in enumerate(opened):
+        if index == 0 and size is not None:
+            check_shape(size, frame.image.shape[:2], f"--calibration {source}")
         if index % step == 0 and len(frames) < limit:
             frames.append(frame.image)
         if len(frames) == limit and not opened.count:

@@ -27,6 +27,7 @@ from ..inference.precision import HALVES, check_headroom, lower
 from ..model_card import InputSpec
 from ..networks.segmentor import Segmentor
 from .acceptance import largest_difference, resized
+from .gate_data import check_shape
 
 OPSET = 20
 INPUT, OUTPUTS = "images", ("labels", "score")
@@ -77,6 +78,8 @@ def export_bundle(
     """
     if precision not in PRECISIONS:
         raise EngineError(f"ONNX files are exported in {', '.join(PRECISIONS)}, not in {precision!r}")
+    if image is not None:
+        check_shape((height, width), image.shape[:2], "--image")
     image = stretched(bundle, height, width) if image is None else resized(image, height, width)
     segmentor = bundle.segmentor()
     check_headroom(segmentor, bundle.card.input, bundle.golden()["image"], precision, bundle.id)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
-from .output import Json, Output, Quiet
+from .output import BundleName, Json, Output, Quiet, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
     from ..building.build import Built
     from ..building.gate_data import GateData
 
-from ..inference.engine import ENGINES
+from ..inference.engine import ENGINES, chosen
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     engine: Annotated[str, typer.Option(help=f"One of {', '.join(ENGINES)}.")],
     size: Annotated[str, typer.Option(help="Image size WIDTHxHEIGHT, e.g. 1920x1080: the only one it takes.")],
     precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or int8.")] = "fp16",
@@ -67,12 +66,13 @@ def command(
     from ..inference.sizes import parse_size
 
     height, width = parse_size(size)
+    chosen(engine, device, precision)  # what cannot be is said before frames are read
     loaded = load_bundle(bundle)
     data = gate_data((height, width), name=accept_on, root=root, limit=frames)
     shown = Output(json, quiet)
     console = shown.console
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True) as progress:
+    with shown.progress(*columns) as progress:
         tasks: dict[str, Any] = {}
 
         def show(phase: str, done: float) -> None:
@@ -95,7 +95,7 @@ def command(
             quantize=tuple(quantize or ()),
             again=again,
         )
-        calibrating = calibration_frames(calibration) if precision == "int8" else []
+        calibrating = calibration_frames(calibration, size=(height, width)) if precision == "int8" else []
         built = build_engine(loaded, order, _shown(data, show), data.name, calibrating, show)
     show_built(built, console)
     shown.result(
@@ -117,9 +117,7 @@ def show_built(built: Built, console: Console) -> None:
         )
         return
     side = built.engine.side
-    table = Table(show_header=False, title="engine, was there already" if built.reused else "engine")
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    facts = table(title="engine, was there already" if built.reused else "engine")
     rows = {
         "files": str(built.engine.folder / side.identity.stem) + " " + " ".join(_suffixes(built)),
         "size": f"{side.built.get('bytes', 0) / 1e6:.1f} MB",
@@ -127,8 +125,8 @@ def show_built(built: Built, console: Console) -> None:
         "usable": "yes" if side.accepted else f"not yet: it {side.reason}; run the same command there",
     }
     for key, value in rows.items():
-        table.add_row(key, escape(value))
-    console.print(table)
+        facts.add_row(key, escape(value))
+    console.print(facts)
     if built.acceptance is not None:
         console.print(built.acceptance.sentence, highlight=False, soft_wrap=True)
 

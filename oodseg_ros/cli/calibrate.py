@@ -7,13 +7,27 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from .output import Json, Output, Quiet
+from .output import (
+    BundleName,
+    Device,
+    EngineName,
+    FirstFrames,
+    Json,
+    Labels,
+    MinArea,
+    Output,
+    Precision,
+    Quiet,
+    Split,
+    Threads,
+    stages,
+)
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     dataset: Annotated[
         str,
         typer.Argument(help="Name of a dataset, `folder`, or (with --normal) `frames`: no labels at all."),
@@ -32,23 +46,21 @@ def command(
             "--normal", help="These frames show nothing unknown: labelled pixels, or all of `frames`, are normal."
         ),
     ] = False,
-    labels: Annotated[str | None, typer.Option(help="For `folder`: label set of class-id labels.")] = None,
+    labels: Labels = None,
     confidence: Annotated[
         float | None, typer.Option(help="E.g. 0.9: the bound holds with this probability; default: in expectation.")
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Frames per second of the camera, for alerts-per-hour.")] = None,
-    min_area: Annotated[int, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = 100,
+    min_area: MinArea = 100,
     cover: Annotated[float, typer.Option(help="Share of its pixels with which an object counts as found.")] = 0.5,
     out: Annotated[Path | None, typer.Option(help="Write a copy of the bundle here; default: into the bundle.")] = None,
     key: Annotated[Path | None, typer.Option(help="Private key: sign the bundle again with it.")] = None,
-    split: Annotated[str | None, typer.Option(help="Split of the dataset; default: the one with ground truth.")] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
-    precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames.")] = None,
+    split: Split = None,
+    engine: EngineName = None,
+    device: Device = "cpu",
+    precision: Precision = "fp32",
+    threads: Threads = 0,
+    limit: FirstFrames = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -57,7 +69,6 @@ def command(
     from ..errors import ConfigError
     from ..evaluation.calibration.calibrate import calibrate, parse_target, write_calibration
     from ..evaluation.calibration.normal import FRAMES, open_normal
-    from ..inference.runner import Runner
     from ..signatures import is_signed
     from .sign import unsigned
 
@@ -65,11 +76,12 @@ def command(
     if dataset == FRAMES and not normal:
         raise ConfigError("`frames` have no labels: say with --normal that they show nothing unknown")
     opened = open_normal(dataset, root, split, labels) if normal else open_dataset(dataset, root, split, labels)
-    loaded = Runner.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     shown = Output(json, quiet)
     console = shown.console
+    (loaded,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with shown.progress(*columns) as bar:
+        loaded.preparing = stages(bar)
         task = bar.add_task(escape(opened.name))
         result = calibrate(
             loaded, opened, wanted, limit, progress=lambda done, total: bar.update(task, completed=done, total=total)

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import Json, Output, Quiet
+from .output import BundleName, Device, EngineName, Json, MinArea, Output, Quiet, Threads
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     sources: Annotated[
         list[str],
         typer.Argument(help="Frames without unknowns: folders, videos, bags, or quoted patterns of image files."),
@@ -22,7 +22,7 @@ def command(
     ] = 0.01,
     grow: Annotated[float, typer.Option(help="Share of the pixels above the score that objects grow to.")] = 0.02,
     seed: Annotated[float, typer.Option(help="Share of an object's pixels that must be above the threshold.")] = 0.5,
-    min_area: Annotated[int, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = 100,
+    min_area: MinArea = 100,
     confidence: Annotated[
         float | None, typer.Option(help="E.g. 0.9: the bounds hold with this probability; default: in expectation.")
     ] = None,
@@ -33,26 +33,25 @@ def command(
         int, typer.Option(min=1, help="Only every n-th frame chooses; on the others the result is measured.")
     ] = 1,
     out: Annotated[Path | None, typer.Option(help="Write a copy of the bundle here; default: into the bundle.")] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
+    engine: EngineName = None,
+    device: Device = "cpu",
+    threads: Threads = 0,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Choose a bundle's threshold and object rule on frames without unknowns, and write both into the bundle."""
     from ..evaluation.calibration.calibrate import write_calibration
     from ..evaluation.calibration.objects import ObjectTarget, calibrate_objects
-    from ..inference.runner import Runner
     from ..pipeline.obstacles.components import GROUND_CLASSES
 
     target = ObjectTarget(false_frames, grow, seed, min_area, confidence)
-    loaded = Runner.load(bundle, engine=engine, device=device, threads=threads)
-    found = calibrate_objects(loaded, sources, target, every, ground or GROUND_CLASSES)
-    written = write_calibration(loaded.bundle, found.calibration, out)
-    rule, shown = found.calibration.objects, Output(json, quiet)
+    shown = Output(json, quiet)
     console = shown.console
+    (loaded,) = shown.load(bundle, engine=engine, device=device, threads=threads)
+    with console.status("judging frames without unknowns"):
+        found = calibrate_objects(loaded, sources, target, every, ground or GROUND_CLASSES)
+    written = write_calibration(loaded.bundle, found.calibration, out)
+    rule = found.calibration.objects
     console.print(
         f"{escape(written.id)}: threshold {loaded.bundle.card.calibration.threshold:.6g} -> "
         f"[bold]{found.calibration.threshold:.6g}[/], beside the ground {rule.beside:.6g}, grown to {rule.grow:.6g}"

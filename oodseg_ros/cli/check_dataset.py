@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from .output import Json, Output, Quiet
+from .output import Json, Labels, Output, Quiet, table
 
 if TYPE_CHECKING:
     from ..datasets.check import CheckReport
@@ -23,7 +22,7 @@ def command(
     name: Annotated[str, typer.Argument(help="Dataset, e.g. road_anomaly_21, fishyscapes_laf, cityscapes, folder.")],
     root: Annotated[Path, typer.Option(help="Folder that holds it.")],
     split: Annotated[str | None, typer.Option(help="Which part; `all` joins them. Default: the evaluated one.")] = None,
-    labels: Annotated[str | None, typer.Option(help="For `folder`: label set of the class ids.")] = None,
+    labels: Labels = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read only the first frames.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
     json: Json = False,
@@ -36,10 +35,10 @@ def command(
     dataset = open_dataset(name, root, split, labels)
     shown = Output(json, quiet)
     console = shown.console
-    steps = iter(track(range(len(dataset.items[:limit])), "reading", console=console, transient=True))
-    report = check_dataset(dataset, limit, workers, lambda done, total: next(steps, None))
-    for _ in steps:
-        pass
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with shown.progress(*columns) as bar:
+        task = bar.add_task("reading", total=len(dataset.items[:limit]))
+        report = check_dataset(dataset, limit, workers, lambda done, total: bar.update(task, completed=done))
     show(report, console)
     for problem in report.problems[:MAX_PROBLEMS]:
         shown.warn(f"problem: {problem}")
@@ -52,9 +51,7 @@ def command(
 
 def show(report: CheckReport, console: Console) -> None:
     """Print a report."""
-    table = Table(title=f"{report.name} {report.split}".strip(), show_header=False, title_justify="left")
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    facts = table(title=f"{report.name} {report.split}".strip())
     read = "" if report.checked == report.frames else f", {report.checked} of them read"
     rows = [
         ("folder", report.root),
@@ -68,8 +65,8 @@ def show(report: CheckReport, console: Console) -> None:
     if report.kind == "anomaly":
         rows.append(("frames without anomaly", str(report.without_anomaly)))
     for title, text in rows:
-        table.add_row(title, escape(text))
-    console.print(table)
+        facts.add_row(title, escape(text))
+    console.print(facts)
     for note in report.notes:
         console.print(f"[yellow]note:[/] {escape(note)}", highlight=False)
     if report.ok:

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from .output import Json, Output, Quiet
+from .output import BundleName, Device, EngineName, Json, Output, Precision, Quiet, Threads, Threshold, stages
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     inputs: Annotated[list[Path], typer.Argument(help="Bags, folders of `replay --write-bag`, videos, folders.")],
     out: Annotated[Path, typer.Option(help="Folder for images/, annotations/instances.json and index.html.")],
     similar: Annotated[
@@ -24,15 +24,13 @@ def command(
     per_track: Annotated[int, typer.Option(min=1, help="Objects that are looked at per track.")] = 3,
     most: Annotated[int, typer.Option(min=1, help="Objects that are kept.")] = 500,
     topic: Annotated[list[str] | None, typer.Option(help="Image topic of bags; repeat for several.")] = None,
-    threshold: Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")] = None,
+    threshold: Threshold = None,
     min_area: Annotated[int | None, typer.Option(min=1, help="Least area of an object in pixels.")] = None,
     params: Annotated[Path | None, typer.Option(help="Parameter file of the node.")] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
-    precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
+    engine: EngineName = None,
+    device: Device = "cpu",
+    precision: Precision = "fp32",
+    threads: Threads = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames of each input.")] = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -41,17 +39,17 @@ def command(
     from ..collecting.collect import collect
     from ..collecting.export import INSTANCES, PAGE, write_collection
     from ..errors import ConfigError
-    from ..inference.runner import Runner
     from .run import given_params
 
     if (out / INSTANCES).exists():
         raise ConfigError(f"{out} holds a collection already, perhaps a corrected one; give another --out")
     given = given_params(params, threshold, min_area)
-    runner = Runner.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     shown = Output(json, quiet)
     console = shown.console
+    (runner,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+    with shown.progress(*columns, TimeElapsedColumn()) as bar:
+        runner.preparing = stages(bar)
         task = bar.add_task("", total=None)
         gathered = collect(
             runner,

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from .output import Json, Output, Quiet
+from .output import Device, EngineName, Json, Labels, Output, Precision, Quiet, Threads, stages
 
 
 def command(
@@ -22,7 +22,7 @@ def command(
     dataset: Annotated[str | None, typer.Option(help="Labelled frames: a dataset's name, or `folder`.")] = None,
     root: Annotated[Path | None, typer.Option(help="The dataset's folder.")] = None,
     split: Annotated[str | None, typer.Option(help="Split of the dataset.")] = None,
-    labels: Annotated[str | None, typer.Option(help="For `folder`: label set of class-id labels.")] = None,
+    labels: Labels = None,
     fail_if: Annotated[
         list[str] | None,
         typer.Option(
@@ -32,12 +32,10 @@ def command(
     tolerance: Annotated[float, typer.Option(min=0, help="Seconds by which an alert may move and be the same.")] = 0.0,
     params: Annotated[Path | None, typer.Option(help="Parameter file of the node, for both.")] = None,
     topic: Annotated[list[str] | None, typer.Option(help="Image topic of the bags; repeat for several.")] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
-    precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
+    engine: EngineName = None,
+    device: Device = "cpu",
+    precision: Precision = "fp32",
+    threads: Threads = 0,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first frames of each bag and of the dataset.")
     ] = None,
@@ -50,7 +48,6 @@ def command(
     from ..comparing.report import sentence, write_page
     from ..datasets.registry import open_dataset
     from ..errors import ConfigError
-    from ..inference.runner import Runner
     from ..replay.run import ReplayOptions
     from .run import given_params
 
@@ -63,11 +60,13 @@ def command(
         raise ConfigError(f"{out} holds a comparison already; give another --out")
     opened = open_dataset(dataset, root, split, labels) if dataset else None
     how = {"engine": engine, "device": device, "precision": precision, "threads": threads}
-    runners = tuple(Runner.load(bundle, **how) for bundle in (old, new))
     shown = Output(json, quiet)
     console = shown.console
+    runners = shown.load(old, new, **how)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+    with shown.progress(*columns, TimeElapsedColumn()) as bar:
+        for runner in runners:
+            runner.preparing = stages(bar)
         task = bar.add_task("", total=None)
         result = compare(
             runners,

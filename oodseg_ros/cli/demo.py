@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import json as jsons
 import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ..errors import UserError
 from ..extras import advice
+from .output import Json, Output, Overwrite, Quiet, refuse_overwriting
 
 STARTED = time.monotonic()
 
@@ -28,8 +28,12 @@ def command(
     bundle: Annotated[str, typer.Option(help="Bundle: a folder, or the name of a shipped one.")] = "road_lite",
     engine: Annotated[str, typer.Option(help="Inference engine, or auto for the device's own.")] = "auto",
     frames: Annotated[int | None, typer.Option(min=1, help="Play at most this many frames.")] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Publish a drive, run the node on it over DDS, and leave a page with what it said."""
+    refuse_overwriting(out, ("index.html", "demo.json"), overwrite)
     if find_spec("rclpy") is None:
         raise UserError(f"the demo runs the node: {advice('rclpy')}")
     from ..ros.tools.demo.input import open_input
@@ -37,7 +41,8 @@ def command(
     from ..ros.tools.demo.run import Watch, run_demo
     from .run import STYLES
 
-    console = Console(highlight=False, emoji=False)
+    shown = Output(json, quiet)
+    console = shown.console
     given = open_input(input, frames)
     out.mkdir(parents=True, exist_ok=True)
     columns = (
@@ -47,12 +52,12 @@ def command(
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with shown.progress(*columns) as bar:
         task = bar.add_task("", total=given.count)
         watch = Watch(
             stage=lambda text: bar.update(task, description=escape(text)),
             changed=lambda alert, since: bar.console.print(
-                f"[{STYLES[alert.state.value]}]{escape(line(alert, since))}[/]", soft_wrap=True
+                f"[{STYLES[alert.state.value]}]{escape(line(alert, since))}[/]", highlight=False, soft_wrap=True
             ),
             progress=lambda count: bar.update(task, completed=count),
         )
@@ -61,11 +66,16 @@ def command(
         bar.update(task, description="writing the page")
         write_page(result, given, page)
     numbers = figures(result)
-    (out / "demo.json").write_text(json.dumps(numbers, indent=2) + "\n")
+    (out / "demo.json").write_text(jsons.dumps(numbers, indent=2) + "\n")
     ages = numbers["latency_s"]
     if ages["p50"] is not None:
         text = ", ".join(f"{key} {1e3 * value:.0f} ms" for key, value in ages.items())
-        console.print(f"{numbers['answered']} of {numbers['sent']} frames answered; latency {text}", soft_wrap=True)
-    console.print(f"open {escape(str(page))}", soft_wrap=True)
+        console.print(
+            f"{numbers['answered']} of {numbers['sent']} frames answered; latency {text}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(f"open {escape(str(page))}", highlight=False, soft_wrap=True)
+    shown.result(numbers | {"page": str(page)})
     if result.interrupted:
         raise typer.Exit(130)

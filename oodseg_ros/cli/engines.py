@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from ..errors import ConfigError
-from .output import Json, Output, Quiet
+from .output import Json, Output, Quiet, table
 
 if TYPE_CHECKING:
     from ..inference.engine_cache import StoredEngine
@@ -81,22 +80,18 @@ def _one(name: str, found: list[StoredEngine], action: str) -> StoredEngine:
 
 
 def _list(shown: Output, found: list[StoredEngine], damaged: list[str], folders: list[Path]) -> None:
-    table = Table("engine", "image", "batch", "MB", "usable", "folder")
-    for column in table.columns:
-        column.overflow = "fold"
+    # No table: a name of 80 letters leaves no room for other columns, and shall be copied whole.
     for engine in found:
         identity, size = engine.side.identity, engine.side.built.get("bytes", 0) / 1e6
-        table.add_row(
-            escape(identity.stem),
-            f"{identity.width}x{identity.height}",
-            str(identity.batch),
-            f"{size:.1f}",
-            "yes" if engine.side.accepted else f"no: {engine.side.reason}",
-            escape(str(engine.folder)),
+        usable = "usable" if engine.side.accepted else f"not usable: {engine.side.reason}"
+        shown.console.print(f"[bold]{escape(identity.stem)}[/]", highlight=False, soft_wrap=True)
+        shown.console.print(
+            f"    {identity.precision} on {identity.architecture}, {identity.width}x{identity.height}, batch "
+            f"{identity.batch}, {size:.1f} MB, {escape(usable)}; in {escape(str(engine.folder))}",
+            highlight=False,
+            soft_wrap=True,
         )
-    if found:
-        shown.console.print(table)
-    else:
+    if not found:
         shown.console.print(f"no engine in {escape(', '.join(map(str, folders)))}", soft_wrap=True)
     for sentence in damaged:
         shown.warn(sentence)
@@ -105,12 +100,10 @@ def _list(shown: Output, found: list[StoredEngine], damaged: list[str], folders:
 
 def _show(shown: Output, engine: StoredEngine) -> None:
     facts = _facts(engine)
-    table = Table(show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    rows = table()
     for key, value in facts.items():
-        table.add_row(key, escape("\n".join(map(str, value)) if isinstance(value, list) else str(value)))
-    shown.console.print(table)
+        rows.add_row(key, escape("\n".join(map(str, value)) if isinstance(value, list) else str(value)))
+    shown.console.print(rows)
     shown.result(facts)
 
 

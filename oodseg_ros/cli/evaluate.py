@@ -7,14 +7,32 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 
-from .output import Json, Output, Quiet, refuse_overwriting
+from .output import (
+    BundleName,
+    Device,
+    EngineName,
+    FirstFrames,
+    Json,
+    Labels,
+    Output,
+    Overwrite,
+    Precision,
+    Quiet,
+    Split,
+    Threads,
+    refuse_overwriting,
+    stages,
+    table,
+)
+
+NAMES = 2
+"""Columns of the comparison that hold names: bundle and score."""
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     dataset: Annotated[str, typer.Argument(help="Name of a dataset, or `folder` for any images/ + labels/.")],
     root: Annotated[Path, typer.Option(help="The dataset's folder.")],
     out: Annotated[Path, typer.Option(help="Folder for metrics.json, frames.csv and report.html.")],
@@ -23,15 +41,13 @@ def command(
         list[str] | None,
         typer.Option(help="own (the bundle's), or e.g. max_softmax, max_logit, energy, entropy; may be repeated."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Split of the dataset; default: the one with ground truth.")] = None,
-    labels: Annotated[str | None, typer.Option(help="For `folder`: label set of class-id labels.")] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda[:N].")] = "cpu",
-    precision: Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = "fp32",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")] = 0,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames.")] = None,
+    split: Split = None,
+    labels: Labels = None,
+    engine: EngineName = None,
+    device: Device = "cpu",
+    precision: Precision = "fp32",
+    threads: Threads = 0,
+    limit: FirstFrames = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read and measure.")] = 2,
     track: Annotated[str | None, typer.Option(help="Component rule: anomaly or obstacle; default: by dataset.")] = None,
     camera_height: Annotated[
@@ -45,7 +61,7 @@ def command(
     record: Annotated[bool, typer.Option("--record", help="Write the figures into the bundle's model card.")] = False,
     key: Annotated[Path | None, typer.Option(help="Private key: sign the bundle again after --record.")] = None,
     keep_scores: Annotated[bool, typer.Option("--keep-scores", help="Leave the lossless score maps in OUT.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation's results.")] = False,
+    overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -77,7 +93,7 @@ def command(
     shown = Output(json and not shard.rank, quiet or shard.rank > 0)
     console = shown.console
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with shown.progress(*columns) as bar:
         tasks: dict[str, TaskID] = {}
 
         def progress(stage: str, done: int, total: int) -> None:
@@ -95,19 +111,18 @@ def command(
             submission=submission,
             check=check,
             progress=progress,
+            preparing=stages(bar),
         )
     runs = [evaluation.metrics for evaluation in evaluations]
     if not runs:
         return
-    table = Table(padding=(0, 0), title=f"{escape(opened.name)}, {runs[0]['frames']} frames, in %")
-    for column in table_columns(runs):
-        if column in ("bundle", "score"):
-            table.add_column(column, overflow="fold")
-        else:
-            table.add_column(column, justify="right", no_wrap=True)
-    for row in table_rows(runs):
-        table.add_row(*map(escape, row))
-    console.print(table)
+    # Names above, figures below: side by side they fit into no terminal of 80 columns.
+    console.print(f"{escape(opened.name)}, {runs[0]['frames']} frames, in %", highlight=False, soft_wrap=True)
+    figures = table("", *table_columns(runs)[NAMES:], numbers=True)
+    for number, row in enumerate(table_rows(runs), 1):
+        console.print(f"{number}  {escape('  '.join(row[:NAMES]))}", highlight=False, soft_wrap=True)
+        figures.add_row(str(number), *row[NAMES:])
+    console.print(figures)
     for run in runs:
         for note in run["notes"]:
             shown.warn(f"{run['bundle']}: {note}")

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import Json, Output, Quiet, refuse_overwriting
+from .output import BundleName, Json, Output, Quiet, refuse_overwriting
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     size: Annotated[str, typer.Option(help="Image size WIDTHxHEIGHT, e.g. 1920x1080; fixed in the file.")],
     out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
     batch: Annotated[int, typer.Option(min=1, max=64, help="Images per run; fixed in the file.")] = 1,

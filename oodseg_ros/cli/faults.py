@@ -1,4 +1,4 @@
-"""`oodseg faults`: break things around the real node and look what it says."""
+"""`oodseg faults`: break things around the real node and check what it says."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from .. import __version__
 from ..errors import ConfigError
 from ..extras import advice
+from .output import Json, Output, Overwrite, Quiet, refuse_overwriting
 
 if TYPE_CHECKING:
     from ..ros.tools.faults.script import Outcome
@@ -26,18 +26,24 @@ def command(
     only: Annotated[list[str] | None, typer.Option(help="Fault or group, with * as wildcard; repeat for more.")] = None,
     timeout: Annotated[float, typer.Option(min=0.5, help="Seconds until a camera is silent; more if busy.")] = 1,
     list_only: Annotated[bool, typer.Option("--list", help="Name the faults and end.")] = False,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Drive the real node over DDS through scripted faults; about 8 minutes for all of them."""
     from ..paths import share_dir
     from ..ros.tools.faults.catalog import choose
     from ..ros.tools.faults.run import write
 
-    console = Console(emoji=False)
+    shown = Output(json, quiet)
+    console = shown.console
     scripts = choose(only or [])
     if list_only:
         for script in scripts:
-            console.print(f"{script.group:11} {script.name:28} {escape(script.what)}", highlight=False)
+            console.print(f"{script.group:11} {script.name:28} {escape(script.what)}", highlight=False, soft_wrap=True)
+        shown.result({"faults": [{"group": s.group, "name": s.name, "what": s.what} for s in scripts]})
         return
+    refuse_overwriting(out, ("faults.json",), overwrite)
     try:
         from ..ros.node import launching
         from ..ros.tools.faults.run import run_all
@@ -50,9 +56,11 @@ def command(
     start, load = time.time(), os.getloadavg()[0]
 
     def progress(outcome: Outcome) -> None:
-        mark = "[green]ok[/]    " if outcome.passed else "[red]failed[/]"
-        detail = "; ".join(outcome.seen if outcome.passed else outcome.trouble)
-        console.print(f"{mark} {outcome.name:28} {escape(detail)}", highlight=False, soft_wrap=True)
+        if outcome.passed:
+            detail = escape("; ".join(outcome.seen))
+            console.print(f"[green]ok[/]     {outcome.name:28} {detail}", highlight=False, soft_wrap=True)
+        else:
+            shown.warn(f"failed {outcome.name:28} {'; '.join(outcome.trouble)}")
 
     outcomes = run_all(scripts, out, timeout, progress)
     machine = (
@@ -70,6 +78,9 @@ def command(
     }
     write(outcomes, out, command, machine, timeout, more)
     failed = [outcome.name for outcome in outcomes if not outcome.passed]
-    console.print(f"{len(outcomes) - len(failed)} of {len(outcomes)} faults handled; table in {escape(str(out))}")
+    console.print(
+        f"{len(outcomes) - len(failed)} of {len(outcomes)} faults handled; table in {escape(str(out))}", soft_wrap=True
+    )
+    shown.result({"out": str(out), "failed": failed, "faults": [outcome.as_dict() for outcome in outcomes]})
     if failed:
         raise typer.Exit(1)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from .output import Json, Output, Quiet
+from .output import Json, Labels, Output, Quiet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ def command(
     outlines: Annotated[Path, typer.Option(help="ADE20K annotations, or cut-outs with a cutouts.json.")],
     dataset: Annotated[str, typer.Option(help="As in `check-dataset`.")] = "cityscapes",
     split: Annotated[str, typer.Option(help="Which part.")] = "train",
-    labels: Annotated[str | None, typer.Option(help="For `folder`: label set of the class ids.")] = None,
+    labels: Labels = None,
     base: Annotated[str, typer.Option(help="Stable Diffusion 1.5: folder or name.")] = "",
     control: Annotated[str, typer.Option(help="Its ControlNet for segmentations: folder or name.")] = "",
     sam: Annotated[str, typer.Option(help="Segment Anything: folder or name.")] = "",
@@ -55,20 +55,22 @@ def command(
     draw = partial(draw_picture, pipeline, sampling=Sampling(steps=steps, resolution=resolution))
     shown = Output(json, quiet)
     console, outcomes = shown.console, []
-    for item in track(originals.scored[:limit], "generating", console=console):
-        done = generate(
-            originals,
-            item,
-            out,
-            source,
-            draw,
-            segment,
-            seed=seed,
-            attempts=attempts,
-            least_iou=least_iou,
-            accept=accept,
-        )
-        outcomes.append(done)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with shown.progress(*columns) as bar:
+        for item in bar.track(originals.scored[:limit], description="generating"):
+            done = generate(
+                originals,
+                item,
+                out,
+                source,
+                draw,
+                segment,
+                seed=seed,
+                attempts=attempts,
+                least_iou=least_iou,
+                accept=accept,
+            )
+            outcomes.append(done)
     made, old = (sum(bool(o.name) and (o.attempts > 0) == new for o in outcomes) for new in (True, False))
     console.print(
         f"{made} pictures made, {old} were there, {len(outcomes) - made - old} originals without one "

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from .output import Json, Output, Quiet
+from .output import BundleName, Json, Output, Quiet, table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ..bundle import Bundle
     from ..evaluation.bundle_info import BundleInfo
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     width: Annotated[int, typer.Option(min=32, max=8192, help="Image width that FLOPs are counted for.")] = 1920,
     height: Annotated[int, typer.Option(min=32, max=8192, help="Image height.")] = 1080,
     json: Json = False,
@@ -34,16 +35,24 @@ def command(
     info = bundle_info(loaded, (height, width))
     shown = Output(json, quiet)
     console = shown.console
-    console.print(f"[bold]{loaded.id}[/]  {escape(str(loaded.path))}  {info.file_bytes / 1e6:.1f} MB", highlight=False)
+    console.print(
+        f"[bold]{loaded.id}[/]  {escape(str(loaded.path))}  {info.file_bytes / 1e6:.1f} MB",
+        highlight=False,
+        soft_wrap=True,
+    )
     if loaded.card.description:
-        console.print(escape(loaded.card.description), highlight=False)
+        console.print(escape(loaded.card.description), highlight=False, soft_wrap=True)
     console.print(_parts(info))
     console.print(_facts(loaded, info))
     if loaded.card.metrics:
-        table = Table("metric", "value", "data", "command", title="metrics")
-        for metric in loaded.card.metrics:
-            table.add_row(escape(metric.name), f"{metric.value:.4g}", escape(metric.data), escape(metric.command))
-        console.print(table)
+        # One table for each command, so that it stands there once and whole.
+        for data, command in dict.fromkeys((metric.data, metric.command) for metric in loaded.card.metrics):
+            figures = table("metric", "value", title=f"metrics on {escape(data)}", numbers=True)
+            for metric in loaded.card.metrics:
+                if (metric.data, metric.command) == (data, command):
+                    figures.add_row(escape(metric.name), f"{metric.value:.4g}")
+            console.print(figures)
+            console.print(f"made by: {escape(command)}", highlight=False, soft_wrap=True)
     else:
         console.print("no metrics in the card")
     shown.result(
@@ -63,13 +72,15 @@ def command(
 def _parts(info: BundleInfo) -> Table:
     (height, width), (net_height, net_width) = info.image_size, info.network_size
     title = f"network at {net_width}x{net_height} (image {width}x{height})"
-    table = Table("part", "name", "parameters", "GFLOP", title=title)
+    parts = table("part", "name", "parameters", "GFLOP", title=title)
+    for column in parts.columns[2:]:
+        column.justify = "right"
     for part in info.parts:
-        table.add_row(part.part, part.name, f"{part.parameters:,}", f"{part.flops / 1e9:.2f}")
-    table.add_section()
+        parts.add_row(part.part, part.name, f"{part.parameters:,}", f"{part.flops / 1e9:.2f}")
+    parts.add_section()
     total, flops = sum(part.parameters for part in info.parts), sum(part.flops for part in info.parts)
-    table.add_row("all", "", f"{total:,}", f"{flops / 1e9:.2f}")
-    return table
+    parts.add_row("all", "", f"{total:,}", f"{flops / 1e9:.2f}")
+    return parts
 
 
 def _objects(bundle: Bundle) -> str:
@@ -86,7 +97,7 @@ def _objects(bundle: Bundle) -> str:
 def _facts(bundle: Bundle, info: BundleInfo) -> Table:
     card = bundle.card
     calibration, spec = card.calibration, card.input
-    table = Table(show_header=False, title="card")
+    facts = table(title="card")
     histogram = calibration.inlier_histogram
     calibrated = float(calibration.calibrate(calibration.threshold))
     bins = f"{sum(histogram.counts):,} pixels in {len(histogram.counts)} bins" if histogram else "none"
@@ -106,8 +117,8 @@ def _facts(bundle: Bundle, info: BundleInfo) -> Table:
         "terms of data": card.licence.data or "not stated",
     }
     for key, value in rows.items():
-        table.add_row(key, escape(value))
-    return table
+        facts.add_row(key, escape(value))
+    return facts
 
 
 def _signed(bundle: Bundle) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from importlib import import_module
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from .. import __version__
-from ..errors import UserError
+from ..errors import UserError, why
 from ..extras import advice
 from ..start import INTERRUPTED, interruptible
 
@@ -43,16 +44,17 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Entry point: run the command; a `UserError` becomes one readable line and exit code 2."""
+    """Entry point: run the command; what a user can mend becomes one readable line and exit code 2."""
     # torch's exporter stumbles over its own deprecation; nobody who reads this command's output can act on it.
     warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # bars of libraries (transformers, nncf) between the lines of ours
     try:
         app = build_app(sys.argv[1:])
         interruptible()
         app()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except (UserError, ModuleNotFoundError) as error:
+    except (UserError, ModuleNotFoundError, OSError) as error:
         Console(stderr=True, emoji=False).print(
             f"[bold red]error:[/] {escape(_sentence(error))}", highlight=False, soft_wrap=True
         )
@@ -84,9 +86,13 @@ def _options(
     """Options before the command."""
 
 
-def _sentence(error: UserError | ModuleNotFoundError) -> str:
+def _sentence(error: UserError | ModuleNotFoundError | OSError) -> str:
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, OSError):
+        if error.filename is None:
+            raise error  # no file or folder of the user's
+        return f"{error.filename}: {why(error)}"
     if (error.name or "").startswith(__package__.partition(".")[0]):
         raise error  # a fault of this package, which nothing that is installed would mend
     return advice(error.name)

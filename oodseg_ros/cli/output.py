@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import json as jsons
 import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress, ProgressColumn
+from rich.table import Table
 
 from ..errors import ConfigError
 
+if TYPE_CHECKING:
+    from ..inference.runner import Runner
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print problems only.")]
+
+# Options of several commands.
+BundleName = Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")]
+EngineName = Annotated[
+    str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
+]
+Device = Annotated[str, typer.Option(help="cpu or cuda[:N].")]
+Precision = Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")]
+Labels = Annotated[str | None, typer.Option(help="For `folder`: label set of class-id labels.")]
+Split = Annotated[str | None, typer.Option(help="Split of the dataset; default: the one with ground truth.")]
+FirstFrames = Annotated[int | None, typer.Option(min=1, help="Only the first frames.")]
+Threshold = Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")]
+MinArea = Annotated[int, typer.Option(min=1, help="Least area of an obstacle in pixels.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of an earlier run in OUT.")]
 
 
 class Output:
@@ -37,6 +59,51 @@ class Output:
         """What the command came to; nan and infinities become null, because JSON has none."""
         if self._json:
             typer.echo(jsons.dumps(_plain(data), indent=1, allow_nan=False))
+
+    def progress(self, *columns: str | ProgressColumn) -> Progress:
+        """A bar that is gone at the end; nothing at all where nobody watches (a log, a pipe, `--json`, `-q`)."""
+        watched = self.console.is_terminal and not self.console.quiet
+        return Progress(*columns, console=self.console, transient=True, disable=not watched)
+
+    def load(self, *bundles: Any, **options: Any) -> list[Runner]:
+        """Runners of bundles, see `Runner.load`; the seconds that it takes have a name on the terminal."""
+        from ..inference.runner import Runner
+
+        runners = []
+        for bundle in bundles:
+            with self.console.status(f"loading {escape(str(bundle))}"):
+                runners.append(Runner.load(bundle, **options))
+        return runners
+
+
+def stages(bar: Progress) -> Callable[[str], AbstractContextManager[None]]:
+    """For `Runner.preparing`: what a runner prepares has a line of its own under the bar while it lasts."""
+
+    @contextmanager
+    def stage(text: str) -> Iterator[None]:
+        task = bar.add_task(escape(text), total=None)
+        try:
+            yield
+        finally:
+            bar.remove_task(task)
+
+    return stage
+
+
+def table(*titles: str, title: str | None = None, numbers: bool = False) -> Table:
+    """A table whose cells are never cut: what does not fit goes on in the next line.
+
+    Args:
+        titles: of the columns; none = two columns without titles, names and values.
+        title: above it.
+        numbers: all columns but the first are aligned right.
+    """
+    made = Table(title=title, show_header=bool(titles), title_justify="left")
+    for index, text in enumerate(titles or ("", "")):
+        made.add_column(text, overflow="fold", justify="right" if numbers and index else "left")
+    if not titles:
+        made.columns[0].no_wrap = True
+    return made
 
 
 def refuse_overwriting(out: Path, names: tuple[str, ...], overwrite: bool) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from ..outliers.coco import KNOWN_IN_CITYSCAPES, OVERLOOKED
 from .output import Json, Output, Quiet
 
 
@@ -25,7 +24,7 @@ def command(
     quiet: Quiet = False,
 ) -> None:
     """Write masks (0 / 254) of the pictures that show no class a driving label set knows; --drop replaces that list."""
-    from ..outliers.coco import open_coco, write_proxy
+    from ..outliers.coco import KNOWN_IN_CITYSCAPES, OVERLOOKED, open_coco, write_proxy
 
     shown = Output(json, quiet)
     console = shown.console
@@ -38,10 +37,12 @@ def command(
         min_side=min_side,
         said=lambda sentence: console.print(sentence, highlight=False),
     )
-    steps = iter(track(range(len(pictures)), "masks", console=console, transient=True))
-    written = write_proxy(pictures, root / images, root / masks, lambda done, total: next(steps, None))
-    for _ in steps:
-        pass
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with shown.progress(*columns) as bar:
+        task = bar.add_task("masks", total=len(pictures))
+        written = write_proxy(
+            pictures, root / images, root / masks, lambda done, total: bar.update(task, completed=done)
+        )
     kept = f", {len(pictures) - written} were there and are kept" if written < len(pictures) else ""
     console.print(
         f"{len(pictures)} pictures without {', '.join(dropped)}; {written} masks written to {root / masks}{kept}",

@@ -8,16 +8,16 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from .output import Json, Output, Quiet, refuse_overwriting
+from .output import BundleName, EngineName, Json, Output, Overwrite, Quiet, Threshold, refuse_overwriting, stages
 
-MIN_RATE_S = 600.0
-"""Seconds of driving from which a rate per hour or kilometre is told: one alert in 5 s is not 720 per hour."""
+SHOWN = 20
+"""Alerts that are listed on the terminal."""
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     bag: Annotated[list[Path], typer.Argument(help="One or more rosbag2 folders, or mcap or db3 files.")],
     out: Annotated[Path, typer.Option(help="Folder for alerts.csv, metrics.json and report.html.")],
     params: Annotated[Path | None, typer.Option(help="Parameter file of the node; options below go before it.")] = None,
@@ -26,27 +26,25 @@ def command(
     truth_topic: Annotated[str | None, typer.Option(help="mono8 topic of such masks in the bag.")] = None,
     tolerance: Annotated[float, typer.Option(min=0, help="Seconds between a frame's and its mask's stamp.")] = 0.001,
     track: Annotated[str, typer.Option(help="Component rule with ground truth: obstacle or anomaly.")] = "obstacle",
-    threshold: Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")] = None,
+    threshold: Threshold = None,
     min_area: Annotated[int | None, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = None,
     ego_mask: Annotated[Path | None, typer.Option(help="Image, white on the own vehicle: not judged.")] = None,
     gates: Annotated[bool, typer.Option(help="Refuse pictures and answers as the node does.")] = True,
     write_bag: Annotated[bool, typer.Option("--write-bag", help="Leave a bag with outputs beside inputs.")] = False,
-    engine: Annotated[
-        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
-    ] = None,
+    engine: EngineName = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda[:N]; default: cpu.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = None,
     threads: Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = the engine's default.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames of each bag.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier replay's results.")] = False,
+    overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Replay bags through a bundle on the bags' own clock: same bag, same alerts; under torchrun bags are shared."""
+    from ..errors import BagError
     from ..evaluation.frame_pass import this_shard
-    from ..inference.runner import Runner
     from ..replay.run import ReplayOptions, replay_bags
-    from ..replay.summary import refuse_unjudged
+    from ..replay.summary import MIN_RATE_S, refuse_unjudged
     from .run import engine_options, given_params
 
     shard = this_shard()
@@ -66,11 +64,14 @@ def command(
         limit=limit,
         write_bag=write_bag,
     )
-    loaded = Runner.load(bundle, **engine_options(given, engine, device, threads, precision))
     shown = Output(json and not shard.rank, quiet or shard.rank > 0)
     console = shown.console
+    if missing := [path for path in bag if not path.exists()]:
+        raise BagError(f"bag {missing[0]} does not exist")
+    (loaded,) = shown.load(bundle, **engine_options(given, engine, device, threads, precision))
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+    with shown.progress(*columns, TimeElapsedColumn()) as bar:
+        loaded.preparing = stages(bar)
         task = bar.add_task("", total=None)
         metrics = replay_bags(
             loaded, bag, out, options, lambda name, done: bar.update(task, description=escape(name), completed=done)
@@ -79,10 +80,22 @@ def command(
         return
     alerts = metrics["alerts"]
     console.print(f"{escape(metrics['bundle'])}: {metrics['frames']} frames, {metrics['duration_s']:.1f} s of driving")
-    rates = "too short a drive to tell a rate"
+    rates = f"no rates below {MIN_RATE_S / 60:.0f} minutes of driving"
     if metrics["duration_s"] >= MIN_RATE_S:
         rates = f"{_number(alerts['per_hour'])} per hour, {_number(alerts['per_kilometre'])} per kilometre"
     console.print(f"alerts that began: {alerts['onsets']}; {rates}", highlight=False)
+    drives = metrics.get("bags", [metrics])
+    began = [(drive["bag"], entry) for drive in drives for entry in drive["alerts"]["began"]]
+    for name, entry in began[:SHOWN]:
+        place = f"{name}, " if len(drives) > 1 else ""
+        console.print(
+            f"  after {entry['at_s']:.2f} s, {escape(place + entry['camera'])}, score {entry['score']:.2f} "
+            f"(stamp {entry['stamp_ns']})",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if len(began) > SHOWN:
+        console.print(f"  … {len(began) - SHOWN} more in metrics.json")
     if "pixel" in metrics:
         pixel = metrics["pixel"]
         figures = ", ".join(f"{key} {100 * pixel[key]:.2f} %" for key in ("AP", "AUROC", "FPR95"))

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from .output import Json, Output, Quiet
+from .output import BundleName, EngineName, Json, Output, Overwrite, Quiet, Threshold, stages, table
 
 if TYPE_CHECKING:
     from ..inference.runner import Runner
@@ -23,19 +22,17 @@ STYLES = {"CLEAR": "green", "OBSTACLE": "yellow", "UNKNOWN": "red"}
 
 
 def command(
-    bundle: Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")],
+    bundle: BundleName,
     input: Annotated[str, typer.Argument(help="Bag, video, image, folder of images, or scenes[:SEED].")],
     out: Annotated[Path, typer.Option(help="Folder for overlays/, alerts.csv and scores/.")],
     params: Annotated[Path | None, typer.Option(help="Parameter file of the node; options below go before it.")] = None,
-    engine: Annotated[
-        str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
-    ] = None,
+    engine: EngineName = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda[:N]; default: cpu.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = None,
     threads: Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = the engine's default.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read at most this many frames.")] = None,
     topic: Annotated[list[str] | None, typer.Option(help="Image topic of a bag; repeat for several.")] = None,
-    threshold: Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")] = None,
+    threshold: Threshold = None,
     min_area: Annotated[int | None, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = None,
     save_scores: Annotated[bool, typer.Option("--save-scores", help="Write scores and labels as npz.")] = False,
     png: Annotated[bool, typer.Option("--png", help="Overlays as PNG instead of JPEG.")] = False,
@@ -50,12 +47,11 @@ def command(
     ] = None,
     camera_pitch: Annotated[float, typer.Option(help="Degrees, positive looks down.")] = 0.0,
     fov: Annotated[float, typer.Option(min=5, max=170, help="Horizontal field of view in degrees.")] = 60.0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run's results.")] = False,
+    overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Run a bundle over frames as the node judges them; leaves overlays and alerts.csv."""
-    from ..inference.runner import Runner
     from ..pipeline.geometry.ground import pinhole
     from ..replay.offline_run import RunOptions, run_source
     from ..replay.summary import refuse_unjudged
@@ -65,7 +61,8 @@ def command(
     given = given_params(params, threshold, min_area)
     bag = ReplayBag(Path(input)) if not input.startswith("scenes") and is_bag(Path(input)) else None
     source = open_source(input, topic) if bag is None else bag
-    runner = Runner.load(bundle, **engine_options(given, engine, device, threads, precision))
+    shown = Output(json, quiet)
+    (runner,) = shown.load(bundle, **engine_options(given, engine, device, threads, precision))
     geometry = None
     if camera_height is not None:
         view, pitch = math.radians(fov), math.radians(camera_pitch)
@@ -83,12 +80,11 @@ def command(
         topics=topic,
         params=given,
     )
-    shown = Output(json, quiet)
-    console = shown.console
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     count = source.count if bag is None else None
     total = count if limit is None else min(limit, count or limit)
-    with Progress(*columns, console=console, transient=True) as bar:
+    with shown.progress(*columns) as bar:
+        runner.preparing = stages(bar)
         task = bar.add_task(escape(Path(input).name), total=total)
         summary = run_source(runner, source, options, lambda done: bar.update(task, completed=done))
     print_summary(shown, runner, summary, out)
@@ -133,10 +129,10 @@ def print_summary(shown: Output, runner: Runner, summary: RunSummary, out: Path)
 
     console = shown.console
     console.print(f"{runner.bundle.id} on {runner.engine_identity}: {summary.frames} frames of {escape(summary.name)}")
-    table = Table("camera", *(state.value for state in AlertState), title="frames per state")
+    counts = table("camera", *(state.value for state in AlertState), title="frames per state", numbers=True)
     for camera, states in summary.states.items():
-        table.add_row(escape(camera), *(f"[{STYLES[state.value]}]{states[state]}[/]" for state in AlertState))
-    console.print(table)
+        counts.add_row(escape(camera), *(f"[{STYLES[state.value]}]{states[state]}[/]" for state in AlertState))
+    console.print(counts)
     for camera, stamp, state, reason in summary.changes[:20]:
         console.print(
             f"  {stamp / 1e9:.2f} s  {escape(camera)}  [{STYLES[state.value]}]{state.value}[/] ({reason})",
@@ -144,7 +140,7 @@ def print_summary(shown: Output, runner: Runner, summary: RunSummary, out: Path)
         )
     if len(summary.changes) > 20:
         console.print(f"  … {len(summary.changes) - 20} more changes in alerts.csv")
-    timing = Table("stage", "p50 ms", "p95 ms", "max ms", title=f"{summary.wall_s:.1f} s in all")
+    timing = table("stage", "p50 ms", "p95 ms", "max ms", title=f"{summary.wall_s:.1f} s in all", numbers=True)
     for stage in STAGES:
         if summary.seconds[stage]:
             milliseconds = 1e3 * np.array(summary.seconds[stage])

@@ -34,6 +34,8 @@ def command(
         public = make_keys(new_key)
         console.print(f"private key {escape(str(new_key))} (keep it off the vehicle), public key {escape(str(public))}")
         key = key or (new_key if bundle is not None else None)
+        if bundle is None:
+            shown.result({"private_key": str(new_key), "public_key": str(public)})
     if bundle is None:
         if new_key is None:
             raise ConfigError("give a bundle with --key (sign) or --check (verify), or --new-key FILE (make keys)")

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from .output import Json, Output, Quiet
+from .output import Json, Output, Quiet, table
 
 if TYPE_CHECKING:
     from ..training.plan import TrainingPlan
@@ -60,12 +59,10 @@ def show_plan(console: Console, recipe: Recipe, planned: TrainingPlan) -> None:
     """Print what `planned` would train, how long and in how much memory."""
     console.print(f"recipe {recipe.name}: {planned.frames} frames, crop {recipe.crop[1]}x{recipe.crop[0]}")
     console.print(planned.start)
-    table = Table(caption="times: one process on this machine as busy as it is now, without loading data")
-    for name in ("stage", "steps", "trained", "frozen", "s/step", "time", "GiB"):
-        table.add_column(name, justify="left" if name == "stage" else "right", no_wrap=True)
+    steps = table("stage", "steps", "trained", "frozen", "s/step", "time", "GiB", numbers=True)
     for stage in planned.stages:
         seconds = round(stage.steps * stage.step.seconds)
-        table.add_row(
+        steps.add_row(
             stage.method,
             f"{stage.steps:,}",
             _short(stage.trained),
@@ -74,7 +71,8 @@ def show_plan(console: Console, recipe: Recipe, planned: TrainingPlan) -> None:
             str(timedelta(seconds=seconds)),
             f"{stage.step.memory / 2**30:.2f}",
         )
-    console.print(table)
+    console.print(steps)
+    console.print("times: one process on this machine as busy as it is now, without loading data")
     whole = timedelta(seconds=round(planned.seconds))
     start, calibration = planned.start_seconds, planned.calibration_seconds
     console.print(f"about {whole} in all, with {start:.0f} s of start and {calibration:.0f} s of calibration")

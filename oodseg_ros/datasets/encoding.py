@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..errors import DatasetError
+from ..errors import DatasetError, why
 from ..frame import UNLABELED
 
 
@@ -117,7 +117,7 @@ def read_values(path: Path) -> np.ndarray:
             values = np.asarray(picture)
             mode = picture.mode
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"label file {path} cannot be read: {error}") from error
+        raise DatasetError(f"label file {path} cannot be read: {why(error)}") from error
     if mode == "1":
         return values.astype(np.uint8)
     if values.ndim == 3 and values.shape[2] == 2:

@@ -1,4 +1,4 @@
-"""Generated pictures beside their originals: who belongs to whom, in the naming of CG-Aug (arXiv 2411.03829).
+"""Generated pictures and their originals: which belongs to which, in the naming of CG-Aug (arXiv 2411.03829).
 
 `leftImg8bit/{split}/{id}{what was changed}_leftImg8bit.png`, `gtFine/{split}/{id}{…}_gtFine_labelTrainIds.png`.
 """

@@ -20,7 +20,7 @@ from ..errors import ConfigError, DatasetError
 from ..inference.runner import Runner
 from ..model_card import Calibration
 from .classes import Classes, class_labels, open_figures
-from .frame_pass import Shard, Work, plan, run_frames
+from .frame_pass import Shard, Work, plan, prepare, run_frames
 from .metric_pass import Figures, anomaly_metrics, measure, notes
 from .metrics.components import TRACKS, FrameComponents
 from .metrics.curves import CurveFigures
@@ -108,11 +108,13 @@ def evaluate(
 
     Raises:
         DatasetError: there is no frame to evaluate, or `out` belongs to another run.
+        EngineError: the engine cannot run on frames of this size.
     """
     started = time.monotonic()
     work = plan(dataset.items[: options.limit])
     if not work:
         raise DatasetError(f"dataset {dataset.name} has no frames; see the layout that `--root` must have")
+    prepare(runner, dataset, options.shard.part(work))
     state = claim(out, runner, dataset, options)
     store = ScoreStore(state / "scores")
     mine = options.shard.part(work)

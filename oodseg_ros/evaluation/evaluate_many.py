@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,7 @@ def evaluate_many(
     submission: bool = False,
     check: bool = False,
     progress: Progress = lambda stage, done, total: None,
+    preparing: Callable[[str], AbstractContextManager[None]] = lambda text: nullcontext(),
 ) -> list[Evaluation]:
     """Evaluate every bundle with every score.
 
@@ -171,6 +173,7 @@ def evaluate_many(
         submission: also write `submission/*.hdf5`.
         check: also compare with scikit-learn.
         progress: called with (stage, done, total).
+        preparing: see `Runner`; loading is told there, too.
 
     Returns:
         One evaluation per run; none in processes of rank above 0.
@@ -195,8 +198,11 @@ def evaluate_many(
                 write_submission(evaluation.store, ids, folder / "submission")
 
         prefix = "" if len(variants) == 1 else f"{name} "
+        with preparing(f"loading {name}"):
+            loaded = Runner.load(variant, **runner)
+        loaded.preparing = preparing
         evaluation = evaluate(
-            Runner.load(variant, **runner),
+            loaded,
             dataset,
             folder,
             # Of several, none gives up its score maps before the last is done: so all of it can be resumed.

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +21,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..datasets.dataset import Dataset, Item
-from ..errors import ConfigError, UserError
+from ..errors import ConfigError, ImageError, UserError
 from ..frame import UNLABELED
 from ..inference.runner import Runner
 from .score_store import ScoreStore
@@ -119,6 +120,21 @@ def plan(items: Sequence[Item]) -> list[Work]:
         seen.add(name)
         work.append(Work(name, item))
     return work
+
+
+def prepare(runner: Runner, dataset: Dataset, work: Sequence[Work]) -> None:
+    """Compile for the first frame that can be read: an engine that was built for another size says so before anything
+    is written.
+
+    Raises:
+        EngineError: it cannot run on frames of this size.
+    """
+    for entry in work:
+        loaded = _load(dataset, entry.item)
+        if not isinstance(loaded, UserError):
+            with suppress(ImageError):  # too small or too large; said where it is that frame's turn
+                runner.warm(*loaded[0].shape[:2])
+            return
 
 
 def run_frames(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, why
 
 EASY_DICT = (OrderedDict, "easydict.EasyDict")
 """What `read_checkpoint` may be told to admit: (class that is made instead, name in the file). The file's own class
@@ -87,7 +87,7 @@ def read_checkpoint(path: str | Path, admitted: Sequence[tuple[Any, str]] = ()) 
         with path.open("rb") as stream:
             start = stream.read(512)
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+        raise CheckpointError(f"{path} cannot be read: {why(error)}") from error
     if not start:
         raise CheckpointError(f"{path} is empty; fetch it again")
     for pattern, what in FIRST_BYTES:
@@ -200,6 +200,6 @@ def check_archive(path: Path) -> None:
             # torch.serialization.set_crc32_options(False) leaves them all out.
             damaged = archive.testzip() if any(entry.CRC for entry in members) else None
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise CheckpointError(f"{path} is damaged or cut short ({error}); fetch it again") from error
+        raise CheckpointError(f"{path} is damaged or cut short ({why(error)}); fetch it again") from error
     if damaged is not None:
         raise CheckpointError(f"{path} is damaged: the checksum of {damaged} in it is wrong; fetch it again")

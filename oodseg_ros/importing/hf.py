@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, why
 from ..inference.sizes import network_size
 from ..model_card import InputSpec, Licence
 from ..networks.backbones.hf import QUERY_MODELS, fetching
@@ -384,7 +384,7 @@ def _json(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text())
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{file.parent} is no transformers directory: {file.name} cannot be read ({error}); "
+            f"{file.parent} is no transformers directory: {file.name} cannot be read ({why(error)}); "
             "give the folder that holds config.json and model.safetensors"
         ) from error
     if not isinstance(content, dict):

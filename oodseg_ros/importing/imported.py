@@ -144,7 +144,8 @@ def write_bundle(
     path = Path(path)
     labels = load_labels(imported.label_set)
     segmentor = build_checked(imported, where)
-    training = {"imported": imported.source, "from": where, "tensors": len(imported.state)}
+    # The last name only: where it lay is nobody's business whom the bundle is given to.
+    training = {"imported": imported.source, "from": Path(where).resolve().name, "tensors": len(imported.state)}
     if segmentor.classes != len(labels):
         raise CheckpointError(
             f"{where} has {segmentor.classes} classes, label set {labels.name} has {len(labels)}; name the right one"

@@ -1,4 +1,4 @@
-"""From the keys of a released file to ours, with every difference said."""
+"""From the keys of a released file to ours; every difference is named."""
 
 from __future__ import annotations
 

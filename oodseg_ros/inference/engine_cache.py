@@ -1,4 +1,4 @@
-"""Built engines on disk: who may use which one.
+"""Built engines on disk, and which of them may be used for a bundle, device and size.
 
 An engine is valid for one model, one image size and batch, one precision, one device architecture, one runtime version
 and one version of this package's graphs. All of it stands in its file names and in its side-car `<stem>.json`, with the
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ..bundle import Bundle, resolve_bundle, sha256
-from ..errors import EngineError
+from ..errors import EngineError, why
 from ..paths import cache_dir
-from .engine_identity import EngineIdentity, SideCar
+from .engine import ENGINES, EngineIdentity, SideCar
 
 __all__ = ["EngineIdentity", "SideCar"]
 
@@ -108,14 +108,15 @@ def accepted_at_any_size(bundle: Bundle, wanted: EngineIdentity) -> StoredEngine
     Raises:
         EngineError: there is none; names the command.
     """
-    for engine in stored(bundle):
+    engines = stored(bundle)
+    for engine in engines:
         if not wanted.differences(engine.side.identity, ("height", "width", "batch")):
             return engine
     raise EngineError(
         f"{wanted.engine} in {wanted.precision} runs only what was built for an image size and accepted on labeled "
         f"frames, and for {bundle.id} nothing was (on {wanted.architecture}, {wanted.runtime}, this version of the "
-        f"code); run: oodseg build {bundle.path} --engine {wanted.engine} --precision {wanted.precision} "
-        "--size WIDTHxHEIGHT"
+        f"code); run: oodseg build {_argument(bundle)} --engine {wanted.engine} --precision {wanted.precision} "
+        f"--size WIDTHxHEIGHT{_instead(wanted, engines)}"
     )
 
 
@@ -124,8 +125,7 @@ def _refusal(bundle: Bundle, wanted: EngineIdentity, engines: list[StoredEngine]
         f"no {wanted.engine} engine for {bundle.id} at {wanted.width}x{wanted.height}, {wanted.precision}, "
         f"{wanted.architecture}, {wanted.runtime}"
     )
-    argument = bundle.card.name if resolve_bundle(bundle.card.name) == bundle.path else str(bundle.path)
-    command = wanted.command_for(argument)
+    command = wanted.command_for(_argument(bundle))
     waiting = [e for e in stored(bundle, pending=True) if not wanted.differences(e.side.identity, ignore)]
     if waiting:
         return f"{what} has been accepted: it is built, but {waiting[0].side.reason}; run: {command}"
@@ -136,7 +136,27 @@ def _refusal(bundle: Bundle, wanted: EngineIdentity, engines: list[StoredEngine]
         what += f"; the nearest, {nearest.folder / nearest.side.identity.stem}, has {phrases}"
     else:
         what += f" in {' or '.join(map(str, engine_dirs(bundle)))}"
-    return f"{what}; run: {command}"
+    return f"{what}; run: {command}{_instead(wanted, engines)}"
+
+
+def _argument(bundle: Bundle) -> str:
+    """The bundle as a command names it."""
+    return bundle.card.name if resolve_bundle(bundle.card.name) == bundle.path else str(bundle.path)
+
+
+def _instead(wanted: EngineIdentity, engines: list[StoredEngine]) -> str:
+    """What runs without that command: precisions that need no build, and those that were built for this size."""
+    ways = []
+    if unbuilt := ENGINES[wanted.engine].unbuilt:
+        ways.append(f"--precision {' or '.join(unbuilt)}, which needs no build and takes every size")
+    ready = {e.side.identity.precision for e in engines if not wanted.differences(e.side.identity, ("precision",))}
+    if others := sorted(ready - {wanted.precision, *unbuilt}):
+        ways.append(f"--precision {' or '.join(others)}, which is built for this size")
+    identities = [engine.side.identity for engine in engines]
+    fitting = [one for one in identities if not wanted.differences(one, ("height", "width", "batch"))]
+    if sizes := sorted({f"{identity.width}x{identity.height}" for identity in fitting}):
+        ways.append(f"frames of {' or '.join(sizes)}, for which {wanted.precision} is built")
+    return f"; or take {'; or '.join(ways)}" if ways else ""
 
 
 class Draft:
@@ -151,7 +171,7 @@ class Draft:
         """Where to write the file with this suffix."""
         return self._scratch / f"{self.identity.stem}{suffix}"
 
-    def keep(self, accepted: bool, **side: Any) -> StoredEngine:
+    def store(self, accepted: bool, **side: Any) -> StoredEngine:
         """Move everything to its final place, the side-car last: without it, the files are no engine.
 
         Args:
@@ -181,7 +201,7 @@ def draft(identity: EngineIdentity, folder: Path) -> Iterator[Draft]:
         folder.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=folder))
     except OSError as error:
-        raise EngineError(f"engines cannot be written to {folder}: {error}; set OODSEG_CACHE or --out") from error
+        raise EngineError(f"engines cannot be written to {folder}: {why(error)}; set OODSEG_CACHE or --out") from error
     try:
         yield Draft(folder, identity, scratch)
     finally:

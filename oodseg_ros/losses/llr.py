@@ -1,4 +1,4 @@
-"""Likelihood-ratio objective of UEM (arXiv 2409.06424, as released; METHODS: raw logits on both sides)."""
+"""Likelihood-ratio objective of UEM (arXiv 2409.06424, as released: raw logits on both sides)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pipeline takes, keeps of each camera, and gives: `Arrival` → `Camera` → `Step`."""
+"""What goes into the pipeline (`Arrival`), what it keeps of each camera (`Camera`), and what comes out (`Step`)."""
 
 from __future__ import annotations
 

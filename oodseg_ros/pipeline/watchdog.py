@@ -1,4 +1,4 @@
-"""A thread that looks whether the others still move, on its own monotonic clock.
+"""A thread that checks that the others still make progress, on its own monotonic clock.
 
 The executor's thread sends the heartbeat and the inference thread answers; both may stand still, in a driver that hangs
 or in a transition that waits. Then this one names the reason, sends the heartbeat, and at last gives up.

@@ -21,7 +21,7 @@ from ..inference.runner import Runner
 from ..parameters.settings import Settings
 from ..pipeline.output_gate import ScoreDrift
 from .alert_table import AlertTable
-from .recorded import Judged, RecordedBag, judge
+from .recorded import Judged, RecordedBag, begun, judge
 from .truth import Truth
 
 
@@ -82,7 +82,8 @@ def replay(
 
     Raises:
         BagError: the bag holds not one message of its cameras.
-        EngineGivenUp: the engine failed again and again.
+        EngineError: the engine cannot run on pictures of this size (then nothing is replaced).
+        EngineGivenUp: it failed again and again.
     """
     drive = Drive()
     if truth is not None:
@@ -91,8 +92,9 @@ def replay(
     drifts = {camera: ScoreDrift(histogram) for camera in settings.names}
     states: dict[str, AlertState] = {}
     recorded = bag.recorded()
+    frames = begun(judge(runner, recorded, settings, limit))
     with AlertTable(out / "alerts.csv") as table:
-        for judged in judge(runner, recorded, settings, limit):
+        for judged in frames:
             step = judged.step
             drive.start_ns = judged.now_ns if drive.start_ns is None else drive.start_ns
             drive.end_ns = judged.now_ns

@@ -13,6 +13,7 @@ import numpy as np
 from ..evaluation.metrics.components import ComponentMetrics
 from ..evaluation.metrics.pixels import PixelMetrics
 from ..frame import AlertState
+from .summary import rates
 from .truth import Truth
 
 Key = tuple[str, int]
@@ -88,14 +89,13 @@ class LiveFigures:
 
     def summary(self, offline: Path | None = None) -> dict[str, Any]:
         """Keys as `oodseg replay`'s; `offline` (its folder) adds `agreement`."""
-        hours = self._seconds / 3600
         beats = sum(self._heartbeats.values())
         result: dict[str, Any] = {
             "frames": len(self._scores),
-            "duration_s": hours * 3600,
+            "duration_s": self._seconds,
             "alerts": {
                 "onsets": self._onsets,
-                "per_hour": self._onsets / hours if hours > 0 else math.nan,
+                "per_hour": rates(self._onsets, self._seconds, math.nan)["per_hour"],
                 "share_of_heartbeats": {s.value: self._heartbeats[s.value] / max(1, beats) for s in AlertState},
             },
             "evidence_age_s": dict(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, why
 from ..frame import AlertState, Frame
 from ..inference.runner import Runner
 from ..overlay import draw_overlay
@@ -21,7 +21,7 @@ from ..sources.bag_messages import ReplayBag
 from ..sources.image_files import write_image
 from ..sources.source import Source
 from .alert_table import AlertTable
-from .recorded import Judged, RecordedBag, from_source, judge, settings_of
+from .recorded import Judged, RecordedBag, begun, from_source, judge, settings_of
 
 STAGES = ("inference", "judgement", "overlay")
 BY_ITSELF = {"obstacles.trigger_hits": 1, "obstacles.trigger_window": 1, "obstacles.release_frames": 1}
@@ -97,7 +97,8 @@ def run_source(
 
     Raises:
         ConfigError: `out` holds the results of an earlier run, or cannot be written, or a parameter is wrong.
-        EngineGivenUp: the engine failed again and again.
+        EngineError: the engine cannot run on pictures of this size (then nothing is replaced).
+        EngineGivenUp: it failed again and again.
     """
     settings_for(options.params, ["camera"])  # a wrong parameter is said before anything is opened or deleted
     sequence = options.sequence
@@ -110,16 +111,18 @@ def run_source(
     recorded = bag.recorded(geometry) if bag is not None else from_source(source, geometry)
     settings, notes = settings_of(params, list(recorded.cameras), options.ego_mask)
     started = time.perf_counter()
+    _check_out(options)
+    frames = begun(judge(runner, recorded, settings, options.limit, sequence))
     try:
-        _prepare(options)
+        _clear(options)
         with AlertTable(options.out / "alerts.csv") as table:
-            for judged in judge(runner, recorded, settings, options.limit, sequence):
+            for judged in frames:
                 table.write(judged)
                 _count(summary, judged)
                 _write_pictures(runner, judged, options, summary)
                 progress(judged.number + 1)
     except OSError as error:
-        raise ConfigError(f"the results cannot be written to {options.out}: {error}") from error
+        raise ConfigError(f"the results cannot be written to {options.out}: {why(error)}") from error
     summary.skipped.update(bag.skipped if bag is not None else source.skipped)
     summary.damage = source.damage
     summary.missing = source.missing(set(bag.cameras)) if bag is not None else source.missing
@@ -132,12 +135,16 @@ def _at_size(geometry: Callable[[int, int], CameraGeometry]) -> Callable[[Frame]
     return lambda frame: geometry(*frame.image.shape[:2])
 
 
-def _prepare(options: RunOptions) -> None:
+def _check_out(options: RunOptions) -> None:
     out = options.out
     if (out / "alerts.csv").exists() and not options.overwrite:
         raise ConfigError(f"{out} holds the results of an earlier run; give another folder, or --overwrite")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is no folder")
+
+
+def _clear(options: RunOptions) -> None:
+    out = options.out
     # Frames of a longer, earlier run must not stand beside the new ones.
     for pattern in ("overlays/*/[0-9]*.jpg", "overlays/*/[0-9]*.png", "scores/*/[0-9]*.npz"):
         for file in out.glob(pattern):

@@ -4,6 +4,7 @@ share. The clock is the log time of a bag's messages, else the frames' own stamp
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import BagError, ConfigError, UserError
+from ..errors import BagError, ConfigError, EngineError, UserError
 from ..frame import Frame
 from ..inference.runner import Runner
 from ..parameters.params_file import settings_for
@@ -113,6 +114,10 @@ def judge(
         settings: of the cameras that are to be judged; frames of others are left out.
         limit: frames at most.
         together: frames of a camera follow each other; False = each is judged as if it were its camera's first.
+
+    Raises:
+        EngineError: the engine cannot run on pictures of the first one's size.
+        EngineGivenUp: it failed again and again.
     """
     clock = [0]
 
@@ -129,6 +134,7 @@ def judge(
             return
         clock[0] = now_ns
         if pipeline is None:
+            _prepare(runner, arrival)
             calibration = runner.bundle.card.calibration
             around, speed = recorded.surroundings, recorded.speed
             pipeline = Pipeline(
@@ -140,6 +146,26 @@ def judge(
         step = pipeline.frame(arrival, now_ns)
         yield Judged(number, step, now_ns, pipeline.unplaced[arrival.camera])
         number += 1
+
+
+def begun(frames: Iterator[Judged]) -> Iterator[Judged]:
+    """The same, the first one judged already: whatever refuses it does so before results of an earlier run go."""
+    return itertools.chain(list(itertools.islice(frames, 1)), frames)
+
+
+def _prepare(runner: Runner, arrival: Arrival) -> None:
+    """Compile for the first picture: an engine that was built for another size says so before anything is judged.
+
+    Raises:
+        EngineError: it cannot run on pictures of this size.
+    """
+    try:
+        height, width = arrival.decode().image.shape[:2]
+        runner.warm(height, width)
+    except EngineError:
+        raise
+    except Exception:  # adversarial messages raise anything; the pipeline counts it as this frame's
+        return
 
 
 def from_source(source: Source, geometry: Callable[[Frame], CameraGeometry | None] | None = None) -> Recorded:

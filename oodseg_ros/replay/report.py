@@ -23,7 +23,7 @@ from ..parameters.judging import OutputGateSettings
 from ..pipeline.reasons import sentence
 from .drive import Drive
 from .recorded import Judged
-from .summary import CameraHealth, Health, summarize_health
+from .summary import MIN_RATE_S, CameraHealth, Health, summarize_health
 
 
 def health_section(drive: Drive) -> html.Html:
@@ -61,7 +61,7 @@ SHOWN = 12
 COLORS = {"CLEAR": "#3a9d5d", "OBSTACLE": "#e0861a", "UNKNOWN": "#8c2f4a"}
 
 
-class Keepsake:
+class Highlights:
     """Keeps the overlays of the frames worth looking at, at most `SHOWN` of them, while a drive goes by.
 
     Worth looking at, in this order: an alert begins; cannot tell; the highest score.
@@ -102,7 +102,7 @@ class Keepsake:
         return [html.figure(picture, caption) for _, _, caption, picture in sorted(self._heap, key=lambda e: -e[1])]
 
 
-def write_replay_report(path: Path, name: str, drive: Drive, metrics: dict[str, Any], kept: Keepsake) -> None:
+def write_replay_report(path: Path, name: str, drive: Drive, metrics: dict[str, Any], kept: Highlights) -> None:
     """Write the page for the bag `name`."""
     parts = [_headline(metrics)]
     if drive.damage:
@@ -132,8 +132,12 @@ def write_replay_report(path: Path, name: str, drive: Drive, metrics: dict[str, 
     shares = [(name, percent(share) + " %") for name, share in alerts["share_of_frames"].items()]
     reasons = [(f"reason {name}", count) for name, count in alerts["reasons"].items()]
     ages = [(f"age of evidence {name}", f"{value:.3f} s") for name, value in metrics["evidence_age_s"].items()]
+    drift = [
+        (f"drift of the scores, {name.replace('_', ' ')} of the frames", f"{value:.3f} bits")
+        for name, value in metrics["drift"].items()
+    ]
     times = [(f"network {name}", f"{value:.1f} ms") for name, value in metrics["latency_ms"].items()]
-    parts.append(html.section("Figures", html.pairs([*shares, *reasons, *ages, *times])))
+    parts.append(html.section("Figures", html.pairs([*shares, *reasons, *ages, *drift, *times])))
     parts.append(html.section("Provenance", html.pairs(metrics["provenance"].items())))
     title = f"{metrics['bundle']} on {name}"
     path.write_text(html.page(title, parts, f"{metrics['frames']} frames, {metrics['duration_s']:.1f} s of driving"))
@@ -141,10 +145,11 @@ def write_replay_report(path: Path, name: str, drive: Drive, metrics: dict[str, 
 
 def _headline(metrics: dict[str, Any]) -> html.Html:
     alerts = metrics["alerts"]
+    short = "" if metrics["duration_s"] >= MIN_RATE_S else f"not told below {MIN_RATE_S / 60:.0f} minutes of driving"
     items = [
-        ("alerts", alerts["onsets"], "times an alert began"),
-        ("per hour", _number(alerts["per_hour"]), "of the drive"),
-        ("per kilometre", _number(alerts["per_kilometre"]), "from odometry"),
+        ("alerts", alerts["onsets"], "an alert began"),
+        ("per hour", _number(alerts["per_hour"]), short or "of the drive"),
+        ("per kilometre", _number(alerts["per_kilometre"]), short or "from odometry"),
         ("cannot tell", percent(alerts["share_of_frames"]["UNKNOWN"]) + " %", "of frames"),
         ("age of evidence", f"{metrics['evidence_age_s']['p95']:.3f} s", "95 %"),
     ]

@@ -21,8 +21,8 @@ from ..sources.bag_messages import ReplayBag
 from .drive import replay
 from .output_bag import OutputBag
 from .recorded import Judged, RecordedBag, settings_of
-from .report import Keepsake, write_replay_report
-from .summary import summarize_drive
+from .report import Highlights, write_replay_report
+from .summary import rates, summarize_drive
 from .truth import truth_from_folder, truth_from_topic
 
 
@@ -74,7 +74,7 @@ def replay_bag(
         truth = truth_from_topic(bag, options.truth_topic, tolerance_ns)
     cameras = RecordedBag(bag, options.topics, options.params)
     settings, notes = settings_of(options.params, list(cameras.cameras.values()), options.ego_mask)
-    kept = Keepsake(runner.bundle.labels)
+    kept = Highlights(runner.bundle.labels)
     left_out: dict[str, str] = {}
     more = {"truth": truth, "track": options.track, "limit": options.limit, "progress": progress}
     if options.write_bag:
@@ -136,7 +136,7 @@ def replay_bags(
 def merge_replays(folders: Sequence[Path]) -> dict[str, Any]:
     """Common figures of several replays: sums, rates of the sums, and pooled pixel metrics."""
     runs = [json.loads((folder / "metrics.json").read_text()) for folder in folders]
-    hours = sum(run["duration_s"] for run in runs) / 3600
+    seconds = sum(run["duration_s"] for run in runs)
     kilometres = sum(run["kilometres"] or 0 for run in runs)
     onsets = sum(run["alerts"]["onsets"] for run in runs)
     common = {
@@ -147,13 +147,9 @@ def merge_replays(folders: Sequence[Path]) -> dict[str, Any]:
         "damage": "; ".join(f"{run['bag']}: {run['damage']}" for run in runs if run["damage"]) or None,
         "bundle": runs[0]["bundle"],
         "engine": runs[0]["engine"],
-        "duration_s": hours * 3600,
+        "duration_s": seconds,
         "kilometres": kilometres,
-        "alerts": {
-            "onsets": onsets,
-            "per_hour": onsets / hours if hours else float("nan"),
-            "per_kilometre": onsets / kilometres if kilometres else float("nan"),
-        },
+        "alerts": {"onsets": onsets, **rates(onsets, seconds, kilometres * 1000)},
         "seconds": sum(run["seconds"] for run in runs),
         "bags": runs,
     }

@@ -135,29 +135,51 @@ def _episodes(rows: list[Mapping[str, Any]], start_ns: int) -> list[Episode]:
     return found
 
 
+MIN_RATE_S = 600.0
+"""Seconds of driving from which a rate per hour or kilometre is told: one alert in 5 s is not 720 per hour."""
+
+
+def rates(onsets: int, seconds: float, metres: float) -> dict[str, float]:
+    """`per_hour` and `per_kilometre`; nan where the drive is too short to tell, or the way is not known."""
+    told = seconds >= MIN_RATE_S
+    return {
+        "per_hour": onsets / seconds * 3600 if told else math.nan,
+        "per_kilometre": onsets / metres * 1000 if told and metres > 0 else math.nan,
+    }
+
+
 def summarize_drive(drive: Drive, runner: Runner) -> dict[str, Any]:
     """The content of a replay's `metrics.json`, without the run's own duration.
 
-    `alerts`: onsets, that is transitions into OBSTACLE, of all cameras together; per hour of the drive and per
-    kilometre; the share of frames in each state; `pixel` and `component` only with ground truth, keys as of an
+    `alerts`: onsets, that is transitions into OBSTACLE, of all cameras together, and where they `began` (`at_s` =
+    seconds since the first frame); per hour and kilometre of a drive that is long enough; the share of frames in each
+    state; `drift`: mean drift of the scores from those of calibration in the first and the last quarter of the frames,
+    in bits, 0 = as in calibration, 1 = nothing in common; `pixel` and `component` only with ground truth, keys as of an
     evaluation.
     """
-    hours = max(0, drive.end_ns - (drive.start_ns or 0)) / 3.6e12
-    onsets = sum(row["onset"] for row in drive.rows)
+    seconds = max(0, drive.end_ns - (drive.start_ns or 0)) / 1e9
+    began = [row for row in drive.rows if row["onset"]]
     states = Counter(row["state"] for row in drive.rows)
     ages = [row["age_s"] for row in drive.rows if math.isfinite(row["age_s"])]
-    kilometres = drive.metres / 1000
     result: dict[str, Any] = {
         "frames": len(drive.rows),
         "judged": len(drive.milliseconds),
         "bundle": runner.bundle.id,
         "engine": runner.engine_identity,
-        "duration_s": hours * 3600,
-        "kilometres": kilometres,
+        "duration_s": seconds,
+        "kilometres": drive.metres / 1000,
         "alerts": {
-            "onsets": onsets,
-            "per_hour": onsets / hours if hours else math.nan,
-            "per_kilometre": onsets / kilometres if kilometres > 0 else math.nan,
+            "onsets": len(began),
+            "began": [
+                {
+                    "camera": row["camera"],
+                    "stamp_ns": row["stamp_ns"],
+                    "at_s": (row["log_ns"] - (drive.start_ns or 0)) / 1e9,
+                    "score": row["score"],
+                }
+                for row in began
+            ],
+            **rates(len(began), seconds, drive.metres),
             "share_of_frames": {s.value: states[s.value] / max(1, len(drive.rows)) for s in AlertState},
             "reasons": dict(Counter(row["reason"] for row in drive.rows)),
         },

@@ -1,4 +1,4 @@
-"""Play a bag to a running `perception`, whole: nothing before it listens, no end before it has answered.
+"""Play a whole bag to a running `perception`: begins when the node listens, ends when it has answered.
 
     python -m oodseg_ros.ros.play_bag BAG [--player rosbag2] [--rate 2] [--loop] [--start-offset 5] [--start-paused]
 

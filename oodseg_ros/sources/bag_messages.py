@@ -21,7 +21,7 @@ from rosbags.convert.converter import is_same_wireformat
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from ..bounded_yaml import load_yaml
-from ..errors import BagError, ConfigError
+from ..errors import BagError, ConfigError, why
 from .mcap_file import MAGIC as MCAP_MAGIC
 from .mcap_file import McapFile
 from .ros1_file import MAGIC as ROS1_MAGIC
@@ -102,7 +102,7 @@ class ReplayBag:
             try:
                 self._files.append(self._open_file(file))
             except (BagError, OSError) as error:
-                reasons.append(f"{file.name} cannot be read: {error}")
+                reasons.append(f"{file.name} cannot be read: {why(error)}")
         if not any(file.topics for file in self._files):
             reasons += [text for file in self._files for text in file.damage]
             if not is_bag(path):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -83,7 +84,7 @@ def record_features(
 @torch.inference_mode()
 def _record(samples: Samples, backbone: nn.Module, folder: Path, normalize: Callable[[Tensor], Tensor]) -> None:
     features = targets = None
-    for index in track(range(len(samples)), "features"):
+    for index in track(range(len(samples)), "features", console=Console(stderr=True)):
         image, target, *_ = samples[index]
         if image.dim() != 3:
             raise ConfigError("`cached` features are of single pictures; this recipe's samples are pairs")

@@ -1,4 +1,4 @@
-"""Nothing is begun again in silence: the recipe of a run, its checkpoints, and a stop that leaves one."""
+"""No run starts again silently: the recipe of a run, its checkpoints, and a stop that leaves one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAY_CHANGE = ("name", "description", "workers", "calibration", "licence")
 """Keys that change no weight."""
 
 
-def keep_recipe(recipe: Recipe, folder: Path, resume: bool, write: bool, overwrite: bool = False) -> None:
+def store_recipe(recipe: Recipe, folder: Path, resume: bool, write: bool, overwrite: bool = False) -> None:
     """Write the recipe into the folder of a new run; on `resume` check that it is still the same.
 
     Args:

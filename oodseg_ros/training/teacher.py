@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning.fabric.utilities.rank_zero import rank_zero_info
+from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
@@ -60,7 +61,8 @@ def teach(files: list[Path], teachers: str | Sequence[TeacherSpec], confidence: 
     missing = [(file, target) for file, target in zip(files, targets, strict=True) if not target.is_file()]
     if missing:
         predict = ConfidentLabels([make() for make, _, _ in opened])
-        for file, target in track(missing, f"labels of {len(opened)} teacher{'s' * (len(opened) > 1)}"):
+        title = f"labels of {len(opened)} teacher{'s' * (len(opened) > 1)}"
+        for file, target in track(missing, title, console=Console(stderr=True)):
             labelled, agreed = predict(read_image(file), confidence, table)
             _write(target.with_suffix(".json"), json.dumps({"agreed": agreed}).encode())
             _write(target, cv2.imencode(".png", labelled)[1].tobytes())

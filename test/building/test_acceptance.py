@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from oodseg_ros.building.acceptance import GOLDEN_INPUTS, Acceptance, accept, largest_difference, tried
+from oodseg_ros.building.acceptance import GOLDEN_INPUTS, Acceptance, accept, largest_difference, next_tries, tried
+from oodseg_ros.building.build import Order
 from oodseg_ros.errors import DatasetError, EngineError
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.scenes import scene
@@ -159,3 +160,32 @@ def test_rounding_is_no_fault_in_half_precision_and_int8_only_needs_numbers() ->
     assert max(tried(image, answer(0.0), answer(100 * small), "int8", "x").values()) > 1
     with pytest.raises(EngineError, match="as it is"):
         tried(image, answer(0.0), answer(float("nan")), "int8", "x")
+
+
+def refused(**change: float) -> Acceptance:
+    same = dict(ap_reference=0.8, ap_engine=0.8, fpr95_reference=0.1, fpr95_engine=0.1, max_abs_delta=1.0)
+    more = dict(label_agreement=0.999, frames=24, data="scenes", allowed_ap=0.005, allowed_fpr95=0.01)
+    return Acceptance(**(same | more | change))
+
+
+@pytest.mark.parametrize(
+    ("order", "change", "words", "absent"),
+    [
+        (
+            ("openvino", "int8"),
+            {"ap_engine": 0.75},
+            ("--precision bf16 or fp32", "--calibration", "24 (--frames", "--allowed-ap above 0.05"),
+            ("fp16", "--quantize", "--allowed-fpr95"),
+        ),
+        (("tensorrt", "int8"), {"fpr95_engine": 0.2}, ("--precision bf16 or fp16 or fp32", "--quantize decoder"), ()),
+        (("torch", "bf16"), {"ap_engine": 0.9}, ("--precision fp32;", "--allowed-ap above 0.1"), ("--calibration",)),
+        (("openvino", "bf16"), {"label_agreement": 0.5}, ("--precision fp32;",), ("--allowed",)),
+        (("openvino", "bf16"), {"ap_reference": float("nan")}, ("other labeled frames",), ("--precision",)),
+    ],
+)
+def test_a_refusal_says_what_to_try_next(order: tuple, change: dict, words: tuple, absent: tuple) -> None:
+    verdict = refused(**change)
+    assert not verdict.passed
+    told = next_tries(Order(*order, *SIZE), verdict)
+    assert all(word in told for word in words), told
+    assert not any(word in told for word in absent), told

@@ -12,7 +12,7 @@ import torch
 
 from oodseg_ros.building import tensorrt
 from oodseg_ros.building.build import Order, build_engine
-from oodseg_ros.building.gate_data import calibration_frames, gate_data
+from oodseg_ros.building.gate_data import calibration_frames, check_shape, gate_data
 from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.errors import ConfigError, DatasetError, EngineError
 from oodseg_ros.inference.engine_cache import default_dir, find, stored
@@ -230,3 +230,32 @@ def test_sizes_are_checked(text: str) -> None:
     with pytest.raises(ConfigError, match="WIDTHxHEIGHT"):
         parse_size(text)
     assert parse_size(" 1920x1080 ") == (1080, 1920)
+
+
+@pytest.mark.parametrize(
+    ("size", "frame", "word"),
+    [
+        ((1920, 1080), (1080, 1920), "WIDTHxHEIGHT, so 1920x1080"),  # (height, width): sides exchanged
+        ((640, 480), (480, 640), "WIDTHxHEIGHT, so 640x480"),
+        ((375, 1242), (480, 640), "your camera's size"),
+    ],
+)
+def test_a_size_that_contradicts_the_frames_is_refused(size: tuple, frame: tuple, word: str) -> None:
+    with pytest.raises(ConfigError, match=word):
+        check_shape(size, frame, "--accept-on data")
+
+
+@pytest.mark.parametrize("frame", [(1024, 2048), (1080, 1920), (480, 640), (540, 960)])
+def test_usual_shapes_go_together(frame: tuple) -> None:
+    check_shape((1024, 2048), frame, "--accept-on data")
+
+
+def test_it_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+        cv2.imwrite(str(tmp_path / part / "0.png"), np.zeros((60, 100, *([3] * (part == "images"))), np.uint8))
+    with pytest.raises(ConfigError, match="100x60"):
+        gate_data((100, 60), "folder", tmp_path)
+    with pytest.raises(ConfigError, match="100x60"):
+        calibration_frames(str(tmp_path / "images"), size=(100, 60))
+    assert len(calibration_frames(str(tmp_path / "images"), size=(60, 100))) == 1

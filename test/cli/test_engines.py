@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -20,14 +21,14 @@ def folder(tmp_path: Path) -> Path:
         identity = EngineIdentity("road", "a" * 64, height, 640, 1, "fp16", "sm_89", "tensorrt-10.1", code)
         with draft(identity, tmp_path / "engines") as making:
             making.path(".plan").write_bytes(b"plan of " + str(height).encode())
-            making.keep(accepted, reason="" if accepted else "was not run", built={"bytes": 12})
+            making.store(accepted, reason="" if accepted else "was not run", built={"bytes": 12})
     (tmp_path / "engines" / "note.txt").write_text("mine")
     return tmp_path / "engines"
 
 
 def run(*words: object):
     arguments = ["engines", *map(str, words)]
-    return CliRunner(env={"COLUMNS": "200"}).invoke(build_app(arguments), arguments)
+    return CliRunner(env={"COLUMNS": "60"}).invoke(build_app(arguments), arguments)
 
 
 def test_all_are_listed_with_what_may_run(folder: Path) -> None:
@@ -35,7 +36,8 @@ def test_all_are_listed_with_what_may_run(folder: Path) -> None:
     assert [(one["height"], one["accepted"]) for one in told["engines"]] == [(480, True), (720, False)]
     shown = run("list", "--folder", folder).output
     assert "640x480" in shown
-    assert "no: was not run" in " ".join(shown.split())
+    assert "not usable: was not run" in shown
+    assert re.search(r"^road-a{12}-640x480-\S+-c{8}$", shown, re.MULTILINE)  # whole, to be copied
     assert "no engine in" in run("list", "--folder", folder / "empty").output
 
 

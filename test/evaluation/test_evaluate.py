@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from oodseg_ros.datasets.registry import open_dataset
-from oodseg_ros.errors import ConfigError, DatasetError
+from oodseg_ros.errors import ConfigError, DatasetError, EngineError
 from oodseg_ros.evaluation.evaluate import EvaluationOptions, evaluate
 from oodseg_ros.evaluation.frame_pass import Shard
 from oodseg_ros.evaluation.metrics.components import ComponentMetrics
 from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
+from oodseg_ros.inference.runner import Runner
 
 SAME = (
     "frames",
@@ -177,3 +178,15 @@ def test_wrong_options():
         EvaluationOptions(track="lane")
     with pytest.raises(ConfigError, match="RANK"):
         Shard(3, 3)
+
+
+def test_an_engine_of_another_size_refuses_and_leaves_nothing(runner, dataset, tmp_path):
+    class Built:
+        identity = "built-for-one-size"
+
+        def compile(self, batch, height, width):
+            raise EngineError(f"no engine for {width}x{height}; run: oodseg build")
+
+    with pytest.raises(EngineError, match="run: oodseg build"):
+        evaluate(Runner(runner.bundle, Built()), dataset, tmp_path / "out", EvaluationOptions())
+    assert not (tmp_path / "out").exists()  # else the next try would be "another run"

@@ -46,6 +46,13 @@ def test_the_command_writes_a_bundle_that_runs(segformer, tmp_path, monkeypatch,
     assert np.isfinite(prediction.score).all()
 
 
+def test_a_card_does_not_tell_where_the_file_lay(segformer, tmp_path):
+    out = tmp_path / "bundle"
+    bundle, _ = import_bundle("segformer-mmseg", [segformer], out)
+    assert bundle.card.training["from"] == "segformer.pth"
+    assert str(tmp_path) not in (out / "model.yaml").read_text()
+
+
 def test_another_score_can_be_chosen(segformer, tmp_path):
     bundle, _ = import_bundle("segformer-mmseg", [segformer], tmp_path / "entropy", score="entropy")
     assert bundle.card.network["score"] == "entropy"

@@ -13,6 +13,7 @@ from oodseg_ros.errors import EngineError
 from oodseg_ros.inference.engine_cache import (
     EngineIdentity,
     SideCar,
+    accepted_at_any_size,
     default_dir,
     draft,
     engine_dirs,
@@ -46,7 +47,7 @@ def identity(bundle: Bundle) -> EngineIdentity:
 def build(identity: EngineIdentity, folder: Path | None = None, accepted: bool = True, content: bytes = b"x") -> None:
     with draft(identity, folder or default_dir()) as place:
         place.path(".plan").write_bytes(content)
-        place.keep(accepted, reason="" if accepted else "no device was there to accept it on")
+        place.store(accepted, reason="" if accepted else "no device was there to accept it on")
 
 
 def test_what_was_kept_is_found_and_whole(bundle: Bundle, identity: EngineIdentity) -> None:
@@ -168,3 +169,24 @@ def test_a_place_that_cannot_be_written_is_said(bundle: Bundle, identity: Engine
     (tmp_path / "file").write_text("")
     with pytest.raises(EngineError, match="cannot be written"), draft(identity, tmp_path / "file"):
         pass
+
+
+def test_a_refusal_names_every_way_on(bundle: Bundle, identity: EngineIdentity) -> None:
+    wanted = replace(identity, runtime="torch-2.13", architecture="x86_64", precision="bf16")
+    build(replace(wanted, height=96, width=160))
+    build(replace(wanted, precision="int8"))
+    with pytest.raises(EngineError) as raised:
+        find(bundle, wanted)
+    told = str(raised.value)
+    assert f"run: oodseg build {bundle.path} --engine torch --precision bf16 --size 128x64" in told
+    assert "--precision fp32, which needs no build and takes every size" in told
+    assert "--precision int8, which is built for this size" in told
+    assert "frames of 160x96, for which bf16 is built" in told
+
+
+def test_nothing_is_offered_that_is_not_there(bundle: Bundle, identity: EngineIdentity) -> None:
+    with pytest.raises(EngineError) as raised:
+        accepted_at_any_size(bundle, identity)
+    told = str(raised.value)
+    assert told.endswith("--engine tensorrt --precision fp16 --size WIDTHxHEIGHT")  # tensorrt runs nothing unbuilt
+    assert "or take" not in told

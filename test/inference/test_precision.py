@@ -68,7 +68,7 @@ def test_only_backbone_decoder_and_wide_heads_are_half() -> None:
 def test_the_position_table_is_made_before_it_is_rounded() -> None:
     lowered, full = built(UEM, "fp16").backbone, built(UEM, None).backbone
     table = next(buffer for name, buffer in lowered.named_buffers() if "positions_" in name)
-    wanted = next(buffer for name, buffer in full.named_buffers() if "grid_" in name)
+    wanted = next(buffer for name, buffer in full.named_buffers() if "positions_" in name)
     assert torch.equal(table, wanted.half())
 
 

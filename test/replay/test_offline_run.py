@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from oodseg_ros.errors import ConfigError
+from oodseg_ros.errors import ConfigError, EngineError
 from oodseg_ros.frame import AlertState
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.pipeline.geometry.ground import pinhole
@@ -129,3 +129,31 @@ def test_out_that_cannot_be_written(runner, images, tmp_path):
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(ConfigError):
             run_source(runner, open_folder(images), options(out))
+
+
+class _OfOneSize:
+    """An engine that was built for one image size, in place of the runner's own."""
+
+    identity = "built-for-one-size"
+
+    def compile(self, batch, height, width):
+        raise EngineError(f"no engine for {width}x{height}; run: oodseg build")
+
+    def check_golden(self):
+        return 0.0
+
+
+def test_an_engine_of_another_size_refuses_before_anything_is_replaced(runner, images, tmp_path):
+    out = tmp_path / "out"
+    run_source(runner, open_folder(images), options(out, limit=2), lambda done: None)
+    before = {file: file.read_bytes() for file in out.rglob("*.*")}
+    built = Runner(runner.bundle, _OfOneSize())
+    with pytest.raises(EngineError, match="128x64; run: oodseg build"):
+        run_source(built, open_folder(images), options(out, overwrite=True), lambda done: None)
+    assert {file: file.read_bytes() for file in out.rglob("*.*")} == before
+
+
+def test_a_first_frame_that_cannot_be_read_stops_nothing(runner, images, tmp_path):
+    (images / "0.png").write_bytes(b"no picture")
+    summary = run_source(runner, open_folder(images), options(tmp_path / "out"), lambda done: None)
+    assert summary.frames == 4

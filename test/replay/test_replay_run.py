@@ -14,6 +14,7 @@ from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
 from oodseg_ros.model_card import Histogram
 from oodseg_ros.pipeline.output_gate import ScoreDrift, jensen_shannon
 from oodseg_ros.replay.run import ReplayOptions, replay_bag, replay_bags
+from oodseg_ros.replay.summary import MIN_RATE_S, rates
 from oodseg_ros.replay.truth import truth_from_folder, truth_from_topic
 from oodseg_ros.sources.bag_messages import ReplayBag
 
@@ -104,11 +105,20 @@ def test_figures_of_a_drive(runner, bag, tmp_path):
     assert found["evidence_age_s"]["p50"] == pytest.approx(DELAY / 1e9)
     assert list(found["skipped"].values()) == [1]
     assert found["alerts"]["reasons"]["decode_failed"] == 1
-    assert found["alerts"]["per_hour"] == pytest.approx(found["alerts"]["onsets"] / (FRAMES * 0.1) * 3600)
+    assert json.loads((tmp_path / "metrics.json").read_text())["alerts"]["per_hour"] is None
+    assert [entry["camera"] for entry in found["alerts"]["began"]] == ["front"] * found["alerts"]["onsets"]
+    assert all(0 <= entry["at_s"] <= found["duration_s"] for entry in found["alerts"]["began"])
     assert sum(found["alerts"]["share_of_frames"].values()) == pytest.approx(1)
     page = (tmp_path / "report.html").read_text()
     assert "Frames worth looking at" in page
     assert json.loads((tmp_path / "metrics.json").read_text())["bundle"] == runner.bundle.id
+
+
+def test_rates_are_told_of_long_drives_only():
+    assert rates(3, 1800.0, 6000.0) == {"per_hour": 6.0, "per_kilometre": 0.5}
+    assert rates(3, MIN_RATE_S, math.nan)["per_hour"] == 18.0
+    assert math.isnan(rates(3, MIN_RATE_S, 0.0)["per_kilometre"])
+    assert all(map(math.isnan, rates(1, 5.0, 100.0).values()))
 
 
 @pytest.mark.parametrize("source", ["topic", "folder"])

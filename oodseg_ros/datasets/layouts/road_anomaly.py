@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ...errors import DatasetError
+from ...errors import DatasetError, why
 from ..dataset import Item
 from ..encoding import ANOMALY, Encoding
 from ..layout import Format, Layout, folders, images_in
@@ -23,7 +23,7 @@ def _published(root: Path, split: str) -> list[Item]:
         try:
             wanted = {Path(str(name)).stem for name in json.loads(listing.read_text())}
         except (ValueError, TypeError, OSError) as error:
-            raise DatasetError(f"{listing} is no JSON list of file names ({error}); download it again") from error
+            raise DatasetError(f"{listing} is no JSON list of file names ({why(error)}); download it again") from error
         items = [item for item in items if item.id in wanted]
         missing = sorted(wanted - {item.id for item in items})
         if missing:

@@ -137,7 +137,7 @@ class GeometrySource:
             return None
         info = self._info()
         if info is None:
-            self._report("camera_info", f"camera {frame.camera}: no camera_info, so obstacles have no position")
+            self._report("camera_info", f"no camera_info for {frame.camera!r}, so its obstacles have no position")
             return None
         try:
             return self._make(frame, info)

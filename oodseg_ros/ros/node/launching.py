@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from ...errors import BagError, ConfigError
+from ...errors import BagError, ConfigError, why
 from ...start import INTERRUPTED
 
 NODE = "perception"
@@ -133,7 +133,7 @@ def parameter_file(params_file: str, name: str) -> ParameterFile:
         root = yaml.compose(text)
         data = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"params_file:={params_file} cannot be read: {error}") from error
+        raise ConfigError(f"params_file:={params_file} cannot be read: {why(error)}") from error
     namespace = name.rpartition("/")[0]
     blocks = list(_blocks(data if isinstance(data, dict) else {}))
     rewrite: set[str] = set()

@@ -20,7 +20,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from ... import views
-from ...errors import ConfigError
+from ...errors import ConfigError, why
 from ...frame import Frame
 from ...labels import LabelSet
 from ...model_card import Calibration
@@ -207,7 +207,7 @@ def make_folders(folder: Path, answers: list[Answer]) -> list[Path]:
         for path in paths:
             path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"snapshot_dir {folder} cannot be written: {error}") from error
+        raise ConfigError(f"snapshot_dir {folder} cannot be written: {why(error)}") from error
     return paths
 
 

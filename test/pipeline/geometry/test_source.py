@@ -94,7 +94,7 @@ def test_mount_never_asks_tf_and_none_asks_nobody():
 def test_no_or_a_bad_calibration_is_reported_and_gives_no_geometry():
     make, reports = source("mount", None)
     assert make(FRAME) is None
-    assert reports == [("camera_info", "camera front: no camera_info, so obstacles have no position")]
+    assert reports == [("camera_info", "no camera_info for 'front', so its obstacles have no position")]
     make, reports = source("mount", camera_info(math.nan))
     assert make(FRAME) is None
     assert "values that are not numbers" in reports[0][1]
