@@ -59,7 +59,7 @@ def build(
         else:
             built = _write_plan(place, bundle, order, calibration, progress)
         if here != wanted.architecture:
-            return place.keep(False, reason=f"{NO_DEVICE} ({wanted.architecture})", built=built), None
+            return place.store(False, reason=f"{NO_DEVICE} ({wanted.architecture})", built=built), None
         loaded = TensorRtEngine(bundle, device=order.where, precision=order.precision, engine=order.engine)
         run = loaded.load(place.path(PLAN), order.batch, order.height, order.width)
         if pending is not None:

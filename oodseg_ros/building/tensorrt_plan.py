@@ -103,7 +103,7 @@ def build_plan(
     if data is None:
         raise EngineError(f"{engine} {api.__version__} could not build the network: {_advice(logger, free)}")
     if cache is not None:
-        _keep_timing_cache(config, cache)
+        _store_timing_cache(config, cache)
     tensors = {tensor.name: f"{tensor.dtype.name} {'x'.join(map(str, tensor.shape))}" for tensor in _ends(network)}
     del parser  # until here: the network's weights live in it
     return Plan(bytes(data), time.perf_counter() - start, network.num_layers, tensors)
@@ -240,7 +240,7 @@ def _timing_cache(api: Any, config: Any, target: str | None) -> Path:
     return file
 
 
-def _keep_timing_cache(config: Any, file: Path) -> None:
+def _store_timing_cache(config: Any, file: Path) -> None:
     """Without a cache, or on a disk that cannot be written, only the next build takes longer."""
     cache = config.get_timing_cache()
     if cache is None:

@@ -20,7 +20,7 @@ from ..sources.bag_messages import ReplayBag
 from .drive import replay
 from .output_bag import OutputBag
 from .recorded import Judged, RecordedBag, settings_of
-from .report import Keepsake, write_replay_report
+from .report import Highlights, write_replay_report
 from .summary import rates, summarize_drive
 from .truth import truth_from_folder, truth_from_topic
 
@@ -73,7 +73,7 @@ def replay_bag(
         truth = truth_from_topic(bag, options.truth_topic, tolerance_ns)
     cameras = RecordedBag(bag, options.topics, options.params)
     settings, notes = settings_of(options.params, list(cameras.cameras.values()), options.ego_mask)
-    kept = Keepsake(runner.bundle.labels)
+    kept = Highlights(runner.bundle.labels)
     left_out: dict[str, str] = {}
     more = {"truth": truth, "track": options.track, "limit": options.limit, "progress": progress}
     if options.write_bag:

@@ -17,10 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..labels import load_labels
 from ..networks.build import build_segmentor
+from ..networks.heads.ensemble import with_member
 from .frames import load_frames
-from .methods import stage_class
 from .recipe import Recipe
-from .run_stage import seen_by
+from .run_stage import make_stage, seen_by
 from .samples import Samples
 from .stages.stage import Stage
 from .start import load_start
@@ -46,7 +46,7 @@ class StepEstimate:
 
 def estimate_step(module: Stage, recipe: Recipe, samples: Any) -> StepEstimate:
     """One step of `module` with the batch of its stage; `samples` are indexed from 0."""
-    per_image, activations = step_cost(recipe, module.trained)
+    per_image, activations = step_cost(recipe, module.trained, module.stage.member)
     count = min(module.stage.batch, int(MEASURABLE / max(1.0, per_image)))
     if count >= 1:
         batch = [torch.stack(values) for values in zip(*(samples[index] for index in range(count)), strict=True)]
@@ -102,10 +102,10 @@ def state_bytes(module: nn.Module) -> int:
     return fixed + 3 * sum(p.nbytes for p in module.parameters() if p.requires_grad)
 
 
-def step_cost(recipe: Recipe, trained: Mapping[str, float]) -> tuple[float, int]:
+def step_cost(recipe: Recipe, trained: Mapping[str, float], member: int | None = None) -> tuple[float, int]:
     """FLOPs and kept activations in bytes of one image, forward and backward, without the loss. Nothing is computed.
 
-    `trained`: parts that get gradients, as in `Stage.trained`.
+    `trained`: parts that get gradients, as in `Stage.trained`; `member`: as in `StageSpec`.
     """
     kept: dict[int, int] = {}
 
@@ -115,7 +115,8 @@ def step_cost(recipe: Recipe, trained: Mapping[str, float]) -> tuple[float, int]
         return tensor
 
     with torch.device("meta"):
-        segmentor = build_segmentor(recipe.network).eval().requires_grad_(False)
+        segmentor = build_segmentor(recipe.network)
+        segmentor = (segmentor if member is None else with_member(segmentor, member)).eval().requires_grad_(False)
         for part in sorted(trained, key=len):
             segmentor.get_submodule(part).requires_grad_(trained[part] > 0)
         images = torch.zeros(1, 3, *crop_size(recipe, segmentor.multiple))
@@ -208,7 +209,7 @@ def plan(recipe: Recipe) -> TrainingPlan:
     start_seconds = time.perf_counter() - began
     stages = []
     for index, spec in enumerate(recipe.stages):
-        module = stage_class(spec.method)(segmentor, recipe.input, spec, recipe.seed + index)
+        module = make_stage(recipe, index, segmentor)
         samples = Samples.of(seen_by(recipe, spec), frames, labels, recipe.seed + index, start=0, stop=spec.batch)
         samples[0]  # its errors show here even where no step is executed
         trained = sum(p.numel() for p in module.parameters() if p.requires_grad)
