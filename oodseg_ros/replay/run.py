@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,6 +141,10 @@ def merge_replays(folders: Sequence[Path]) -> dict[str, Any]:
     onsets = sum(run["alerts"]["onsets"] for run in runs)
     common = {
         "frames": sum(run["frames"] for run in runs),
+        "judged": sum(run["judged"] for run in runs),
+        "missing": sum(run["missing"] for run in runs),
+        "skipped": dict(sum((Counter(run["skipped"]) for run in runs), Counter())),
+        "damage": "; ".join(f"{run['bag']}: {run['damage']}" for run in runs if run["damage"]) or None,
         "bundle": runs[0]["bundle"],
         "engine": runs[0]["engine"],
         "duration_s": seconds,
