@@ -103,10 +103,6 @@ class Segmentor(nn.Module):
         """Number K of inlier classes."""
         return self.classifier.classes
 
-    def head_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the anomaly head; empty without one."""
-        return list(self.head.parameters()) if self.head is not None else []
-
     def base_parts(self) -> tuple[nn.Module, nn.Module, nn.Module]:
         """The inlier network: backbone, decoder, classifier."""
         return self.backbone, self.decoder, self.classifier
