@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--venvs", type=Path)
     parser.add_argument("--way", action="append", choices=list(WAYS), help="again for more; default: all")
     parser.add_argument("--runs", type=int, default=12, help="per way at most; slow ones do fewer")
-    parser.add_argument("--patience", type=float, default=150.0, help="seconds for a way's start, compiling included")
+    parser.add_argument("--patience", type=float, default=120.0, help="seconds for a way's start, compiling included")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "alternatives.json")
     options = parser.parse_args()
     size, ways = parse_size(options.size), dict.fromkeys((REFERENCE, *(options.way or WAYS)))

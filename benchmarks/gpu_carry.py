@@ -20,14 +20,15 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from gpu_parts import FACTS, PLAN_FILE
-
 PACKAGES = ("tensorrt_rtx_cu13_libs", "tensorrt_rtx_cu13_bindings")
-PACKAGES += ("pydantic", "pydantic_core", "annotated-types", "typing-inspection", "rosbags", "lz4", "zstandard")
+PACKAGES += ("pydantic", "pydantic_core", "annotated-types", "typing-inspection")
+PACKAGES += ("rosbags", "apsw", "ruamel.yaml", "backports.zstd", "mcap", "lz4", "zstandard")
 """What a machine with torch, transformers, lightning, OpenCV, SciPy, rich and pytest lacks, in the versions that are
 installed here; without what they need themselves, which would come before that machine's own."""
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 SITE, ARCHIVE = "site", "carried.tar.xz"
+PLAN_FILE, FACTS = "engine.plan", "engine.json"
+"""The engine, and what it was built for."""
 
 
 def build_engine(bundle: str, size: tuple[int, int], folder: Path) -> None:

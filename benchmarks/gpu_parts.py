@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gpu_carry import FACTS, PLAN_FILE
 from torch.utils.flop_counter import FlopCounterMode
 
 from oodseg_ros.inference.engines.captured import CapturedGraph
@@ -58,8 +59,6 @@ MULTIPLE = {"uem": 14, "uem_tiny": 14}
 PIXELS = {"lite": 1 << 19}
 MAX_SECONDS = 8.0
 """Per measurement: slow engines get fewer runs."""
-PLAN_FILE, FACTS = "engine.plan", "engine.json"
-"""What gpu_carry.py packs: the engine, and what it was built for."""
 
 
 def machine(device: torch.device, tiny: bool) -> dict[str, Any]:

@@ -196,16 +196,27 @@ def _parser_errors(parser: Any, model: Any) -> str:
 def _set_target(api: Any, config: Any, target: str | None) -> None:
     if target is None:
         return
+    config.num_compute_capabilities = 1
+    # False here would leave the builder its own choice, and an engine for other devices under this name.
+    if not config.set_compute_capability(compute_capability(api, target), 0):
+        raise EngineError(f"tensorrt_rtx {api.__version__} does not take {target!r}, although it names it")
+
+
+def compute_capability(api: Any, target: str) -> Any:
+    """What TensorRT-RTX calls a target such as `sm_89`.
+
+    Raises:
+        EngineError: that is no target, or none that it builds for.
+    """
     known = {f"sm_{name[2:]}": value for name, value in api.ComputeCapability.__members__.items() if "SM" in name}
     if re.fullmatch(r"sm_\d+", target) is None:
         raise EngineError(f"target {target!r} is no compute capability; write it as one of {_listed(known)}")
-    config.num_compute_capabilities = 1
-    # What returns False here would leave the builder its own choice, and an engine for other devices under this name.
-    if target not in known or not config.set_compute_capability(known[target], 0):
+    if target not in known:
         raise EngineError(
             f"tensorrt_rtx {api.__version__} builds for {_listed(known)}, not for {target!r}; "
             "use engine: tensorrt on such a device"
         )
+    return known[target]
 
 
 def _listed(targets: Iterable[str]) -> str:
