@@ -1,13 +1,14 @@
 """One part of gpu.py, in a process of its own: a part that fails, hangs or breaks the device takes no other with it.
 
-    python benchmarks/gpu_parts.py OUT '{"part": "machine" | "case" | "cameras", ...}'
+    python benchmarks/gpu_parts.py OUT '{"part": "machine" | "case" | "training" | "engine", ...}'
 
-Needs torch, transformers and numpy; TensorRT parts also what `oodseg build` needs.
+Needs torch, transformers and numpy; parts that load a bundle or train also pydantic, safetensors and lightning.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gpu_carry import FACTS, PLAN_FILE
 from torch.utils.flop_counter import FlopCounterMode
 
 from oodseg_ros.inference.engines.captured import CapturedGraph
@@ -151,7 +153,6 @@ def case(task: dict[str, Any], device: torch.device) -> dict[str, Any]:
     tflop, size = counter.get_total_flops() / 1e12, {"fp32": 4}.get(precision, 2)
     delta = np.abs(answer_score - score)
     return {
-        **task,
         "tflop": tflop,
         # The least that must cross the memory bus: weights, images and answers once.
         "gigabytes": (weights * size + frames.nbytes + 5 * frames.nbytes / 3) / 1e9,
@@ -166,6 +167,99 @@ def case(task: dict[str, Any], device: torch.device) -> dict[str, Any]:
         "mean_abs_delta": float(delta.mean()),
         "score_deviation": float(score.std()),
         "label_agreement": float((answer_labels == labels).mean()),
+    }
+
+
+def engine(task: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """The engine that was built without a target on a machine without a GPU: whether TensorRT-RTX would load it on this
+    card; if so, all that `oodseg build` and a start on a vehicle ask of an engine, and its time.
+
+    On a CPU the validity is asked all the same, and OpenVINO's FP32 engine goes through the rest in its place.
+    """
+    from oodseg_ros.building.acceptance import gated
+    from oodseg_ros.building.build import Order
+    from oodseg_ros.building.gate_data import gate_data
+    from oodseg_ros.bundle import load_bundle
+    from oodseg_ros.inference.engine_cache import default_dir, draft
+    from oodseg_ros.inference.engines import openvino, tensorrt, tensorrt_api
+    from oodseg_ros.inference.runner import Runner
+
+    facts = json.loads((Path(task["carried"]) / FACTS).read_text())
+    bundle, (height, width) = load_bundle(task["bundle"] or facts["bundle"]), facts["size"]
+    plan, cuda = (Path(task["carried"]) / PLAN_FILE).read_bytes(), device.type == "cuda"
+    api = tensorrt_api.load_api("tensorrt_rtx")
+    found: dict[str, Any] = {"brought": facts, "library": api.__version__, "model": bundle.id}
+    validity, reasons = api.Runtime(api.Logger(api.Logger.ERROR)).get_engine_validity(plan)
+    found["validity"] = validity.name
+    found["reasons"] = [text for bit, text in tensorrt_api.INVALID.items() if int(reasons) & bit]
+    if cuda and validity == api.EngineValidity.INVALID:
+        return {**found, "accepted": False, "failed": f"not valid on this card: {' and '.join(found['reasons'])}"}
+    name, precision = ("tensorrt_rtx", facts["precision"]) if cuda else ("openvino", "fp32")
+    os.environ["OODSEG_CACHE"] = task["folder"]
+    order = Order(name, precision, height, width, device=str(device))
+    if cuda:
+        target = tensorrt_api.architecture(name, str(device))
+        wanted = tensorrt_api.tensorrt_identity(bundle, name, precision, 1, height, width, target)
+    else:
+        wanted = openvino.openvino_identity(bundle, precision, 1, height, width)
+    data = gate_data((height, width), limit=task["frames"])
+    with draft(wanted, default_dir()) as place:
+        if cuda:
+            place.path(tensorrt_api.PLAN).write_bytes(plan)
+            loaded = tensorrt.TensorRtEngine(bundle, device=str(device), precision=precision, engine=name)
+            run = loaded.load(place.path(tensorrt_api.PLAN), 1, height, width)
+        else:
+            run = openvino.OpenVinoEngine(bundle).compile(1, height, width)
+        stored, acceptance = gated(place, bundle, run, data, data.name, {}, order)
+    # As a vehicle starts: found by its identity, checked against the golden frame, then asked.
+    start = time.perf_counter()
+    runner = Runner.load(bundle, name, str(device), precision)
+    runner.warm(height, width)
+    started, frames = time.perf_counter() - start, images(1, height, width)
+    walls = wall_seconds(lambda: runner([frames[0]]))
+    return {
+        **found,
+        "ran": runner.engine_identity,
+        "accepted": stored.side.accepted,
+        "acceptance": acceptance.sentence,
+        "golden_inputs": stored.side.built["golden_inputs"],
+        "golden_error": runner.golden_error,
+        "start_seconds": started,
+        **{f"p{q}_ms": float(np.percentile(walls, q)) * 1e3 for q in (50, 95, 99)},
+        "runs": len(walls),
+    }
+
+
+def training(task: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """Images per second of optimiser steps of one stage in one precision, on pictures of noise that lie on the device
+    already: what data loading costs is another question (training_step.py).
+    """
+    from oodseg_ros.model_card import InputSpec
+    from oodseg_ros.training.methods import StageSpec, stage_class
+    from oodseg_ros.training.plan import CONVOLUTION_BACKWARD, backward_flops, measure_step
+
+    name, (height, width), batch = task["network"], task["size"], task["batch"]
+    spec = InputSpec(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), pixels=1 << 26, multiple=MULTIPLE[name])
+    rates = {"backbone_lr": 0.1} if task["method"] == "inlier" else {}
+    stage = StageSpec(method=task["method"], steps=10, batch=batch, lr=5e-4, **rates)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    module = stage_class(stage.method)(network(name), spec, stage)
+    target = torch.randint(0, LINEAR["classes"], (batch, height, width), dtype=torch.uint8)
+    target[:, : height // 4, : width // 4] = 254  # a pasted unknown
+    samples = [torch.randint(0, 256, (batch, 3, height, width), dtype=torch.uint8), target]
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    seconds, memory = measure_step(module, samples, task["steps"], task["precision"])
+    with FlopCounterMode(display=False, custom_mapping={CONVOLUTION_BACKWARD: backward_flops}) as counter:
+        measure_step(module, samples, 1, task["precision"])
+    tflop = counter.get_total_flops() / 1e12
+    return {
+        "seconds": seconds,
+        "images_per_second": batch / seconds,
+        "memory_mb": memory / 1e6,
+        "tflop": tflop,
+        "achieved_tflops": tflop / seconds,
+        "trained": sum(p.numel() for p in module.parameters() if p.requires_grad),
     }
 
 
@@ -245,12 +339,16 @@ ENGINES = {
 }
 
 
+PARTS = {"case": case, "engine": engine, "training": training}
+
+
 def main() -> None:
     """Run the part, write its result."""
     out, task = Path(sys.argv[1]), json.loads(sys.argv[2])
     device = torch.device(task.pop("device"))
     torch.cuda.is_available() and torch.cuda.set_device(device)
-    result = machine(device, task["tiny"]) if task.pop("part") == "machine" else case(task, device)
+    part = task.pop("part")
+    result = machine(device, task["tiny"]) if part == "machine" else PARTS[part](task, device)
     out.write_text(json.dumps(result))
 
 

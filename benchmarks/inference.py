@@ -218,7 +218,7 @@ def main() -> None:
     options = parser.parse_args()
     report: dict[str, Any] = {"provenance": provenance(), "load_at_start": os.getloadavg()[0], "cases": []}
     if not options.json:
-        report["machine"] = inference_floor.machine()
+        report["machine"] = inference_floor.machine(half=True)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="oodseg_inference_") as folder:
         os.environ["OODSEG_CACHE"] = folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,16 +18,32 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class EngineProcess:
-    """One engine in a process of its own, of this checkout or another (`root`)."""
+    """One engine in a process of its own, of this checkout or another (`root`).
 
-    def __init__(self, root: Path, cache: Path, task: dict[str, Any]) -> None:
+    Raises:
+        RuntimeError: it ended, or had not started after `patience` seconds (None: however long it takes).
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        cache: Path,
+        task: dict[str, Any],
+        script: str = "inference_process.py",
+        python: str = sys.executable,
+        patience: float | None = None,
+    ) -> None:
         cache.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "PYTHONPATH": str(root), "OODSEG_CACHE": str(cache)}
-        child = [sys.executable, str(root / "benchmarks" / "inference_process.py"), json.dumps(task)]
-        self.name = f"{task['engine']} {task['precision']}"
+        child = [python, str(root / "benchmarks" / script), json.dumps(task)]
+        self.name = task.get("way") or f"{task['engine']} {task['precision']}"
         self._process = subprocess.Popen(
             child, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root, env=environment
         )
+        if not select.select([self._process.stdout], [], [], patience)[0]:
+            self._process.kill()
+            self._process.wait()
+            raise RuntimeError(f"{self.name} had not started after {patience:.0f} s")
         self.started = self._answer()
 
     def ask(self, **command: Any) -> dict[str, Any]:

@@ -157,6 +157,9 @@ class ConstantRunner:
     def warm(self, height: int, width: int, batch: int = 1) -> None:
         """Nothing to compile."""
 
+    def batch_pays(self, height: int, width: int, batch: int) -> bool:
+        return True
+
     def __call__(self, images: Any) -> list[Any]:
         return [self._prediction for _ in images]
 

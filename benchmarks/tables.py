@@ -128,10 +128,21 @@ def gpu(report: dict[str, Any]) -> str:
         "x eager",
         "max abs Δ",
     )
-    rows, missing = [], []
+    rows, told, missing = [], [], []
     for row in report["rows"]:
+        how = row.get("engine") or row.get("precision")
+        where = row["case"] + (f" on {how}" if how else "")
         if "failed" in row:
-            missing.append(f"{row['case']} on {row['engine']}: {row['failed']}")
+            missing.append(f"{where}: {row['failed']}")
+            continue
+        if row["part"] == "tests":
+            told.append(f"`{row['case']}`: {row['tests']}")
+        if row["part"] == "engine":
+            times = ", ".join(f"{key} {number(row[f'{key}_ms'], 2)}" for key in ("p50", "p95", "p99"))
+            told.append(f"{where}: {row['validity']}, {row['acceptance']}; {times} ms")
+        if row["part"] == "training":
+            told.append(f"{where}, batch {row['batch']}: {number(row['images_per_second'], 1)} images/s")
+        if row["part"] != "case":
             continue
         share = row.get("share_of_matmul_rate")
         rows.append(
@@ -149,10 +160,39 @@ def gpu(report: dict[str, Any]) -> str:
             ]
         )
     text = f"{table(header, rows)}\n\n{source(report)} {report['machine']}"
+    text += f"\n\n{'; '.join(told)}." if told else ""
     return text + (f"\n\nNot measured: {'; '.join(missing)}." if missing else "")
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"inference": inference, "cameras": cameras, "gpu": gpu}
+def alternatives(report: dict[str, Any]) -> str:
+    """One row per way, a sentence on those that were not run."""
+    header = ("way", "what ran", "p50 ms", "p95", "CPU ms", "MB", "start s", "labels as torch's", "max abs Δ")
+    rows = [
+        [
+            row["way"],
+            row["identity"],
+            *(number(row[key]) for key in ("p50_ms", "p95_ms", "cpu_ms", "peak_memory_mb")),
+            number(row["start_seconds"], 1),
+            f"{row['label_agreement']:.2%}",
+            "no score" if row["max_abs_delta"] is None else f"{row['max_abs_delta']:.2g}",
+        ]
+        for row in report["rows"]
+    ]
+    note = (
+        f"{report['bundle']}, {report['size']}, FP32 unless a row says otherwise; this machine's floor "
+        f"{number(report['floor']['floor_ms'])} ms; load {report['load_at_start']:.1f} before, "
+        f"{report['load_at_end']:.1f} after."
+    )
+    missing = "; ".join(f"{way}: {reason}" for way, reason in report["missing"].items())
+    return f"{table(header, rows)}\n\n{note} {source(report)}" + (f"\n\nNot run: {missing}." if missing else "")
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "inference": inference,
+    "alternatives": alternatives,
+    "cameras": cameras,
+    "gpu": gpu,
+}
 MISSING = {name: f"Not measured yet: `python benchmarks/{name}.py`." for name in TABLES}
 
 

@@ -48,13 +48,14 @@ def measure(path: Path, steps: int, count: int) -> list[dict]:
         rate = count / (time.perf_counter() - began)
         batch = [torch.stack(values) for values in zip(*made[: spec.batch], strict=True)]
         module = stage_class(spec.method)(segmentor, recipe.input, spec)
-        seconds, memory = measure_step(module, batch, steps)
+        seconds, memory = measure_step(module, batch, steps, recipe.precision)
         consumed = spec.batch / seconds
         rows.append(
             {
                 "recipe": recipe.name,
                 "method": spec.method,
                 "batch": spec.batch,
+                "precision": recipe.precision,
                 "crop": list(recipe.crop),
                 "trained": sum(p.numel() for p in module.parameters() if p.requires_grad),
                 "step_seconds": seconds,

@@ -201,9 +201,9 @@ def gated(
         )
     golden = golden_check.golden_images(bundle, wanted)[0]
     built["golden_inputs"] = tried(golden, ask_reference, ask, wanted.precision, wanted.stem)
-    golden_check.keep_answer(place.path(golden_check.ANSWER), *ask_reference(golden))
+    golden_check.store_answer(place.path(golden_check.ANSWER), *ask_reference(golden))
     found = golden_check.distance(place.path(golden_check.ANSWER), *ask(golden))
-    return place.keep(True, acceptance=vars(acceptance), golden=vars(found), built=built), acceptance
+    return place.store(True, acceptance=vars(acceptance), golden=vars(found), built=built), acceptance
 
 
 def next_tries(order: Order, acceptance: Acceptance) -> str:

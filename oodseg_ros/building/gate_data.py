@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,23 +99,29 @@ def _stretched(shape: float, other: float) -> float:
 def calibration_frames(
     source: str | None, limit: int = CALIBRATION, size: tuple[int, int] | None = None
 ) -> list[np.ndarray]:
-    """RGB uint8 images of a bag, video, folder or `scenes:SEED`, evenly spread where their number is known.
+    """RGB uint8 images of a bag, video, folder or `scenes:SEED`, evenly spread; the first ones where their number is
+    not known before reading.
+
+    What was lost is logged as a warning. Where the number is known, all is read to its end for that.
 
     Raises:
         ConfigError: the first one has quite another shape than `size` (height, width).
+        UserError: it cannot be read, or holds no frame.
     """
     if source is None:
         return []
     opened = open_source(source)
     step = max(1, opened.count // limit) if opened.count else 1
-    frames = []
+    frames: list[np.ndarray] = []
     for index, frame in enumerate(opened):
         if index == 0 and size is not None:
             check_shape(size, frame.image.shape[:2], f"--calibration {source}")
-        if index % step == 0:
+        if index % step == 0 and len(frames) < limit:
             frames.append(frame.image)
-        if len(frames) == limit:
+        if len(frames) == limit and not opened.count:
             break
+    if troubles := opened.troubles():
+        logging.getLogger(__name__).warning("%s, %d frames taken: %s", source, len(frames), troubles)
     return frames
 
 

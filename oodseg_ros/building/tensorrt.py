@@ -17,14 +17,14 @@ from ..bundle import Bundle
 from ..errors import EngineError
 from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, default_dir, draft, remove, stored
 from ..inference.engines.tensorrt import TensorRtEngine
-from ..inference.engines.tensorrt_api import PLAN, architecture, capability, tensorrt_identity
+from ..inference.engines.tensorrt_api import PLAN, architecture, capability, load_api, tensorrt_identity
 from ..inference.precision import check_headroom, half_parts
 from ..inference.sizes import graph_size
 from .acceptance import Acceptance, Pairs, gated, resized, versions
 from .build import Order, Progress
 from .onnx_export import export_onnx
 from .onnx_precision import quantized
-from .tensorrt_plan import build_plan
+from .tensorrt_plan import build_plan, compute_capability
 
 GRAPH_PRECISION = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "int8": "fp16"}
 """What is not quantized in an INT8 engine computes in float16, the islands in float32 as ever."""
@@ -59,7 +59,7 @@ def build(
         else:
             built = _write_plan(place, bundle, order, calibration, progress)
         if here != wanted.architecture:
-            return place.keep(False, reason=f"{NO_DEVICE} ({wanted.architecture})", built=built), None
+            return place.store(False, reason=f"{NO_DEVICE} ({wanted.architecture})", built=built), None
         loaded = TensorRtEngine(bundle, device=order.where, precision=order.precision, engine=order.engine)
         run = loaded.load(place.path(PLAN), order.batch, order.height, order.width)
         if pending is not None:
@@ -76,7 +76,11 @@ def _target(order: Order, here: str | None) -> str:
         )
     if order.target is None and here is None:
         raise EngineError("no CUDA device is here: name the one that the engine is for, e.g. --target sm_89")
-    return (order.target if order.engine == "tensorrt_rtx" else None) or here  # type: ignore[return-value]
+    if order.engine != "tensorrt_rtx":
+        return here  # type: ignore[return-value]
+    target: str = order.target or here  # type: ignore[assignment]
+    compute_capability(load_api("tensorrt_rtx"), target)  # said now, not after the export
+    return target
 
 
 def _write_plan(

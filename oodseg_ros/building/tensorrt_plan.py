@@ -103,7 +103,7 @@ def build_plan(
     if data is None:
         raise EngineError(f"{engine} {api.__version__} could not build the network: {_advice(logger, free)}")
     if cache is not None:
-        _keep_timing_cache(config, cache)
+        _store_timing_cache(config, cache)
     tensors = {tensor.name: f"{tensor.dtype.name} {'x'.join(map(str, tensor.shape))}" for tensor in _ends(network)}
     del parser  # until here: the network's weights live in it
     return Plan(bytes(data), time.perf_counter() - start, network.num_layers, tensors)
@@ -117,7 +117,12 @@ def free_memory(device: str) -> int:
 
 
 def _advice(logger: Collector, free: int | None) -> str:
-    """What the build said, and what to do where memory was the reason."""
+    """What the build said, and what to do where memory or an old card was the reason."""
+    if "FP32 GEMM is not supported" in logger.last:
+        return (
+            f"{logger.last}; TensorRT-RTX has no float32 matrix products for sm_75, and likelihoods of mixtures are "
+            "such; use engine: tensorrt or torch there"
+        )
     if not MEMORY.search("\n".join(logger.errors)):
         return logger.last
     had = "" if free is None else f" of {free / 2**20:.0f} MiB that were free, {free * SHARE / 2**20:.0f} were allowed;"
@@ -191,14 +196,32 @@ def _parser_errors(parser: Any, model: Any) -> str:
 def _set_target(api: Any, config: Any, target: str | None) -> None:
     if target is None:
         return
+    config.num_compute_capabilities = 1
+    # False here would leave the builder its own choice, and an engine for other devices under this name.
+    if not config.set_compute_capability(compute_capability(api, target), 0):
+        raise EngineError(f"tensorrt_rtx {api.__version__} does not take {target!r}, although it names it")
+
+
+def compute_capability(api: Any, target: str) -> Any:
+    """What TensorRT-RTX calls a target such as `sm_89`.
+
+    Raises:
+        EngineError: that is no target, or none that it builds for.
+    """
     known = {f"sm_{name[2:]}": value for name, value in api.ComputeCapability.__members__.items() if "SM" in name}
+    if re.fullmatch(r"sm_\d+", target) is None:
+        raise EngineError(f"target {target!r} is no compute capability; write it as one of {_listed(known)}")
     if target not in known:
         raise EngineError(
-            f"tensorrt_rtx {api.__version__} builds for {', '.join(sorted(known))}, not for {target!r}; "
+            f"tensorrt_rtx {api.__version__} builds for {_listed(known)}, not for {target!r}; "
             "use engine: tensorrt on such a device"
         )
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(known[target], 0)
+    return known[target]
+
+
+def _listed(targets: Iterable[str]) -> str:
+    """`sm_75, ..., sm_120`: by number, as tables and data sheets have them."""
+    return ", ".join(sorted(targets, key=lambda name: int(name[3:])))
 
 
 def _timing_cache(api: Any, config: Any, target: str | None) -> Path:
@@ -217,7 +240,7 @@ def _timing_cache(api: Any, config: Any, target: str | None) -> Path:
     return file
 
 
-def _keep_timing_cache(config: Any, file: Path) -> None:
+def _store_timing_cache(config: Any, file: Path) -> None:
     """Without a cache, or on a disk that cannot be written, only the next build takes longer."""
     cache = config.get_timing_cache()
     if cache is None:

@@ -95,6 +95,8 @@ def command(
         for one in result.differences[:20]:
             console.print(f"  {escape(sentence(one))}", highlight=False, soft_wrap=True)
     console.print(f"pictures and the rest are in {escape(str(out / 'index.html'))}", soft_wrap=True)
+    for note in result.notes:
+        shown.warn(f"note: {note}")
     for why in broken:
         shown.warn(f"refused: {why}")
     shown.result(result.to_dict() | {"refused": broken, "page": str(out / "index.html")})

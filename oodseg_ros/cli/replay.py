@@ -44,7 +44,7 @@ def command(
     from ..errors import BagError
     from ..evaluation.frame_pass import this_shard
     from ..replay.run import ReplayOptions, replay_bags
-    from ..replay.summary import MIN_RATE_S
+    from ..replay.summary import MIN_RATE_S, refuse_unjudged
     from .run import engine_options, given_params
 
     shard = this_shard()
@@ -116,6 +116,7 @@ def command(
     else:
         console.print(f"metrics.json, and a folder for each bag, are in {escape(str(out))}", soft_wrap=True)
     shown.result(metrics | {"out": str(out)})
+    refuse_unjudged(", ".join(each.name for each in bag), metrics["judged"], metrics["skipped"])
 
 
 def _number(value: float | None) -> str:

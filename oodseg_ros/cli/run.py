@@ -54,6 +54,7 @@ def command(
     """Run a bundle over frames as the node judges them; leaves overlays and alerts.csv."""
     from ..pipeline.geometry.ground import pinhole
     from ..replay.offline_run import RunOptions, run_source
+    from ..replay.summary import refuse_unjudged
     from ..sources.bag_messages import ReplayBag, is_bag
     from ..sources.open_source import open_source
 
@@ -87,6 +88,7 @@ def command(
         task = bar.add_task(escape(Path(input).name), total=total)
         summary = run_source(runner, source, options, lambda done: bar.update(task, completed=done))
     print_summary(shown, runner, summary, out)
+    refuse_unjudged(input, summary.frames, summary.skipped)
 
 
 def given_params(file: Path | None, threshold: float | None, min_area: int | None) -> dict[str, Any]:

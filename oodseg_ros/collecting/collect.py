@@ -18,6 +18,7 @@ from ..inference.runner import Runner
 from ..pipeline.camera import Judgement
 from ..pipeline.obstacles.components import find_objects, release_threshold
 from ..replay.recorded import RecordedBag, from_source, judge, settings_of
+from ..replay.summary import refuse_unjudged
 from ..sources.bag_messages import ReplayBag, is_bag
 from ..sources.image_bytes import decode_image
 from ..sources.open_source import open_source
@@ -133,6 +134,7 @@ def collect(
         gathered.pictures = {key: found for key, found in gathered.pictures.items() if key in wanted}
     if not gathered.frames:
         raise DatasetError("the inputs hold no frame: " + ("; ".join(gathered.damage) or "they are empty"))
+    refuse_unjudged("the inputs", gathered.frames - gathered.skipped.total(), gathered.skipped)
     _keep_different(runner, [one for best in tracks.values() for one in best], gathered, similar, most)
     wanted = {_key(one.picture) for one in gathered.kept}
     gathered.pictures = {key: found for key, found in gathered.pictures.items() if key in wanted}

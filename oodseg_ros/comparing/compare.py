@@ -14,6 +14,7 @@ from ..evaluation.evaluate import Evaluation, EvaluationOptions, evaluate
 from ..evaluation.results import finite, write_json
 from ..inference.runner import Runner
 from ..replay.run import ReplayOptions, replay_bags
+from ..replay.summary import refuse_unjudged
 from ..sources.open_source import open_source
 from .alerts import Change, Row, changes, read_rows
 from .figures import FrameCounts, compare_counts, count_frames
@@ -133,7 +134,7 @@ def _drives(
     counts = dict.fromkeys((*SIDES, "appeared", "disappeared", "moved", "same"), 0)
     states: dict[str, list[str]] = {side: [] for side in SIDES}
     for number, bag in enumerate(bags):
-        rows = {}
+        rows, judged = {}, 0
         for side, runner in zip(SIDES, runners, strict=True):
             folder = out / side / f"{number:03d}_{bag.stem}"
             metrics = replay_bags(
@@ -142,10 +143,13 @@ def _drives(
             rows[side] = read_rows(folder / "alerts.csv")
             states[side] += [row.state for row in rows[side]]
             counts[side] += metrics["alerts"]["onsets"]
-            if metrics["damage"]:
-                result.notes.append(f"{bag.name}: {metrics['damage']}")
+            judged += metrics["judged"]
+            notes = [f"{bag.name}: {metrics['damage']}"] if metrics["damage"] else []
+            notes += [f"{bag.name}: {metrics['missing']} frames are missing"] if metrics["missing"] else []
+            result.notes += [note for note in notes if note not in result.notes]
             for reason, count in metrics["skipped"].items():
                 result.notes.append(f"{bag.name}, {side}: {count} frames without a judgement ({reason})")
+        refuse_unjudged(bag.name, judged, metrics["skipped"])
         result.hours += metrics["duration_s"] / 3600
         found, same = changes(rows["old"], rows["new"], tolerance_s)
         counts["same"] += same

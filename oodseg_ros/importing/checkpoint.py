@@ -60,11 +60,12 @@ FIRST_BYTES = (
         "a git-lfs pointer, not the file it stands for: run `git lfs pull` there",
     ),
     (
-        re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|\?xml|script|body)", re.IGNORECASE),
+        re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|!--|html|head|\?xml|script|body|meta|title)", re.IGNORECASE),
         "a web page, not a checkpoint: the download asked to sign in or hit a quota; fetch it in a browser",
     ),
     (re.compile(rb"\s*[\[{]"), "a text file (JSON), not a checkpoint; the weights are in another file"),
     (re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!"), "a compressed archive: unpack it and give the file inside"),
+    (re.compile(rb".{257}ustar", re.DOTALL), "a tar archive: unpack it and give the file inside"),
     (re.compile(rb"\x89HDF"), "an HDF5 file (Keras); only files of PyTorch and safetensors are imported"),
 )
 
@@ -92,6 +93,10 @@ def read_checkpoint(path: str | Path, admitted: Sequence[tuple[Any, str]] = ()) 
     for pattern, what in FIRST_BYTES:
         if pattern.match(start):
             raise CheckpointError(f"{path} is {what}")
+    # What `torch.save` and safetensors write begins with bytes that no text has.
+    if re.fullmatch(rb"[\t\n\r -~\x80-\xff]+", start):
+        told = start.decode("utf-8", "replace").strip()[:60]
+        raise CheckpointError(f"{path} is a text file that begins with {told!r}, not a checkpoint: fetch it again")
     if start[8:9] == b"{":
         from safetensors.torch import load_file
 
@@ -127,7 +132,7 @@ def first_line(error: Exception) -> str:
     """What an error says, without torch's advice to load without its protection: the wrong thing for a damaged file."""
     found = re.search(r"WeightsUnpickler error: *([^\n]+)", str(error))
     lines = [found[1]] if found else [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].split("Please file")[0].strip()[:200] if lines else type(error).__name__
+    return lines[0].split("Please file")[0].split("In PyTorch 2.6")[0].strip()[:200] if lines else type(error).__name__
 
 
 def state_dict_of(content: Any, under: Sequence[str], path: str | Path) -> dict[str, Tensor]:
@@ -145,6 +150,14 @@ def state_dict_of(content: Any, under: Sequence[str], path: str | Path) -> dict[
     if not tensors:
         keys = ", ".join(map(str, list(found)[:10]))
         raise CheckpointError(f"{path} holds no tensors under {', '.join(under) or 'its top'}; its keys are: {keys}")
+    odd = [
+        key for key, value in tensors.items() if value.is_meta or value.is_quantized or value.layout != torch.strided
+    ]
+    if odd:
+        raise CheckpointError(
+            f"{path}: {odd[0]} (and {len(odd) - 1} more) has no plain numbers: it is quantized, sparse or of the "
+            "`meta` device; save the network's state_dict in float32"
+        )
     return tensors
 
 
@@ -172,6 +185,17 @@ def check_archive(path: Path) -> None:
             if stream.read(2) != b"PK":
                 return
         with zipfile.ZipFile(path) as archive:
+            names = [entry.filename for entry in archive.infolist()]
+            if not any(name.endswith("/data.pkl") for name in names):
+                inside = ", ".join(names[:5])
+                raise CheckpointError(
+                    f"{path} is a zip that `torch.save` did not write ({inside}); give the file inside"
+                )
+            if any(name.endswith("/constants.pkl") for name in names):
+                raise CheckpointError(
+                    f"{path} is a TorchScript program; its tensors are wanted: torch.save(torch.jit.load(file)"
+                    ".state_dict(), 'weights.pth'), where you trust its author"
+                )
             members = [entry for entry in archive.infolist() if entry.file_size]
             # torch.serialization.set_crc32_options(False) leaves them all out.
             damaged = archive.testzip() if any(entry.CRC for entry in members) else None

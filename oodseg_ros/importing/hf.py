@@ -35,7 +35,6 @@ SEGFORMER_RULES: tuple[Rule, ...] = (
     (r"decode_head\.batch_norm\.(.+)", r"decoder.norm.\1"),
     (r"decode_head\.classifier\.(.+)", r"classifier.linear.\1"),
 )
-SEGFORMER_CARRIED = ("hidden_sizes", "depths", "decoder_hidden_size", "num_labels")
 SEGFORMER_OPTIONS = ("num_channels", "num_encoder_blocks", "sr_ratios", "patch_sizes", "strides", "num_attention_heads")
 SEGFORMER_OPTIONS += ("mlp_ratios", "hidden_act", "reshape_last_stage")
 """What this project's SegFormer has at transformers' defaults only."""

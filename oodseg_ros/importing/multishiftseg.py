@@ -1,5 +1,5 @@
-"""The two-stage method's DeepLabV3+ (github.com/gaozhitong/MultiShiftSeg), and the NVIDIA checkpoint that it starts
-from.
+"""The two-stage method's DeepLabV3+ (github.com/gaozhitong/MultiShiftSeg), and the NVIDIA checkpoint on WiderResNet38
+that it and RPL start from.
 """
 
 from __future__ import annotations
@@ -13,9 +13,37 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..model_card import Licence
 from .checkpoint import read_checkpoint, state_dict_of, without_prefix
-from .deeplab_keys import BASE_RULES, base_spec
 from .imported import CITYSCAPES_TERMS, Imported, imagenet_input
 from .mapping import Rule, renamed
+
+BASE_RULES: tuple[Rule, ...] = (
+    (r"(mod\d\..+)", r"backbone.\1"),
+    (r"(aspp\..+|bot_fine\..+|bot_aspp\..+)", r"decoder.\1"),
+    (r"final\.([01])\.(.+)", r"decoder.final.0.\1.\2"),
+    (r"final\.3\.(.+)", r"decoder.final.1.0.\1"),
+    (r"final\.4\.(.+)", r"decoder.final.1.1.\1"),
+    (r"final\.6\.(.+)", r"classifier.linear.\1"),
+)
+STEM = 64
+
+
+def base_spec(state: dict[str, Tensor]) -> dict:
+    """Spec of backbone, decoder and classifier from the shapes of mapped tensors; KeyError where one is missing."""
+    divisor = STEM // state["backbone.mod1.conv1.weight"].shape[0]
+    return {
+        "backbone": {"name": "wide_resnet38"} | ({"divisor": divisor} if divisor != 1 else {}),
+        "decoder": {
+            "name": "deeplab",
+            "channels": state["decoder.bot_aspp.weight"].shape[0],
+            "fine": state["decoder.bot_fine.weight"].shape[0],
+        },
+        "classifier": {
+            "name": "linear",
+            "classes": state["classifier.linear.weight"].shape[0],
+            "bias": "classifier.linear.bias" in state,
+        },
+    }
+
 
 RULES: tuple[Rule, ...] = ((r"ood_head\.(.+)", r"head.ood_head.\1"), *BASE_RULES)
 IGNORED = re.compile(r"criterion\..+")

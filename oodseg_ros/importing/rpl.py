@@ -11,9 +11,9 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..model_card import Licence
 from .checkpoint import read_checkpoint, state_dict_of, without_prefix
-from .deeplab_keys import BASE_RULES, base_spec
 from .imported import CITYSCAPES_TERMS, Imported, imagenet_input
 from .mapping import Rule, renamed
+from .multishiftseg import BASE_RULES, base_spec
 
 RULES: tuple[Rule, ...] = (
     (r"residual_block\.atten_aspp\.(.+)", r"head.aspp.\1"),

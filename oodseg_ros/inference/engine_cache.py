@@ -20,8 +20,7 @@ from typing import Any
 from ..bundle import Bundle, resolve_bundle, sha256
 from ..errors import EngineError, why
 from ..paths import cache_dir
-from .engine import ENGINES
-from .engine_identity import EngineIdentity, SideCar
+from .engine import ENGINES, EngineIdentity, SideCar
 
 __all__ = ["EngineIdentity", "SideCar"]
 
@@ -172,7 +171,7 @@ class Draft:
         """Where to write the file with this suffix."""
         return self._scratch / f"{self.identity.stem}{suffix}"
 
-    def keep(self, accepted: bool, **side: Any) -> StoredEngine:
+    def store(self, accepted: bool, **side: Any) -> StoredEngine:
         """Move everything to its final place, the side-car last: without it, the files are no engine.
 
         Args:

@@ -72,7 +72,7 @@ def golden_images(bundle: Bundle, wanted: EngineIdentity) -> np.ndarray:
     return np.stack([stretched(bundle, wanted.height, wanted.width)] * wanted.batch)
 
 
-def keep_answer(path: Path, labels: np.ndarray, score: np.ndarray) -> None:
+def store_answer(path: Path, labels: np.ndarray, score: np.ndarray) -> None:
     """Store what FP32 says of the stretched image (labels uint8, score float32, `[H, W]`) as `.npz`, on the grid."""
     with path.open("wb") as stream:
         np.savez_compressed(stream, labels=labels[::STEP, ::STEP], score=score[::STEP, ::STEP])

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..bundle import Bundle
 from ..paths import cache_dir
-from .engine_identity import EngineIdentity
+from .engine import EngineIdentity
 
 SOURCES = (
     "networks",

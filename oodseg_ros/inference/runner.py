@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,6 +21,9 @@ from .sizes import check_size
 
 MAX_SHAPES = 8
 """Compiled input shapes kept at once; a stream of ever new image sizes must not fill the memory."""
+SAMPLES, BATCH_PAYS = 3, 0.9
+"""How many runs of a shape are timed, and the share of single images' time below which a batch must stay: all its
+images wait for the last one, and on a CPU a batch of four took 1.04 of four single images' time."""
 
 
 class Runner:
@@ -32,7 +36,14 @@ class Runner:
         preparing: entered with a sentence while something is compiled, which can take seconds or minutes.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, max_batch: int = 8, max_shapes: int = MAX_SHAPES) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        engine: Engine,
+        max_batch: int = 8,
+        max_shapes: int = MAX_SHAPES,
+        measure_batch: bool = False,
+    ) -> None:
         self.bundle = bundle
         self.engine_identity = engine.identity
         self.golden_error = float("nan")
@@ -40,6 +51,8 @@ class Runner:
         self._engine = engine
         self._max_batch = max_batch
         self._max_shapes = max_shapes
+        self._measure_batch = measure_batch
+        self._seconds: dict[tuple[int, int, int], list[float]] = {}
         self._lock = threading.Lock()
         self._compiled: OrderedDict[tuple[int, int, int], Run] = OrderedDict()
 
@@ -55,6 +68,7 @@ class Runner:
         hint: str = "latency",
         score_type: str = "fp32",
         max_shapes: int = MAX_SHAPES,
+        measure_batch: bool = False,
     ) -> Runner:
         """Load a bundle on an engine and prove on its golden frame that the engine answers as the bundle says.
 
@@ -68,6 +82,7 @@ class Runner:
             hint: `latency` (one image as soon as possible) or `throughput`; only openvino knows the difference.
             score_type: `fp32`, or `fp16` for half the bytes on the way from a GPU; predictions hold float32 anyway.
             max_shapes: compiled shapes kept at once, those that ran last; each camera may need two.
+            measure_batch: `batch_pays` says what was measured; otherwise it is always true.
 
         Raises:
             BundleError: the bundle is missing, malformed or tampered with.
@@ -86,13 +101,25 @@ class Runner:
             )
         except ModuleNotFoundError as error:
             raise EngineError(f"engine {name}: {advice(error.name)}") from error
-        runner = cls(bundle, loaded, max_batch, max_shapes)
+        runner = cls(bundle, loaded, max_batch, max_shapes, measure_batch)
         runner.golden_error = loaded.check_golden()
         return runner
 
     def is_warm(self, height: int, width: int, batch: int = 1) -> bool:
         """Whether images of this size run without compiling first."""
         return (batch, height, width) in self._compiled
+
+    def batch_pays(self, height: int, width: int, batch: int) -> bool:
+        """Whether so many images of this size are better run together than one by one, by the clock.
+
+        The first frames decide: three run alone, then three batches.
+        """
+        if not self._measure_batch:
+            return True
+        alone, together = (self._seconds.get((count, height, width), []) for count in (1, batch))
+        if len(alone) < SAMPLES:
+            return False
+        return len(together) < SAMPLES or min(together) < BATCH_PAYS * batch * min(alone)
 
     def warm(self, height: int, width: int, batch: int = 1) -> None:
         """Compile for an image size and run once, so that the first frame is not late.
@@ -142,7 +169,13 @@ class Runner:
         if run is None:
             run = self._compile(shape)
             self._keep(shape, run)
-        return run(batch)
+            return run(batch)
+        start = time.perf_counter()
+        answers = run(batch)
+        known = self._seconds.setdefault(shape, [])
+        if len(known) < SAMPLES:
+            known.append(time.perf_counter() - start)
+        return answers
 
     def _compile(self, shape: tuple[int, int, int]) -> Run:
         batch, height, width = shape
@@ -155,7 +188,8 @@ class Runner:
             self._compiled[shape] = run
             self._compiled.move_to_end(shape)
             while len(self._compiled) > self._max_shapes:
-                self._compiled.popitem(last=False)
+                gone, _ = self._compiled.popitem(last=False)
+                self._seconds.pop(gone, None)
 
 
 def _check(image: np.ndarray) -> None:

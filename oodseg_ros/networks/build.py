@@ -50,6 +50,7 @@ CLASSIFIERS = {
 }
 HEADS = {
     "drl_reconstruction": "heads.drl:DrlReconstruction",
+    "ensemble": "heads.ensemble:Ensemble",
     "learnable_uncertainty": "heads.two_stage:LearnableUncertainty",
     "learnable_block": "heads.two_stage:LearnableBlock",
     "mahalanobis": "heads.untrained:Mahalanobis",
@@ -78,14 +79,23 @@ def build_segmentor(spec: Mapping[str, Any]) -> Segmentor:
     given: dict[str, Any] = {"inputs": backbone.channels, "strides": backbone.strides}
     decoder = _build("decoder", DECODERS, spec["decoder"], **given)
     classifier = _build("classifier", CLASSIFIERS, spec["classifier"], inputs=decoder.channels)
-    given |= {
-        "decoded": decoder.channels,
-        "merged": getattr(decoder, "merged_channels", None),
-        "last": getattr(decoder, "last_channels", None),
-        "decoder": decoder,
-        "inlier_classes": classifier.classes,
-    }
-    head = _build("head", HEADS, spec["head"], **given) if spec.get("head") else None
+
+    def make(part: str, own: Mapping[str, Any], read: Any = None) -> Any:
+        """A decoder, or a head that reads the decoder `read`."""
+        if part == "decoder":
+            return _build(part, DECODERS, own, **given)
+        read = decoder if read is None else read
+        for_heads = {
+            "decoded": read.channels,
+            "merged": getattr(read, "merged_channels", None),
+            "last": getattr(read, "last_channels", None),
+            "decoder": read,
+            "inlier_classes": classifier.classes,
+            "make": make,
+        }
+        return _build(part, HEADS, own, **given, **for_heads)
+
+    head = make("head", spec["head"]) if spec.get("head") else None
     known = head.SCORES if head is not None else SCORES_WITHOUT_HEAD
     if spec["score"] not in known:
         raise BundleError(f"network spec: score {spec['score']!r} is not one of {', '.join(sorted(known))}")

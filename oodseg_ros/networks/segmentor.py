@@ -65,8 +65,10 @@ class Head(Protocol):
         """Float32 `[B, C, H, W]` at input size, of a kind that may be averaged over overlapping windows."""
         ...
 
-    def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
-        """Anomaly score `[B, H, W]` of inlier logits `[B, K, H, W]` and evidence."""
+    def score(self, logits: Tensor, evidence: Tensor, stride: int = 1) -> Tensor:
+        """Anomaly score `[B, H, W]` of inlier logits `[B, K, H, W]` and evidence, both `stride` times smaller than the
+        input.
+        """
         ...
 
 
@@ -100,10 +102,6 @@ class Segmentor(nn.Module):
     def classes(self) -> int:
         """Number K of inlier classes."""
         return self.classifier.classes
-
-    def head_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the anomaly head; empty without one."""
-        return list(self.head.parameters()) if self.head is not None else []
 
     def base_parts(self) -> tuple[nn.Module, nn.Module, nn.Module]:
         """The inlier network: backbone, decoder, classifier."""
@@ -149,17 +147,17 @@ class Segmentor(nn.Module):
         logits = resize(self.classifier(given.decoded).float(), given.size, align_corners(self.decoder))
         return logits, None if self.head is None else self.head.evidence(given)
 
-    def judge(self, logits: Tensor, evidence: Tensor | None) -> Tensor:
-        """Anomaly score `[B, H, W]` of what `evidence` returned."""
+    def judge(self, logits: Tensor, evidence: Tensor | None, output_stride: int = 1) -> Tensor:
+        """Anomaly score `[B, H, W]` of what `evidence` returned for this `output_stride`."""
         if self.head is None:
             return scores.POST_HOC[self.score_kind](logits)
-        return self.head.score(logits, evidence)
+        return self.head.score(logits, evidence, output_stride)
 
     def forward(self, images: Tensor, output_stride: int = 1) -> SegmentorOutput:
         if self.head is None and self.score_kind in scores.PERTURBING:
             return self._perturbed(images, output_stride)
         logits, evidence = self.evidence(images, output_stride)
-        return SegmentorOutput(logits, self.judge(logits, evidence))
+        return SegmentorOutput(logits, self.judge(logits, evidence, output_stride))
 
     def _perturbed(self, images: Tensor, output_stride: int) -> SegmentorOutput:
         # Labels come from the image as it is; only the score sees the perturbed one.

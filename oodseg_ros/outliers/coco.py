@@ -169,9 +169,10 @@ def open_proxy(masks: Path, images: Path) -> list[ProxyPicture]:
 def _read(file: Path) -> tuple[dict[Any, str], dict[Any, dict[str, Any]], list[dict[str, Any]]]:
     """Class names and pictures by their ids, and the annotations, every id among them known."""
     try:
-        data = json.loads(file.read_text())
+        data = json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DatasetError(f"COCO instances file {file} cannot be read: {error!r}") from error
+        why = f"{type(error).__name__}: {error}"[:200]
+        raise DatasetError(f"COCO instances file {file} cannot be read ({why}); is it JSON, and all of it?") from error
     parts = ("categories", "images", "annotations")
     missing = [part for part in parts if not isinstance(data, dict) or not isinstance(data.get(part), list)]
     if missing:

@@ -41,7 +41,10 @@ def outline_of(segmentation: Any, height: int, width: int, where: str) -> Any:
         if not numbers or len(polygon) % 2:
             raise DatasetError(f"{where}: a COCO polygon is a list of x, y, x, y, …; one is {polygon!r:.60}")
         if len(polygon) >= 6:  # a point or a line has no inside
-            polygons.append(np.asarray(polygon, np.float32))
+            points = np.asarray(polygon, np.float64).reshape(-1, 2)
+            if (points.min(axis=0) >= (width, height)).any() or (points.max(axis=0) <= 0).any():
+                raise DatasetError(f"{where}: a polygon lies wholly outside of its picture of {width}x{height}")
+            polygons.append(points.ravel().astype(np.float32))
     return tuple(polygons) or None
 
 

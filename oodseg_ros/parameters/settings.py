@@ -114,6 +114,7 @@ class Settings:
     score_type: str
     allow_fallback: bool
     batch: int
+    measure_batch: bool
     warm_size: tuple[Size, ...]
     build_only: bool
     engine_retries: int
@@ -176,6 +177,7 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
         cameras=tuple(_camera(name, values) for name in values["cameras"]),
         engine=None if values["engine"] == "auto" else values["engine"],
         batch=values["batch"] or len(values["cameras"]),
+        measure_batch=values["batch"] == 0,
         warm_size=tuple(_size(text, "warm_size") for text in values["warm_size"].replace(",", " ").split()),
         publish=frozenset(
             name.removeprefix("publish.") for name, value in values.items() if value and name.startswith("publish.")

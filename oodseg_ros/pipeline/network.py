@@ -24,6 +24,8 @@ class BatchRunner(Protocol):
 
     def warm(self, height: int, width: int, batch: int = 1) -> None: ...
 
+    def batch_pays(self, height: int, width: int, batch: int) -> bool: ...
+
 
 class EngineGivenUp(EngineError):
     """The engine failed on too many frames in a row."""
@@ -81,6 +83,10 @@ class Network:
         """The frames that wait for a compile, by camera; they wait no longer."""
         waiting, self._waiting = self._waiting, {}
         return waiting
+
+    def together(self, shape: tuple[int, int] | None, most: int) -> int:
+        """How many images of a size run as one batch, of the most that could: all or each alone."""
+        return most if most == 1 or shape is None or self._runner.batch_pays(*shape, most) else 1
 
     def run(self, group: list[Admitted], most: int, now_ns: Callable[[], int]) -> Iterator[Outcome]:
         """Run frames of one size, `most` at a time. Of those whose size is not compiled nothing comes out: they wait.

@@ -242,7 +242,8 @@ class Pipeline:
         """Cameras of this one's image size, itself among them, and how many of them run as one batch."""
         shape = self.cameras[name].shape
         same = {other for other, camera in self.cameras.items() if shape is not None and camera.shape == shape}
-        return same | {name}, max(1, min(self._settings().batch, len(same)))
+        most = max(1, min(self._settings().batch, len(same)))
+        return same | {name}, self._network.together(shape, most)
 
     def _concluded(self, outcome: Outcome, now_ns: int) -> Step:
         """The step of a frame that the network is done with."""

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import UserError
-from ..frame import Frame
-
 # Why there is a state at all.
 OK = "ok"
 CONFIRMING = "confirming"
@@ -112,11 +109,3 @@ class Fault:
     def text(self) -> str:
         """Reason and figures in one line."""
         return f"{sentence(self.reason)} ({self.detail})" if self.detail else sentence(self.reason)
-
-
-class FrameRefused(UserError):
-    """A gate refused a frame; carries both to whoever counts and tells it."""
-
-    def __init__(self, fault: Fault, frame: Frame) -> None:
-        super().__init__(fault.text)
-        self.fault, self.frame = fault, frame

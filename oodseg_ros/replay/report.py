@@ -61,7 +61,7 @@ SHOWN = 12
 COLORS = {"CLEAR": "#3a9d5d", "OBSTACLE": "#e0861a", "UNKNOWN": "#8c2f4a"}
 
 
-class Keepsake:
+class Highlights:
     """Keeps the overlays of the frames worth looking at, at most `SHOWN` of them, while a drive goes by.
 
     Worth looking at, in this order: an alert begins; cannot tell; the highest score.
@@ -102,7 +102,7 @@ class Keepsake:
         return [html.figure(picture, caption) for _, _, caption, picture in sorted(self._heap, key=lambda e: -e[1])]
 
 
-def write_replay_report(path: Path, name: str, drive: Drive, metrics: dict[str, Any], kept: Keepsake) -> None:
+def write_replay_report(path: Path, name: str, drive: Drive, metrics: dict[str, Any], kept: Highlights) -> None:
     """Write the page for the bag `name`."""
     parts = [_headline(metrics)]
     if drive.damage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from ..sources.bag_messages import ReplayBag
 from .drive import replay
 from .output_bag import OutputBag
 from .recorded import Judged, RecordedBag, settings_of
-from .report import Keepsake, write_replay_report
+from .report import Highlights, write_replay_report
 from .summary import rates, summarize_drive
 from .truth import truth_from_folder, truth_from_topic
 
@@ -73,7 +74,7 @@ def replay_bag(
         truth = truth_from_topic(bag, options.truth_topic, tolerance_ns)
     cameras = RecordedBag(bag, options.topics, options.params)
     settings, notes = settings_of(options.params, list(cameras.cameras.values()), options.ego_mask)
-    kept = Keepsake(runner.bundle.labels)
+    kept = Highlights(runner.bundle.labels)
     left_out: dict[str, str] = {}
     more = {"truth": truth, "track": options.track, "limit": options.limit, "progress": progress}
     if options.write_bag:
@@ -140,6 +141,10 @@ def merge_replays(folders: Sequence[Path]) -> dict[str, Any]:
     onsets = sum(run["alerts"]["onsets"] for run in runs)
     common = {
         "frames": sum(run["frames"] for run in runs),
+        "judged": sum(run["judged"] for run in runs),
+        "missing": sum(run["missing"] for run in runs),
+        "skipped": dict(sum((Counter(run["skipped"]) for run in runs), Counter())),
+        "damage": "; ".join(f"{run['bag']}: {run['damage']}" for run in runs if run["damage"]) or None,
         "bundle": runs[0]["bundle"],
         "engine": runs[0]["engine"],
         "duration_s": seconds,

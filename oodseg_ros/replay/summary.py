@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import DatasetError
 from ..evaluation.results import latency
 from ..frame import AlertState
 from ..inference.runner import Runner
@@ -162,6 +163,7 @@ def summarize_drive(drive: Drive, runner: Runner) -> dict[str, Any]:
     ages = [row["age_s"] for row in drive.rows if math.isfinite(row["age_s"])]
     result: dict[str, Any] = {
         "frames": len(drive.rows),
+        "judged": len(drive.milliseconds),
         "bundle": runner.bundle.id,
         "engine": runner.engine_identity,
         "duration_s": seconds,
@@ -197,6 +199,17 @@ def summarize_drive(drive: Drive, runner: Runner) -> dict[str, Any]:
         deployed = {"threshold": runner.bundle.card.calibration.threshold}
         result["component_deployed"] = deployed | drive.components.compute_predicted()
     return result
+
+
+def refuse_unjudged(name: str, judged: int, skipped: Mapping[str, int]) -> None:
+    """No frame that was judged is no result, however many were read.
+
+    Raises:
+        DatasetError: with the commonest reasons.
+    """
+    if not judged:
+        reasons = "; ".join(f"{count} {why}" for why, count in Counter(skipped).most_common(3))
+        raise DatasetError(f"{name}: not one frame was judged: {reasons or 'there is none'}")
 
 
 def _distribution(values: list[float]) -> dict[str, float]:

@@ -98,6 +98,11 @@ class BagPlayer:
         ]
         return "; ".join([*([self._bag.damage] if self._bag.damage else []), *unsent]) or None
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether `damage` holds notes only; final when `play` has returned."""
+        return self._bag.is_sound and not self._unsent
+
     def listeners(self, topics: Iterable[str] | None = None) -> int:
         """How many of the topics (None = all) somebody subscribes to."""
         chosen = self._publishers if topics is None else topics

@@ -95,8 +95,13 @@ class Conductor:
             if not self._options.start_paused:
                 player.resume()
             self._until(player.ended)
+            damage, is_sound = player.damage()
+            if damage:
+                self._node.get_logger().warning(f"bag {self._options.bag}: {damage}")
             if self._account is not None:
-                self._settle(self._account, player.played())
+                self._settle(self._account, player.played(), is_sound)
+            if not is_sound:
+                raise BagError(f"bag {self._options.bag} is damaged; only what is sound in it was played: {damage}")
         finally:
             player.stop()
 
@@ -182,7 +187,7 @@ class Conductor:
             self._node.get_logger().warning(f"{self._options.node} does not tell the time of /clock; playing anyway")
         self._spin(0.5)
 
-    def _settle(self, account: NodeAccount, played: int | None) -> None:
+    def _settle(self, account: NodeAccount, played: int | None, is_sound: bool) -> None:
         received = account.received
         try:
             self._until(lambda: account.settled(received), SETTLE_LIMIT, "the last answers")
@@ -193,7 +198,8 @@ class Conductor:
                 self._node.get_logger().info(f"{camera}: {what}")
         received = sum(counts["frames_received"] for counts in frames.values())
         if played is not None:
-            lost = f"; {played - received} lost on the way, where the node did not take them in time"
+            why = "lost on the way, where the node did not take them in time" if is_sound else "not played, or lost"
+            lost = f"; {played - received} {why}"
             self._node.get_logger().info(f"{played} images played, {received} received{lost * (played > received)}")
         if not sum(counts["frames_answered"] for counts in frames.values()):
             raise UserError("the bag was played and no frame of it was answered; see the counts above")

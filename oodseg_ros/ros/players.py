@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
+from functools import cached_property
 from typing import Protocol
 
 from rclpy.node import Node
@@ -31,7 +32,10 @@ class Player(Protocol):
         """Whether all was played; raises UserError if it failed."""
 
     def played(self) -> int | None:
-        """Images that were sent; None = nobody knows."""
+        """Images that were sent, or would have been of a bag without damage; None = nobody knows."""
+
+    def damage(self) -> tuple[str | None, bool]:
+        """What is wrong with the bag, None = nothing, and whether all of it could be played; final at the end."""
 
     def stop(self) -> None:
         """End it now."""
@@ -71,12 +75,13 @@ class OwnPlayer:
             return False
         if self._error is not None:
             raise self._error
-        if self._player.damage:
-            raise BagError(f"the bag was played, but {self._player.damage}")
         return True
 
     def played(self) -> int | None:
         return sum(self._player.sent[topic] for topic in self._images)
+
+    def damage(self) -> tuple[str | None, bool]:
+        return self._player.damage, self._player.is_sound
 
     def stop(self) -> None:
         self._stop.set()
@@ -128,11 +133,21 @@ class Rosbag2Player:
     def played(self) -> int | None:
         if self._options.loop:
             return None
+        return self._read[0]
+
+    def damage(self) -> tuple[str | None, bool]:
+        # `ros2 bag play` ends with 0 where it stopped at damage, and says nothing.
+        return (None, True) if self._options.loop else self._read[1:]
+
+    @cached_property
+    def _read(self) -> tuple[int, str | None, bool]:
+        """Images of the bag after the offset, and its damage."""
+        bag = ReplayBag(self._options.bag)
         begin, offset, count = None, round(self._options.start_offset * 1e9), 0
-        for message in ReplayBag(self._options.bag).messages():
+        for message in bag.messages():
             begin = message.log_ns if begin is None else begin
             count += message.topic in self._images and message.log_ns - begin >= offset
-        return count
+        return count, bag.damage, bag.is_sound
 
     def stop(self) -> None:
         for number, patience in ((signal.SIGINT, 3.0), (signal.SIGTERM, 1.0), (signal.SIGKILL, 1.0)):

@@ -133,6 +133,11 @@ class ReplayBag:
         texts = self._told + [text for file in self._files for text in file.damage] + self._differences
         return "; ".join(texts) or None
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether `damage` holds nothing worse than notes, such as a missing metadata.yaml; final after `messages`."""
+        return not self.missing() and not any(file.damage for file in self._files)
+
     def missing(self, topics: set[str] | None = None) -> int:
         """Messages of these topics (None = all) that were promised and did not come, after `messages` is used up."""
         if not self._whole:

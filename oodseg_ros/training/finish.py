@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from rich.progress import track
 from ..bundle import Bundle, save_bundle
 from ..evaluation.calibration.fit import fit_calibration
 from ..evaluation.calibration.objects import ObjectTarget, fit_objects
+from ..frame import OUTLIER
 from ..inference.graph import predict
 from ..labels import LabelSet
-from ..model_card import Calibration, ModelCard
+from ..model_card import Calibration, InputSpec, ModelCard
+from ..networks.heads.ensemble import Ensemble, with_member
 from ..networks.segmentor import Segmentor
 from ..scenes import scene
 from .frames import load_frames
@@ -51,10 +53,15 @@ def write_bundle(
     samples = Samples.of(
         recipe, load_frames(spec.data, labels), labels, recipe.seed + CALIBRATION_SEED, start=0, stop=spec.frames
     )
-    pairs = (_first(sample) for sample in map(samples.__getitem__, range(spec.frames)))
+
+    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return (_first(sample) for sample in map(samples.__getitem__, range(spec.frames)))
+
+    if isinstance(segmentor.head, Ensemble):
+        standardize(segmentor, recipe.input, pairs())
     calibration = fit_calibration(
         lambda image: answer(image)[1],
-        pairs,
+        pairs(),
         spec.false_positive_rate,
         f"{spec.frames} crops of held-out frames ({', '.join(data.dataset for data in spec.data)}) with pasted "
         f"unknowns; {spec.false_positive_rate:.2%} of the known pixels are above the threshold",
@@ -80,6 +87,24 @@ def write_bundle(
         licence=recipe.licence,
     )
     return save_bundle(path, card, segmentor.state_dict(), {"image": golden, "labels": label, "score": score})
+
+
+@torch.no_grad()
+def standardize(segmentor: Segmentor, spec: InputSpec, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Give the ensemble in `segmentor` mean and deviation of its members' scores on the known pixels of `pairs` (image
+    uint8 `[H, W, 3]`, target uint8 `[H, W]`).
+    """
+    head = segmentor.head
+    networks = [with_member(segmentor, index).eval() for index in range(len(head.members))]
+    sums = np.zeros((3, len(networks)))  # of ones, of scores, of their squares
+    for image, target in pairs:
+        known = target < OUTLIER
+        for index, network in enumerate(networks):
+            values = predict(network, spec, image)[1][known].astype(np.float64)
+            sums[:, index] += values.size, values.sum(), np.square(values).sum()
+    mean = sums[1] / sums[0]
+    head.mean.copy_(torch.from_numpy(mean))
+    head.deviation.copy_(torch.from_numpy(np.sqrt(sums[2] / sums[0] - mean**2)))
 
 
 def recipe_for_card(recipe: Recipe) -> dict[str, Any]:

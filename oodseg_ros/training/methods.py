@@ -59,6 +59,8 @@ class StageSpec(Strict):
         unknowns: false = this stage sees no pasted unknowns.
         cached: so many samples are made once, and the frozen backbone's features of them kept on disk; all steps draw
             from these. 0 = every step sees new samples.
+        member: which member of the head `ensemble` this stage trains, from 0; its own decoder, if it has one, stands
+            for the network's. None = the head itself.
         options: of the method: its stage class's `Options`.
     """
 
@@ -82,6 +84,7 @@ class StageSpec(Strict):
     loss_stride: int = Field(1, ge=1, le=8)
     unknowns: bool = True
     cached: int = Field(0, ge=0)
+    member: int | None = Field(None, ge=0)
     options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("method")

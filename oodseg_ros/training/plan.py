@@ -17,10 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..labels import load_labels
 from ..networks.build import build_segmentor
+from ..networks.heads.ensemble import with_member
 from .frames import load_frames
-from .methods import stage_class
 from .recipe import Recipe
-from .run_stage import seen_by
+from .run_stage import make_stage, seen_by
 from .samples import Samples
 from .stages.stage import Stage
 from .start import load_start
@@ -46,11 +46,11 @@ class StepEstimate:
 
 def estimate_step(module: Stage, recipe: Recipe, samples: Any) -> StepEstimate:
     """One step of `module` with the batch of its stage; `samples` are indexed from 0."""
-    per_image, activations = step_cost(recipe, module.trained)
+    per_image, activations = step_cost(recipe, module.trained, module.stage.member)
     count = min(module.stage.batch, int(MEASURABLE / max(1.0, per_image)))
     if count >= 1:
         batch = [torch.stack(values) for values in zip(*(samples[index] for index in range(count)), strict=True)]
-        seconds, memory = measure_step(module, batch)
+        seconds, memory = measure_step(module, batch, precision=recipe.precision)
         scale = module.stage.batch / count
         fixed = state_bytes(module)
         return StepEstimate(seconds * scale, round((memory - fixed) * scale) + fixed, f"measured, {count} images")
@@ -59,9 +59,11 @@ def estimate_step(module: Stage, recipe: Recipe, samples: Any) -> StepEstimate:
     return StepEstimate(seconds, memory, f"from {per_image / 1e12:.2g} TFLOP per image")
 
 
-def measure_step(module: Stage, batch: Sequence[Tensor], steps: int = STEPS) -> tuple[float, int]:
+def measure_step(
+    module: Stage, batch: Sequence[Tensor], steps: int = STEPS, precision: str = "fp32"
+) -> tuple[float, int]:
     """Median seconds of `steps` optimiser steps on `batch`, of all but the first two, which warm up; and bytes: state,
-    gradients and kept activations.
+    gradients and kept activations. `precision` is the recipe's: fp32, or bf16 where autocast takes it.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module.to(device)
@@ -78,7 +80,8 @@ def measure_step(module: Stage, batch: Sequence[Tensor], steps: int = STEPS) -> 
         kept.clear()
         _wait(device)
         began = time.perf_counter()
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        half = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")  # as Lightning's bf16-mixed
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), half:
             terms = module.terms(module.normalize(batch[0]), batch[1], batch[2] if len(batch) > 2 else None)
         optimizer.zero_grad()
         sum(terms.values()).backward()
@@ -99,10 +102,10 @@ def state_bytes(module: nn.Module) -> int:
     return fixed + 3 * sum(p.nbytes for p in module.parameters() if p.requires_grad)
 
 
-def step_cost(recipe: Recipe, trained: Mapping[str, float]) -> tuple[float, int]:
+def step_cost(recipe: Recipe, trained: Mapping[str, float], member: int | None = None) -> tuple[float, int]:
     """FLOPs and kept activations in bytes of one image, forward and backward, without the loss. Nothing is computed.
 
-    `trained`: parts that get gradients, as in `Stage.trained`.
+    `trained`: parts that get gradients, as in `Stage.trained`; `member`: as in `StageSpec`.
     """
     kept: dict[int, int] = {}
 
@@ -112,12 +115,13 @@ def step_cost(recipe: Recipe, trained: Mapping[str, float]) -> tuple[float, int]
         return tensor
 
     with torch.device("meta"):
-        segmentor = build_segmentor(recipe.network).eval().requires_grad_(False)
+        segmentor = build_segmentor(recipe.network)
+        segmentor = (segmentor if member is None else with_member(segmentor, member)).eval().requires_grad_(False)
         for part in sorted(trained, key=len):
             segmentor.get_submodule(part).requires_grad_(trained[part] > 0)
         images = torch.zeros(1, 3, *crop_size(recipe, segmentor.multiple))
         hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-        with FlopCounterMode(display=False, custom_mapping={CONVOLUTION_BACKWARD: _backward_flops}) as counter:
+        with FlopCounterMode(display=False, custom_mapping={CONVOLUTION_BACKWARD: backward_flops}) as counter:
             with hooks:
                 outputs = [maps for maps in segmentor.evidence(images) if maps is not None and maps.requires_grad]
             sum(maps.sum() for maps in outputs).backward()
@@ -125,7 +129,7 @@ def step_cost(recipe: Recipe, trained: Mapping[str, float]) -> tuple[float, int]
     return float(counter.get_total_flops()), sum(size for key, size in kept.items() if key not in weights)
 
 
-def _backward_flops(gradient: Sequence[int], inputs: Sequence[int], weight: Sequence[int], *more: Any, **_: Any) -> int:
+def backward_flops(gradient: Sequence[int], inputs: Sequence[int], weight: Sequence[int], *more: Any, **_: Any) -> int:
     """FLOPs of a convolution's backward pass; torch's own count forgets groups (depthwise ones)."""
     transposed, wanted = more[4], more[7]
     places = inputs if transposed else gradient
@@ -205,7 +209,7 @@ def plan(recipe: Recipe) -> TrainingPlan:
     start_seconds = time.perf_counter() - began
     stages = []
     for index, spec in enumerate(recipe.stages):
-        module = stage_class(spec.method)(segmentor, recipe.input, spec, recipe.seed + index)
+        module = make_stage(recipe, index, segmentor)
         samples = Samples.of(seen_by(recipe, spec), frames, labels, recipe.seed + index, start=0, stop=spec.batch)
         samples[0]  # its errors show here even where no step is executed
         trained = sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -23,7 +23,7 @@ MAY_CHANGE = ("name", "description", "workers", "calibration", "licence")
 """Keys that change no weight."""
 
 
-def keep_recipe(recipe: Recipe, folder: Path, resume: bool, write: bool, overwrite: bool = False) -> None:
+def store_recipe(recipe: Recipe, folder: Path, resume: bool, write: bool, overwrite: bool = False) -> None:
     """Write the recipe into the folder of a new run; on `resume` check that it is still the same.
 
     Args:

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..errors import ConfigError
 from ..labels import LabelSet
+from ..networks.heads.ensemble import with_member
 from ..networks.segmentor import Segmentor
 from .data_recipe import OutlierSpec
 from .features import FeatureSamples, Recorded, record_features
@@ -29,6 +30,7 @@ from .recipe import Recipe
 from .resume import AtomicCheckpoints, SaveCheckpoint, StopSignals, finished_steps, write_atomically
 from .samples import Samples
 from .stage_log import ShowSteps, StageLog
+from .stages.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -114,12 +116,12 @@ def run_stage(
     # Samples are functions of their index: a resumed run goes on with the very samples it would have seen.
     seen, count = seen_by(recipe, stage), stage.steps * stage.batch
     backbone = segmentor.backbone
-    module = stage_class(stage.method)(segmentor, recipe.input, stage, recipe.seed + index)
+    module = make_stage(recipe, index, segmentor)
     if stage.cached:
         fixed = Samples.of(seen, frames, labels, recipe.seed, start=0, stop=stage.cached)
         kept = record_features(fixed, backbone, recipe, stage, module.normalize)
         samples: Dataset = FeatureSamples(kept, recipe.seed + index, count)
-        segmentor.backbone = Recorded(backbone)
+        module.segmentor.backbone = Recorded(backbone)
     else:
         samples = Samples.of(seen, frames, labels, recipe.seed + index, start=0, stop=count)
     loader = DataLoader(
@@ -165,7 +167,7 @@ def run_stage(
     finally:
         signals.stepping = False
         signals.listen()  # Lightning leaves Ctrl-C ignored
-        segmentor.backbone = backbone
+        module.segmentor.backbone = backbone
     if saving.stopped or trainer.interrupted:
         raise KeyboardInterrupt
     seconds = saving.seconds
@@ -179,6 +181,21 @@ def run_stage(
         done.with_suffix(".json").write_text(json.dumps({"seconds": seconds}))
         write_atomically(state, done)
     return seconds
+
+
+def make_stage(recipe: Recipe, index: int, segmentor: Segmentor) -> Stage:
+    """The training module of a stage, on the network or on a member of its ensemble.
+
+    Raises:
+        ConfigError: the method does not fit the network.
+    """
+    stage = recipe.stages[index]
+    if stage.member is not None:
+        try:
+            segmentor = with_member(segmentor, stage.member)
+        except ValueError as error:
+            raise ConfigError(f"stage {index + 1} ({stage.method}): {error}") from error
+    return stage_class(stage.method)(segmentor, recipe.input, stage, recipe.seed + index)
 
 
 def seen_by(recipe: Recipe, stage: StageSpec) -> Recipe:

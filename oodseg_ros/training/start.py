@@ -12,6 +12,7 @@ from ..extras import advice
 from ..importing import dinov2_onnx
 from ..importing.checkpoint import read_checkpoint, state_dict_of, without_prefix
 from ..networks.backbones.efficientnet_lite import imagenet_weights
+from ..networks.heads.ensemble import Ensemble
 from ..networks.segmentor import Segmentor
 from .data_recipe import expand
 from .recipe import Recipe
@@ -58,6 +59,8 @@ def load_start(segmentor: Segmentor, recipe: Recipe) -> str:
         if part == "head" and (module is None or not own or _misfits(module, own)):
             continue
         loaded.append(_load(module, own, start, part))
+    if "decoder" in loaded and "head" not in loaded and isinstance(segmentor.head, Ensemble):
+        segmentor.head.initialize_from(segmentor.decoder)
     return f"started from {start}: {', '.join(loaded)}"
 
 

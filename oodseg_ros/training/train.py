@@ -16,7 +16,7 @@ from ..networks.segmentor import Segmentor
 from .finish import recipe_for_card, write_bundle
 from .frames import load_frames
 from .recipe import Recipe
-from .resume import StopSignals, keep_recipe
+from .resume import StopSignals, store_recipe
 from .run_stage import from_environment, run_stage
 from .stage_log import plot_curves
 from .start import load_start
@@ -53,7 +53,7 @@ def train(
         torch.set_float32_matmul_precision("high")
     run, path = out / "run", out / recipe.name
     with StopSignals() as signals:
-        keep_recipe(recipe, run, resume, write=processes.first, overwrite=overwrite)
+        store_recipe(recipe, run, resume, write=processes.first, overwrite=overwrite)
         if (path / MODEL_FILE).exists() and not (resume or overwrite):
             raise ConfigError(f"{path} is a bundle already; give another --out, or --overwrite to replace it")
         labels = load_labels(recipe.label_set)

@@ -52,3 +52,24 @@ def test_figures_go_into_their_place_and_nothing_else_moves(tables, tmp_path: Pa
 def test_a_document_without_a_place_is_an_error(tables, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="no place for inference"):
         tables.filled("nothing", tmp_path)
+
+
+def test_every_part_of_the_gpu_benchmark_has_its_words(tables) -> None:
+    """The shapes are those that gpu.py writes: test_gpu_benchmark.py."""
+    origin = dict.fromkeys(("command", "date", "code", "machine", "versions"), "x")
+    case = {"case": "RPL", "part": "case", "engine": "eager fp32", "size": [96, 192], "max_abs_delta": 0.0}
+    case |= {"p50_ms": 3.0, "p99_ms": 4.0, "device_ms": 2.0}
+    engine = {"case": "engine", "part": "engine", "validity": "VALID", "acceptance": "accepted on 24 frames"}
+    step = {"case": "training", "part": "training", "precision": "bf16", "batch": 8, "images_per_second": 12.34}
+    rows = [
+        case,
+        engine | {"p50_ms": 1.0, "p95_ms": 1.5, "p99_ms": 2.0},
+        {"case": "pytest -m gpu", "part": "tests", "tests": "5 passed"},
+        step,
+        {"case": "cameras", "part": "case", "engine": "captured fp16", "failed": "not run: the time was up"},
+    ]
+    text = tables.gpu({"provenance": origin, "machine": {}, "rows": rows})
+    assert "| RPL, 192x96 | eager fp32 | 1 | 3.00 | 4.00 | 2.00 |" in text
+    assert "engine: VALID, accepted on 24 frames; p50 1.00, p95 1.50, p99 2.00 ms; `pytest -m gpu`: 5 passed;" in text
+    assert "training on bf16, batch 8: 12.3 images/s." in text
+    assert "Not measured: cameras on captured fp16: not run: the time was up." in text

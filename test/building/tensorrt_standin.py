@@ -295,7 +295,7 @@ def main() -> None:
 
     from oodseg_ros.building import tensorrt_plan
     from oodseg_ros.inference.engines.tensorrt import Bound, deserialized, tensor_names
-    from oodseg_ros.inference.engines.tensorrt_api import context_of, keep_kernels, load_api
+    from oodseg_ros.inference.engines.tensorrt_api import context_of, load_api, store_kernels
 
     assert load_api(engine) is api
     for name, member in (("Builder", "nonsense"), ("IBuilderConfig", "nonsense")):
@@ -318,7 +318,7 @@ def main() -> None:
     bound = Bound(context, names, shape, torch.device("cpu"), torch.float32)
     images = torch.zeros((*shape, 3), dtype=torch.uint8)
     answers = bound(images, 7)
-    keep_kernels(kernels, file)
+    store_kernels(kernels, file)
     buffers = dict(zip(names, (images, *bound.outputs), strict=True))
     bindings = {
         name: [str(buffer.dtype), list(buffer.shape), context.facts["addresses"][name] == buffer.data_ptr()]

@@ -207,6 +207,22 @@ def test_calibration_frames_come_from_any_source(tmp_path: Path) -> None:
     assert [int(image[0, 0, 0]) for image in calibration_frames(str(tmp_path), limit=3)] == [0, 2, 4]
 
 
+@pytest.mark.parametrize("lost", [0, 5])
+def test_calibration_frames_tell_what_was_lost_also_behind_the_last_of_them(tmp_path: Path, caplog, lost: int) -> None:
+    for index in range(6):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((32, 64, 3), index, np.uint8))
+    (tmp_path / f"{lost}.png").write_bytes(b"no picture")
+    assert len(calibration_frames(str(tmp_path), limit=3)) == 3
+    assert f"{lost}.png" in caplog.text
+    assert "1 skipped" in caplog.text
+
+
+def test_calibration_frames_of_nothing_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(b"no picture")
+    with pytest.raises(DatasetError, match="holds no frame that can be read"):
+        calibration_frames(str(tmp_path))
+
+
 @pytest.mark.parametrize("text", ["1080", "1080x", "x", "1920x10", "99999x1080", "-64x64", "64 x 64"])
 def test_sizes_are_checked(text: str) -> None:
     from oodseg_ros.inference.sizes import parse_size

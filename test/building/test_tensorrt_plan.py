@@ -8,8 +8,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from oodseg_ros.building.build import Order
 from oodseg_ros.building.onnx_export import SCOPE, export_onnx
 from oodseg_ros.building.onnx_precision import islands
+from oodseg_ros.building.tensorrt import identity
 from oodseg_ros.building.tensorrt_plan import Collector, build_plan, check_islands, parsed
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import EngineError
@@ -66,8 +68,29 @@ def test_a_small_graph_is_built_for_a_named_target_and_tells_its_progress() -> N
 
 
 def test_an_architecture_that_it_cannot_build_for_is_said() -> None:
-    with pytest.raises(EngineError, match=r"builds for sm_120, .*sm_89, not for 'sm_90'; use engine: tensorrt"):
+    with pytest.raises(EngineError, match=r"builds for sm_75, .*sm_120, sm_121, not for 'sm_90'; use engine: tensorrt"):
         build_plan(graph(), "tensorrt_rtx", "sm_90")
+
+
+def test_that_is_said_before_anything_is_exported() -> None:
+    order = Order("tensorrt_rtx", "fp16", 540, 960, target="sm_87")
+    with pytest.raises(EngineError, match="not for 'sm_87'"):
+        identity(load_bundle("road_lite"), order)
+
+
+@pytest.mark.parametrize("target", ["89", "sm89", "SM_89", "sm_12.0", "orin", ""])
+def test_what_is_no_architecture_is_said(target: str) -> None:
+    with pytest.raises(EngineError, match=f"target {target!r} is no compute capability; write it as one of sm_75"):
+        build_plan(graph(), "tensorrt_rtx", target)
+
+
+def test_a_float32_matrix_product_on_turing_is_refused_with_what_to_do() -> None:
+    product = helper.make_node("MatMul", ["x", "weights"], ["y"], "product")
+    model = graph(product)
+    model.graph.initializer.append(helper.make_tensor("weights", TensorProto.FLOAT, [3, 3], [0.5] * 9))
+    assert build_plan(model, "tensorrt_rtx", "sm_80").data
+    with pytest.raises(EngineError, match=r"FP32 GEMM is not supported.*use engine: tensorrt or torch there"):
+        build_plan(model, "tensorrt_rtx", "sm_75")
 
 
 def test_an_operation_that_tensorrt_has_not_is_named() -> None:

@@ -41,3 +41,20 @@ def test_check_dataset_command(tmp_path):
     assert missing.returncode == 2
     assert "Looked for" in missing.stderr
     assert "Traceback" not in missing.stderr
+
+
+def test_no_frame_is_an_error(tmp_path):
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    for left, sentence in (("nothing", "no frames found under"), ("a picture", "no frames found under")):
+        if left == "a picture":  # and no label at all
+            cv2.imwrite(str(tmp_path / "images" / "a.png"), np.zeros((4, 6, 3), np.uint8))
+        empty = call("folder", "--root", str(tmp_path), "--json")
+        assert empty.returncode == 2
+        assert sentence in empty.stderr
+        assert empty.stdout == ""
+    (tmp_path / "images" / "a.png").write_bytes(b"no picture")
+    cv2.imwrite(str(tmp_path / "labels" / "a.png"), np.zeros((4, 6), np.uint8))
+    unread = call("folder", "--root", str(tmp_path), "--json")
+    assert unread.returncode == 1
+    assert "cannot be decoded" in unread.stderr

@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
         identity = EngineIdentity("road", "a" * 64, height, 640, 1, "fp16", "sm_89", "tensorrt-10.1", code)
         with draft(identity, tmp_path / "engines") as making:
             making.path(".plan").write_bytes(b"plan of " + str(height).encode())
-            making.keep(accepted, reason="" if accepted else "was not run", built={"bytes": 12})
+            making.store(accepted, reason="" if accepted else "was not run", built={"bytes": 12})
     (tmp_path / "engines" / "note.txt").write_text("mine")
     return tmp_path / "engines"
 

@@ -165,3 +165,19 @@ def test_two_encodings_in_one_folder_are_a_problem(tree):
     assert "1 label files hold 1 and no 255, 2 hold 255 and no 1" in problem
     tree.label("labels/b.png", 0, 1, 255)
     assert check_dataset(open_dataset("folder", tree.root)).ok, "0 and 255 alone is a frame without anomaly"
+
+
+@pytest.mark.parametrize("where", ["nowhere", "images/more"])
+def test_a_label_without_its_picture_is_told(tree, where):
+    for name in "ab":
+        tree.image(f"images/{name}.png")
+        tree.label(f"labels/{name}.png", 1, 0)
+    gone = tree.root / "images" / "a.png"
+    if where == "nowhere":
+        gone.unlink()
+    else:
+        (tree.root / where).mkdir()
+        gone.rename(tree.root / where / "a.png")
+    dataset = open_dataset("folder", tree.root)
+    assert [item.id for item in dataset.items] == ["b"]
+    assert any("1 label files have no picture" in note and "a.png" in note for note in dataset.notes)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import argparse
 import collections
 import re
+import tarfile
+import zipfile
 from collections import Counter
 
 import numpy as np
@@ -213,3 +215,42 @@ def test_prefixes_go_only_where_all_keys_have_them():
     assert set(without_prefix({"module.a": 1, "module.b": 2}, "module.")) == {"a", "b"}
     assert set(without_prefix({"module.a": 1, "b": 2}, "module.")) == {"module.a", "b"}
     assert set(without_prefix({"module.branch1.a": 1}, "module.", "branch1.")) == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"404: Not Found", "a text file that begins with '404: Not Found'"),
+        ("Zugriff verweigert \u00fc".encode(), "a text file that begins with 'Zugriff verweigert"),
+        (b"<!-- quota --><html>", "a web page"),
+        (b"<meta charset=utf-8>", "a web page"),
+    ],
+)
+def test_text_is_named_for_what_it_is(tmp_path, content, sentence):
+    (tmp_path / "x.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match=sentence):
+        read_checkpoint(tmp_path / "x.pth")
+
+
+def test_archives_around_a_checkpoint_are_named(tmp_path):
+    torch.save({"a": torch.zeros(2)}, tmp_path / "best.pth")
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.write(tmp_path / "best.pth", "run/best.pth")
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        archive.add(tmp_path / "best.pth", "best.pth")
+    np.savez(tmp_path / "x.npz", a=np.zeros(2))
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "x.pt")
+    for name, sentence in {
+        "x.zip": r"did not write \(run/best\.pth\); give the file inside",
+        "x.tar": "a tar archive: unpack it",
+        "x.npz": r"did not write \(a\.npy\)",
+        "x.pt": "a TorchScript program",
+    }.items():
+        with pytest.raises(CheckpointError, match=sentence):
+            read_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize("tensor", [torch.zeros(2, device="meta"), torch.eye(2).to_sparse()])
+def test_tensors_without_plain_numbers_are_refused(tensor):
+    with pytest.raises(CheckpointError, match=r"conv\.weight .* has no plain numbers"):
+        state_dict_of({"conv.weight": tensor, "fine": torch.zeros(1)}, (), "x.pth")

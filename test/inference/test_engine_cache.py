@@ -47,7 +47,7 @@ def identity(bundle: Bundle) -> EngineIdentity:
 def build(identity: EngineIdentity, folder: Path | None = None, accepted: bool = True, content: bytes = b"x") -> None:
     with draft(identity, folder or default_dir()) as place:
         place.path(".plan").write_bytes(content)
-        place.keep(accepted, reason="" if accepted else "no device was there to accept it on")
+        place.store(accepted, reason="" if accepted else "no device was there to accept it on")
 
 
 def test_what_was_kept_is_found_and_whole(bundle: Bundle, identity: EngineIdentity) -> None:

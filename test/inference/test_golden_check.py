@@ -22,8 +22,8 @@ LABELS = np.zeros((64, 128), np.uint8)
 def engine(tiny_bundle: Path, tmp_path: Path) -> StoredEngine:
     wanted = identity(load_bundle(tiny_bundle), "fp16", 2, 64, 128, "sm_89", "tensorrt-10.15.1")
     with draft(wanted, tmp_path) as place:
-        golden_check.keep_answer(place.path(ANSWER), LABELS, SCORE)
-        return place.keep(True, golden={"max_abs_delta": 0.002, "label_agreement": 1.0})
+        golden_check.store_answer(place.path(ANSWER), LABELS, SCORE)
+        return place.store(True, golden={"max_abs_delta": 0.002, "label_agreement": 1.0})
 
 
 def answering(score: np.ndarray, labels: np.ndarray = LABELS):

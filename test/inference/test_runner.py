@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,6 +134,38 @@ def test_labels_and_score_may_be_formed_at_half_size(tiny_bundle: Path, tmp_path
 def test_an_output_stride_that_leaves_pixels_out_is_refused() -> None:
     with pytest.raises(ValueError, match="output_stride above 1 must divide multiple"):
         InputSpec(mean=(0, 0, 0), std=(1, 1, 1), pixels=1 << 20, multiple=14, output_stride=4)
+
+
+@pytest.mark.parametrize(("seconds", "pays"), [({1: 0.02, 4: 0.03}, True), ({1: 0.02, 4: 0.3}, False)])
+def test_a_batch_pays_if_its_first_runs_say_so(tiny_bundle: Path, seconds: dict[int, float], pays: bool) -> None:
+    class Clocked:
+        identity = "clocked"
+
+        def check_golden(self) -> float:
+            return 0.0
+
+        def compile(self, batch: int, height: int, width: int):
+            def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+                time.sleep(seconds[batch])
+                return images[..., 0], images[..., 1].astype(np.float32)
+
+            return run
+
+    image = np.zeros((32, 64, 3), np.uint8)
+    asked = Runner(load_bundle(tiny_bundle), Clocked(), measure_batch=False)
+    assert asked.batch_pays(32, 64, 4), "whoever names a batch gets it"
+    runner = Runner(load_bundle(tiny_bundle), Clocked(), measure_batch=True)
+    runner.warm(32, 64)
+    assert not runner.batch_pays(32, 64, 4), "single images first"
+    for _ in range(3):
+        runner([image])
+    assert runner.batch_pays(32, 64, 4), "now it is tried"
+    for _ in range(3):
+        runner([image] * 4)  # the first one compiles, and is not counted
+    assert runner.batch_pays(32, 64, 4)
+    runner([image] * 4)
+    assert runner.batch_pays(32, 64, 4) == pays
+    assert runner.batch_pays(64, 64, 4) is False, "another size is another question"
 
 
 def test_what_is_prepared_has_a_name(tiny_bundle: Path) -> None:

@@ -76,6 +76,23 @@ SPECS = {
         {"name": "residual_feature", "width": 8, "rates": [1, 2]},
         "residual_energy",
     ),
+    "ensemble_lite": _spec(
+        LITE,
+        {"name": "fpn", "channels": 16},
+        LINEAR,
+        {
+            "name": "ensemble",
+            "members": [
+                {"head": {"name": "residual_feature", "width": 8, "rates": [1, 2]}, "score": "residual_energy"},
+                {
+                    "head": {"name": "learnable_uncertainty"},
+                    "score": "learnable_uncertainty",
+                    "decoder": {"name": "fpn", "channels": 16},
+                },
+            ],
+        },
+        "mean_standardized",
+    ),
     "rpl_espnetv2": _spec(
         {"name": "espnetv2", "scale": 0.5},
         {"name": "espnetv2", "outputs": 6},
@@ -113,7 +130,7 @@ def small_spec(request: pytest.FixtureRequest) -> dict:
     return SPECS[request.param]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_specs() -> dict[str, dict]:
     """All of them by name."""
     return SPECS

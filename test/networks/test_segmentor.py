@@ -31,7 +31,7 @@ def test_frozen_means_frozen(small_spec, build):
     after = network.state_dict()
     assert all(torch.equal(value, after[key]) for key, value in before.items())
     trainable = {id(parameter) for parameter in network.parameters() if parameter.requires_grad}
-    assert trainable == {id(parameter) for parameter in network.head_parameters()}
+    assert trainable == {id(parameter) for parameter in network.head.parameters()}
 
 
 def test_export_gives_the_same_answer(small_spec, build):

@@ -4,7 +4,10 @@ precision where it may round, float32 where it decides.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import torch
 
 from oodseg_ros.building.onnx_export import export_onnx
 from oodseg_ros.building.onnx_precision import islands
@@ -72,6 +75,50 @@ def test_every_network_becomes_one_engine(api, small_spec: dict, build) -> None:
     segmentor, images = build(small_spec)
     size = tuple(images.shape[-2:])
     checked(api, exported(segmentor, size), tuple(half_parts(segmentor)), size)
+
+
+BUILT = (75, 80, 86, 89, 120, 121)
+LISTED = ", ".join(f"sm_{number}" for number in BUILT)
+REFUSED = {87: "Orin", 90: "Hopper", 100: "Blackwell, data centre", 101: "Thor, CUDA 12", 110: "Thor, CUDA 13"}
+
+
+@pytest.fixture(scope="module")
+def small(small_specs: dict):
+    """A network with float32 islands as ONNX, its parts in half precision, and its size."""
+    torch.manual_seed(0)
+    segmentor = build_segmentor(small_specs["uem_lite"]).eval()
+    size = (segmentor.multiple * 2, segmentor.multiple * 4)
+    return exported(segmentor, size), tuple(half_parts(segmentor))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", BUILT)
+def test_targets_that_are_built_for_without_a_device(api, small, target: int) -> None:
+    model, parts = small
+    assert len(build_plan(model, "tensorrt_rtx", f"sm_{target}", parts).data) > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", REFUSED)
+def test_targets_that_are_refused_and_what_the_library_itself_says(api, small, target: int) -> None:
+    """docs/engines.md holds both sentences. The library is asked past its list of names."""
+    model, parts = small
+    with pytest.raises(EngineError, match=rf"builds for {LISTED}, not for 'sm_{target}'; use engine: tensorrt on such"):
+        build_plan(model, "tensorrt_rtx", f"sm_{target}", parts)
+    logger = Collector(api)
+    config = api.Builder(logger.logger).create_builder_config()
+    config.num_compute_capabilities = 1
+    assert not config.set_compute_capability(api.ComputeCapability(target), 0)
+    assert "Compute capability is invalid or not supported" in logger.last
+
+
+@pytest.mark.slow
+def test_the_library_builds_for_no_target_that_the_table_lacks(api) -> None:
+    """A version that knows more (or less) has docs/engines.md changed."""
+    assert {int(value) for name, value in api.ComputeCapability.__members__.items() if "SM" in name} == set(BUILT)
+    page = (Path(__file__).resolve().parents[2] / "docs" / "engines.md").read_text()
+    for target in (*BUILT, *REFUSED):
+        assert f"| sm_{target} " in page
 
 
 @pytest.mark.slow

@@ -87,6 +87,7 @@ def cat(**changed: object) -> dict:
         (cat(segmentation=[[1, 2, 3, 4, 5, 6, 7]]), "annotation 0: a COCO polygon"),
         (cat(segmentation=[[1, "a", 3, 4, 5, 6]]), "annotation 0: a COCO polygon"),
         (cat(segmentation=[SQUARE, 3]), "annotation 0: a COCO polygon"),
+        (cat(segmentation=[[500, 10, 520, 10, 520, 30]]), "annotation 0: a polygon lies wholly outside .* of 70x60"),
         (cat(segmentation={"size": [70, 60], "counts": [4200]}), "annotation 0: COCO run lengths need"),
         (cat(segmentation={"size": [60, 70], "counts": [4200.5]}), "annotation 0: COCO run lengths need"),
         (cat(segmentation={"size": [60, 70]}), "annotation 0: COCO run lengths need"),
@@ -141,6 +142,16 @@ def test_equal_names_in_two_folders_get_a_mask_each(tmp_path: Path) -> None:
     pictures[1] = replace(pictures[1], image=tmp_path / "img" / "a" / "x.png")
     with pytest.raises(DatasetError, match="share the mask"):
         write_proxy(pictures, tmp_path / "img", tmp_path / "masks")
+
+
+def test_a_byte_order_mark_is_no_matter_and_a_foreign_encoding_costs_one_line(tmp_path: Path) -> None:
+    text = file_of(tmp_path).read_text()
+    (tmp_path / "x.json").write_text(text, encoding="utf-8-sig")
+    assert len(open_coco(tmp_path / "x.json", tmp_path, drop_images_with=(), min_side=0)) == 2
+    (tmp_path / "x.json").write_text(text, encoding="utf-16")
+    with pytest.raises(DatasetError, match="is it JSON") as raised:
+        open_coco(tmp_path / "x.json", tmp_path, drop_images_with=(), min_side=0)
+    assert len(str(raised.value)) < len(str(tmp_path)) + 320
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"images": []}', "[" * 100_000])

@@ -29,6 +29,8 @@ def test_the_defaults_are_settings() -> None:
 def test_batch_follows_the_cameras_unless_it_is_set() -> None:
     assert settings(cameras=["a", "b", "c"]).batch == 3
     assert settings(cameras=["a", "b", "c"], batch=1).batch == 1
+    assert settings(cameras=["a", "b", "c"]).measure_batch
+    assert not settings(cameras=["a", "b", "c"], batch=3).measure_batch
 
 
 def test_what_is_not_offered_is_not_in_publish() -> None:

@@ -31,6 +31,10 @@ class PixelRunner:
         self.hold.set()
         self.compiling = threading.Event()
         self.broken = False
+        self.pays = True
+
+    def batch_pays(self, height: int, width: int, batch: int) -> bool:
+        return self.pays
 
     def is_warm(self, height: int, width: int, batch: int = 1) -> bool:
         return (height, width, batch) in self.warmed

@@ -114,6 +114,17 @@ def test_frames_that_wait_together_run_as_one_batch(bench: Callable[..., Bench])
     assert b.runner.batches == [1, 3]
 
 
+def test_a_batch_that_does_not_pay_is_not_waited_for(bench: Callable[..., Bench]) -> None:
+    b = bench()
+    b.feed(*(picture(camera, stamp=1) for camera in CAMERAS))  # now their sizes are known
+    b.runner.batches.clear()
+    b.runner.pays = False
+    b.feed(*(picture(camera, stamp=2) for camera in CAMERAS))
+    assert b.runner.batches == [1, 1, 1]
+    b.runner.pays = True
+    assert b.pipeline.batch("front")[1] == 3
+
+
 def test_whatever_raises_costs_its_own_frame_only(bench: Callable[..., Bench]) -> None:
     b = bench()
     b.fail = lambda step: step.arrival.stamp_ns == 3

@@ -17,8 +17,8 @@ from oodseg_ros.training.resume import (
     AtomicCheckpoints,
     SaveCheckpoint,
     StopSignals,
-    keep_recipe,
     state_of_run,
+    store_recipe,
     write_atomically,
 )
 from oodseg_ros.training.run_stage import Processes, batches_of
@@ -106,29 +106,29 @@ def test_a_resumed_run_sees_what_is_left_and_ends_with_the_same_weights(tmp_path
 
 def test_only_what_changes_weights_is_compared(small_recipe: Path, tmp_path: Path) -> None:
     recipe, folder = load_recipe(small_recipe), tmp_path / "run"
-    keep_recipe(recipe, folder, resume=False, write=True)
-    keep_recipe(recipe.model_copy(update={"workers": 3, "description": "other"}), folder, resume=True, write=True)
+    store_recipe(recipe, folder, resume=False, write=True)
+    store_recipe(recipe.model_copy(update={"workers": 3, "description": "other"}), folder, resume=True, write=True)
     with pytest.raises(ConfigError, match=r"seed was 2000, is 7\. .*another --out"):
-        keep_recipe(recipe.model_copy(update={"seed": 7}), folder, resume=True, write=True)
+        store_recipe(recipe.model_copy(update={"seed": 7}), folder, resume=True, write=True)
     with pytest.raises(ConfigError, match=r"crop was \[64, 96\], is \[96, 96\]"):
-        keep_recipe(recipe.model_copy(update={"crop": (96, 96)}), folder, resume=True, write=True)
+        store_recipe(recipe.model_copy(update={"crop": (96, 96)}), folder, resume=True, write=True)
 
 
 def test_an_earlier_run_is_replaced_only_where_that_is_asked_for(small_recipe: Path, tmp_path: Path) -> None:
     recipe, folder = load_recipe(small_recipe), tmp_path / "run"
-    keep_recipe(recipe, folder, resume=True, write=False)
+    store_recipe(recipe, folder, resume=True, write=False)
     assert not (folder / FILE).exists()
-    keep_recipe(recipe, folder, resume=False, write=True)
+    store_recipe(recipe, folder, resume=False, write=True)
     (folder / "stage1_inlier").mkdir()
     (folder / "stage1_inlier" / "metrics.csv").write_text("step,loss\n")
     with pytest.raises(
         ConfigError, match=r"interrupted in stage 1 of 2 \(inlier\).*step 0 of 4.*--resume.*--overwrite"
     ):
-        keep_recipe(recipe, folder, resume=False, write=True)
+        store_recipe(recipe, folder, resume=False, write=True)
     assert (folder / "stage1_inlier" / "metrics.csv").is_file()
     other = recipe.model_copy(update={"seed": 7})
-    keep_recipe(other, folder, resume=False, write=True, overwrite=True)
-    keep_recipe(other, folder, resume=True, write=True)
+    store_recipe(other, folder, resume=False, write=True, overwrite=True)
+    store_recipe(other, folder, resume=True, write=True)
     assert [file.name for file in folder.iterdir()] == [FILE]
     for name in ("stage1_inlier.pt", "stage2_uem.pt"):
         (folder / name).touch()

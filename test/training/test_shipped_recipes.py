@@ -11,6 +11,7 @@ from oodseg_ros.labels import load_labels
 from oodseg_ros.paths import config_dir
 from oodseg_ros.training.methods import METHODS, stage_class
 from oodseg_ros.training.recipe import load_recipe
+from oodseg_ros.training.run_stage import make_stage
 from oodseg_ros.training.train import segmentor_of
 
 SHIPPED = sorted((config_dir() / "train").rglob("*.yaml"))
@@ -22,12 +23,12 @@ def test_its_stages_train_parts_of_its_network(path: Path) -> None:
     assert recipe.name == path.stem
     with torch.device("meta"):
         segmentor = segmentor_of(recipe, load_labels(recipe.label_set))
-        for stage in recipe.stages:
-            module = stage_class(stage.method)(segmentor, recipe.input, stage)
+        for index, stage in enumerate(recipe.stages):
+            module = make_stage(recipe, index, segmentor)
             trained = sum(p.numel() for group in module.groups() for p in group["params"])
             assert trained > 0
             if stage.method in ("uem", "rpl", "rpl_corocl", "two_stage_a", "drl"):
-                assert trained == sum(p.numel() for p in segmentor.head.parameters())
+                assert trained == sum(p.numel() for p in module.segmentor.head.parameters())
 
 
 def test_every_method_has_a_recipe() -> None:

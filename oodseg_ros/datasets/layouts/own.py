@@ -35,11 +35,21 @@ def _find_folder(labels: str):
     return find
 
 
+def _alone(items: list[Item], split: str) -> tuple[list[Item], list[str]]:
+    """Everything is kept; label files without a picture are told: pictures that were moved, or cannot be seen."""
+    labeled = [(item.id, item.label_path) for item in items if item.label_path]
+    roots = {path.parents[name.count("/")] for name, path in labeled}
+    used = {path for _, path in labeled}
+    alone = [file for root in sorted(roots) for file in images_in(root, "**/*") if file not in used]
+    return items, [f"{len(alone)} label files have no picture, e.g. {alone[0]}"] if alone else []
+
+
 FOLDER = Format(
     name="folder",
     kind="anomaly",
     encoding=ANOMALY,
     splits=("",),
+    select=_alone,
     hint="put pictures into images/ and label PNGs (0 normal, 1 anomaly, 255 ignore) of the same names into labels/",
     layouts=(
         Layout("images/{id}.jpg + labels/{id}.png", _find_folder("labels")),

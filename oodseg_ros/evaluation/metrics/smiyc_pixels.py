@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .curves import CurveFigures, of_chunks
-from .pixels import PixelMetrics, split, summarize
+from .pixels import split, summarize
 
 QUANTILES = 384
 
@@ -96,11 +96,6 @@ class SmiycPixelMetrics:
             "best_F1_threshold": figures.best_f1[3],
             "FPR95_threshold": figures.fpr["first"][1] if figures.fpr else float("nan"),
         }
-
-
-def by_rule(rule: str, ignore: int | None = 255) -> PixelMetrics | SmiycPixelMetrics:
-    """The evaluator of a rule of `pixel_metrics.RULES`."""
-    return SmiycPixelMetrics(ignore) if rule == "smiyc" else PixelMetrics(ignore, rule)
 
 
 def _edges(planes: list[np.ndarray]) -> np.ndarray:

@@ -21,7 +21,7 @@ from ..engine_cache import StoredEngine, accepted_at_any_size, find
 from ..golden_check import verified
 from ..sizes import at_image_size, graph_size
 from .captured import CapturedGraph, device_errors
-from .tensorrt_api import PLAN, architecture, check_valid, context_of, keep_kernels, load_api, tensorrt_identity
+from .tensorrt_api import PLAN, architecture, check_valid, context_of, load_api, store_kernels, tensorrt_identity
 
 
 class TensorRtEngine:
@@ -113,7 +113,7 @@ class TensorRtEngine:
                 self.identity,
                 capture=False if one_graph else bound.capturable,
             )
-            keep_kernels(kernels, plan)
+            store_kernels(kernels, plan)
             return captured
 
     def _ready(self, engine: StoredEngine) -> tuple[Run, float]:

@@ -14,7 +14,7 @@ from typing import Any
 from ...bundle import Bundle
 from ...errors import EngineError
 from ...paths import cache_dir
-from ..engine_identity import EngineIdentity
+from ..engine import EngineIdentity
 from ..graph_cache import identity
 
 # engine: names under which its Python package is found; torch-tensorrt-rtx brings the first, NVIDIA's own wheels both
@@ -128,7 +128,7 @@ def context_of(api: Any, engine: Any, plan: Path) -> tuple[Any, Any, bool]:
     return engine.create_execution_context(config), kernels, config.cuda_graph_strategy == whole
 
 
-def keep_kernels(kernels: Any, plan: Path) -> None:
+def store_kernels(kernels: Any, plan: Path) -> None:
     """Store what was compiled; a disk that cannot be written costs time at the next start, nothing else."""
     if kernels is None:
         return

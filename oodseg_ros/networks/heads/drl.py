@@ -105,6 +105,6 @@ class DrlReconstruction(nn.Module):
         """Probabilities at input size, float32."""
         return resize(self(given.decoded).float(), given.size).softmax(dim=1)
 
-    def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
+    def score(self, logits: Tensor, evidence: Tensor, stride: int = 1) -> Tensor:
         """Cognitive discrepancy, `[B, H, W]`."""
         return 1.0 - (logits.softmax(dim=1) * evidence[:, :-1]).sum(dim=1)

@@ -84,17 +84,22 @@ class ResidualPattern(nn.Module):
         """Second logits at input size, float32."""
         return resize(self.second_logits(given).float(), given.size, True)
 
-    def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
+    def score(self, logits: Tensor, evidence: Tensor, stride: int = 1) -> Tensor:
         """Smoothed energy of the second logits, `[B, H, W]`."""
-        return blurred(scores.energy(evidence))
+        return blurred(scores.energy(evidence), stride)
 
 
-def blurred(score: Tensor) -> Tensor:
-    """7x7 Gaussian of σ = 1, reflected at the borders, on `[B, H, W]`; separable."""
-    steps = torch.arange(BLUR_SIZE, dtype=score.dtype, device=score.device) - BLUR_SIZE // 2
-    kernel = torch.exp(-0.5 * (steps / BLUR_SIGMA).pow(2))
+def blurred(score: Tensor, stride: int = 1) -> Tensor:
+    """7x7 Gaussian of σ = 1 pixel of the input, reflected at the borders, on `[B, H, W]`; separable.
+
+    `stride`: by how much the score is smaller than the input. From 4 on the Gaussian reaches no neighbour.
+    """
+    margin = BLUR_SIZE // 2 // stride
+    if not margin:
+        return score
+    steps = torch.arange(2 * margin + 1, dtype=score.dtype, device=score.device) - margin
+    kernel = torch.exp(-0.5 * (steps * stride / BLUR_SIGMA).pow(2))
     kernel = kernel / kernel.sum()
-    margin = BLUR_SIZE // 2
     x = F.pad(score[:, None], (margin, margin, margin, margin), mode="reflect")
     x = F.conv2d(x, kernel.reshape(1, 1, 1, -1))
     return F.conv2d(x, kernel.reshape(1, 1, -1, 1))[:, 0]
@@ -162,6 +167,6 @@ class ResidualFeature(nn.Module):
         """Second logits at input size, float32."""
         return resize(self.second_logits(given).float(), given.size, align_corners(given.decoder))
 
-    def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
+    def score(self, logits: Tensor, evidence: Tensor, stride: int = 1) -> Tensor:
         """Smoothed energy of the second logits, `[B, H, W]`."""
-        return blurred(scores.energy(evidence))
+        return blurred(scores.energy(evidence), stride)

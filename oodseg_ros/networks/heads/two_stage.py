@@ -40,7 +40,7 @@ class LearnableUncertainty(nn.Module):
         """Uncertainty at input size, `[B, 1, H, W]`."""
         return resize(self(given.decoded), given.size, align_corners(given.decoder))
 
-    def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
+    def score(self, logits: Tensor, evidence: Tensor, stride: int = 1) -> Tensor:
         """The uncertainty itself, `[B, H, W]`."""
         return evidence[:, 0]
 
@@ -75,7 +75,7 @@ class LearnableBlock(nn.Module):
         """Uncertainty at input size, `[B, 1, H, W]`."""
         return resize(self(given.merged), given.size, align_corners(given.decoder))
 
-    def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
+    def score(self, logits: Tensor, evidence: Tensor, stride: int = 1) -> Tensor:
         """The uncertainty itself, `[B, H, W]`."""
         return evidence[:, 0]
 
@@ -104,6 +104,6 @@ class QueryUncertainty(nn.Module):
         queries, masks = given.decoded
         return semantic_maps(self.class_embed2(queries), masks)
 
-    def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
+    def score(self, logits: Tensor, evidence: Tensor, stride: int = 1) -> Tensor:
         """How little the pixel belongs to anything, `[B, H, W]`."""
         return 1.0 - evidence.amax(dim=1)

@@ -65,7 +65,7 @@ class UemHead(nn.Module):
         """U at input size, float32 `[B, 2, H, W]`."""
         return resize(self(given.features).float(), given.size)
 
-    def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
+    def score(self, logits: Tensor, evidence: Tensor, stride: int = 1) -> Tensor:
         """Likelihood ratio of U against the inlier logits, `[B, H, W]`."""
         # Flat maps: see DeployGraph.
         return scores.likelihood_ratio(logits.flatten(2), evidence.flatten(2)).unflatten(1, logits.shape[2:])

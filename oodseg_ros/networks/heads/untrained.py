@@ -33,7 +33,7 @@ class VoidChannel(nn.Module):
         void = given.decoded[:, self.channel : self.channel + 1].float()
         return resize(void, given.size, align_corners(given.decoder))
 
-    def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
+    def score(self, logits: Tensor, evidence: Tensor, stride: int = 1) -> Tensor:
         """`[B, H, W]`, unbounded; above 0 = void is likelier than all classes together."""
         return evidence[:, 0] + scores.energy(logits)
 
@@ -73,7 +73,7 @@ class StandardizedMaxLogit(nn.Module):
         """None: the inlier logits say it all."""
         return None
 
-    def score(self, logits: Tensor, evidence: Tensor | None) -> Tensor:
+    def score(self, logits: Tensor, evidence: Tensor | None, stride: int = 1) -> Tensor:
         """`[B, H, W]`, unbounded; 0 = as sure as usual for the class."""
         return scores.standardized_max_logit(logits, self.mean, self.deviation)
 
@@ -132,6 +132,6 @@ class Mahalanobis(nn.Module):
         """Distance at input size, `[B, 1, H, W]`."""
         return resize(self(given.decoded), given.size, align_corners(given.decoder))
 
-    def score(self, logits: Tensor, evidence: Tensor) -> Tensor:
+    def score(self, logits: Tensor, evidence: Tensor, stride: int = 1) -> Tensor:
         """The distance itself, `[B, H, W]`."""
         return evidence[:, 0]

@@ -21,6 +21,7 @@ def load_runner(settings: Settings, logger: Any) -> tuple[Runner, tuple[str, ...
     options: dict[str, Any] = {
         "threads": settings.threads,
         "max_batch": max(1, settings.batch),
+        "measure_batch": settings.measure_batch,
         "hint": settings.hint,
         "score_type": settings.score_type,
         # Two for each camera, alone and in a batch, the golden frame, and one that a camera is changing to.

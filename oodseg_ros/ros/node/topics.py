@@ -207,8 +207,6 @@ TOPICS = (
 )
 """In the order in which one answer is published: what matters most goes first."""
 
-BY_NAME = {topic.name: topic for topic in TOPICS}
-
 
 def outputs() -> tuple[Topic, ...]:
     """What is published for each camera."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
-from oodseg_ros.evaluation.metrics.smiyc_pixels import SmiycPixelMetrics, by_rule
+from oodseg_ros.evaluation.metrics.smiyc_pixels import SmiycPixelMetrics
 
 
 def frames(count: int, shape=(80, 90)):
@@ -68,7 +68,7 @@ def test_close_to_the_exact_figures_but_not_equal():
 
 
 def test_merge_equals_one_run():
-    whole, shards = by_rule("smiyc"), [by_rule("smiyc"), by_rule("smiyc")]
+    whole, shards = SmiycPixelMetrics(), [SmiycPixelMetrics(), SmiycPixelMetrics()]
     for index, (score, label) in enumerate(frames(4)):
         whole.update(score, label)
         shards[index % 2].update(score, label)
@@ -86,11 +86,6 @@ def test_constant_one_sided_and_infinite_frames():
     assert math.isnan(SmiycPixelMetrics().compute()["AP"])
 
 
-def test_rules_by_name():
-    assert [type(by_rule(rule)).__name__ for rule in ("exact", "nearest_recall", "smiyc")] == [
-        "PixelMetrics",
-        "PixelMetrics",
-        "SmiycPixelMetrics",
-    ]
+def test_an_unknown_rule_is_refused():
     with pytest.raises(ValueError, match="rule"):
-        by_rule("sigmoid")
+        PixelMetrics(rule="sigmoid")

@@ -143,3 +143,15 @@ def test_embeddings_for_the_contrastive_loss(small_specs, build):
     network, images = build({**spec, "head": {**spec["head"], "projector": 12}})
     context = network.head.context(network.backbone(images))
     assert network.head.project(context, (32, 40)).shape == (1, 12, 32, 40)
+
+
+def test_the_smoothing_is_as_wide_as_at_full_size_whatever_the_stride():
+    torch.manual_seed(0)
+    fine = torch.nn.functional.interpolate(torch.randn(1, 1, 16, 16), scale_factor=8, mode="bilinear")[:, 0]
+    for stride in (2, 4):
+        small = torch.nn.functional.avg_pool2d(fine, stride)
+        wanted = torch.nn.functional.avg_pool2d(blurred(fine), stride)
+        apart, as_before = (
+            (found - wanted)[:, 4:-4, 4:-4].abs().mean() for found in (blurred(small, stride), blurred(small))
+        )
+        assert apart < as_before / 3

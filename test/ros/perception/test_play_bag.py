@@ -142,7 +142,7 @@ def test_what_was_not_replayed_is_no_success(peer: Any, perception: Callable, re
     bag = write_bag(tmp_path / "bag", "/elsewhere")
     missing = replay(str(tmp_path / "none"))
     assert missing.wait(peer) == 1
-    assert "cannot be read" in missing.log
+    assert "does not exist" in missing.log
     perception(**PARAMETERS)
     other = replay(str(bag))
     assert other.wait(peer) == 1
@@ -152,6 +152,24 @@ def test_what_was_not_replayed_is_no_success(peer: Any, perception: Callable, re
     refused = replay(str(bag))
     assert refused.wait(peer) == 1
     assert "did not start and is unconfigured" in refused.log
+
+
+def test_a_damaged_bag_is_played_as_far_as_it_goes_and_is_no_success(
+    peer: Any, perception: Callable, replay: Callable, tmp_path: Path
+):
+    whole = write_bag(tmp_path / "bag", peer.node.get_namespace())
+    cut = write_bag(tmp_path / "cut", peer.node.get_namespace())
+    (whole / "metadata.yaml").unlink()
+    data = (cut / "cut.mcap").read_bytes()
+    (cut / "cut.mcap").write_bytes(data[: len(data) // 2])
+    perception(**PARAMETERS)
+    noted = replay(str(whole))
+    assert noted.wait(peer) == 0, noted.log
+    assert "metadata.yaml is missing" in noted.log
+    damaged = replay(str(cut))
+    assert damaged.wait(peer) == 1, damaged.log
+    assert "is damaged; only what is sound in it was played" in damaged.log
+    assert "of 24 messages are missing" in damaged.log
 
 
 def test_pause_resume_and_offset(peer: Any, tmp_path: Path):

@@ -86,6 +86,9 @@ class FaultEngine:
     def warm(self, height: int, width: int, batch: int = 1) -> None:
         """Nothing to compile."""
 
+    def batch_pays(self, height: int, width: int, batch: int) -> bool:
+        return True
+
     def __call__(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         time.sleep(self._seconds * len(images))
         answers = []
