@@ -102,6 +102,8 @@ def load(
 ) -> Perception:
     """Load a bundle by the name of a shipped one or by path; its golden frame is checked.
 
+    For single pictures: `Perception.__call__` says which of the node's checks need a stream and are left out.
+
     Args:
         bundle: name or folder.
         engine, device, precision: as in `inference.runner.Runner.load`; there is no fallback to another one.

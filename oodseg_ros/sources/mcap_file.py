@@ -86,6 +86,8 @@ class McapFile(StorageFile):
         """See `storage.StorageFile`."""
         self.damage = list(self._found)
         yield from self._all(topics)
+        if self.damage and self._statistics is None:
+            self.counts = None  # they were the index's, which no checksum protects either
 
     def _all(self, topics: set[str] | None) -> Iterator[RawMessage]:
         seen: Counter[str] = Counter()

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from oodseg_ros.building.build import Order, build_engine
+from oodseg_ros.building.gate_data import gate_data
 from oodseg_ros.bundle import load_bundle, save_bundle
 from oodseg_ros.errors import BundleError, EngineError
 from oodseg_ros.inference.engines.openvino import OpenVinoEngine
@@ -159,6 +161,23 @@ def test_openvino_would_hide_it_and_is_refused(hidden_overflow, monkeypatch):
     engine = OpenVinoEngine(hidden_overflow)
     _, score = engine.compile(1, 64, 96)(BRIGHT[None])
     assert np.isfinite(score).any()
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "sentence"),
+    [
+        ("torch", "bf16", "answers otherwise than torch on the golden frame, bright"),
+        ("openvino", "bf16", "reaches .* on the golden frame"),
+        ("openvino", "int8", "reaches .* on the golden frame"),
+    ],
+)
+def test_no_engine_is_built_of_it(hidden_overflow, tmp_path, engine, precision, sentence):
+    data = gate_data((64, 96), limit=2)
+    order = Order(engine, precision, 64, 96, folder=tmp_path / "engines", threads=1)
+    frames = [DARK] * 2 if precision == "int8" else []
+    with pytest.raises(EngineError, match=sentence):
+        build_engine(load_bundle(hidden_overflow.path), order, data, data.name, frames)
+    assert not list((tmp_path / "engines").glob("*.json"))
 
 
 def test_ordinary_networks_are_far_from_it(tiny_bundle):
