@@ -49,7 +49,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for frame in frames:
         video.write(frame[..., ::-1])
     video.release()
-    done = run("collect", "road_lite", folder / "drive.avi", "--out", folder / "out", "--threshold", "6")
+    done = run("collect", "road_lite", folder / "drive.avi", "--out", folder / "out", "--threshold", "1")
     assert done.exit_code == 0, done.output
     return folder / "out"
 
@@ -83,7 +83,7 @@ def test_near_repeats_are_left_out_and_counted(collected: Path, tmp_path: Path) 
         "--similar",
         "1",
         "--threshold",
-        "6",
+        "1",
         "--per-track",
         "100",
     )

@@ -156,7 +156,7 @@ def compare(*words: object):
 
 
 def test_a_rollout_is_refused_by_its_rule(drive: Path, tmp_path: Path) -> None:
-    old = with_threshold(models_dir() / "road_lite", tmp_path / "old", 5.0)
+    old = with_threshold(models_dir() / "road_lite", tmp_path / "old", 1.5)
     new = with_threshold(models_dir() / "road_lite", tmp_path / "new", 1e6)  # nothing is
     words = (old, new, "--bags", drive, "--fail-if", "alerts.disappeared > 0", "--fail-if", "alerts.appeared > 0")
     done = compare(*words, "--out", tmp_path / "out")

@@ -153,7 +153,9 @@ def test_torch_shows_the_overflow(hidden_overflow):
     assert np.isnan(score).any()
 
 
-def test_openvino_would_hide_it_and_is_refused(hidden_overflow, monkeypatch):
+def test_openvino_would_hide_it_and_is_refused(hidden_overflow, monkeypatch, tmp_path):
+    # A cache of its own: the graph that is made without the check must not be there for other tests.
+    monkeypatch.setenv("OODSEG_CACHE", str(tmp_path / "cache"))
     with pytest.raises(EngineError, match=r"reaches .* on the golden frame; fp32 engines"):
         Runner.load(hidden_overflow, engine="openvino")
     # Without the check: numbers as if nothing were wrong. (Should this fail one day, OpenVINO shows NaN, good.)
