@@ -88,7 +88,7 @@ def environment() -> dict[str, str]:
 
 def gpu_tests(seconds: float) -> dict[str, Any]:
     """The last line of `pytest -m gpu`."""
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", *GPU_TESTS]
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", *GPU_TESTS]
     try:
         done = subprocess.run(
             command, cwd=HERE.parent, capture_output=True, text=True, timeout=seconds, check=False, env=environment()

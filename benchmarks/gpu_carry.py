@@ -1,7 +1,7 @@
 """What gpu.py needs on a machine with a GPU and nothing of ours: an engine that was built here, TensorRT-RTX, and a few
 Python packages, as one archive in parts small enough to carry.
 
-    python benchmarks/gpu_carry.py FOLDER [--bundle road_lite] [--size 1920x1080] [--python 3.12] [--limit 40]
+    python benchmarks/gpu_carry.py FOLDER [--bundle road_lite] [--size 1920x1080] [--python 3.12] [--limit 44]
 
 FOLDER/0/part, FOLDER/1/part, ... are written, each of at most `--limit` MB. Bring all of them into one folder there (in
 several transfers if need be) and run `python benchmarks/gpu.py --carried THAT_FOLDER`.
@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 PACKAGES = ("tensorrt_rtx_cu13_libs", "tensorrt_rtx_cu13_bindings")
-PACKAGES += ("pydantic", "pydantic_core", "annotated-types", "typing-inspection")
+PACKAGES += ("pydantic", "pydantic_core", "annotated-types", "typing-inspection", "typing-extensions")
 PACKAGES += ("rosbags", "apsw", "ruamel.yaml", "backports.zstd", "mcap", "lz4", "zstandard")
 """What a machine with torch, transformers, lightning, OpenCV, SciPy, rich and pytest lacks, in the versions that are
 installed here; without what they need themselves, which would come before that machine's own."""
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--bundle", default="road_lite")
     parser.add_argument("--size", default="1920x1080")
     parser.add_argument("--python", default="3.12", help="the version over there")
-    parser.add_argument("--limit", type=float, default=40, help="MB of one part")
+    parser.add_argument("--limit", type=float, default=44, help="MB of one part")
     options = parser.parse_args()
     from oodseg_ros.inference.sizes import parse_size
 

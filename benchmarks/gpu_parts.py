@@ -191,7 +191,7 @@ def engine(task: dict[str, Any], device: torch.device) -> dict[str, Any]:
     found: dict[str, Any] = {"brought": facts, "library": api.__version__, "model": bundle.id}
     validity, reasons = api.Runtime(api.Logger(api.Logger.ERROR)).get_engine_validity(plan)
     found["validity"] = validity.name
-    found["reasons"] = [text for bit, text in tensorrt_api.INVALID.items() if int(reasons) & bit]
+    found["reasons"] = [text for bit, text in tensorrt_api.INVALID.items() if int(reasons) & bit] or ["its log tells"]
     if cuda and validity == api.EngineValidity.INVALID:
         return {**found, "accepted": False, "failed": f"not valid on this card: {' and '.join(found['reasons'])}"}
     name, precision = ("tensorrt_rtx", facts["precision"]) if cuda else ("openvino", "fp32")

@@ -22,6 +22,7 @@ from .output import (
     Quiet,
     Split,
     Threads,
+    refuse_existing,
     stages,
 )
 
@@ -72,6 +73,7 @@ def command(
     from ..signatures import is_signed
     from .sign import unsigned
 
+    refuse_existing(out)
     wanted = parse_target(target, rate, confidence=confidence, min_area=min_area, cover=cover)
     if dataset == FRAMES and not normal:
         raise ConfigError("`frames` have no labels: say with --normal that they show nothing unknown")

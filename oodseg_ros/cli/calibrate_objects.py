@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import BundleName, Device, EngineName, Json, MinArea, Output, Quiet, Threads
+from .output import BundleName, Device, EngineName, Json, MinArea, Output, Quiet, Threads, refuse_existing
 
 
 def command(
@@ -44,6 +44,7 @@ def command(
     from ..evaluation.calibration.objects import ObjectTarget, calibrate_objects
     from ..pipeline.obstacles.components import GROUND_CLASSES
 
+    refuse_existing(out)
     target = ObjectTarget(false_frames, grow, seed, min_area, confidence)
     shown = Output(json, quiet)
     console = shown.console

@@ -117,6 +117,16 @@ def refuse_overwriting(out: Path, names: tuple[str, ...], overwrite: bool) -> No
         raise ConfigError(f"{out} holds {there[0]} of an earlier run; give another --out, or --overwrite to replace it")
 
 
+def refuse_existing(out: Path | None) -> None:
+    """Before the work, not after it.
+
+    Raises:
+        ConfigError: `out` is there already; None = there is no such folder to be made.
+    """
+    if out is not None and out.exists():
+        raise ConfigError(f"{out} exists; give another --out")
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(entry) for key, entry in value.items()}

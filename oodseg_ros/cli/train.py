@@ -40,7 +40,8 @@ def command(
     console = shown.console
     loaded = load_recipe(recipe)
     if dry_run:
-        planned = plan(loaded)
+        with console.status("taking a few steps of each stage, to know how long they take"):
+            planned = plan(loaded)
         show_plan(console, loaded, planned)
         shown.result(asdict(planned))
         return

@@ -16,7 +16,7 @@ from ..errors import DatasetError, UserError
 from ..frame import Frame, Obstacle
 from ..inference.runner import Runner
 from ..pipeline.camera import Judgement
-from ..pipeline.obstacles.components import anomaly_mask, release_threshold
+from ..pipeline.obstacles.components import find_objects, release_threshold
 from ..replay.recorded import RecordedBag, from_source, judge, settings_of
 from ..replay.summary import refuse_unjudged
 from ..sources.bag_messages import ReplayBag, is_bag
@@ -187,7 +187,7 @@ def _frames(
             still = "" if sequential else f"#{judged.number}"
             place = places(frame.stamp_ns)
             picture = Picture(path.name, frame.camera, frame.stamp_ns, judged.number, _jpeg(frame), place)
-            release = release_threshold(calibration, judgement.threshold)
+            release = release_threshold(calibration, judgement.threshold, settings.obstacles.release_threshold)
             track = f"{path.name}/{frame.camera}{still}"
             gathered.seen += len(judgement.obstacles)
             yield [
@@ -215,10 +215,11 @@ def _mask_of(judgement: Judgement, obstacle: Obstacle, release: float) -> np.nda
     An alert that was raised is held by weaker objects than the mask shows: of the two masks that of its area counts.
     """
     x0, y0, x1, y1 = obstacle.box
-    masks = judgement.mask[y0:y1, x0:x1], anomaly_mask(judgement.prediction.score[y0:y1, x0:x1], release)
+    answer, rule = judgement.prediction, judgement.calibration.objects
+    masks = judgement.mask, find_objects(answer.score, answer.labels, release, rule, obstacle.area, 1)[2]
     parts = []
     for mask in masks:
-        count, ids, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        count, ids, stats, _ = cv2.connectedComponentsWithStats(mask[y0:y1, x0:x1], connectivity=8)
         parts += [(int(stats[index, cv2.CC_STAT_AREA]), ids == index) for index in range(1, count)]
     return min(parts, key=lambda part: abs(part[0] - obstacle.area))[1]
 

@@ -111,7 +111,8 @@ class Evaluation(Node):
             self.get_logger().warning(f"{camera}: {error}")
 
     def _on_alert(self, message: DiagnosticArray) -> None:
-        now, self._is_ready = self.get_clock().now().nanoseconds, True
+        # The node's time, not that of this process: the player's /clock may be found here later than the first frame.
+        now, self._is_ready = to_ns(message.header.stamp), True
         for status in message.status:
             seen = read_alert(status, now)
             self.figures.add_alert(seen.camera, seen.stamp_ns, seen.state.value, seen.reason, seen.age_s, now)

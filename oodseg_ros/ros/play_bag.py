@@ -39,12 +39,10 @@ from ..errors import BagError, ConfigError, UserError
 from ..sources.bag_messages import ReplayBag
 from .bag_player import CAMERA_TYPES, playable
 from .node import launching, qos
-from .players import OwnPlayer, Player, Rosbag2Player
+from .players import ASK_AGAIN, OwnPlayer, Player, Rosbag2Player
 from .tools.listener import NodeAccount
 
 IMAGE_TYPES = CAMERA_TYPES[:2]
-ASK_AGAIN = 2.0
-"""Seconds after which a question to the node is put again: one to a process that was respawned is never answered."""
 GRAPH_LIMIT = 30.0
 """Seconds for discovery; 0.2 to 2.4 on a free machine."""
 SETTLE_LIMIT = 60.0

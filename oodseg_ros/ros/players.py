@@ -6,9 +6,10 @@ import argparse
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 from rclpy.node import Node
 from std_srvs.srv import Trigger
@@ -17,6 +18,9 @@ from ..errors import BagError, ConfigError
 from ..sources.bag_messages import ReplayBag
 from .bag_player import BagPlayer
 from .node import launching
+
+ASK_AGAIN = 2.0
+"""Seconds after which a question is put again: one to a process that was respawned, or has not found us, is lost."""
 
 
 class Player(Protocol):
@@ -108,6 +112,8 @@ class Rosbag2Player:
             ) from error
         self._node, self._options, self._images = node, options, images
         self._request = Resume.Request
+        self._answer: Any = None
+        self._asked = 0.0
         self._resume = node.create_client(Resume, f"/{self.NODE}/resume")
         command = launching.rosbag2_command(options.bag, topics, options.rate, options.loop, options.start_offset)
         node.get_logger().info(" ".join(map(str, command)))
@@ -122,9 +128,13 @@ class Rosbag2Player:
         )
 
     def resume(self) -> None:
-        self._resume.call_async(self._request())
+        self._answer, self._asked = self._resume.call_async(self._request()), time.monotonic()
 
     def ended(self) -> bool:
+        # A request to a player that has not found us yet is lost without a word, and it would wait for ever.
+        if self._answer is not None and not self._answer.done() and time.monotonic() - self._asked > ASK_AGAIN:
+            self._resume.remove_pending_request(self._answer)
+            self.resume()
         code = self._process.poll()
         if code:
             raise BagError(f"`ros2 bag play` ended with status {code}; its output says why")

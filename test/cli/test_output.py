@@ -167,3 +167,14 @@ def test_bars_of_libraries_do_not_mix_with_ours() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("calibrate", "none", "camvid", "--root", "none", "--target", "pixels=0.1"),
+        ("calibrate-objects", "none", "none"),
+    ],
+)
+def test_a_copy_that_is_there_is_said_before_the_work(tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert str(invoke(*words, "--out", tmp_path).exception) == f"{tmp_path} exists; give another --out"

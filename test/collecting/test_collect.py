@@ -17,11 +17,16 @@ from typer.testing import CliRunner
 
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.cli.main import build_app
+from oodseg_ros.collecting.collect import _mask_of
 from oodseg_ros.collecting.export import outlines
 from oodseg_ros.collecting.features import ObjectFeatures, square_around
 from oodseg_ros.errors import ConfigError, DatasetError
+from oodseg_ros.frame import Alert, AlertState, Obstacle, Prediction
 from oodseg_ros.labels import load_labels
+from oodseg_ros.model_card import Calibration, Objects
 from oodseg_ros.outliers.reviewed import open_reviewed, unknown_objects
+from oodseg_ros.pipeline.camera import Judgement
+from oodseg_ros.pipeline.obstacles.components import find_objects
 from oodseg_ros.scenes import drive
 from oodseg_ros.sources.image_files import read_image
 from oodseg_ros.training.data_recipe import CutoutSpec, DataSpec
@@ -201,3 +206,22 @@ def test_a_square_stays_in_the_picture() -> None:
     mask[0:3, 58:60] = True
     rows, columns = square_around(mask)
     assert (rows.start, columns.stop) == (0, 60)
+
+
+def test_the_mask_of_an_object_that_only_holds_an_alert_is_all_of_it() -> None:
+    """It is grown as far as the object was, and its pixels are those that were counted."""
+    score = np.zeros((40, 60), np.float32)
+    score[8:28, 10:40] = 1.5  # above `grow`, below what holds
+    score[10:26, 12:38] = 2.5  # above what holds, below the threshold
+    labels = np.zeros((40, 60), np.uint8)
+    rule = Objects(grow=1.0, seed=0.5, beside=4.0, ground=[0])
+    calibration = Calibration(threshold=4.0, objects=rule, table=[(0.0, 0.0), (5.0, 1.0)], source="a test")
+    (held,), _, _ = find_objects(score, labels, 2.0, rule, 1, 5)
+    obstacle = Obstacle(held.box, held.area, 0.5, held.foot)
+    alert = Alert(AlertState.OBSTACLE, "holding", 1, 0.0)
+    nothing = np.zeros((40, 60), np.uint8)
+    judgement = Judgement(Prediction(labels, score, "b"), nothing, (obstacle,), alert, calibration=calibration)
+    mask = _mask_of(judgement, obstacle, 2.0)
+    assert (mask.shape, mask.sum()) == ((20, 30), held.area)
+    assert mask.any(0).all()
+    assert mask.any(1).all()

@@ -45,7 +45,7 @@ class Position(nn.Module):
         ramp = torch.arange(width, dtype=torch.float32).expand(height, width)
         return ramp.expand(given.images.shape[0], 1, height, width).clone()
 
-    def score(self, logits, evidence):
+    def score(self, logits, evidence, stride=1):
         return evidence[:, 0]
 
 

@@ -111,17 +111,20 @@ def launch() -> Iterator[Callable[..., Launch]]:
 
 @pytest.fixture
 def bag(tmp_path: Path) -> Path:
-    """JPEG frames of 64x128, 5 a second."""
+    """JPEG frames of 64x128, 5 a second, and beside them the old alerts of the node that was recorded."""
     store, rng = get_typestore(Stores.ROS2_HUMBLE), np.random.default_rng(0)
-    image = store.types["sensor_msgs/msg/CompressedImage"]
+    image, array = store.types["sensor_msgs/msg/CompressedImage"], store.types["diagnostic_msgs/msg/DiagnosticArray"]
     with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         connection = writer.add_connection(TOPIC, image.__msgtype__, typestore=store)
+        alerts = writer.add_connection("/alert", array.__msgtype__, typestore=store)
         for index in range(FRAMES):
             stamp = 1_600_000_000_000_000_000 + index * 200_000_000
             time_ = store.types["builtin_interfaces/msg/Time"](stamp // 10**9, stamp % 10**9)
             data = cv2.imencode(".jpg", rng.integers(0, 256, (64, 128, 3), np.uint8))[1].reshape(-1)
             message = image(store.types["std_msgs/msg/Header"](time_, "lens"), "jpeg", data)
             writer.write(connection, stamp, store.serialize_cdr(message, image.__msgtype__))
+            old = array(message.header, [])
+            writer.write(alerts, stamp, store.serialize_cdr(old, array.__msgtype__))
     return tmp_path / "bag"
 
 
@@ -236,7 +239,21 @@ def test_replays_in_a_row(launch, words, player) -> None:
         started = launch(REPLAY, *words, f"player:={player}", "rate:=2")
         assert started.end() == 0, started.said
         assert f"{FRAMES} images played, " in started.said, started.said
+        assert started.said.partition("playing ")[2].partition("\n")[0] == TOPIC
         print(f"{player} {index + 1}: {time.monotonic() - begun:.0f} s", flush=True)
+
+
+@pytest.mark.parametrize("player", PLAYERS)
+def test_a_damaged_bag_is_no_success(launch, words, bag, player) -> None:
+    """`ros2 bag play` itself ends with 0 where the rest of the bag is missing."""
+    file = bag / "bag.mcap"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    started = launch(REPLAY, *words, f"player:={player}", "rate:=2")
+    assert started.end() != 0, started.said
+    # It may also refuse the file, since this small one has nothing but the chunk that was cut.
+    refused = player == "rosbag2" and "`ros2 bag play` ended with status" in started.said
+    assert refused or "is damaged; only what is sound in it was played" in started.said, started.said
+    assert "the bag was not replayed: the player ended with status 1" in started.said
 
 
 @pytest.mark.parametrize("player", PLAYERS)
@@ -252,25 +269,32 @@ def test_the_evaluation_hears_every_frame_or_knows_why(launch, words, tmp_path, 
     assert metrics["frames"] == account["frames_answered"]
 
 
-def test_an_evaluation_of_a_loop_ends_with_the_user(launch, words, tmp_path) -> None:
-    started = launch(REPLAY_EVALUATION, *words, f"out:={tmp_path}/live", "player:=oodseg", "loop:=true", "rate:=2")
+@pytest.mark.parametrize("player", PLAYERS)
+def test_an_evaluation_of_a_loop_ends_with_the_user(launch, words, tmp_path, player) -> None:
+    more = [f"out:={tmp_path}/live", f"player:={player}", "loop:=true", "rate:=2"]
+    started = launch(REPLAY_EVALUATION, *words, *more)
     started.until("playing ")
     time.sleep(15.0)
     started.interrupt()
     assert started.end() == 0, started.said
     metrics = json.loads((tmp_path / "live" / "metrics.json").read_text())
     assert metrics["account"]["camera"]["frames_received"] > FRAMES
+    # The last frame of each round is taken before time jumps back.
+    assert "dropped_stamp_in_future" not in metrics["account"]["camera"]
     assert metrics["frames"] <= FRAMES
     assert metrics["evidence_age_s"]["p50"] >= 0
 
 
-def test_everything_follows_a_pushed_namespace(launch, words, tmp_path) -> None:
+@pytest.mark.parametrize("player", PLAYERS)
+def test_everything_follows_a_pushed_namespace(launch, words, tmp_path, player) -> None:
     """Parameters under the root key `perception`, the node's log level and what the player plays to."""
     file = tmp_path / "params.yaml"
     text = yaml.safe_load(file.read_text())["/**"]
     text["ros__parameters"]["cameras"] = ["left"]
     file.write_text(yaml.safe_dump({"perception": text}))
-    started = launch(REPLAY, *words, "player:=oodseg", "namespace:=car", "log_level:=debug", *CHOICES, pushed="fleet")
+    started = launch(
+        REPLAY, *words, f"player:={player}", "namespace:=car", "log_level:=debug", *CHOICES, pushed="fleet"
+    )
     assert started.end() == 0, started.said
     assert f"left: {FRAMES} " in started.said, started.said
     assert "[fleet.car.perception]: camera left: image of 1600000000" in started.said

@@ -121,3 +121,17 @@ def test_the_recipe_in_the_docs_runs_as_printed(tmp_path: Path, monkeypatch: pyt
     # Only shorter than printed, so that the test ends.
     bundle = train(recipe.model_copy(update={"stages": short, "calibration": calibration}), tmp_path / "out")
     assert bundle.card.label_set == "labels.yaml"
+
+
+def test_the_next_round_in_the_docs_goes_on_from_that_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    docs = Path(__file__).parents[2] / "docs"
+    for page in ("training.md", "fleet.md"):
+        for block in re.findall(r"```yaml\n(# \w+\.yaml\n.*?)```", (docs / page).read_text(), re.S):
+            Path(block.splitlines()[0].lstrip("# ")).write_text(block)
+    before, recipe = load_recipe("my_recipe.yaml"), load_recipe("next.yaml")
+    assert (recipe.name, recipe.network, recipe.calibration) == ("next", before.network, before.calibration)
+    assert recipe.start == f"out/mine/{before.name}"
+    assert recipe.data[0] == before.data[0]
+    assert (recipe.data[1].dataset, recipe.data[1].root) == ("reviewed", "out/unknown")
+    assert recipe.outliers.ground_classes == before.outliers.ground_classes

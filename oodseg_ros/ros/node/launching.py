@@ -285,7 +285,9 @@ def play_command(bag: str, player: str, node: str, *switches: str, **values: str
 def rosbag2_command(bag: str | Path, topics: list[str], rate: float, loop: bool, offset: float) -> list[str]:
     """`ros2 bag play` of these topics, paused, with /clock. Every word is known from Humble to Kilted."""
     command = ["ros2", "bag", "play", str(bag), "--clock", "100", "--rate", f"{rate:g}", "--start-paused"]
-    command += ["--disable-keyboard-controls", "--loop"] if loop else ["--disable-keyboard-controls"]
+    command += ["--disable-keyboard-controls"]
+    # Without a delay /clock jumps back right behind the last message, which then lies in the node's future.
+    command += ["--loop", "--delay", "1"] if loop else []
     command += ["--start-offset", f"{offset:g}"] if offset else []
     return [*command, "--topics", *topics]
 

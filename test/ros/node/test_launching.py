@@ -218,7 +218,8 @@ def test_commands_of_the_players():
     ]
     rosbag2 = launching.rosbag2_command("/a bag", ["/a", "/b"], 0.5, loop=True, offset=2.5)
     assert rosbag2[:9] == ["ros2", "bag", "play", "/a bag", "--clock", "100", "--rate", "0.5", "--start-paused"]
-    assert rosbag2[9:] == ["--disable-keyboard-controls", "--loop", "--start-offset", "2.5", "--topics", "/a", "/b"]
+    assert rosbag2[9:13] == ["--disable-keyboard-controls", "--loop", "--delay", "1"]
+    assert rosbag2[13:] == ["--start-offset", "2.5", "--topics", "/a", "/b"]
 
 
 def test_what_cannot_be_replayed_is_refused_before_anything_starts(tmp_path):

@@ -51,7 +51,9 @@ def start(peer: Any, folder: Path, **parameters: str) -> tuple[subprocess.Popen,
         return subprocess.Popen([*command, *namespace], stdout=stream, stderr=stream, env=os.environ), log
 
 
-def test_figures_of_what_was_heard(peer, tmp_path):
+@pytest.mark.parametrize("sim_time", ["false", "true"])
+def test_figures_of_what_was_heard(peer, tmp_path, sim_time):
+    """Also before anybody has found /clock, as at the first frame of a bag."""
     masks, offline, out = (tmp_path / name for name in ("masks", "offline", "out"))
     masks.mkdir()
     offline.mkdir()
@@ -66,7 +68,8 @@ def test_figures_of_what_was_heard(peer, tmp_path):
             state = STATES[index].value if index not in (1, FRAMES) else state
             row = {"camera": "front", "stamp_ns": START + index * STEP, "state": state, "reason": "ok"}
             writer.writerow(row)
-    process, log = start(peer, tmp_path, out=str(out), truth=str(masks), offline=str(offline), cameras="[front]")
+    words = {"out": out, "truth": masks, "offline": offline, "cameras": "[front]", "use_sim_time": sim_time}
+    process, log = start(peer, tmp_path, **{name: str(value) for name, value in words.items()})
     try:
         for index in range(FRAMES):
             stamp, score, _ = frame(index)
