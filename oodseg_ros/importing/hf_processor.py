@@ -70,6 +70,13 @@ def input_spec(
             f"{where}: the preprocessing has options that a bundle cannot carry out ({said}); "
             "if they change nothing at inference, take them out of preprocessor_config.json and import again"
         )
+    for key, kinds, what in (
+        ("rescale_factor", (int, float), "a number"),
+        ("size_divisor", (int,), "a whole number"),
+        ("ensure_multiple_of", (int,), "a whole number"),
+    ):
+        if key in given and not isinstance(given[key], kinds):
+            raise CheckpointError(f"{where}: {key} is {given[key]!r:.60}, and {what} is needed")
     mean, std = normalisation(given, where)
     notes = []
     if given.get("do_center_crop"):

@@ -44,6 +44,7 @@ class SqliteFile(StorageFile):
                 if _filled(self._log):
                     told = f"the recorder did not close it; its write-ahead log {self._log.name} {self._how_far()}"
                     self._say(told)
+                self._check_length()
                 self._read_topics(base)
         except (*_ERRORS, BagError) as error:
             raise BagError("; ".join([str(error), *self.damage])) from error
@@ -118,6 +119,17 @@ class SqliteFile(StorageFile):
                 (Path(self._copy.name) / self._real.name).write_bytes(_first_page(self._log))
         return _connect(Path(self._copy.name) / self._real.name, "mode=rw")
 
+    def _check_length(self) -> None:
+        """The head's number of pages against the file's; SQLite reads what a cut left without a word, if it can."""
+        with self._real.open("rb") as file:
+            head = file.read(100)
+        page = int.from_bytes(head[16:18], "big")
+        told = int.from_bytes(head[28:32], "big") * (65536 if page == 1 else page)
+        size = self._real.stat().st_size
+        # Both counters are equal where the number of pages is of the last change.
+        if head[24:28] == head[92:96] and size < told and not _filled(self._log):
+            self._say(f"the file is cut short: {size} of {told} bytes are there")
+
     def _how_far(self) -> str:
         """Up to where SQLite took the log, by the index that it made of it; it stops at damage without a word."""
         folder = self._real.parent if self._copy is None else Path(self._copy.name)
@@ -161,7 +173,8 @@ class SqliteFile(StorageFile):
 
     def _rows(self, base: sqlite3.Connection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(id, time, topic id) of every row that can be reached, in the order of the table, not of an index."""
-        rows: list[tuple[int, int, int]] = []
+        # By number: on damaged pages SQLite comes by the same row again and again.
+        rows: dict[int, tuple[int, int, int]] = {}
         last, top = -(2**63), None
         with contextlib.suppress(*_ERRORS):
             top = base.execute("SELECT max(id) FROM messages").fetchone()[0]
@@ -170,20 +183,22 @@ class SqliteFile(StorageFile):
             try:
                 # Row by row: those that came before an error are kept.
                 for row in base.execute(f"{_ROW} NOT INDEXED WHERE id > ? ORDER BY id", (last,)):
-                    rows.append(row)
+                    rows.setdefault(row[0], row)
                 break
             except _ERRORS as error:
                 damaged = str(error)
-            last = max(last, rows[-1][0]) if rows else last
+            last = max(last, *rows) if rows else last
             row = self._behind(base, last, top)
             if row is None:
                 break
-            rows.append(row)
+            rows.setdefault(row[0], row)
             last = row[0]
+        # Flipped bits can turn a number into text or nothing: such a row has no time and no topic.
+        sound = [row for row in rows.values() if all(isinstance(value, int) for value in row)]
+        if len(sound) < len(rows):
+            damaged = damaged or "rows without a time or a topic"
         if damaged:
             self._say(f"pages are damaged ({damaged})")
-        # Flipped bits can turn a number into text or nothing: such a row has no time and no topic.
-        sound = [row for row in rows if all(isinstance(value, int) for value in row)]
         table = np.asarray(sound, np.int64).reshape(-1, 3)
         self.expected = None
         if len(table):

@@ -143,6 +143,7 @@ def test_a_proof_would_notice_what_is_not_carried(tmp_path):
         ({"image_mean": [0.5, 0.5]}, "image_mean is .* three numbers"),
         ({"image_std": [0.5, 0.0, 0.5]}, "not above 0"),
         ({"rescale_factor": 0.0}, "rescale_factor|not above 0"),
+        ({"rescale_factor": "1/255"}, "rescale_factor is '1/255', and a number is needed"),
         ({"image_processor_type": "NobodysProcessor"}, "cannot be made"),
     ],
 )

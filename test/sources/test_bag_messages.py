@@ -605,6 +605,22 @@ def test_frames_read_and_frames_missing_are_frames_written(bags, kind, tmp_path)
     assert sum(frames for frames, _ in found) > 25 * FRAMES * share, "damage takes what it hits, not all"
 
 
+@pytest.mark.parametrize(
+    ("kind", "seed"),
+    [
+        ("mcap", 1934),
+        ("mcap no statistics", 1513),
+        ("db3 per message", 1597),
+        ("db3", 1583),
+        ("db3", 1610),
+        ("db3", 2128),
+        ("db3", 2348),
+    ],
+)
+def test_seeds_that_were_wrong_once(bags, kind, seed, tmp_path):
+    check(kind, bags[kind], tmp_path / "x", seed)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_frames_read_and_frames_missing_are_frames_written_at_length(bags, kind, tmp_path):
