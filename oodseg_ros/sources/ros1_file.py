@@ -88,6 +88,7 @@ class Ros1File(StorageFile):
         """Find chunks and connections; returns connection → messages by the bag's index, None = it has none."""
         infos: dict[int, tuple[int, dict[int, int]]] = {}
         chunks: list[tuple[int, _Piece]] = []
+        indexed: dict[tuple[int, int], int] = Counter()
         promised, at = None, len(MAGIC)
         while at < self._size:
             record = _record_at(file, at, self._size)
@@ -110,6 +111,8 @@ class Ros1File(StorageFile):
             elif op == _CONNECTION:
                 file.seek(start)
                 self._connect(fields, file.read(size))
+            elif op == _INDEX and "conn" in fields and chunks:
+                indexed[chunks[-1][0], _number(fields, "conn")] += size // 12  # one time and place per message
             elif op == _CHUNK_INFO and {"chunk_pos", "start_time"} <= set(fields):
                 file.seek(start)
                 pairs = struct.iter_unpack("<II", file.read(size // 8 * 8))
@@ -132,7 +135,10 @@ class Ros1File(StorageFile):
         if promised is None or promised != len(infos):
             return None
         counts: Counter[int] = Counter()
-        for _, per_connection in infos.values():
+        for place, (_, per_connection) in infos.items():
+            if any(indexed.get((place, number), count) != count for number, count in per_connection.items()):
+                self._say(f"the two counts of the chunk at byte {place} differ, so the index is damaged")
+                return None
             counts.update(per_connection)
         return dict(counts)
 

@@ -615,6 +615,8 @@ def test_frames_read_and_frames_missing_are_frames_written(bags, kind, tmp_path)
         ("db3", 1610),
         ("db3", 2128),
         ("db3", 2348),
+        ("ros1", 1889),
+        ("ros1", 1950),
     ],
 )
 def test_seeds_that_were_wrong_once(bags, kind, seed, tmp_path):
