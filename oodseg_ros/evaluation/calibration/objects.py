@@ -27,6 +27,8 @@ from .risk_control import Choice, choose_threshold
 PER_FRAME = 20_000
 MARGIN = 1e-3
 """Thresholds of a score are compared in float32: this much above a false object's seed is above it."""
+KEPT = " Table and histogram: "
+"""What follows in a card's `source` is where its score table and inlier histogram are from."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +115,13 @@ def fit_objects(
     bound, least = target.false_frames, target.min_area
     kept = int((~chosen).sum())
     held_out = above[~chosen].mean(axis=0).tolist() if kept else [float("nan")] * 2
+    # Of a bundle whose objects were calibrated before, only the table and the histogram stay.
+    source = calibration.source.rpartition(KEPT)[2]
     said = (
         f"{what}, {int(chosen.sum())} frames without unknowns: objects are what hangs together above the score that "
         f"{target.grow_rate:.2%} of the pixels exceed; a false one on the ground in at most {bound:.2%} of the frames "
         f"(measured {false[0]:.2%}), one beside it in at most as many (measured {false[1]:.2%}), min_area {least}; "
-        f"{_kept_apart(kept, held_out)}. Table and histogram: {calibration.source}"
+        f"{_kept_apart(kept, held_out)}.{KEPT}{source}"
     )
     found = calibration.model_copy(update={"threshold": threshold, "objects": objects, "source": said})
     return ObjectThresholds(found, int(chosen.sum()), tuple(false), (kept, *held_out))

@@ -65,6 +65,15 @@ def test_bounds_hold_on_new_frames() -> None:
     assert max(new) < 0.16
 
 
+def test_a_second_calibration_says_only_what_holds_now() -> None:
+    flat = [(np.zeros((8, 8), np.float32), np.full((8, 8), ROAD, np.uint8))] * 60
+    target = ObjectTarget(false_frames=0.1)
+    once = fit_objects(flat, target, [ROAD], BEFORE, "first").calibration
+    twice = fit_objects(flat, target, [ROAD], once, "second").calibration
+    assert twice.source == once.source.replace("first", "second")
+    assert twice.source.endswith("Table and histogram: crops")
+
+
 def test_too_few_frames_for_the_bound_are_refused() -> None:
     with pytest.raises(ConfigError, match="needs at least 99 frames"):
         fit_objects(frames(50, 0), ObjectTarget(false_frames=0.01), [ROAD], BEFORE, "noise")
