@@ -81,3 +81,13 @@ def test_a_file_is_mapped_by_the_name_in_it(tmp_path: Path) -> None:
         "from: {theirs: {0: 1, 1: 0}}\n"
     )
     assert load_labels(file).map_from(other)[:3].tolist() == [1, 0, 255]
+
+
+def test_the_ground_is_what_the_label_set_says_else_road_and_sidewalk() -> None:
+    classes = [{"name": name, "color": [1, 2, 3]} for name in ("sky", "drivable", "road")]
+    assert parse_labels({"name": "a", "classes": classes}, "a").ground_ids() == [2]
+    assert parse_labels({"name": "a", "classes": classes[:2]}, "a").ground_ids() == []
+    assert parse_labels({"name": "a", "classes": classes, "ground": ["drivable"]}, "a").ground_ids() == [1]
+    for wrong in ("drivable", ["lane"], [3]):
+        with pytest.raises(ConfigError, match="`ground` lists classes"):
+            parse_labels({"name": "a", "classes": classes, "ground": wrong}, "a")

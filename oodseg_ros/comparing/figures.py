@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import ConfigError
 from ..evaluation.metrics.components import DETECTED
 from ..evaluation.score_store import ScoreStore
-from ..evaluation.vehicle import GROUND_CLASSES, frame_objects
+from ..evaluation.vehicle import frame_objects
 from ..labels import LabelSet
 from ..model_card import Calibration
 
@@ -114,7 +114,7 @@ def count_frames(names: Sequence[str], store: ScoreStore, calibration: Calibrati
             sample.append(rng.choice(picked, min(PER_FRAME, picked.size), replace=False) if picked.size else picked)
     edges = np.unique(np.quantile(np.concatenate(sample), np.linspace(0, 1, BINS)[1:-1], method="nearest"))
     ground = np.zeros(256, bool)
-    ground[[index for index, name in enumerate(labels.names) if name in GROUND_CLASSES]] = True
+    ground[labels.ground_ids()] = True
     normal, anomalous, objects, found, false = [], [], [], [], []
     for name in names:
         score, label, extra = store.get(name)
