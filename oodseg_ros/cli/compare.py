@@ -98,6 +98,8 @@ def command(
     console.print(f"pictures and the rest are in {escape(str(out / 'index.html'))}", soft_wrap=True)
     for note in result.notes:
         shown.warn(f"note: {note}")
+    if rules and not broken:
+        console.print(f"no rule refuses it: {escape('; '.join(map(str, rules)))}", highlight=False, soft_wrap=True)
     for why in broken:
         shown.warn(f"refused: {why}")
     shown.result(result.to_dict() | {"refused": broken, "page": str(out / "index.html")})

@@ -9,6 +9,7 @@ import operator
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,9 @@ def parse_rule(text: str) -> Rule:
             f"--fail-if {text!r}: write NAME OPERATOR NUMBER, e.g. 'alerts.disappeared > 0' or 'AP.change < -0.01'"
         ) from None
     if name not in NAMES:
-        raise ConfigError(f"--fail-if {text!r}: no figure is called {name}; there are {', '.join(NAMES)}")
+        near = get_close_matches(name, NAMES, 1)
+        meant = f"; did you mean {near[0]}? There are" if near else "; there are"
+        raise ConfigError(f"--fail-if {text!r}: no figure is called {name}{meant} {', '.join(NAMES)}")
     return Rule(name, sign, limit)
 
 

@@ -168,7 +168,8 @@ def calibrate_objects(
                 prediction = runner([image])[0]
                 yield prediction.score, prediction.labels
 
-    what = ", ".join(f"{Path(source).parent.name}/{Path(source).name}" for source in sources)
+    # The last two names: never where it lay.
+    what = ", ".join(str(Path(*Path(source).parts[-2:])) for source in sources)
     return fit_objects(predicted(), target, ground, runner.bundle.card.calibration, what, every)
 
 

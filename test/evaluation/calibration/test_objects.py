@@ -103,6 +103,7 @@ def test_a_bundle_is_calibrated_on_folders_and_patterns(runner, folder: Path, tm
     pattern = str(folder / "images" / "*[0-3].png")
     found = calibrate_objects(runner, [str(folder / "images"), pattern], target)
     assert found.frames == 6 + 4
+    assert found.calibration.source.startswith("data/images, images/*[0-3].png, 10 frames")
     bundle = write_calibration(runner.bundle, found.calibration, tmp_path / "copy")
     assert load_bundle(bundle.path).card.calibration == found.calibration
     with pytest.raises(ConfigError, match=r"has no class meadow; it has .*road"):
