@@ -629,7 +629,7 @@ def test_seeds_that_were_wrong_once(bags, kind, seed, tmp_path):
 @pytest.mark.parametrize("metadata", [True, False])
 @pytest.mark.parametrize("kind", ["split", "mcap", "mcap unchunked", "mcap no checksums"])
 @pytest.mark.parametrize("name", ["/front/image_raw", IMAGE, "cdr"])
-def test_one_damaged_byte_of_a_name_that_stands_in_two_places_takes_no_frame_along(
+def test_a_damaged_byte_of_a_name_that_stands_in_two_places_takes_no_frame_along(
     bags, kind, metadata, name, tmp_path
 ):
     for file in sorted(bags[kind].glob("*.mcap")):
