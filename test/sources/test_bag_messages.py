@@ -629,9 +629,7 @@ def test_seeds_that_were_wrong_once(bags, kind, seed, tmp_path):
 @pytest.mark.parametrize("metadata", [True, False])
 @pytest.mark.parametrize("kind", ["split", "mcap", "mcap unchunked", "mcap no checksums"])
 @pytest.mark.parametrize("name", ["/front/image_raw", IMAGE, "cdr"])
-def test_a_damaged_byte_of_a_name_that_stands_in_two_places_takes_no_frame_along(
-    bags, kind, metadata, name, tmp_path
-):
+def test_a_damaged_byte_of_a_name_that_stands_in_two_places_takes_no_frame_along(bags, kind, metadata, name, tmp_path):
     for file in sorted(bags[kind].glob("*.mcap")):
         data = file.read_bytes()
         for place in [match.start() for match in re.finditer(re.escape(name.encode()), data)]:
