@@ -33,6 +33,7 @@ def command(
         int, typer.Option(min=1, help="Only every n-th frame chooses; on the others the result is measured.")
     ] = 1,
     out: Annotated[Path | None, typer.Option(help="Write a copy of the bundle here; default: into the bundle.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Private key: sign the bundle again with it.")] = None,
     engine: EngineName = None,
     device: Device = "cpu",
     threads: Threads = 0,
@@ -43,6 +44,7 @@ def command(
     from ..evaluation.calibration.calibrate import write_calibration
     from ..evaluation.calibration.objects import ObjectTarget, calibrate_objects
     from ..pipeline.obstacles.components import GROUND_CLASSES
+    from ..signatures import is_signed
 
     refuse_existing(out)
     target = ObjectTarget(false_frames, grow, seed, min_area, confidence)
@@ -51,13 +53,15 @@ def command(
     (loaded,) = shown.load(bundle, engine=engine, device=device, threads=threads)
     with console.status("judging frames without unknowns"):
         found = calibrate_objects(loaded, sources, target, every, ground or GROUND_CLASSES)
-    written = write_calibration(loaded.bundle, found.calibration, out)
+    signed = is_signed(loaded.bundle.path)
+    written = write_calibration(loaded.bundle, found.calibration, out, key)
     rule = found.calibration.objects
     console.print(
         f"{escape(written.id)}: threshold {loaded.bundle.card.calibration.threshold:.6g} -> "
         f"[bold]{found.calibration.threshold:.6g}[/], beside the ground {rule.beside:.6g}, grown to {rule.grow:.6g}"
     )
     console.print(escape(found.calibration.source), highlight=False)
+    shown.warn_unsigned(written.path, signed)
     console.print(f"written to {escape(str(written.path))}", soft_wrap=True)
     shown.result(
         {

@@ -221,3 +221,6 @@ MAPILLARY = Format(
         Layout("{training,validation}/images/{id}.jpg + …/v1.2/labels/{id}.png", _find_mapillary("{name}/v1.2/labels")),
     ),
 )
+
+
+FORMATS = (CITYSCAPES, CAMVID, BDD, IDD_LITE, KITTI, MAPILLARY)
