@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from .output import Json, Labels, Output, Quiet, table
+from .output import Json, Labels, Output, Quiet, Unknown, table
 
 if TYPE_CHECKING:
     from ..datasets.check import CheckReport
@@ -22,6 +22,7 @@ def command(
     root: Annotated[Path, typer.Option(help="Folder that holds it.")],
     split: Annotated[str | None, typer.Option(help="Which part; `all` joins them. Default: the evaluated one.")] = None,
     labels: Labels = None,
+    unknown: Unknown = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read only the first frames.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
     json: Json = False,
@@ -31,7 +32,7 @@ def command(
     from ..datasets.check import check_dataset
     from ..datasets.registry import open_dataset
 
-    dataset = open_dataset(name, root, split, labels)
+    dataset = open_dataset(name, root, split, labels, unknown)
     shown = Output(json, quiet)
     console = shown.console
     with shown.progress() as bar:

@@ -7,6 +7,7 @@ from pathlib import Path
 import lightning
 import torch
 from rich.console import Console
+from rich.markup import escape
 
 from ..bundle import MODEL_FILE, Bundle, load_bundle
 from ..errors import ConfigError
@@ -14,7 +15,7 @@ from ..labels import LabelSet, load_labels
 from ..networks.build import build_segmentor
 from ..networks.segmentor import Segmentor
 from .finish import recipe_for_card, write_bundle
-from .frames import load_frames
+from .frames import load_frames, reviewed_notes
 from .recipe import Recipe
 from .resume import StopSignals, store_recipe
 from .run_stage import from_environment, run_stage
@@ -60,6 +61,8 @@ def train(
         segmentor = segmentor_of(recipe, labels)
         console.print(load_start(segmentor, recipe), highlight=False, soft_wrap=True)
         frames = load_frames(recipe.data, labels, recipe.seed)
+        for note in reviewed_notes(recipe.data, labels):
+            console.print(escape(note), highlight=False, soft_wrap=True)
         seconds = [
             run_stage(recipe, index, segmentor, labels, frames, run, resume, processes, signals, console)
             for index in range(len(recipe.stages))

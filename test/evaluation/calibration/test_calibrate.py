@@ -147,8 +147,10 @@ def test_held_out_half(runner, many):
 
 
 def test_too_few_frames_and_wrong_targets(runner, many, folder):
+    done = []
     with pytest.raises(ConfigError, match="at least 99 frames"):
-        calibrate(runner, many, Target("pixels", 0.01))
+        calibrate(runner, many, Target("pixels", 0.01), progress=lambda *count: done.append(count))
+    assert not done  # before the work
     with pytest.raises(ConfigError, match="--rate"):
         parse_target("alerts-per-hour=6")
     assert parse_target("alerts-per-hour=36", rate=10).alpha == pytest.approx(0.001)

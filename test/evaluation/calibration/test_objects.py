@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -102,9 +103,12 @@ def test_a_bundle_is_calibrated_on_folders_and_patterns(runner, folder: Path, tm
     pattern = str(folder / "images" / "*[0-3].png")
     found = calibrate_objects(runner, [str(folder / "images"), pattern], target)
     assert found.frames == 6 + 4
+    assert found.calibration.source.startswith("data/images, images/*[0-3].png, 10 frames")
     bundle = write_calibration(runner.bundle, found.calibration, tmp_path / "copy")
     assert load_bundle(bundle.path).card.calibration == found.calibration
-    with pytest.raises(ConfigError, match="none of the classes meadow"):
+    with pytest.raises(ConfigError, match=r"has no class meadow; it has .*road"):
         calibrate_objects(runner, [pattern], target, ground_classes=["meadow"])
     with pytest.raises(ConfigError, match="no file fits"):
         calibrate_objects(runner, [str(folder / "*.gif")], target)
+    with pytest.raises(ConfigError, match="at least 99 frames that count, there are 2"):
+        calibrate_objects(SimpleNamespace(bundle=runner.bundle), [pattern], ObjectTarget(), every=2)  # cannot judge
