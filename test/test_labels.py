@@ -81,3 +81,10 @@ def test_a_file_is_mapped_by_the_name_in_it(tmp_path: Path) -> None:
         "from: {theirs: {0: 1, 1: 0}}\n"
     )
     assert load_labels(file).map_from(other)[:3].tolist() == [1, 0, 255]
+
+
+def test_idds_super_classes_hold_whole_classes_of_the_others():
+    """Both ways from train ids to super-classes agree, but for what driving11 has joined: walls, terrain, riders."""
+    idd, driving = load_labels("idd7"), load_labels("driving11")
+    direct, through = idd.map_from("cityscapes19"), idd.map_from("driving11")[driving.map_from("cityscapes19")[:19]]
+    assert [index for index in range(19) if direct[index] != through[index]] == [3, 9, 12]

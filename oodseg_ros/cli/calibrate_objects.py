@@ -29,6 +29,13 @@ def command(
     ground: Annotated[
         list[str] | None, typer.Option(help="Class that objects stand on; repeat. Default: road and sidewalk.")
     ] = None,
+    objects: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of RGBA cut-outs of unknown things. Pasted into the frames, they tell what several weak "
+            "frames are worth (parameter alert_rule); without it the bundle has no table for that."
+        ),
+    ] = None,
     every: Annotated[
         int, typer.Option(min=1, help="Only every n-th frame chooses; on the others the result is measured.")
     ] = 1,
@@ -42,15 +49,17 @@ def command(
     """Choose a bundle's threshold and object rule on frames without unknowns, and write both into the bundle."""
     from ..evaluation.calibration.calibrate import write_calibration
     from ..evaluation.calibration.objects import ObjectTarget, calibrate_objects
+    from ..outliers.objects import load_cutouts
     from ..pipeline.obstacles.components import GROUND_CLASSES
 
     refuse_existing(out)
     target = ObjectTarget(false_frames, grow, seed, min_area, confidence)
+    cutouts = [] if objects is None else load_cutouts(objects)
     shown = Output(json, quiet)
     console = shown.console
     (loaded,) = shown.load(bundle, engine=engine, device=device, threads=threads)
     with console.status("judging frames without unknowns"):
-        found = calibrate_objects(loaded, sources, target, every, ground or GROUND_CLASSES)
+        found = calibrate_objects(loaded, sources, target, every, ground or GROUND_CLASSES, cutouts=cutouts)
     written = write_calibration(loaded.bundle, found.calibration, out)
     rule = found.calibration.objects
     console.print(
@@ -58,6 +67,13 @@ def command(
         f"[bold]{found.calibration.threshold:.6g}[/], beside the ground {rule.beside:.6g}, grown to {rule.grow:.6g}"
     )
     console.print(escape(found.calibration.source), highlight=False)
+    evidence = found.calibration.evidence
+    if evidence is not None:
+        console.print(f"evidence over time: {escape(evidence.source)}", highlight=False)
+    elif loaded.bundle.card.calibration.evidence is not None:
+        shown.warn(
+            "the bundle has no table for alert_rule: evidence any more: it was of other candidates; see --objects"
+        )
     console.print(f"written to {escape(str(written.path))}", soft_wrap=True)
     shown.result(
         {
@@ -66,6 +82,7 @@ def command(
             "threshold_before": loaded.bundle.card.calibration.threshold,
             "threshold": found.calibration.threshold,
             "rule": rule.model_dump(),
+            "evidence": None if evidence is None else evidence.model_dump(),
             "source": found.calibration.source,
         }
     )

@@ -47,6 +47,7 @@ def command(
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 0,
+    match: Annotated[str | None, typer.Option(help="Only frames whose id fits, e.g. '7d*'.")] = None,
     limit: FirstFrames = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read and measure.")] = 2,
     track: Annotated[str | None, typer.Option(help="Component rule: anomaly or obstacle; default: by dataset.")] = None,
@@ -90,6 +91,7 @@ def command(
         keep_scores=keep_scores,
     )
     opened = open_dataset(dataset, root, split, labels)
+    opened = opened if match is None else opened.only(match)
     shown = Output(json and not shard.rank, quiet or shard.rank > 0)
     console = shown.console
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -18,7 +18,7 @@ from .layouts.anomalies import (
     ROAD_ANOMALY_21,
     ROAD_OBSTACLE_21,
 )
-from .layouts.driving import BDD, CAMVID, CITYSCAPES, IDD_LITE, KITTI, MAPILLARY
+from .layouts.driving import BDD, CAMVID, CITYSCAPES, IDD_LITE, IDD_LITE_7, KITTI, MAPILLARY
 from .layouts.own import COCO_PROXY, FOLDER, FOLDER_TRAIN_IDS, GENERATED_PAIRS
 from .layouts.simulated import ACDC_POC, MUAD, STREETHAZARDS
 
@@ -38,6 +38,7 @@ FORMATS: dict[str, Format] = {
         CAMVID,
         BDD,
         IDD_LITE,
+        IDD_LITE_7,
         KITTI,
         MAPILLARY,
         FOLDER,

@@ -111,8 +111,13 @@ class ReplayBag:
                 )
             raise BagError(f"bag {path} cannot be read: {'; '.join([*reasons, *self._told]) or 'it holds no topic'}")
         self._told += reasons
-        self.topics = {topic: told.kind for file in self._files for topic, told in file.topics.items() if told.kind}
-        self.topics = meta.kinds | self.topics
+        self._corrected = self._agree_on_names(meta)
+        self.topics = meta.kinds | {
+            topic: self._corrected.get((topic, told.kind), told.kind)
+            for file in self._files
+            for topic, told in file.topics.items()
+            if told.kind
+        }
         told = [(topic, what) for file in self._files for topic, what in file.topics.items()]
         self.qos = {topic: what.qos for topic, what in told if what.qos} | {t: q for t, q in meta.qos.items() if q}
         ros1 = any(isinstance(file, Ros1File) for file in self._files)
@@ -173,7 +178,8 @@ class ReplayBag:
                 copies[self._files[number].path.name] += 1
                 continue
             here.append((message, number))
-            if not message.kind and (kind := self.topics.get(message.topic)):
+            kind = self._corrected.get((message.topic, message.kind)) or message.kind or self.topics.get(message.topic)
+            if kind and kind != message.kind:
                 message = replace(message, kind=kind)
             yield self._as_ros2(message) if message.ros1 else message
         for name, count in copies.items():
@@ -235,6 +241,27 @@ class ReplayBag:
                 )
 
     # Opening.
+
+    def _agree_on_names(self, meta: _Metadata) -> dict[tuple[str, str], str]:
+        """Let metadata.yaml and the other files decide where one says two names, or a type that nobody else knows.
+
+        Returns: (topic, type that a file says) → the right type.
+        """
+        tellers = [dict(meta.kinds), *({t: told.kind for t, told in file.topics.items()} for file in self._files)]
+        corrected = {}
+        known = {*self._store.types, *DEFINITIONS}
+        for number, file in enumerate(self._files, 1):
+            others = [teller for place, teller in enumerate(tellers) if place != number]
+            told = {kind for teller in others for kind in teller.values()}
+            file.prefer({topic for teller in others for topic in teller}, known | told)
+            for topic, what in file.topics.items():
+                right = next((teller[topic] for teller in others if teller.get(topic) in known), None)
+                if right and what.kind and what.kind not in known | told:
+                    corrected[topic, what.kind] = right
+                    self._told.append(
+                        f"{file.path.name}: {topic} is of type {what.kind}, which nobody else knows; read as {right}"
+                    )
+        return corrected
 
     def _read_metadata(self, path: Path) -> _Metadata:
         file = (path if path.is_dir() else path.parent) / "metadata.yaml"

@@ -86,7 +86,10 @@ def open_bag(path: Path, topics: list[str] | None = None) -> Source:
     """
     bag = ReplayBag(path)
     path = bag.path
-    cameras = camera_names(choose_topics(bag.topics, topics, str(path)))
+    try:
+        cameras = camera_names(choose_topics(bag.topics, topics, str(path)))
+    except BagError as error:
+        raise BagError(f"{error}; {bag.damage}") if bag.damage else error from None
     promised = [bag.promised.get(topic) for topic in cameras]
     return Source(
         name=path.stem if path.is_file() else path.resolve().name,

@@ -12,9 +12,10 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
@@ -42,6 +43,15 @@ class _Piece(NamedTuple):
     loose: bool = False
 
 
+@dataclass
+class _Told:
+    """A record that describes, the places where the file holds it, and whether a checksum stands for one of them."""
+
+    record: Schema | Channel
+    places: set[tuple[int, int]] = field(default_factory=set)
+    vouched: bool = False
+
+
 class McapFile(StorageFile):
     """See `StorageFile`."""
 
@@ -49,6 +59,8 @@ class McapFile(StorageFile):
         super().__init__(path)
         self._schemas: dict[int, Schema] = {}
         self._channels: dict[int, Channel] = {}
+        # The records of each schema and channel that say different things; one of them is taken, see `_settle`.
+        self._told: dict[tuple[int, int], dict[tuple, _Told]] = {}
         self._pieces: list[_Piece] = []
         self._indexed: Counter[int] = Counter()
         self._index: dict[int, ChunkIndex] = {}
@@ -63,29 +75,21 @@ class McapFile(StorageFile):
             self.expected = self._statistics.message_count
         counts = self._told_counts()
         if counts is None or not set(counts) <= set(self._channels):
-            for _ in self._all(None):  # learns the channels that stand in chunks only
-                pass
-            self.damage = list(self._found)
-        if counts is not None:
-            total: Counter[str] = Counter()
-            for number, count in counts.items():
-                if number in self._channels:
-                    total[self._channels[number].topic] += count
-            self.counts = dict(total)
-        for channel in self._channels.values():
-            schema = self._schemas.get(channel.schema_id)
-            known = Topic(
-                self._kind(channel),
-                schema.data.decode("utf-8", "replace") if schema and schema.encoding == "ros2msg" else "",
-                channel.metadata.get("topic_type_hash", ""),
-                channel.metadata.get("offered_qos_profiles", ""),
-            )
-            self.topics.setdefault(channel.topic, known)
+            self._learn()
+        self._settle(set(), set())
+
+    def prefer(self, topics: set[str], kinds: set[str]) -> None:
+        """See `StorageFile`."""
+        # A second pass over the file, so only where it may matter.
+        if any((topics and c.topic not in topics) or self._kind(c) not in kinds for c in self._doubtful()):
+            self._learn()
+        self._settle(topics, kinds)
 
     def messages(self, topics: set[str] | None) -> Iterator[RawMessage]:
         """See `storage.StorageFile`."""
         self.damage = list(self._found)
         yield from self._all(topics)
+        self._say_what_differs()
         if self.damage and self._statistics is None:
             self.counts = None  # they were the index's, which no checksum protects either
 
@@ -101,9 +105,10 @@ class McapFile(StorageFile):
                 except OSError as error:
                     self._say(f"byte {piece.at} cannot be read ({error.strerror})")
                     return
+                sound = False
                 if not piece.loose:
-                    data = self._unpack(piece, data)
-                for start, size in self._messages_in(data, piece):
+                    data, sound = self._unpack(piece, data)
+                for start, size in self._messages_in(data, piece, sound):
                     number, _, log_ns, _ = _MESSAGE.unpack_from(data, start)
                     channel = self._channels.get(number)
                     if channel is None:
@@ -127,10 +132,9 @@ class McapFile(StorageFile):
         self.seen = seen
 
     def _kind(self, channel: Channel) -> str:
-        """The channel's type as ROS 2 writes it, "" = not told; `mcap convert` leaves bags of ROS 1 as they were."""
+        """The channel's type as ROS 2 writes it, "" = not told."""
         schema = self._schemas.get(channel.schema_id)
-        name = schema.name if schema else ""
-        return re.sub(r"^(\w+)/(\w+)$", r"\1/msg/\2", name) if channel.message_encoding == "ros1" else name
+        return _kind_of(schema.name) if schema else ""
 
     def _say(self, text: str) -> None:
         if len(self.damage) < 20 and (line := f"{self.path.name}: {text}") not in self.damage:
@@ -161,20 +165,27 @@ class McapFile(StorageFile):
             self._say("the summary fails its checksum and is not used")
             return
         for op, at, size in _records(summary):
-            self._take(op, summary[at : at + size])
+            self._take(op, summary[at : at + size], (start, at), vouched=bool(crc))
 
-    def _take(self, op: int, content: bytes) -> None:
-        """Records that describe; one that cannot be parsed is left out, what hangs on it is said by whom it lacks."""
+    def _take(self, op: int, content: bytes, place: tuple[int, int], vouched: bool = False) -> None:
+        """Records that describe; one that cannot be parsed is left out, what hangs on it is said by whom it lacks.
+
+        Args:
+            op, content: of the record.
+            place: where in the file it stands.
+            vouched: whether a checksum of it was right.
+        """
         try:
             stream = ReadDataStream(io.BytesIO(content))
             if op == Opcode.SCHEMA:
                 schema = Schema.read(stream)
                 self._schemas.setdefault(schema.id, schema)
+                self._note(op, schema.id, (schema.name, schema.encoding, schema.data), schema, place, vouched)
             elif op == Opcode.CHANNEL:
                 channel = Channel.read(stream)
-                known = self._channels.setdefault(channel.id, channel)
-                if known.topic != channel.topic:
-                    self._say(f"channel {channel.id} is both {known.topic} and {channel.topic}; read as {known.topic}")
+                self._channels.setdefault(channel.id, channel)
+                what = channel.topic, channel.message_encoding, channel.schema_id
+                self._note(op, channel.id, what, channel, place, vouched)
             elif op == Opcode.STATISTICS:
                 self._statistics = Statistics.read(stream)
             elif op == Opcode.CHUNK_INDEX:
@@ -184,6 +195,79 @@ class McapFile(StorageFile):
                     self._index[index.chunk_start_offset] = index
         except Exception as error:  # struct, unicode, end of stream
             self._say(f"a record of kind {op} cannot be parsed ({type(error).__name__})")
+
+    def _note(self, op: int, number: int, what: tuple, record: Any, place: tuple[int, int], vouched: bool) -> None:
+        told = self._told.setdefault((op, number), {}).setdefault(what, _Told(record))
+        told.places.add(place)
+        told.vouched |= vouched
+
+    def _doubtful(self) -> list[Channel]:
+        """Channels for which, or for whose schema, no checksum stands."""
+        return [
+            channel
+            for number, channel in self._channels.items()
+            if not all(
+                any(told.vouched for told in self._told.get(key, {}).values())
+                for key in ((Opcode.CHANNEL, number), (Opcode.SCHEMA, channel.schema_id))
+            )
+        ]
+
+    def _learn(self) -> None:
+        """Every record that describes something, also those that stand in chunks only."""
+        self.damage = list(self._found)
+        for _ in self._all(None):
+            pass
+
+    def _settle(self, topics: set[str], kinds: set[str]) -> None:
+        """Of several records of one schema or channel take that for which a checksum stands, whose names are known
+        elsewhere, which stands in more places, or the first; then what follows from them.
+        """
+
+        def rank(told: _Told) -> tuple:
+            record = told.record
+            if isinstance(record, Schema):
+                return told.vouched, _kind_of(record.name) in kinds, len(told.places)
+            fits = record.topic in topics, self._kind(record) in kinds, record.message_encoding in ("cdr", "ros1")
+            return told.vouched, *fits, len(told.places)
+
+        for (_, number), all_told in sorted(self._told.items()):  # schemas before the channels that name them
+            best = max(all_told.values(), key=rank).record
+            if isinstance(best, Schema):
+                self._schemas[number] = best
+            else:
+                self._channels[number] = best
+        counts = self._told_counts()
+        if counts is not None:
+            total: Counter[str] = Counter()
+            for number, count in counts.items():
+                if number in self._channels:
+                    total[self._channels[number].topic] += count
+            self.counts = dict(total)
+        self.topics = {}
+        for channel in self._channels.values():
+            schema = self._schemas.get(channel.schema_id)
+            known = Topic(
+                self._kind(channel),
+                schema.data.decode("utf-8", "replace") if schema and schema.encoding == "ros2msg" else "",
+                channel.metadata.get("topic_type_hash", ""),
+                channel.metadata.get("offered_qos_profiles", ""),
+            )
+            self.topics.setdefault(channel.topic, known)
+
+    def _say_what_differs(self) -> None:
+        for (op, number), all_told in self._told.items():
+            if len(all_told) < 2:
+                continue
+            what, taken = (
+                (f"schema {number}", self._schemas[number].name)
+                if op == Opcode.SCHEMA
+                else (f"channel {number}", self._channels[number].topic)
+            )
+            names = sorted({str(key[0]) for key in all_told})
+            if len(names) > 1:
+                self._say(f"{what} is both {' and '.join(names)}; read as {taken}")
+            else:
+                self._say(f"{what} ({taken}) is described in {len(all_told)} ways; one of them is damaged")
 
     def _told_counts(self) -> dict[int, int] | None:
         statistics = self._statistics
@@ -231,7 +315,7 @@ class McapFile(StorageFile):
                 has_index = True
             elif op in (Opcode.SCHEMA, Opcode.CHANNEL):
                 file.seek(at + 9)
-                self._take(op, file.read(length))
+                self._take(op, file.read(length), (at, 0))
             elif op == Opcode.DATA_END:
                 return
             at = end
@@ -314,16 +398,19 @@ class McapFile(StorageFile):
 
     # What a chunk holds.
 
-    def _unpack(self, piece: _Piece, data: bytes) -> bytes:
+    def _unpack(self, piece: _Piece, data: bytes) -> tuple[bytes, bool]:
+        """What the chunk holds, and whether its checksum stands for it."""
         where = f"the chunk at byte {piece.at}"
         content, reason = decompressed(data, piece.compression)
         if reason:
             self._say(f"{where} is damaged: {reason}")
         elif piece.crc and zlib.crc32(content) != piece.crc:
             self._say(f"{where} fails its checksum: messages of it may be damaged")
-        return content
+        else:
+            return content, bool(piece.crc)
+        return content, False
 
-    def _messages_in(self, data: bytes, piece: _Piece) -> Iterator[tuple[int, int]]:
+    def _messages_in(self, data: bytes, piece: _Piece, sound: bool) -> Iterator[tuple[int, int]]:
         """(start, size) of the message records; schemas and channels are learnt on the way."""
         if piece.loose:
             yield 0, len(data)
@@ -332,9 +419,14 @@ class McapFile(StorageFile):
             if op == Opcode.MESSAGE and size >= 22:
                 yield at, size
             elif op in (Opcode.SCHEMA, Opcode.CHANNEL):
-                self._take(op, data[at : at + size])
+                self._take(op, data[at : at + size], (piece.at, at), sound)
             elif op == 0:
                 self._say(f"the chunk at byte {piece.at} is damaged: {size} bytes of it fit no record")
+
+
+def _kind_of(name: str) -> str:
+    """A schema's name as ROS 2 writes types; `mcap convert` leaves those of ROS 1 as they were."""
+    return re.sub(r"^(\w+)/(\w+)$", r"\1/msg/\2", name)
 
 
 _KNOWN = frozenset(int(op) for op in Opcode)

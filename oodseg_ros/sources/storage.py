@@ -60,6 +60,13 @@ class StorageFile(ABC):
         self.seen: Counter[str] = Counter()
         self.damage: list[str] = []
 
+    def prefer(self, topics: set[str], kinds: set[str]) -> None:  # noqa: B027 (most formats tell a name once)
+        """Where the file contradicts itself on a name, take one of these; what it says only once stays.
+
+        Args:
+            topics, kinds: names of topics and types that metadata.yaml or the bag's other files know.
+        """
+
     @abstractmethod
     def messages(self, topics: set[str] | None) -> Iterator[RawMessage]:
         """Messages of these topics (None = all) by log time; equal times in the order of their topics."""

@@ -617,10 +617,45 @@ def test_frames_read_and_frames_missing_are_frames_written(bags, kind, tmp_path)
         ("db3", 2348),
         ("ros1", 1889),
         ("ros1", 1950),
+        ("split", 1154),
+        ("split", 1188),
+        ("split", 1852),
     ],
 )
 def test_seeds_that_were_wrong_once(bags, kind, seed, tmp_path):
     check(kind, bags[kind], tmp_path / "x", seed)
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+@pytest.mark.parametrize("kind", ["split", "mcap", "mcap unchunked", "mcap no checksums"])
+@pytest.mark.parametrize("name", ["/front/image_raw", IMAGE, "cdr"])
+def test_a_damaged_byte_of_a_name_that_stands_in_two_places_takes_no_frame_along(bags, kind, metadata, name, tmp_path):
+    for file in sorted(bags[kind].glob("*.mcap")):
+        data = file.read_bytes()
+        for place in [match.start() for match in re.finditer(re.escape(name.encode()), data)]:
+            for at in range(place, place + len(name), 3):
+                work = tmp_path / "x"
+                shutil.rmtree(work, ignore_errors=True)
+                shutil.copytree(bags[kind], work)
+                if not metadata:
+                    (work / "metadata.yaml").unlink()
+                (work / file.name).write_bytes(data[:at] + bytes([data[at] ^ 1 << at % 7]) + data[at + 1 :])
+                source = open_source(work)
+                assert (len(list(source)), source.missing) == (FRAMES, 0), (file.name, at, source.damage)
+                if kind == "split":
+                    assert source.cameras == ("front",), (file.name, at, source.damage)
+
+
+def test_a_type_that_only_one_teller_knows_gives_way_to_the_others(tmp_path):
+    path = write_rosbag2(tmp_path / "drive", StoragePlugin.SQLITE3)
+    with sqlite3.connect(path / "drive.db3") as base:
+        base.execute("UPDATE topics SET type = 'sensor_msgs/msg/Imaga' WHERE name = '/front/image_raw'")
+    frames, missing, told = account(path)
+    assert (frames, missing) == (FRAMES, 0)
+    assert "/front/image_raw is of type sensor_msgs/msg/Imaga, which nobody else knows; read as" in told
+    (path / "metadata.yaml").unlink()
+    with pytest.raises(BagError, match=r"no sensor_msgs/Image.*sensor_msgs/msg/Imaga"):
+        open_source(path)
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ def calibrate(
     work = plan(dataset.items[:limit])
     with tempfile.TemporaryDirectory(prefix="oodseg_calibrate_") as folder:
         store = ScoreStore(folder)
-        skipped = run_frames(runner, dataset, work, store, workers, lambda done: progress(done, len(work)))
+        skipped = run_frames(runner, dataset, work, [store], workers, lambda done: progress(done, len(work)))
         names = [entry.name for entry in work if entry.name in store and store.get(entry.name)[2]["has_truth"]]
         if not names:
             raise DatasetError(f"no frame of {dataset.name} can be used: {next(iter(skipped.values()), 'no labels')}")
