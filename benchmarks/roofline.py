@@ -2,9 +2,10 @@
 
     python benchmarks/roofline.py [--size 1920x1080] [--tops 275 --gb-s 204]
 
-Without a rate and a bandwidth, of NVIDIA's modules. Weights and activations are counted in half precision: every layer's output is written and read once. The rate that
-NVIDIA publishes is for INT8 with sparsity; a dense network in half precision can have a quarter of it, and that is what
-is divided by. Nothing is run: networks live on torch's meta device. No engine reaches such a floor.
+Without a rate and a bandwidth: NVIDIA's modules. Weights and activations are counted in half precision: every layer's
+output is written and read once. The rate that NVIDIA publishes is for INT8 with sparsity; a dense network in half
+precision can have a quarter of it, and that is what is divided by. Nothing is run: networks live on torch's meta
+device. No engine reaches such a floor.
 """
 
 from __future__ import annotations

@@ -17,7 +17,9 @@ PYTHON = """#!/bin/sh
 echo "$*" >>"$CALLS"
 case "$*" in
     *"import numpy"*) echo "$NUMPY" ;;
-    *"device=\\"cuda\\""*) echo "RuntimeError: CUDA error: no kernel image is available for execution on the device" >&2; exit 1 ;;
+    *"device=\\"cuda\\""*)
+        echo "RuntimeError: CUDA error: no kernel image is available for execution on the device" >&2
+        exit 1 ;;
     *--index-url*) exit "$INDEX_FAILS" ;;
     "- "*) exit 1 ;;  # torch is not there yet
 esac
