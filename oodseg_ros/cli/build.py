@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
-from .output import BundleName, Json, Output, Quiet, table
+from .output import BundleName, Json, Labels, Output, Quiet, Unknown, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +37,8 @@ def command(
         str | None, typer.Option(help="Anomaly dataset for the acceptance gate; default: procedural scenes.")
     ] = None,
     root: Annotated[Path | None, typer.Option(help="The dataset's folder.")] = None,
+    labels: Labels = None,
+    unknown: Unknown = None,
     frames: Annotated[int, typer.Option(min=0, help="Frames for the gate; 0 = 24 scenes or 100 frames.")] = 0,
     allowed_ap: Annotated[float, typer.Option(min=0.0, max=1.0, help="How far AP may move.")] = 0.005,
     allowed_fpr95: Annotated[float, typer.Option(min=0.0, max=1.0, help="How far FPR95 may move.")] = 0.01,
@@ -69,7 +71,7 @@ def command(
     height, width = parse_size(size)
     chosen(engine, device, precision)  # what cannot be is said before frames are read
     loaded = load_bundle(bundle)
-    data = gate_data((height, width), name=accept_on, root=root, limit=frames)
+    data = gate_data((height, width), name=accept_on, root=root, limit=frames, labels=labels, unknown=unknown)
     shown = Output(json, quiet)
     console = shown.console
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()

