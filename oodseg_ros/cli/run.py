@@ -86,9 +86,9 @@ def command(
         runner.preparing = stages(bar)
         task = bar.add_task(escape(Path(input).name), total=total)
         summary = run_source(runner, source, options, lambda done: bar.update(task, completed=done))
-    print_summary(shown, runner, summary, out)
     if geometry is None and any(NO_POSITION in note for note in summary.notes):
-        shown.warn("      --camera-height METRES, --camera-pitch and --fov give them one, on flat ground")
+        summary.notes.append("--camera-height METRES, --camera-pitch and --fov give them one, where the ground is flat")
+    print_summary(shown, runner, summary, out)
     refuse_unjudged(input, summary.frames, summary.skipped)
 
 

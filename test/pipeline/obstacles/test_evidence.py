@@ -22,11 +22,20 @@ BOX = (40, 40, 60, 60)
 STEP = round(APART_S * 1e9)
 
 
-def feed(test: Evidences, strengths: list[float | None], step: int = STEP, start: int = 0) -> list[bool]:
+def at(stamp_ns: int, speed: float = 5.0) -> tuple[int, int, int, int]:
+    """A box of 20 pixels that moves by a quarter of its size in a step."""
+    shift = round(speed * stamp_ns / STEP)
+    return BOX[0] + shift, BOX[1], BOX[2] + shift, BOX[3]
+
+
+def feed(
+    test: Evidences, strengths: list[float | None], step: int = STEP, start: int = 0, speed: float = 5.0
+) -> list[bool]:
     found = []
     for index, strength in enumerate(strengths):
-        boxes, values = ([], []) if strength is None else ([BOX], [strength])
-        found.append(any(test.update(start + index * step, boxes, values, 2.0)))
+        now = start + index * step
+        boxes, values = ([], []) if strength is None else ([at(now, speed)], [strength])
+        found.append(any(test.update(now, boxes, values, 2.0)))
     return found
 
 
@@ -59,17 +68,31 @@ def test_decided_until_it_is_back_at_nothing_or_lost():
 
 
 def test_time_counts_and_not_the_number_of_frames():
-    slow = feed(Evidences(TABLE, 1e-3), [2.5] * 60).index(True) * STEP
-    fast = feed(Evidences(TABLE, 1e-3), [2.5] * 60, STEP // 4).index(True) * (STEP // 4)
+    slow = feed(Evidences(TABLE, 1e-3), [2.5] * 60, speed=4.0).index(True) * STEP
+    fast = feed(Evidences(TABLE, 1e-3), [2.5] * 60, STEP // 4, speed=4.0).index(True) * (STEP // 4)
     assert abs(fast - slow) <= STEP
     # Two pictures of one moment are one.
-    assert not any(feed(Evidences(TABLE, 1e-3), [2.5] * 100, 0))
+    assert not any(feed(Evidences(TABLE, 1e-3), [9.0] * 100, 0))
+
+
+def test_a_standing_vehicle_sees_nothing_new_however_long_it_stands():
+    """Paint on the road before a red light: strong in every frame, and always the same picture."""
+    assert not any(feed(Evidences(TABLE, 1e-3), [9.0] * 300, speed=0.0))
+    # Larger or smaller is another view, too.
+    test = Evidences(TABLE, 1e-3)
+    grown = [any(test.update(i * STEP, [(40, 40, 60 + 6 * i, 60 + 6 * i)], [9.0], 2.0)) for i in range(6)]
+    assert grown[-1]
+    # What speaks against it counts, however it stands.
+    test = Evidences(TABLE, 1e-3)
+    assert feed(test, [9.0] * 4)[-1]
+    assert not feed(test, [1.2] * 20, start=3 * STEP, speed=0.0)[-1]
 
 
 def test_nothing_from_before_a_gap_counts():
     test = Evidences(TABLE, 1e-3)
     assert feed(test, [9.0] * 4)[-1]
-    assert not any(test.update(round(4 * STEP + (FORGET_S + 0.2) * 1e9), [BOX], [9.0], 2.0))
+    later = round(4 * STEP + (FORGET_S + 0.2) * 1e9)
+    assert not any(test.update(later, [at(4 * STEP)], [9.0], 2.0))
 
 
 @settings(max_examples=30, deadline=None)
@@ -82,7 +105,7 @@ def test_false_alerts_by_chance_keep_to_what_is_wanted(seed, presence):
     for index in range(frames):
         there = rng.random() < presence
         strength = [float(rng.choice(table.strengths, p=np.array(table.normal) / sum(table.normal)))] * there
-        now = any(test.update(index * STEP, [BOX] * there, strength, 2.0))
+        now = any(test.update(index * STEP, [at(index * STEP)] * there, strength, 2.0))
         onsets, before = onsets + (now and not before), now
     # 4 expected at most; 15 or more have a probability below 1e-5 then.
     assert onsets < 15
@@ -144,13 +167,20 @@ def prediction(value: float, box: tuple[int, int, int, int] = BOX, labels: int =
     return Prediction(np.full((H, W), labels, np.uint8), score, "test@0")
 
 
+def moving(stamp: float) -> tuple[int, int, int, int]:
+    """20 pixels, a quarter of that per 0.1 s, and back again: the picture has an edge."""
+    shift = round(abs((stamp * 50 + 80) % 160 - 80))
+    return 40 + shift, 40, 60 + shift, 60
+
+
 def camera(calibration: Calibration = CALIBRATION, rule: str = "evidence", **more) -> CameraPipeline:
     return CameraPipeline(calibration, ObstacleSettings(alert_rule=rule, false_alerts=1e-3, **more))
 
 
 def states(pipe: CameraPipeline, values: list[float], start: float = 0.0, step: float = 0.1) -> str:
     letters = {AlertState.CLEAR: "C", AlertState.OBSTACLE: "O", AlertState.UNKNOWN: "U"}
-    judged = [pipe.judge(frame(start + i * step), prediction(value), 0) for i, value in enumerate(values)]
+    times = [start + i * step for i in range(len(values))]
+    judged = [pipe.judge(frame(t), prediction(value, moving(t)), 0) for t, value in zip(times, values, strict=True)]
     return "".join(letters[one.alert.state] for one in judged)
 
 
@@ -159,9 +189,9 @@ def test_what_is_weak_and_stays_is_an_alert_with_all_its_details():
     assert states(camera(rule="hits"), weak) == "UU" + "C" * 13
     pipe = camera()
     assert states(pipe, weak) == "UU" + "C" * 7 + "O" * 6
-    judged = pipe.judge(frame(1.5), prediction(2.5), round(1.6e9))
+    judged = pipe.judge(frame(1.5), prediction(2.5, moving(1.5)), round(1.6e9))
     (obstacle,) = judged.obstacles
-    assert (obstacle.box, obstacle.counts, obstacle.age) == (BOX, True, 7)
+    assert (obstacle.box, obstacle.counts, obstacle.age) == (moving(1.5), True, 7)
     assert obstacle.margin == pytest.approx(2.5 - 3.5)
     assert np.count_nonzero(judged.mask) == 400
     assert (judged.alert.stamp_ns, judged.alert.evidence_age_s) == (round(1.5e9), pytest.approx(0.1))
@@ -208,7 +238,7 @@ def test_a_fault_during_an_alert_does_not_end_it():
 def test_nan_and_a_refused_frame_do_not_count():
     pipe = camera()
     states(pipe, [2.5] * 8)
-    bad = prediction(2.5)
+    bad = prediction(2.5, moving(0.8))
     bad.score[0, 0] = np.nan
     assert pipe.judge(frame(0.8), bad, 0).alert.state is AlertState.UNKNOWN
     assert states(pipe, [2.5], 0.9) == "U"  # recovering
@@ -222,7 +252,7 @@ def test_zones_decide_what_counts(outside):
 
 def test_beside_the_ground_weak_things_are_no_candidates():
     pipe = camera()
-    judged = [pipe.judge(frame(i / 10), prediction(2.5, labels=1), 0) for i in range(30)]
+    judged = [pipe.judge(frame(i / 10), prediction(2.5, moving(i / 10), labels=1), 0) for i in range(30)]
     assert judged[-1].alert.state is AlertState.CLEAR
 
 
