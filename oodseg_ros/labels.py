@@ -1,7 +1,8 @@
 """Label sets: class names and colours, read from `config/labels/*.yaml` or from a file of your own.
 
 A label file holds `name`, `classes` (a list of `{name, color: [r, g, b]}` in class-id order) and optionally `from`,
-maps of other label sets' ids to this one's (`from: {cityscapes19: {0: 3, …}}`; ids that are not listed become 255).
+maps of other label sets' ids to this one's (`from: {cityscapes19: {0: 3, …}}`; ids that are not listed become 255),
+and `ground`, the names of the classes that objects stand on, where they are not called road or sidewalk.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from .errors import ConfigError
 from .frame import UNLABELED
 from .paths import config_dir
 
+GROUND = ("road", "sidewalk")
+"""Classes that objects stand on, of a label set that does not name its own."""
+
 
 @dataclass(frozen=True)
 class LabelSet:
@@ -26,15 +30,21 @@ class LabelSet:
         names: class names; index = class id.
         colors: RGB triples, 0..255.
         mappings: label-set name → {its id: our id}.
+        ground: names of the classes that objects stand on; empty = those of `GROUND` that it has.
     """
 
     name: str
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
     mappings: dict[str, dict[int, int]] = field(default_factory=dict)
+    ground: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def ground_ids(self) -> list[int]:
+        """Ids of the classes that objects stand on, ascending; none = nobody said which."""
+        return [index for index, name in enumerate(self.names) if name in (self.ground or GROUND)]
 
     def palette(self) -> np.ndarray:
         """RGB uint8 `[256, 3]`; ids without a class are black."""
@@ -136,4 +146,7 @@ def parse_labels(data: object, where: str) -> LabelSet:
         ]
         if wrong:
             raise ConfigError(f"{where}: mapping from {other} has pairs outside the label set: {wrong[:3]}")
-    return LabelSet(data["name"], tuple(names), tuple(colors), mappings)
+    ground = data.get("ground") or []
+    if not isinstance(ground, list) or not set(map(str, ground)) <= set(names):
+        raise ConfigError(f"{where}: `ground` lists classes that objects stand on, of {', '.join(names)}; got {ground}")
+    return LabelSet(data["name"], tuple(names), tuple(colors), mappings, tuple(ground))

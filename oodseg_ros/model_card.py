@@ -116,12 +116,55 @@ class Objects(_Strict):
     ground: list[Annotated[int, Field(ge=0, le=254)]] = Field(default_factory=list)
 
 
+class Evidence(_Strict):
+    """What the strength of a candidate tells: of a group of pixels above `Objects.grow` that stands on the ground.
+
+    A candidate's strength is the score that the share `Objects.seed` of its pixels exceeds.
+
+    Attributes:
+        strengths: lower ends of the bins, raw scores, rising; the last bin is open. What is below the first is in it.
+        unknown: share of all pasted unknowns that are a candidate of this bin; the rest of 1 is missed.
+        normal: share of the candidates of clean frames that are in it, sum 1.
+        candidates: per clean frame.
+        source: of how many frames and objects.
+    """
+
+    strengths: list[float] = Field(min_length=1, max_length=256)
+    unknown: list[float] = Field(min_length=1, max_length=256)
+    normal: list[float] = Field(min_length=1, max_length=256)
+    candidates: float = Field(ge=0, le=1e6)
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _shares(self) -> Evidence:
+        edges, unknown, normal = (np.asarray(values) for values in (self.strengths, self.unknown, self.normal))
+        if not edges.shape == unknown.shape == normal.shape:
+            raise ValueError("evidence: strengths, unknown and normal must be of equal length")
+        if not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
+            raise ValueError("evidence: strengths must be finite and rise")
+        if not (unknown > 0).all() or not (normal > 0).all() or unknown.sum() >= 1 or abs(normal.sum() - 1) > 1e-3:
+            raise ValueError("evidence: shares must be above 0; those of unknown sum to less than 1, of normal to 1")
+        if (np.diff(np.log(unknown / normal)) < -1e-4).any():
+            raise ValueError("evidence: a stronger candidate may not be less likely to be unknown")
+        return self
+
+    def hit(self, strength: float) -> float:
+        """log p(candidate of this strength | unknown) / p(this strength | normal candidate); rises with strength."""
+        place = max(0, int(np.searchsorted(self.strengths, strength, side="right")) - 1)
+        return float(np.log(self.unknown[place] / self.normal[place]))
+
+    def miss(self) -> float:
+        """log p(no candidate | unknown): below 0."""
+        return float(np.log1p(-sum(self.unknown)))
+
+
 class Calibration(_Strict):
     """What turns raw scores into decisions; travels with the weights.
 
     Attributes:
         threshold: raw score above which a pixel is anomalous (strict).
         objects: how such pixels become objects; None = every group of them is one.
+        evidence: what candidates tell over several frames; None = nothing is known.
         table: pairs (raw score, calibrated score in [0, 1]), both non-decreasing; linear between, constant outside.
         inlier_histogram: scores of inlier pixels on the calibration set.
         source: the data and the rule that gave these numbers.
@@ -129,6 +172,7 @@ class Calibration(_Strict):
 
     threshold: float
     objects: Objects | None = None
+    evidence: Evidence | None = None
     table: list[tuple[float, float]] = Field(min_length=2, max_length=4096)
     inlier_histogram: Histogram | None = None
     source: str
@@ -150,6 +194,8 @@ class Calibration(_Strict):
     def _objects_fit(self) -> Calibration:
         if self.objects is not None and not self.objects.grow <= self.threshold <= self.objects.beside:
             raise ValueError("objects: `grow` must be at most the threshold, and `beside` at least")
+        if self.evidence is not None and self.objects is None:
+            raise ValueError("evidence: it is about candidates, which only a rule for objects makes")
         return self
 
     def calibrate(self, score: np.ndarray | float) -> np.ndarray:

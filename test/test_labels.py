@@ -81,3 +81,27 @@ def test_a_file_is_mapped_by_the_name_in_it(tmp_path: Path) -> None:
         "from: {theirs: {0: 1, 1: 0}}\n"
     )
     assert load_labels(file).map_from(other)[:3].tolist() == [1, 0, 255]
+
+
+@pytest.mark.parametrize(
+    ("name", "ground"), [("idd7", [0, 1]), ("camvid11", [3, 4]), ("driving11", [3, 4]), ("cityscapes19", [0, 1])]
+)
+def test_shipped_sets_know_their_ground(name: str, ground: list[int]) -> None:
+    assert load_labels(name).ground_ids() == ground
+
+
+def test_the_ground_is_what_the_label_set_says_else_road_and_sidewalk() -> None:
+    classes = [{"name": name, "color": [1, 2, 3]} for name in ("sky", "drivable", "road")]
+    assert parse_labels({"name": "a", "classes": classes}, "a").ground_ids() == [2]
+    assert parse_labels({"name": "a", "classes": classes[:2]}, "a").ground_ids() == []
+    assert parse_labels({"name": "a", "classes": classes, "ground": ["drivable"]}, "a").ground_ids() == [1]
+    for wrong in ("drivable", ["lane"], [3]):
+        with pytest.raises(ConfigError, match="`ground` lists classes"):
+            parse_labels({"name": "a", "classes": classes, "ground": wrong}, "a")
+
+
+def test_idds_super_classes_hold_whole_classes_of_the_others():
+    """Both ways from train ids to super-classes agree, but for what driving11 has joined: walls, terrain, riders."""
+    idd, driving = load_labels("idd7"), load_labels("driving11")
+    direct, through = idd.map_from("cityscapes19"), idd.map_from("driving11")[driving.map_from("cityscapes19")[:19]]
+    assert [index for index in range(19) if direct[index] != through[index]] == [3, 9, 12]

@@ -49,7 +49,14 @@ class GateData:
             yield self.dataset.load(item)  # type: ignore[misc]
 
 
-def gate_data(size: tuple[int, int], name: str | None = None, root: Path | None = None, limit: int = 0) -> GateData:
+def gate_data(
+    size: tuple[int, int],
+    name: str | None = None,
+    root: Path | None = None,
+    limit: int = 0,
+    labels: str | None = None,
+    unknown: int | None = None,
+) -> GateData:
     """Frames of a dataset, or procedural scenes, which are always there.
 
     Args:
@@ -57,6 +64,7 @@ def gate_data(size: tuple[int, int], name: str | None = None, root: Path | None 
         name: an anomaly dataset of `datasets.registry`; None = scenes.
         root: its folder.
         limit: at most so many frames, evenly spread; 0 = 24 scenes or 100 frames.
+        labels, unknown: of a `folder` of class ids, as in `open_dataset`.
 
     Raises:
         DatasetError: no such dataset, or one without anomalies.
@@ -67,9 +75,12 @@ def gate_data(size: tuple[int, int], name: str | None = None, root: Path | None 
         return GateData(f"procedural scenes {FIRST_SEED}-{FIRST_SEED + frames - 1}", frames, None, size)
     if root is None:
         raise DatasetError(f"dataset {name} needs --root, the folder that holds it")
-    dataset = open_dataset(name, root)
+    dataset = open_dataset(name, root, None, labels, unknown)
     if dataset.kind != "anomaly":
-        raise DatasetError(f"dataset {name} labels no anomalies, so it cannot tell whether an engine still finds them")
+        raise DatasetError(
+            f"dataset {name} labels no anomalies, so it cannot tell whether an engine still finds them; if a value of "
+            "its files marks them, say which: --unknown"
+        )
     if dataset.scored:
         check_shape(size, dataset.load(dataset.scored[0])[0].shape[:2], f"--accept-on {name}")
     frames = min(limit or FRAMES, len(dataset.scored))

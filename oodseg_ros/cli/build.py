@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
-from .output import BundleName, Json, Output, Quiet, table
+from .output import BundleName, Json, Labels, Output, Quiet, Unknown, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,9 +24,9 @@ from ..inference.engine import ENGINES, chosen
 
 def command(
     bundle: BundleName,
-    engine: Annotated[str, typer.Option(help=f"One of {', '.join(ENGINES)}.")],
+    engine: Annotated[str, typer.Option(help=f"One of {', '.join(ENGINES)}; see docs/engines.md.")],
     size: Annotated[str, typer.Option(help="Image size WIDTHxHEIGHT, e.g. 1920x1080: the only one it takes.")],
-    precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or int8.")] = "fp16",
+    precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or int8 (with --calibration).")] = "fp16",
     batch: Annotated[int, typer.Option(min=1, max=32, help="Images per run, e.g. the number of cameras.")] = 1,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:<index>; default: the engine's own.")] = None,
     target: Annotated[
@@ -37,6 +37,8 @@ def command(
         str | None, typer.Option(help="Anomaly dataset for the acceptance gate; default: procedural scenes.")
     ] = None,
     root: Annotated[Path | None, typer.Option(help="The dataset's folder.")] = None,
+    labels: Labels = None,
+    unknown: Unknown = None,
     frames: Annotated[int, typer.Option(min=0, help="Frames for the gate; 0 = 24 scenes or 100 frames.")] = 0,
     allowed_ap: Annotated[float, typer.Option(min=0.0, max=1.0, help="How far AP may move.")] = 0.005,
     allowed_fpr95: Annotated[float, typer.Option(min=0.0, max=1.0, help="How far FPR95 may move.")] = 0.01,
@@ -58,7 +60,8 @@ def command(
 ) -> None:
     """Build an engine and compare it with torch in FP32; one that moves AP or FPR95 too far is deleted.
 
-    An engine built for another device is kept aside until the same command has run on that device.
+    A Jetson and data-centre cards take tensorrt, GeForce and RTX cards tensorrt_rtx, processors openvino. An engine
+    built for another device is kept aside until the same command has run on that device.
     """
     from ..building.build import Order, build_engine
     from ..building.gate_data import calibration_frames, gate_data
@@ -68,7 +71,7 @@ def command(
     height, width = parse_size(size)
     chosen(engine, device, precision)  # what cannot be is said before frames are read
     loaded = load_bundle(bundle)
-    data = gate_data((height, width), name=accept_on, root=root, limit=frames)
+    data = gate_data((height, width), name=accept_on, root=root, limit=frames, labels=labels, unknown=unknown)
     shown = Output(json, quiet)
     console = shown.console
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()

@@ -22,6 +22,7 @@ from .output import (
     Quiet,
     Split,
     Threads,
+    Unknown,
     refuse_existing,
     stages,
 )
@@ -48,6 +49,7 @@ def command(
         ),
     ] = False,
     labels: Labels = None,
+    unknown: Unknown = None,
     confidence: Annotated[
         float | None, typer.Option(help="E.g. 0.9: the bound holds with this probability; default: in expectation.")
     ] = None,
@@ -77,7 +79,11 @@ def command(
     wanted = parse_target(target, rate, confidence=confidence, min_area=min_area, cover=cover)
     if dataset == FRAMES and not normal:
         raise ConfigError("`frames` have no labels: say with --normal that they show nothing unknown")
-    opened = open_normal(dataset, root, split, labels) if normal else open_dataset(dataset, root, split, labels)
+    if normal and unknown is not None:
+        raise ConfigError("--normal says that nothing unknown is seen, --unknown marks it: give one of them")
+    opened = (
+        open_normal(dataset, root, split, labels) if normal else open_dataset(dataset, root, split, labels, unknown)
+    )
     shown = Output(json, quiet)
     console = shown.console
     (loaded,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)

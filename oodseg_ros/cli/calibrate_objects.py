@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import BundleName, Device, EngineName, Json, MinArea, Output, Quiet, Threads, refuse_existing
+from .output import BundleName, Device, EngineName, Json, MinArea, Output, Precision, Quiet, Threads, refuse_existing
 
 
 def command(
@@ -27,14 +27,23 @@ def command(
         float | None, typer.Option(help="E.g. 0.9: the bounds hold with this probability; default: in expectation.")
     ] = None,
     ground: Annotated[
-        list[str] | None, typer.Option(help="Class that objects stand on; repeat. Default: road and sidewalk.")
+        list[str] | None, typer.Option(help="Class that objects stand on; repeat. Default: the label set's.")
+    ] = None,
+    objects: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of RGBA cut-outs of unknown things. Pasted into the frames, they tell what several weak "
+            "frames are worth (parameter alert_rule); without it the bundle has no table for that."
+        ),
     ] = None,
     every: Annotated[
         int, typer.Option(min=1, help="Only every n-th frame chooses; on the others the result is measured.")
     ] = 1,
     out: Annotated[Path | None, typer.Option(help="Write a copy of the bundle here; default: into the bundle.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Private key: sign the bundle again with it.")] = None,
     engine: EngineName = None,
     device: Device = "cpu",
+    precision: Precision = "fp32",
     threads: Threads = 0,
     json: Json = False,
     quiet: Quiet = False,
@@ -42,22 +51,35 @@ def command(
     """Choose a bundle's threshold and object rule on frames without unknowns, and write both into the bundle."""
     from ..evaluation.calibration.calibrate import write_calibration
     from ..evaluation.calibration.objects import ObjectTarget, calibrate_objects
-    from ..pipeline.obstacles.components import GROUND_CLASSES
+    from ..outliers.objects import load_cutouts
+    from ..signatures import is_signed
+    from .sign import unsigned
 
     refuse_existing(out)
     target = ObjectTarget(false_frames, grow, seed, min_area, confidence)
+    cutouts = [] if objects is None else load_cutouts(objects)
     shown = Output(json, quiet)
     console = shown.console
-    (loaded,) = shown.load(bundle, engine=engine, device=device, threads=threads)
+    (loaded,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     with console.status("judging frames without unknowns"):
-        found = calibrate_objects(loaded, sources, target, every, ground or GROUND_CLASSES)
-    written = write_calibration(loaded.bundle, found.calibration, out)
+        found = calibrate_objects(loaded, sources, target, every, ground or (), cutouts=cutouts)
+    signed = is_signed(loaded.bundle.path)
+    written = write_calibration(loaded.bundle, found.calibration, out, key)
     rule = found.calibration.objects
     console.print(
         f"{escape(written.id)}: threshold {loaded.bundle.card.calibration.threshold:.6g} -> "
         f"[bold]{found.calibration.threshold:.6g}[/], beside the ground {rule.beside:.6g}, grown to {rule.grow:.6g}"
     )
     console.print(escape(found.calibration.source), highlight=False)
+    if signed and key is None:
+        shown.warn(unsigned(written.path))
+    evidence = found.calibration.evidence
+    if evidence is not None:
+        console.print(f"evidence over time: {escape(evidence.source)}", highlight=False)
+    elif loaded.bundle.card.calibration.evidence is not None:
+        shown.warn(
+            "the bundle has no table for alert_rule: evidence any more: it was of other candidates; see --objects"
+        )
     console.print(f"written to {escape(str(written.path))}", soft_wrap=True)
     shown.result(
         {
@@ -66,6 +88,7 @@ def command(
             "threshold_before": loaded.bundle.card.calibration.threshold,
             "threshold": found.calibration.threshold,
             "rule": rule.model_dump(),
+            "evidence": None if evidence is None else evidence.model_dump(),
             "source": found.calibration.source,
         }
     )

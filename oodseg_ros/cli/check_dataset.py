@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from .output import Json, Labels, Output, Quiet, table
+from .output import Json, Labels, Output, Quiet, Unknown, table
 
 if TYPE_CHECKING:
     from ..datasets.check import CheckReport
@@ -23,6 +23,7 @@ def command(
     root: Annotated[Path, typer.Option(help="Folder that holds it.")],
     split: Annotated[str | None, typer.Option(help="Which part; `all` joins them. Default: the evaluated one.")] = None,
     labels: Labels = None,
+    unknown: Unknown = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read only the first frames.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
     json: Json = False,
@@ -32,7 +33,7 @@ def command(
     from ..datasets.check import check_dataset
     from ..datasets.registry import open_dataset
 
-    dataset = open_dataset(name, root, split, labels)
+    dataset = open_dataset(name, root, split, labels, unknown)
     shown = Output(json, quiet)
     console = shown.console
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

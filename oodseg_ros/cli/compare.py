@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from .output import Device, EngineName, Json, Labels, Output, Precision, Quiet, Threads, stages
+from .output import Device, EngineName, Json, Labels, Output, Precision, Quiet, Threads, Unknown, stages
 
 
 def command(
@@ -23,6 +23,7 @@ def command(
     root: Annotated[Path | None, typer.Option(help="The dataset's folder.")] = None,
     split: Annotated[str | None, typer.Option(help="Split of the dataset.")] = None,
     labels: Labels = None,
+    unknown: Unknown = None,
     fail_if: Annotated[
         list[str] | None,
         typer.Option(
@@ -58,7 +59,7 @@ def command(
         raise ConfigError("--dataset and --root belong together")
     if (out / "comparison.json").exists():
         raise ConfigError(f"{out} holds a comparison already; give another --out")
-    opened = open_dataset(dataset, root, split, labels) if dataset else None
+    opened = open_dataset(dataset, root, split, labels, unknown) if dataset else None
     how = {"engine": engine, "device": device, "precision": precision, "threads": threads}
     shown = Output(json, quiet)
     console = shown.console
@@ -97,6 +98,8 @@ def command(
     console.print(f"pictures and the rest are in {escape(str(out / 'index.html'))}", soft_wrap=True)
     for note in result.notes:
         shown.warn(f"note: {note}")
+    if rules and not broken:
+        console.print(f"no rule refuses it: {escape('; '.join(map(str, rules)))}", highlight=False, soft_wrap=True)
     for why in broken:
         shown.warn(f"refused: {why}")
     shown.result(result.to_dict() | {"refused": broken, "page": str(out / "index.html")})

@@ -22,6 +22,7 @@ from .output import (
     Quiet,
     Split,
     Threads,
+    Unknown,
     refuse_overwriting,
     stages,
     table,
@@ -43,10 +44,12 @@ def command(
     ] = None,
     split: Split = None,
     labels: Labels = None,
+    unknown: Unknown = None,
     engine: EngineName = None,
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 0,
+    match: Annotated[str | None, typer.Option(help="Only frames whose id fits, e.g. '7d*'.")] = None,
     limit: FirstFrames = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read and measure.")] = 2,
     track: Annotated[str | None, typer.Option(help="Component rule: anomaly or obstacle; default: by dataset.")] = None,
@@ -89,7 +92,8 @@ def command(
         mount=None if camera_height is None else CameraMount(camera_height, camera_pitch, fov),
         keep_scores=keep_scores,
     )
-    opened = open_dataset(dataset, root, split, labels)
+    opened = open_dataset(dataset, root, split, labels, unknown)
+    opened = opened if match is None else opened.only(match)
     shown = Output(json and not shard.rank, quiet or shard.rank > 0)
     console = shown.console
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -160,14 +160,22 @@ def _as_json(value: Any) -> Any:
 
 
 def _brief(values: dict[str, Any]) -> str:
-    """Scalars of a nested dict; lists by their length, since model.yaml has the whole."""
+    """A nested dict in a line; long lists by their length, since model.yaml has the whole."""
     parts = []
     for key, value in values.items():
         if isinstance(value, dict):
             parts.append(f"{key} ({_brief(value)})")
         elif isinstance(value, list):
-            short = all(isinstance(entry, (int, float)) for entry in value) and len(value) <= 4
-            parts.append(f"{key}: {_numbers(value)}" if short else f"{key}: {len(value)} entries")
+            numbers = all(isinstance(entry, (int, float)) for entry in value)
+            words = all(isinstance(entry, str) for entry in value)
+            if numbers and len(value) <= 4:
+                parts.append(f"{key}: {_numbers(value)}")
+            elif words and 0 < len(value) <= 8:
+                parts.append(f"{key}: {' + '.join(value)}")
+            elif len(value) == 1 and isinstance(value[0], dict):
+                parts.append(f"{key} ({_brief(value[0])})")
+            else:
+                parts.append(f"{key}: {len(value)} entries")
         else:
             parts.append(f"{key}: {value}")
     return ", ".join(parts)

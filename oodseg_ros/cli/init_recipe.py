@@ -40,4 +40,5 @@ def command(
         console.print(f"- {escape(note)}", highlight=False, soft_wrap=True)
     console.print(f"recipe in {escape(str(out))}" + (f", classes in {escape(str(label_file))}" if made.labels else ""))
     console.print(f"next: oodseg train {escape(str(out))} --dry-run", highlight=False, soft_wrap=True)
-    shown.result({"recipe": str(out), "labels": str(label_file) if made.labels else None, "notes": made.notes})
+    files = {"recipe": str(out), "labels": str(label_file) if made.labels else None}
+    shown.result(files | made.facts | {"notes": made.notes})

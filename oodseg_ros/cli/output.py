@@ -32,6 +32,9 @@ Device = Annotated[str, typer.Option(help="cpu or cuda[:N].")]
 Precision = Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")]
 Labels = Annotated[str | None, typer.Option(help="For `folder`: label set of class-id labels.")]
+Unknown = Annotated[
+    int | None, typer.Option(min=0, max=254, help="With --labels: the value that marks unknown objects, e.g. 254.")
+]
 Split = Annotated[str | None, typer.Option(help="Split of the dataset; default: the one with ground truth.")]
 FirstFrames = Annotated[int | None, typer.Option(min=1, help="Only the first frames.")]
 Threshold = Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")]

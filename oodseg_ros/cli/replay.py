@@ -43,6 +43,7 @@ def command(
     """Replay bags through a bundle on the bags' own clock: same bag, same alerts; under torchrun bags are shared."""
     from ..errors import BagError
     from ..evaluation.frame_pass import this_shard
+    from ..pipeline.geometry.source import NO_POSITION
     from ..replay.run import ReplayOptions, replay_bags
     from ..replay.summary import MIN_RATE_S, refuse_unjudged
     from .run import engine_options, given_params
@@ -105,6 +106,8 @@ def command(
             shown.warn(f"{run['bag']}, damage: {run['damage']}")
         for note in run["notes"][:10]:
             shown.warn(f"note: {note}")
+        if any(NO_POSITION in note for note in run["notes"]):
+            shown.warn("note: `oodseg run` takes --camera-height where a bag has no camera_info")
         if run["missing"]:
             shown.warn(f"{run['missing']} frames are missing")
         for topic, why in run["left_out"].items():

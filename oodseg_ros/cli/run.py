@@ -53,6 +53,7 @@ def command(
 ) -> None:
     """Run a bundle over frames as the node judges them; leaves overlays and alerts.csv."""
     from ..pipeline.geometry.ground import pinhole
+    from ..pipeline.geometry.source import NO_POSITION
     from ..replay.offline_run import RunOptions, run_source
     from ..replay.summary import refuse_unjudged
     from ..sources.bag_messages import ReplayBag, is_bag
@@ -87,6 +88,8 @@ def command(
         runner.preparing = stages(bar)
         task = bar.add_task(escape(Path(input).name), total=total)
         summary = run_source(runner, source, options, lambda done: bar.update(task, completed=done))
+    if geometry is None and any(NO_POSITION in note for note in summary.notes):
+        summary.notes.append("--camera-height METRES, --camera-pitch and --fov give them one, where the ground is flat")
     print_summary(shown, runner, summary, out)
     refuse_unjudged(input, summary.frames, summary.skipped)
 
@@ -133,10 +136,10 @@ def print_summary(shown: Output, runner: Runner, summary: RunSummary, out: Path)
     for camera, states in summary.states.items():
         counts.add_row(escape(camera), *(f"[{STYLES[state.value]}]{states[state]}[/]" for state in AlertState))
     console.print(counts)
-    for camera, stamp, state, reason in summary.changes[:20]:
+    for camera, stamp, state, reason, file in summary.changes[:20]:
+        where = escape(file) if file else f"{stamp / 1e9:.2f} s"  # pictures in a folder have no time
         console.print(
-            f"  {stamp / 1e9:.2f} s  {escape(camera)}  [{STYLES[state.value]}]{state.value}[/] ({reason})",
-            highlight=False,
+            f"  {where}  {escape(camera)}  [{STYLES[state.value]}]{state.value}[/] ({reason})", highlight=False
         )
     if len(summary.changes) > 20:
         console.print(f"  … {len(summary.changes) - 20} more changes in alerts.csv")
@@ -167,8 +170,8 @@ def print_summary(shown: Output, runner: Runner, summary: RunSummary, out: Path)
                 for camera, states in summary.states.items()
             },
             "changes": [
-                {"camera": camera, "stamp_ns": stamp, "state": state.value, "reason": reason}
-                for camera, stamp, state, reason in summary.changes
+                {"camera": camera, "stamp_ns": stamp, "state": state.value, "reason": reason, "file": file or None}
+                for camera, stamp, state, reason, file in summary.changes
             ],
             "median_ms": {
                 stage: 1e3 * float(np.median(taken)) for stage, taken in summary.seconds.items() if len(taken)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from .output import Json, Output, Quiet, table
 
@@ -43,7 +44,7 @@ def command(
         with console.status("taking a few steps of each stage, to know how long they take"):
             planned = plan(loaded)
         show_plan(console, loaded, planned)
-        shown.result(asdict(planned))
+        shown.result(asdict(planned) | {"seconds": planned.seconds})
         return
     try:
         bundle = train(loaded, out, resume, threads, overwrite, console)
@@ -60,6 +61,8 @@ def show_plan(console: Console, recipe: Recipe, planned: TrainingPlan) -> None:
     """Print what `planned` would train, how long and in how much memory."""
     console.print(f"recipe {recipe.name}: {planned.frames} frames, crop {recipe.crop[1]}x{recipe.crop[0]}")
     console.print(planned.start)
+    for note in planned.notes:
+        console.print(escape(note), highlight=False, soft_wrap=True)
     steps = table("stage", "steps", "trained", "frozen", "s/step", "time", "GiB", numbers=True)
     for stage in planned.stages:
         seconds = round(stage.steps * stage.step.seconds)

@@ -31,7 +31,9 @@ NEAREST_NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Picture:
-    """A frame with objects: where it comes from, its pixels as JPEG, and the place of the vehicle if the bag tells."""
+    """A frame with objects: where it comes from (`file`: its name in a folder, else empty), its pixels as JPEG, and the
+    place of the vehicle if the bag tells.
+    """
 
     source: str
     camera: str
@@ -39,6 +41,7 @@ class Picture:
     number: int
     jpeg: bytes
     place: dict[str, Any]
+    file: str = ""
 
 
 @dataclass
@@ -186,7 +189,7 @@ def _frames(
         elif judgement.obstacles:
             still = "" if sequential else f"#{judged.number}"
             place = places(frame.stamp_ns)
-            picture = Picture(path.name, frame.camera, frame.stamp_ns, judged.number, _jpeg(frame), place)
+            picture = Picture(path.name, frame.camera, frame.stamp_ns, judged.number, _jpeg(frame), place, frame.file)
             release = release_threshold(calibration, judgement.threshold, settings.obstacles.release_threshold)
             track = f"{path.name}/{frame.camera}{still}"
             gathered.seen += len(judgement.obstacles)

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from .. import __version__
 from ..bundle import Bundle
 from ..errors import ConfigError
 from ..outliers.reviewed import IGNORED, NEGATIVE, UNKNOWN
@@ -43,7 +44,7 @@ def write_collection(gathered: Collection, bundle: Bundle, out: Path, command: s
         *(name for name in bundle.labels.names if name not in (UNKNOWN, NEGATIVE, IGNORED)),
     ]
     kept = {id(one) for one in gathered.kept}
-    images, annotations = [], []
+    images, annotations, placed = [], [], {}
     for number, found in enumerate(gathered.pictures.values(), 1):
         picture = found[0].picture
         name = f"{number:06d}.jpg"
@@ -53,20 +54,22 @@ def write_collection(gathered: Collection, bundle: Bundle, out: Path, command: s
             {
                 **{"id": number, "file_name": name, "width": width, "height": height, "license": 0},
                 **{"source": picture.source, "camera": picture.camera, "stamp_ns": picture.stamp_ns},
+                **({"source_file": picture.file} if picture.file else {}),
                 **({"date_captured": when} if (when := _when(picture.stamp_ns)) else {}),
                 **picture.place,
             }
         )
         for one in found:
             annotations.append(_annotation(len(annotations) + 1, number, one, id(one) in kept))
+            placed[id(one)] = (name, annotations[-1])
     content = {
-        "info": {"description": f"unknown objects found by {bundle.id}", "version": command},
+        "info": {"description": f"unknown objects found by {bundle.id}", "version": f"oodseg_ros {__version__}"},
         "licenses": [{"id": 0, "name": "", "url": ""}],
         "categories": [{"id": index, "name": name, "supercategory": ""} for index, name in enumerate(names, 1)],
         "images": images,
         "annotations": annotations,
     }
-    (out / PAGE).write_text(_page(gathered, bundle, command))
+    (out / PAGE).write_text(_page(gathered, bundle, command, placed))
     part = (out / INSTANCES).with_suffix(".part")
     part.write_text(json.dumps(content) + "\n")
     part.replace(out / INSTANCES)
@@ -103,14 +106,17 @@ def _annotation(number: int, image: int, one: Found, kept: bool) -> dict[str, An
     }
 
 
-def _page(gathered: Collection, bundle: Bundle, command: str) -> str:
+def _page(gathered: Collection, bundle: Bundle, command: str, placed: dict[int, tuple[str, dict[str, Any]]]) -> str:
+    """`placed`: identity of an object → its picture's name in `images/`, and its annotation."""
     objects = [
         {
             "crop": image_uri(_outlined(one, square_around(one.full_mask, 2.0)), max_width=320),
             "context": image_uri(_outlined(one), max_width=640),
-            "title": f"{one.obstacle.score:.0%}, {one.obstacle.area:,} pixels",
+            "title": f"{one.obstacle.score:.0%}, {placed[id(one)][1]['area']:,} pixels",
+            "number": placed[id(one)][1]["id"],
+            "picture": placed[id(one)][0],
             "track": one.track,
-            "when": _when(one.picture.stamp_ns) or f"{one.picture.stamp_ns / 1e9:.2f} s",
+            "when": _when(one.picture.stamp_ns) or one.picture.file or f"{one.picture.stamp_ns / 1e9:.2f} s",
             "place": ", ".join(f"{kind} {value}" for kind, value in one.picture.place.items()),
             "range": f"{one.obstacle.ground.range_min:.1f} m" if one.obstacle.ground else "",
             "repeats": one.repeats,

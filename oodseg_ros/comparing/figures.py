@@ -9,6 +9,7 @@ import operator
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from ..errors import ConfigError
 from ..evaluation.metrics.components import DETECTED
 from ..evaluation.score_store import ScoreStore
-from ..evaluation.vehicle import GROUND_CLASSES, frame_objects
+from ..evaluation.vehicle import frame_objects
 from ..labels import LabelSet
 from ..model_card import Calibration
 
@@ -64,7 +65,9 @@ def parse_rule(text: str) -> Rule:
             f"--fail-if {text!r}: write NAME OPERATOR NUMBER, e.g. 'alerts.disappeared > 0' or 'AP.change < -0.01'"
         ) from None
     if name not in NAMES:
-        raise ConfigError(f"--fail-if {text!r}: no figure is called {name}; there are {', '.join(NAMES)}")
+        near = get_close_matches(name, NAMES, 1)
+        meant = f"; did you mean {near[0]}? There are" if near else "; there are"
+        raise ConfigError(f"--fail-if {text!r}: no figure is called {name}{meant} {', '.join(NAMES)}")
     return Rule(name, sign, limit)
 
 
@@ -114,7 +117,7 @@ def count_frames(names: Sequence[str], store: ScoreStore, calibration: Calibrati
             sample.append(rng.choice(picked, min(PER_FRAME, picked.size), replace=False) if picked.size else picked)
     edges = np.unique(np.quantile(np.concatenate(sample), np.linspace(0, 1, BINS)[1:-1], method="nearest"))
     ground = np.zeros(256, bool)
-    ground[[index for index, name in enumerate(labels.names) if name in GROUND_CLASSES]] = True
+    ground[labels.ground_ids()] = True
     normal, anomalous, objects, found, false = [], [], [], [], []
     for name in names:
         score, label, extra = store.get(name)

@@ -14,9 +14,11 @@ from ..frame import UNLABELED
 from ..labels import load_labels
 from ..sources.image_files import orientation_of, read_image
 from .dataset import Dataset, Item
-from .encoding import mixed_labels, read_values
+from .encoding import Encoding, mixed_labels, read_values
 
 ANOMALY_NAMES = {0: "normal", 1: "anomaly"}
+FEW = 5
+"""So many label files with strange values are named one by one."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class CheckReport:
 class _Finding:
     """One frame: image size (width, height), pixels per label value and per label, or why it cannot be used.
 
-    `turned`: its EXIF orientation turned it upright.
+    `turned`: its EXIF orientation turned it upright. `strange`: values of its label file without a meaning.
     """
 
     size: tuple[int, int] | None
@@ -77,6 +79,7 @@ class _Finding:
     labels: np.ndarray
     problem: str = ""
     turned: bool = False
+    strange: tuple[int, ...] = ()
 
 
 def check_dataset(
@@ -101,7 +104,7 @@ def check_dataset(
     labels = sum((f.labels for f in findings), np.zeros(256, np.int64))
     total, counted = int(labels.sum()), int(labels[:UNLABELED].sum())
     labeled = [f for f in findings if f.labels.any()]
-    problems = [f.problem for f in findings if f.problem]
+    problems = _one_by_one(findings, dataset.encoding)
     problems += _problems(dataset, labels, limit is None)
     notes = list(dataset.notes)
     if turned := sum(f.turned for f in findings):
@@ -133,6 +136,16 @@ def check_dataset(
     )
 
 
+def _one_by_one(findings: list[_Finding], encoding: Encoding) -> list[str]:
+    """What is wrong with single frames; values that many files hold are one problem, with its cure."""
+    strange = [f for f in findings if f.strange]
+    values = sorted({value for f in strange for value in f.strange})
+    if len(strange) <= FEW:
+        return [f.problem + (f". {encoding.cure}" if f.strange else "") for f in findings if f.problem]
+    said = f"{len(strange)} label files hold other values than expected, {values} in all; e.g. {strange[0].problem}"
+    return [f"{said}. {encoding.cure}", *(f.problem for f in findings if f.problem and not f.strange)]
+
+
 def _look(dataset: Dataset, item: Item) -> _Finding:
     """Everything that can be known of one frame."""
     none = np.zeros(256, np.int64)
@@ -157,7 +170,8 @@ def _look(dataset: Dataset, item: Item) -> _Finding:
         strange = dataset.encoding.unexpected(np.flatnonzero(counts))
         if strange:
             where = item.label_path.name
-            return _Finding(size, counts, none, f"{item.id}: {where} holds {strange}, expected {dataset.encoding.what}")
+            said = f"{item.id}: {where} holds {strange}, expected {dataset.encoding.what}"
+            return _Finding(size, counts, none, said, strange=tuple(strange))
         return _Finding(size, counts, labels, turned=turned)
     except (DatasetError, ImageError) as error:
         return _Finding(size, none, none, f"{item.id}: {error}")

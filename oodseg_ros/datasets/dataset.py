@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,18 @@ class Dataset:
     def scored(self) -> tuple[Item, ...]:
         """The frames with ground truth."""
         return tuple(item for item in self.items if item.label_path is not None)
+
+    def only(self, match: str) -> Dataset:
+        """The frames whose id fits a shell pattern (`7d*`).
+
+        Raises:
+            DatasetError: none does.
+        """
+        items = tuple(item for item in self.items if fnmatch(item.id, match))
+        if not items:
+            raise DatasetError(f"dataset {self.name}: no frame fits {match!r}; an id is, e.g., {self.items[0].id}")
+        note = f"only the {len(items)} of {len(self.items)} frames whose id fits {match}"
+        return replace(self, items=items, notes=(*self.notes, note), published=None)
 
     def load(self, item: Item) -> tuple[np.ndarray, np.ndarray | None]:
         """Image RGB uint8 `[H, W, 3]` and labels uint8 `[H, W]` (None for a frame without ground truth).

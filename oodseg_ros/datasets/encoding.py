@@ -21,10 +21,12 @@ class Encoding:
     Attributes:
         what: for messages, e.g. `0 normal, 1 anomaly, 255 ignore`.
         meaning: value in the file → our label; a value that is not listed is an error in the data.
+        cure: a sentence for people whose files hold other values.
     """
 
     what: str
     meaning: Mapping[int, int]
+    cure: str = "It is damaged, of another dataset, or in another encoding"
 
     @cached_property
     def table(self) -> np.ndarray:
@@ -56,8 +58,7 @@ class Encoding:
         strange = np.flatnonzero((np.bincount(values.ravel(), minlength=256) > 0) & ~self.known)
         if strange.size:
             raise DatasetError(
-                f"label file {path}: unexpected values {_listed(strange.tolist())}; expected {self.what}. "
-                "It is damaged, of another dataset, or in another encoding"
+                f"label file {path}: unexpected values {_listed(strange.tolist())}; expected {self.what}. {self.cure}"
             )
         return self.table[values]
 
@@ -80,7 +81,24 @@ CITYSCAPES_TRAIN_IDS = Encoding("Cityscapes train ids 0..18, 255 ignore", {**{k:
 
 def class_ids(count: int) -> Encoding:
     """Class ids 0..count-1 as they are, 255 = unlabeled."""
-    return Encoding(f"class ids 0..{count - 1}, 255 unlabeled", {**{k: k for k in range(count)}, 255: 255})
+    cure = "Of another label set? If a value marks unknown objects, say which: --unknown (`outlier_values` in a recipe)"
+    return Encoding(f"class ids 0..{count - 1}, 255 unlabeled", {**{k: k for k in range(count)}, 255: 255}, cure)
+
+
+def unknown_among(classes: Encoding, unknown: int) -> tuple[Encoding, Encoding]:
+    """For label files of class ids in which `unknown` marks unknown objects: what tells anomalies, and what classes.
+
+    Raises:
+        DatasetError: `unknown` is a class or no value of such a file.
+    """
+    if unknown in classes.meaning or not 0 <= unknown < UNLABELED:
+        raise DatasetError(f"the value {unknown} cannot mark unknown objects: these are {classes.what}")
+    what = f"{classes.what}, {unknown} unknown object"
+    anomalies = {value: UNLABELED if label == UNLABELED else 0 for value, label in classes.meaning.items()}
+    return (
+        Encoding(what, anomalies | {unknown: 1}, classes.cure),
+        Encoding(what, dict(classes.meaning) | {unknown: UNLABELED}, classes.cure),
+    )
 
 
 def mixed_labels(encoding: Encoding, frames: Sequence[tuple[bool, bool]]) -> str:
@@ -92,7 +110,7 @@ def mixed_labels(encoding: Encoding, frames: Sequence[tuple[bool, bool]]) -> str
         frames: per label file, whether it holds 1 and whether it holds 255.
     """
     ones, voids = sum(one and not void for one, void in frames), sum(void and not one for one, void in frames)
-    if encoding is not ANOMALY or not voids or any(one and void for one, void in frames):
+    if encoding.meaning != ANOMALY.meaning or not voids or any(one and void for one, void in frames):
         return ""
     if not ones:
         return (

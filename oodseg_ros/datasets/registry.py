@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import DatasetError
 from ..labels import load_labels
 from .dataset import Dataset, Item
-from .encoding import CITYSCAPES_TRAIN_IDS, class_ids
+from .encoding import CITYSCAPES_TRAIN_IDS, class_ids, unknown_among
 from .layout import NO_SPLITS, Format, Layout
 from .layouts import road_anomaly
 from .layouts.anomalies import (
@@ -18,7 +18,7 @@ from .layouts.anomalies import (
     ROAD_ANOMALY_21,
     ROAD_OBSTACLE_21,
 )
-from .layouts.driving import BDD, CAMVID, CITYSCAPES, IDD_LITE, KITTI, MAPILLARY
+from .layouts.driving import BDD, CAMVID, CITYSCAPES, IDD_LITE, IDD_LITE_7, KITTI, MAPILLARY
 from .layouts.own import COCO_PROXY, FOLDER, FOLDER_TRAIN_IDS, GENERATED_PAIRS
 from .layouts.simulated import ACDC_POC, MUAD, STREETHAZARDS
 
@@ -38,6 +38,7 @@ FORMATS: dict[str, Format] = {
         CAMVID,
         BDD,
         IDD_LITE,
+        IDD_LITE_7,
         KITTI,
         MAPILLARY,
         FOLDER,
@@ -47,7 +48,9 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def open_dataset(name: str, root: str | Path, split: str | None = None, labels: str | None = None) -> Dataset:
+def open_dataset(
+    name: str, root: str | Path, split: str | None = None, labels: str | None = None, unknown: int | None = None
+) -> Dataset:
     """Open a dataset by name; its layout on disk is recognized. Files are listed, not read.
 
     Args:
@@ -55,6 +58,7 @@ def open_dataset(name: str, root: str | Path, split: str | None = None, labels: 
         root: the folder that holds it, or the folder above.
         split: one of the format's splits; `all` joins them; None = the one that evaluations use.
         labels: only for `folder`: name or path of the label set whose class ids the label files hold.
+        unknown: only with `labels`: the value that marks unknown objects, 0..254; makes it an anomaly dataset.
 
     Raises:
         DatasetError: unknown name or split, or no known layout fits: what was looked for, what is there, what to do.
@@ -64,7 +68,9 @@ def open_dataset(name: str, root: str | Path, split: str | None = None, labels: 
         raise DatasetError(f"no dataset is called {name!r}; known: {', '.join(FORMATS)}")
     if not root.is_dir():
         raise DatasetError(f"dataset {name}: the folder {root} does not exist; give the folder that holds the data")
-    form = _folder_format(split, labels) if name == "folder" else FORMATS[name]
+    if unknown is not None and not (labels and name == "folder"):
+        raise DatasetError("a value of unknown objects (--unknown) goes with `folder` and its --labels only")
+    form = _folder_format(split, labels, unknown) if name == "folder" else FORMATS[name]
     if labels and name != "folder":
         raise DatasetError(f"dataset {name} has its own labels; a label set can be given only for `folder`")
     split = form.splits[0] if split is None else split
@@ -80,12 +86,16 @@ def open_dataset(name: str, root: str | Path, split: str | None = None, labels: 
     raise DatasetError(_not_found(form, root, split))
 
 
-def _folder_format(split: str | None, labels: str | None) -> Format:
+def _folder_format(split: str | None, labels: str | None, unknown: int | None) -> Format:
     """`folder` for this call: any split, and class ids where a label set is named."""
     form = replace(FOLDER, splits=(split or "",))
     if labels:
         encoding, layouts = class_ids(len(load_labels(labels))), (*form.layouts, FOLDER_TRAIN_IDS)
-        return replace(form, kind="semantic", label_set=labels, encoding=encoding, layouts=layouts)
+        form = replace(form, label_set=labels, layouts=layouts)
+        if unknown is None:
+            return replace(form, kind="semantic", encoding=encoding)
+        encoding, classes = unknown_among(encoding, unknown)
+        return replace(form, encoding=encoding, classes=classes)
     return replace(form, layouts=(*form.layouts, replace(FOLDER_TRAIN_IDS, encoding=CITYSCAPES_TRAIN_IDS)))
 
 

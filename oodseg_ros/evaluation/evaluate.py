@@ -1,7 +1,7 @@
-"""`evaluate`: one bundle (or one of its scores) on one dataset, from frames to `metrics.json`.
+"""`evaluate`: one bundle on one dataset, one or several of its scores from one pass, from frames to `metrics.json`.
 
-Leaves in the output folder `metrics.json`, `frames.csv` and, while it works, `state/` with the score maps. The folder
-belongs to one run: the same command started again resumes it, another one is refused.
+Leaves in the output folder of each score `metrics.json`, `frames.csv` and, while it works, `state/` with the score
+maps. The folder belongs to one run: the same command started again resumes it, another one is refused.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..bundle import Bundle
 from ..datasets.dataset import Dataset
 from ..datasets.encoding import mixed_labels
 from ..errors import ConfigError, DatasetError
@@ -93,18 +94,35 @@ def evaluate(
     progress: Progress = lambda stage, done, total: None,
     then: Callable[[Evaluation], None] = lambda evaluation: None,
 ) -> Evaluation | None:
-    """Run, measure, write.
+    """`evaluate_scores` of a bundle with one score; None in a process of rank above 0.
+
+    Args:
+        out: its folder, made if absent.
+    """
+    found = evaluate_scores(runner, dataset, [(runner.bundle, out)], options, progress, then)
+    return found[0] if found else None
+
+
+def evaluate_scores(
+    runner: Runner,
+    dataset: Dataset,
+    outs: Sequence[tuple[Bundle, Path]],
+    options: EvaluationOptions,
+    progress: Progress = lambda stage, done, total: None,
+    then: Callable[[Evaluation], None] = lambda evaluation: None,
+) -> list[Evaluation]:
+    """Run once, measure and write every score.
 
     Args:
         runner: a loaded bundle.
         dataset: as `datasets.registry.open_dataset` gives it.
-        out: its folder, made if absent.
+        outs: for each score that the bundle gives, the variant that has it alone and its folder, made if absent.
         options: see there.
         progress: called with (stage, done, total).
-        then: called while the score maps are still on disk: reports and exports.
+        then: called with each evaluation while the score maps are still on disk: reports and exports.
 
     Returns:
-        The evaluation, or None in a process of rank above 0, whose results rank 0 puts together.
+        One evaluation per score; none in a process of rank above 0, whose results rank 0 puts together.
 
     Raises:
         DatasetError: there is no frame to evaluate, or `out` belongs to another run.
@@ -114,35 +132,69 @@ def evaluate(
     work = plan(dataset.items[: options.limit])
     if not work:
         raise DatasetError(f"dataset {dataset.name} has no frames; see the layout that `--root` must have")
-    prepare(runner, dataset, options.shard.part(work))
-    state = claim(out, runner, dataset, options)
-    store = ScoreStore(state / "scores")
     mine = options.shard.part(work)
+    prepare(runner, dataset, mine)
+    engine = runner.engine_identity
+    states = [claim(out, variant, engine, dataset, options) for variant, out in outs]
+    stores = [ScoreStore(state / "scores") for state in states]
     total = len(mine)
-    skipped = run_frames(runner, dataset, mine, store, options.workers, lambda done: progress("network", done, total))
+    skipped = run_frames(runner, dataset, mine, stores, options.workers, lambda done: progress("network", done, total))
     classes = class_labels(dataset, runner.bundle.labels)
-    figures = measure(mine, store, classes, options.workers, lambda done: progress("metrics", done, total))
-    figures.skipped |= skipped
-    if options.shard.world > 1:
-        figures.save(options.shard.file(state))
-        if options.shard.rank:
-            return None
-        files = options.shard.wait(state)
-        figures = Figures.load(files[0])
-        for file in files[1:]:
-            figures.merge(Figures.load(file))
+    measured = []
+    for index, (store, state) in enumerate(zip(stores, states, strict=True)):
+
+        def tell(done: int, before: int = index * total) -> None:
+            progress("metrics", before + done, total * len(stores))
+
+        figures = measure(mine, store, classes, options.workers, tell)
+        figures.skipped |= skipped
+        if options.shard.world > 1:
+            figures.save(options.shard.file(state))
+        measured.append(figures)
+    if options.shard.rank:
+        return []
+    evaluations = []
+    for (variant, out), state, store, figures in zip(outs, states, stores, measured, strict=True):
+        if options.shard.world > 1:
+            files = options.shard.wait(state)
+            figures = Figures.load(files[0])
+            for file in files[1:]:
+                figures.merge(Figures.load(file))
+        evaluation = _conclude(variant, engine, dataset, work, store, classes, figures, options, len(outs), started)
+        write_frames(out / "frames.csv", evaluation.figures.rows)
+        write_json(out / "metrics.json", evaluation.metrics)
+        then(evaluation)
+        if not options.keep_scores:
+            shutil.rmtree(state)
+        evaluations.append(evaluation)
+    return evaluations
+
+
+def _conclude(
+    bundle: Bundle,
+    engine: str,
+    dataset: Dataset,
+    work: list[Work],
+    store: ScoreStore,
+    classes: Classes | None,
+    figures: Figures,
+    options: EvaluationOptions,
+    together: int,
+    started: float,
+) -> Evaluation:
+    """The figures of one score, of all frames; `together` scores came out of the same pass."""
     place = {entry.name: index for index, entry in enumerate(work)}
     figures.rows.sort(key=lambda row: place[row["frame"]])
     if not figures.rows:
-        reasons = "; ".join(f"{name}: {why}" for name, why in list(figures.skipped.items())[:3])
-        raise DatasetError(f"no frame of {dataset.name} could be evaluated ({reasons})")
+        name, reason = next(iter(figures.skipped.items()), ("it", "no frame has ground truth"))
+        raise DatasetError(f"no frame of {dataset.name} could be evaluated; {name}: {reason}")
 
     metrics = {
         "frames": len(figures.rows),
         "frames_in_dataset": len(dataset.items),
-        "bundle": runner.bundle.id,
-        "engine": runner.engine_identity,
-        "score": getattr(runner.bundle, "score", "") or runner.bundle.card.network.get("score"),
+        "bundle": bundle.id,
+        "engine": engine,
+        "score": bundle.card.network.get("score"),
         "dataset": {
             "name": dataset.name,
             "split": dataset.split,
@@ -155,7 +207,7 @@ def evaluate(
     curves, components = None, []
     if dataset.kind == "anomaly":
         curves, components = anomaly_metrics(
-            metrics, figures, runner.bundle, store, _track(dataset, options), options.workers, options.mount
+            metrics, figures, bundle, store, _track(dataset, options), options.workers, options.mount
         )
         if classes is not None:
             thresholds = {"at_95_recall": metrics["pixel"]["FPR95_threshold"]}
@@ -163,13 +215,13 @@ def evaluate(
                 thresholds["at_deployed_threshold"] = metrics["component_deployed"]["threshold"]
             metrics["open"] = open_figures([row["frame"] for row in figures.rows], store, classes, thresholds)
     # The threshold in the bundle belongs to its own score.
-    calibration = None if isinstance(runner.bundle, ScoreVariant) else runner.bundle.card.calibration
+    calibration = None if isinstance(bundle, ScoreVariant) else bundle.card.calibration
     if calibration is not None:
         metrics["vehicle"] = vehicle_figures(
             [row["frame"] for row in figures.rows],
             store,
             calibration,
-            runner.bundle.labels,
+            bundle.labels,
             classes,
             options.workers,
             options.mount,
@@ -180,24 +232,18 @@ def evaluate(
     marks = [(row["positives"] > 0, row["void"] > 0) for row in figures.rows if "positives" in row]
     if mixed := mixed_labels(dataset.encoding, marks):
         metrics["notes"].append(mixed)
+    if together > 1:
+        metrics["notes"].append(f"{together} scores came from one pass; latency and seconds are those of all together.")
     metrics["per_image_average"] = per_image_averages(figures.rows)
     metrics["latency_ms"] = latency([row["milliseconds"] for row in figures.rows])
     metrics["skipped"] = figures.skipped
     metrics["seconds"] = time.monotonic() - started
-    metrics["provenance"] = provenance(
-        bundle=f"{runner.bundle.id} (weights sha256 {runner.bundle.weights_hash})", engine=runner.engine_identity
-    )
-    write_frames(out / "frames.csv", figures.rows)
-    write_json(out / "metrics.json", metrics)
+    metrics["provenance"] = provenance(bundle=f"{bundle.id} (weights sha256 {bundle.weights_hash})", engine=engine)
     by_name = {entry.name: entry for entry in work}
-    evaluation = Evaluation(metrics, figures, curves, components, by_name, store, classes, calibration)
-    then(evaluation)
-    if not options.keep_scores:
-        shutil.rmtree(state)
-    return evaluation
+    return Evaluation(metrics, figures, curves, components, by_name, store, classes, calibration)
 
 
-def claim(out: Path, runner: Runner, dataset: Dataset, options: EvaluationOptions) -> Path:
+def claim(out: Path, bundle: Bundle, engine: str, dataset: Dataset, options: EvaluationOptions) -> Path:
     """The folder for what must survive an interruption; refuses one that another run has left.
 
     Raises:
@@ -206,8 +252,8 @@ def claim(out: Path, runner: Runner, dataset: Dataset, options: EvaluationOption
     state = out / "state"
     state.mkdir(parents=True, exist_ok=True)
     ours = {
-        "bundle": runner.bundle.id,
-        "engine": runner.engine_identity,
+        "bundle": bundle.id,
+        "engine": engine,
         "dataset": dataset.name,
         "items": [entry.name for entry in plan(dataset.items[: options.limit])],
         "world": options.shard.world,

@@ -16,15 +16,16 @@ from ..bundle import load_bundle
 from ..datasets.dataset import Dataset
 from ..errors import ConfigError
 from ..extras import advice
+from ..inference.engine import ENGINES, chosen
 from ..inference.runner import Runner
-from .evaluate import Evaluation, EvaluationOptions, Progress, evaluate
+from .evaluate import Evaluation, EvaluationOptions, Progress, evaluate_scores
 from .metrics.pixels import PixelMetrics, split
 from .report import figures as report_figures
 from .report import html
 from .report.page import percent, write_report
 from .results import write_json, write_submission
 from .score_store import ScoreStore
-from .score_variant import with_score
+from .score_variant import ScoreVariant, in_one_pass, with_score
 
 MAX_PIXELS = 20_000_000
 """Pixels that scikit-learn is given at most, every n-th of all; it takes about 60 bytes for each."""
@@ -158,7 +159,7 @@ def evaluate_many(
     progress: Progress = lambda stage, done, total: None,
     preparing: Callable[[str], AbstractContextManager[None]] = lambda text: nullcontext(),
 ) -> list[Evaluation]:
-    """Evaluate every bundle with every score.
+    """Evaluate every bundle with every score; each bundle's network runs once over the frames, whatever their number.
 
     One run writes into `out` itself; of several each has a folder of its own there, beside a common `metrics.json` and
     `report.html`.
@@ -177,41 +178,53 @@ def evaluate_many(
 
     Returns:
         One evaluation per run; none in processes of rank above 0.
+
+    Raises:
+        ConfigError: another score than the bundle's own in a precision that must be built first.
     """
     variants = {}
     for bundle in map(load_bundle, bundles):
         for score in scores:
             variant = with_score(bundle, None if score == "own" else score)
             variants[variant.id] = variant
-    found = []
-    for name, variant in variants.items():
-        folder = out if len(variants) == 1 else out / folder_name(name)
+    precision = runner.get("precision", "fp32")
+    engine, _ = chosen(runner.get("engine"), runner.get("device", "cpu"), precision)
+    if precision not in ENGINES[engine].unbuilt and any(isinstance(one, ScoreVariant) for one in variants.values()):
+        able = " or ".join(f"--engine {name}" for name, entry in ENGINES.items() if "fp32" in entry.unbuilt)
+        raise ConfigError(
+            "an engine that was built gives the bundle's own score only; for other scores take --precision fp32 and "
+            f"{able}"
+        )
+    folders = {name: out if len(variants) == 1 else out / folder_name(name) for name in variants}
 
-        def finish(evaluation: Evaluation, folder: Path = folder) -> None:
-            if check and evaluation.curves is not None:
-                names = [row["frame"] for row in evaluation.figures.rows]
-                evaluation.metrics["check"] = compare_with_sklearn(evaluation.store, names)
-                write_json(folder / "metrics.json", evaluation.metrics)
-            write_report(evaluation, dataset, folder / "report.html")
-            if submission:
-                ids = {key: entry.item.id for key, entry in evaluation.work.items()}
-                write_submission(evaluation.store, ids, folder / "submission")
+    def finish(evaluation: Evaluation) -> None:
+        folder = folders[evaluation.metrics["bundle"]]
+        if check and evaluation.curves is not None:
+            names = [row["frame"] for row in evaluation.figures.rows]
+            evaluation.metrics["check"] = compare_with_sklearn(evaluation.store, names)
+            write_json(folder / "metrics.json", evaluation.metrics)
+        write_report(evaluation, dataset, folder / "report.html")
+        if submission:
+            ids = {key: entry.item.id for key, entry in evaluation.work.items()}
+            write_submission(evaluation.store, ids, folder / "submission")
 
-        prefix = "" if len(variants) == 1 else f"{name} "
-        with preparing(f"loading {name}"):
-            loaded = Runner.load(variant, **runner)
+    evaluations: dict[str, Evaluation] = {}
+    for runs, answered in in_one_pass(list(variants.values())):
+        prefix = "" if len(variants) == 1 else f"{runs.id} "
+        with preparing(f"loading {runs.id}"):
+            loaded = Runner.load(runs, **runner)
         loaded.preparing = preparing
-        evaluation = evaluate(
+        done = evaluate_scores(
             loaded,
             dataset,
-            folder,
+            [(variant, folders[variant.id]) for variant in answered],
             # Of several, none gives up its score maps before the last is done: so all of it can be resumed.
             options if len(variants) == 1 else replace(options, keep_scores=True),
             lambda stage, done, total, prefix=prefix: progress(prefix + stage, done, total),
             finish,
         )
-        if evaluation is not None:
-            found.append(evaluation)
+        evaluations |= {evaluation.metrics["bundle"]: evaluation for evaluation in done}
+    found = [evaluations[name] for name in variants if name in evaluations]
     if len(found) > 1:
         write_comparison(found, out)
         if not options.keep_scores:

@@ -141,11 +141,12 @@ def run_frames(
     runner: Runner,
     dataset: Dataset,
     work: Sequence[Work],
-    store: ScoreStore,
+    stores: Sequence[ScoreStore],
     workers: int = 2,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, str]:
-    """Judge frames and put them into the store: score, label, predicted and true classes, milliseconds.
+    """Judge frames and put them into the stores, one for each score that the runner's bundle gives: score, label,
+    predicted and true classes, milliseconds (of all scores together).
 
     Reading and packing run in `workers` threads beside the network, a few frames ahead.
 
@@ -153,7 +154,7 @@ def run_frames(
         name → why, for the frames that could not be evaluated.
     """
     skipped: dict[str, str] = {}
-    todo = [entry for entry in work if not _is_done(store, entry.name)]
+    todo = [entry for entry in work if not all(_is_done(store, entry.name) for store in stores)]
     done = len(work) - len(todo)
     progress(done)
     warm: set[tuple[int, ...]] = set()
@@ -168,7 +169,7 @@ def run_frames(
                     runner.warm(*image.shape[:2])
                     warm.add(image.shape)
                 start = time.perf_counter()
-                prediction = runner([image])[0]
+                predictions = runner.every_score(image)
                 milliseconds = (time.perf_counter() - start) * 1e3
             except UserError as error:
                 skipped[entry.name] = str(error)
@@ -176,13 +177,14 @@ def run_frames(
                 truth = np.full(image.shape[:2], UNLABELED, np.uint8) if label is None else label
                 extra = {
                     "milliseconds": np.asarray(milliseconds),
-                    "labels": prediction.labels,
+                    "labels": predictions[0].labels,
                     "has_truth": np.asarray(label is not None),
                 }
                 if classes is not None:
                     extra["classes"] = classes
-                writing.append(writers.submit(store.put, entry.name, prediction.score, truth, **extra))
-            if len(writing) > 2 * workers:
+                for store, prediction in zip(stores, predictions, strict=True):
+                    writing.append(writers.submit(store.put, entry.name, prediction.score, truth, **extra))
+            while len(writing) > 2 * workers * len(stores):
                 writing.popleft().result()
             done += 1
             progress(done)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..labels import LabelSet
 from ..model_card import Calibration
-from ..pipeline.obstacles.components import GROUND_CLASSES, find_objects, stands
+from ..pipeline.obstacles.components import find_objects, stands
 from .classes import Classes
 from .frame_pass import ahead
 from .metrics.components import DETECTED, TRACKS, FrameComponents, connected, frame_components
@@ -73,10 +73,10 @@ def vehicle_figures(
     Returns:
         threshold and rule; true objects, the share found (sIoU ≥ 0.25), by size and distance; predicted objects per
         touched true one of at least `LARGE` pixels; false objects per frame and share of frames with one, on the ground
-        and beside it.
+        and beside it, nan where the label set tells no ground.
     """
     ground = np.zeros(256, bool)
-    ground[[index for index, name in enumerate(labels.names) if name in GROUND_CLASSES]] = True
+    ground[labels.ground_ids()] = True
 
     def one(name: str) -> tuple[FrameComponents, list[bool], tuple[int, int]]:
         score, truth, extra = store.get(name)
@@ -106,6 +106,7 @@ def vehicle_figures(
     if mount is not None:
         found["found_by_distance"] = by_distance(components, [frame[2] for frame in frames], mount)
     for place, column in zip(("on_ground", "beside"), standing.T, strict=True):
-        found[f"false_{place}_per_frame"] = float(column.mean())
-        found[f"frames_with_false_{place}"] = float((column > 0).mean())
+        # Without a class of the ground nothing stands on it, and "beside" would say what nobody knows.
+        found[f"false_{place}_per_frame"] = float(column.mean()) if ground.any() else float("nan")
+        found[f"frames_with_false_{place}"] = float((column > 0).mean()) if ground.any() else float("nan")
     return found

@@ -160,6 +160,17 @@ class Runner:
                     predictions[index] = Prediction(labels[row], score[row], self.bundle.id)
         return predictions  # type: ignore[return-value]
 
+    def every_score(self, image: np.ndarray) -> list[Prediction]:
+        """One image, one run of the engine → a prediction for each score of the bundle, with the same labels; only
+        evaluation has bundles with more than one.
+
+        Raises:
+            ImageError: as a call.
+        """
+        _check(image)
+        labels, score = self._run(np.ascontiguousarray(image)[None])
+        return [Prediction(labels[0], plane, self.bundle.id) for plane in score]
+
     def _run(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shape = batch.shape[:3]
         with self._lock:

@@ -76,7 +76,8 @@ class Segmentor(nn.Module):
     """Normalised float32 images `[B, 3, H, W]` → `SegmentorOutput`.
 
     H and W must be multiples of `multiple`. The head never changes the inlier logits. `score_kind` names the score:
-    one of the head's `SCORES`, or one of `scores.POST_HOC` without a head.
+    one of the head's `SCORES`, or one of `scores.POST_HOC` without a head. With `also`, names of `scores.POST_HOC`, the
+    scores of the same logits by those follow: `[B, H, W]` becomes `[S * B, H, W]`, all images of one score together.
 
     The way from images to a score has two halves, so that overlapping windows can be averaged between them:
     `evidence(images)` gives quantities that may be averaged, `judge(logits, evidence)` turns them into a score.
@@ -91,6 +92,7 @@ class Segmentor(nn.Module):
         self.classifier = classifier
         self.head = head
         self.score_kind = score_kind
+        self.also: tuple[str, ...] = ()
         self._base_frozen = False
 
     @property
@@ -148,10 +150,12 @@ class Segmentor(nn.Module):
         return logits, None if self.head is None else self.head.evidence(given)
 
     def judge(self, logits: Tensor, evidence: Tensor | None, output_stride: int = 1) -> Tensor:
-        """Anomaly score `[B, H, W]` of what `evidence` returned for this `output_stride`."""
+        """Score `[B, H, W]` (with `also` `[S * B, H, W]`) of what `evidence` returned for this `output_stride`."""
         if self.head is None:
-            return scores.POST_HOC[self.score_kind](logits)
-        return self.head.score(logits, evidence, output_stride)
+            score = scores.POST_HOC[self.score_kind](logits)
+        else:
+            score = self.head.score(logits, evidence, output_stride)
+        return torch.cat([score, *(scores.POST_HOC[kind](logits) for kind in self.also)]) if self.also else score
 
     def forward(self, images: Tensor, output_stride: int = 1) -> SegmentorOutput:
         if self.head is None and self.score_kind in scores.PERTURBING:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from .coco_masks import mask_of
 UNKNOWN, NEGATIVE, IGNORED = "unknown", "negative", "ignored"
 MEANINGS = {UNKNOWN: OUTLIER, NEGATIVE: KNOWN, IGNORED: UNLABELED}
 """Categories that are no class: an outlier, known though of no class, not counted."""
-FILES = ("annotations/instances.json", "annotations/instances_default.json", "result.json", "instances.json")
-"""As `oodseg collect` writes it, as CVAT and Label Studio export it."""
+WRITTEN = "annotations/instances.json"
+"""As `oodseg collect` writes it; it may be corrected in place."""
+FILES = ("annotations/instances_default.json", "result.json", "instances.json", WRITTEN)
+"""As CVAT and Label Studio export it, and as it was written."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,9 @@ def open_reviewed(
 
     Raises:
         ConfigError: a category that is used means nothing here; it says what can be written.
-        DatasetError: no instances file, or one that is damaged.
+        DatasetError: no instances file, one that is damaged, or several of which any may be the corrected one.
     """
-    file = next((root / name for name in FILES if (root / name).is_file()), None)
-    if file is None:
-        raise DatasetError(f"{root} holds no corrected COCO instances; looked for {', '.join(FILES)}")
+    file = instances_file(root)
     try:
         data = json.loads(file.read_text())
         names = {entry["id"]: entry["name"] for entry in data["categories"]}
@@ -101,6 +102,40 @@ def open_reviewed(
     if not found:
         raise DatasetError(f"{file} lists no picture")
     return found
+
+
+def instances_file(root: Path) -> Path:
+    """The corrected file of a collection. What `oodseg collect` wrote may lie beside an export, if nobody touched it.
+
+    Raises:
+        DatasetError: there is none, or there are several.
+    """
+    there = [root / name for name in FILES if (root / name).is_file()]
+    if len(there) > 1 and there[-1] == root / WRITTEN and _untouched(there[-1]):
+        there.pop()
+    if not there:
+        raise DatasetError(f"{root} holds no corrected COCO instances; looked for {', '.join(FILES)}")
+    if len(there) > 1:
+        names = ", ".join(str(file.relative_to(root)) for file in there)
+        raise DatasetError(f"{root} holds several corrected COCO files: {names}; leave only the one that counts")
+    return there[0]
+
+
+def _untouched(file: Path) -> bool:
+    try:
+        data = json.loads(file.read_text())
+        names = {entry["id"]: entry["name"] for entry in data["categories"]}
+        return all(names[entry["category_id"]] == UNKNOWN for entry in data["annotations"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # damaged: reading it says so, or the person does
+
+
+def told(root: Path, pictures: Sequence[ReviewedPicture], labels: LabelSet) -> str:
+    """What a corrected collection came to, in a sentence for people."""
+    names = {value: name for name, value in MEANINGS.items()} | dict(enumerate(labels.names))
+    counts = Counter(names[value] for picture in pictures for value, _ in picture.instances)
+    what = ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "no object"
+    return f"{instances_file(root)}: {len(pictures)} pictures with {what}"
 
 
 def unknown_objects(root: Path) -> list[tuple[ReviewedPicture, Any]]:

@@ -152,6 +152,8 @@ class Zones:
         check_fields(self, "zone_", zones="")
 
 
+EVIDENCE = "evidence"
+"""The alert rule by which weak candidates that stay raise the alert, too."""
 EVERYWHERE = Zones()
 """No zones: every obstacle counts."""
 
@@ -174,6 +176,8 @@ class ObstacleSettings:
     trigger_hits: int = default("obstacles.trigger_hits")
     trigger_window: int = default("obstacles.trigger_window")
     release_frames: int = default("obstacles.release_frames")
+    alert_rule: str = default("obstacles.alert_rule")
+    false_alerts: float = default("obstacles.false_alerts")
     max_obstacles: int = default("obstacles.max_obstacles")
     release_threshold: float | None = default("obstacles.release_threshold")
     min_area_by_distance: tuple[tuple[float, float], ...] = default("obstacles.min_area_by_distance")

@@ -13,6 +13,11 @@ With N = `trigger_hits`, M = `trigger_window`, R = `release_frames`:
 A frame with a weak obstacle only (above the release threshold, below the trigger threshold) is neither a hit nor clear:
 during OBSTACLE it holds the alert (`holding`).
 
+With `alert_rule` evidence there is a second condition beside this one: a candidate that is an obstacle by the evidence
+of several frames (`obstacles/evidence.py`) makes it OBSTACLE; R frames in a row without it, without an obstacle and
+without a weak one end that. The answer is OBSTACLE where either condition is: never later, and never clear earlier,
+than by hits.
+
 A fault during OBSTACLE is answered UNKNOWN, but the condition stays: the next judged frame answers OBSTACLE again, and
 the R clear frames are counted from the fault on. So no fault shortens the way to CLEAR.
 
@@ -47,14 +52,33 @@ class AlertMachine:
         self._judged = 0
         self._clear_run = 0
         self._was_known = False
+        self._evident = 0
 
     @property
     def alarmed(self) -> bool:
         """Whether the condition is OBSTACLE, answered or hidden by a fault."""
-        return self._condition is AlertState.OBSTACLE
+        return self._condition is AlertState.OBSTACLE or self._evident > 0
 
-    def judged(self, present: bool, weak: bool = False) -> tuple[AlertState, str]:
-        """State and reason after a judged frame; `present` = it holds an obstacle, `weak` = only a weak one."""
+    def judged(self, present: bool, weak: bool = False, evident: bool = False) -> tuple[AlertState, str]:
+        """State and reason after a judged frame.
+
+        Args:
+            present: it holds an obstacle.
+            weak: it holds only a weak one.
+            evident: it holds one by the evidence of several frames.
+        """
+        state, reason = self._by_hits(present, weak)
+        if evident or (self._evident and (present or weak)):
+            self._evident = self._settings.release_frames
+        elif self._evident:
+            self._evident -= 1
+        if state is AlertState.OBSTACLE or not self._evident:
+            return state, reason
+        self._was_known = True
+        held = reasons.HOLDING if weak else reasons.RELEASING
+        return AlertState.OBSTACLE, reasons.OBSTACLE if evident or present else held
+
+    def _by_hits(self, present: bool, weak: bool) -> tuple[AlertState, str]:
         settings = self._settings
         self._hits.append(present)
         self._judged += 1
@@ -77,6 +101,7 @@ class AlertMachine:
     def unknown(self, reason: str) -> tuple[AlertState, str]:
         """State and reason where a frame could not be judged, or none came. Hits stay: evidence of danger keeps."""
         self._judged = self._clear_run = 0
+        self._evident = self._settings.release_frames if self._evident else 0
         if self._condition is AlertState.CLEAR:
             self._condition = AlertState.UNKNOWN
         return AlertState.UNKNOWN, reason

@@ -11,10 +11,11 @@ import numpy as np
 
 from ..frame import Alert, AlertState, Frame, GroundPosition, Obstacle, Prediction
 from ..model_card import Calibration
-from ..parameters.judging import ALERT, IGNORE, ObstacleSettings, OutputGateSettings
+from ..parameters.judging import ALERT, EVIDENCE, IGNORE, ObstacleSettings, OutputGateSettings
 from .alert import AlertMachine
 from .geometry.ground import CameraGeometry, ground_area, ground_position
 from .obstacles.components import Component, anomaly_mask, find_objects, least_area, release_threshold
+from .obstacles.evidence import MOST, Evidences
 from .obstacles.tracks import Closing, Tracker, time_to_reach
 from .obstacles.zones import check_ego_mask, fit_ego_mask, place
 from .output_gate import OutputGate, read
@@ -95,6 +96,12 @@ class CameraPipeline:
         self._threshold = self._calibration.threshold if settings.threshold is None else settings.threshold
         self._release = release_threshold(self._calibration, self._threshold, settings.release_threshold)
         self._machine = AlertMachine(settings)
+        table, objects = self._calibration.evidence, self._calibration.objects
+        self.lacks_evidence = settings.alert_rule == EVIDENCE and table is None
+        self._evidences = None
+        if settings.alert_rule == EVIDENCE and table is not None and objects is not None:
+            self._evidences = Evidences(table, settings.false_alerts)
+            self._grow = min(objects.grow, self._threshold)
         self.reset()
 
     def reset(self) -> None:
@@ -103,6 +110,8 @@ class CameraPipeline:
         self._machine.reset()
         self._gate.reset()
         self._closing.reset()
+        if self._evidences is not None:
+            self._evidences.reset()
         self._last_stamp = self._evidence_stamp = None
 
     def judge(
@@ -143,10 +152,15 @@ class CameraPipeline:
             # Only now, because it costs as much again: is what raised the alert still there, but weaker?
             found, unlisted, _ = self._find(prediction, self._release, geometry)
             weak = any(one.counts for one in found)
+        present = not weak and any(one.counts for one in found)
+        evident: list[_Found] = []
+        if self._evidences is not None:
+            evident, mask = self._evident(frame, prediction, geometry, mask)
+            found, beyond = self._joined(found, evident)
+            unlisted += beyond
         obstacles = self._identify(frame, found, speed)
-        present = not weak and any(obstacle.counts for obstacle in obstacles)
         self._evidence_stamp = frame.stamp_ns
-        state, reason = self._machine.judged(present, weak)
+        state, reason = self._machine.judged(present, weak, bool(evident))
         alert = self._alert(state, reason, now_ns, obstacles)
         return Judgement(prediction, mask, obstacles, alert, unlisted, self._calibration, threshold=self._threshold)
 
@@ -161,7 +175,7 @@ class CameraPipeline:
 
         What counts is ranked first: however much is reported only, it takes no place from what the alert rests on.
         """
-        settings, table, score = self._settings, self._settings.min_area_by_distance, prediction.score
+        settings, score = self._settings, prediction.score
         components, _, mask = find_objects(
             score, prediction.labels, threshold, self._calibration.objects, settings.smallest_area, sys.maxsize
         )
@@ -172,13 +186,54 @@ class CameraPipeline:
             if len(counting) == settings.max_obstacles:
                 unseen += 1  # nothing that follows can change the state or the list
                 continue
-            ground, area = _place(component, score, geometry)
-            zone, action = place(settings.zones, area)
-            if action != IGNORE and component.area >= least_area(table, settings.min_area, ground):
-                found = _Found(component, ground, zone, action == ALERT)
+            found = self._placed(component, score, geometry)
+            if found is not None:
                 (counting if found.counts else reported).append(found)
         listed = [*counting, *reported][: settings.max_obstacles]
         return listed, len(counting) + len(reported) + unseen - len(listed), mask
+
+    def _placed(self, component: Component, score: np.ndarray, geometry: CameraGeometry | None) -> _Found | None:
+        """Where a component stands, if it is large enough and matters there."""
+        settings = self._settings
+        ground, area = _place(component, score, geometry)
+        zone, action = place(settings.zones, area)
+        if action == IGNORE or component.area < least_area(settings.min_area_by_distance, settings.min_area, ground):
+            return None
+        return _Found(component, ground, zone, action == ALERT)
+
+    def _evident(
+        self, frame: Frame, prediction: Prediction, geometry: CameraGeometry | None, mask: np.ndarray
+    ) -> tuple[list[_Found], np.ndarray]:
+        """What is an obstacle by the evidence of several frames and counts where it stands; the mask with it."""
+        assert self._evidences is not None
+        score, area = prediction.score, self._settings.smallest_area
+        candidates, _, weak = find_objects(
+            score, prediction.labels, self._grow, self._calibration.objects, area, sys.maxsize
+        )
+        strongest = sorted(candidates, key=lambda component: -component.margin)[: 4 * MOST]
+        placed = [found for component in strongest if (found := self._placed(component, score, geometry))][:MOST]
+        decided = self._evidences.update(
+            frame.stamp_ns,
+            [one.component.box for one in placed],
+            # The margin of what does not stand on the ground begins higher: such evidence counts for less than it is.
+            [one.component.margin + self._grow for one in placed],
+            _TRACK_MARGIN * frame.image.shape[1],
+        )
+        evident = []
+        for one, is_decided in zip(placed, decided, strict=True):
+            if is_decided and one.counts:
+                x0, y0, x1, y1 = one.component.box
+                mask[y0:y1, x0:x1] |= weak[y0:y1, x0:x1]
+                below = one.component.margin + self._grow - self._threshold
+                evident.append(replace(one, component=replace(one.component, margin=below)))
+        return evident, mask
+
+    def _joined(self, found: list[_Found], evident: list[_Found]) -> tuple[list[_Found], int]:
+        """Both, what counts first, each object once; and how many of the evident ones may not be listed."""
+        known = {one.component.box for one in found}
+        more = [one for one in evident if one.component.box not in known]
+        joined = sorted([*found, *more], key=lambda one: not one.counts)
+        return joined[: self._settings.max_obstacles], max(0, len(joined) - self._settings.max_obstacles)
 
     def _identify(self, frame: Frame, found: list[_Found], speed: float | None) -> tuple[Obstacle, ...]:
         """Obstacles with their tracks, calibrated scores and times to reach."""

@@ -272,6 +272,9 @@ class Pipeline:
         self.unplaced[name] = "" if geometry is not None else self._placing
         speed = self._speed() if settings.speed is None else settings.speed
         judgement = camera.judge.judge(frame, prediction, now_ns, geometry, speed)
+        if camera.judge.lacks_evidence:
+            text = "alert_rule is evidence, but the bundle has no table for it: only hits raise the alert; see "
+            self._report(name, "evidence", f"camera {name}: {text}oodseg calibrate-objects --objects")
         refused = judgement.refused
         if refused is not None:
             self._report(name, refused.reason, f"camera {name}: answer refused: {refused.text} (said once)")

@@ -66,7 +66,7 @@ class RunSummary:
         name: of the source.
         frames: judged frames.
         states: number of frames per camera and alert state.
-        changes: (camera, stamp_ns, state, reason) whenever a camera's state changed.
+        changes: (camera, stamp_ns, state, reason, file) whenever a camera's state changed; file "" = of no file.
         skipped: frames that could not be judged, counted by reason.
         damage: what of the source could not be read, or None.
         missing: frames that it promises and that did not come.
@@ -78,7 +78,7 @@ class RunSummary:
     name: str = ""
     frames: int = 0
     states: dict[str, Counter[AlertState]] = field(default_factory=dict)
-    changes: list[tuple[str, int, AlertState, str]] = field(default_factory=list)
+    changes: list[tuple[str, int, AlertState, str, str]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     damage: str | None = None
     missing: int = 0
@@ -180,6 +180,7 @@ def _count(summary: RunSummary, judged: Judged) -> None:
     if judged.trouble is not None:
         summary.skipped[judged.trouble] += 1
     summary.states.setdefault(camera, Counter())[alert.state] += 1
-    last = next((state for name, _, state, _ in reversed(summary.changes) if name == camera), None)
+    last = next((state for name, _, state, *_ in reversed(summary.changes) if name == camera), None)
     if alert.state is not last:
-        summary.changes.append((camera, step.arrival.stamp_ns, alert.state, alert.reason))
+        file = "" if step.frame is None else step.frame.file
+        summary.changes.append((camera, step.arrival.stamp_ns, alert.state, alert.reason, file))

@@ -122,7 +122,11 @@ def judge(
     clock = [0]
 
     def report(camera: str, kind: str, text: str) -> None:
-        if text not in recorded.notes and len(recorded.notes) < 100 and kind.startswith(("geometry/", "clock")):
+        if (
+            text not in recorded.notes
+            and len(recorded.notes) < 100
+            and kind.startswith(("geometry/", "clock", "evidence"))
+        ):
             recorded.notes.append(text)
 
     pipeline: Pipeline | None = None

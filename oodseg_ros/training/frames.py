@@ -18,7 +18,7 @@ from ..datasets.registry import open_dataset
 from ..errors import ConfigError, DatasetError
 from ..frame import KNOWN, OUTLIER, UNLABELED
 from ..labels import LabelSet
-from ..outliers.reviewed import open_reviewed
+from ..outliers.reviewed import open_reviewed, told
 from ..scenes import scene
 from ..sources.image_files import read_image
 from ..sources.open_source import drive_files
@@ -106,6 +106,16 @@ def _reviewed(spec: DataSpec, labels: LabelSet, seed: int) -> list[TrainingFrame
         for picture in open_reviewed(expand(spec.root), labels, spec.categories, rest)
         if fnmatch(picture.id, spec.match)
     ]
+
+
+def reviewed_notes(specs: list[DataSpec], labels: LabelSet) -> list[str]:
+    """What the corrected collections among `specs` came to, one sentence each: a wrong file is seen before training."""
+    found = []
+    for spec in specs:
+        if spec.dataset == "reviewed":
+            root = expand(spec.root)
+            found.append(told(root, open_reviewed(root, labels, spec.categories), labels))
+    return found
 
 
 def _read_known(file: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -38,11 +39,14 @@ class FirstRecipe:
     Attributes:
         recipe, labels: YAML; `labels` is empty where an existing label set is used.
         notes: sentences.
+        facts: the same for scripts: `images`, `masks`, `size` (width, height), `shares` of the labelled pixels by
+            class, `ground_classes`, `known_classes`, `outlier_values`.
     """
 
     recipe: str
     labels: str
     notes: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def first_recipe(
         notes.append(f"{unlabelled} images without a mask are not used; `dataset: frames` can use them")
     if absent := [entry for index, entry in enumerate(found.names) if index not in used]:
         notes.append(f"without any pixel in the files that were read: {', '.join(absent)}")
-    ground = _ground(found, counted, notes)
+    ground = list(found.ground) or _ground(found, counted, notes)
     known = [entry for entry in found.names if _means(entry, OBJECTS)]
     notes.append(
         f"guessed as objects that may be pasted as what they are (`known_classes`): {', '.join(known) or 'none'}"
@@ -107,11 +111,21 @@ def first_recipe(
     if outlier_values:
         recipe["calibration"]["data"] = [spec | held_out]
     notes.append("held out for the threshold: " + ", ".join(f"{key} {value}" for key, value in held_out.items()))
-    return FirstRecipe(_HEADER + _yaml(recipe), _yaml(_label_file(found)) if own else "", notes)
+    facts = {
+        "images": len(items),
+        "masks": len(labelled),
+        "size": (width, height),
+        "shares": {found.names[value]: float(shares[value]) for value in used},
+        "ground_classes": ground,
+        "known_classes": known,
+        "outlier_values": outlier_values,
+    }
+    return FirstRecipe(_HEADER + _yaml(recipe), _yaml(_label_file(found, ground)) if own else "", notes, facts)
 
 
 _HEADER = """\
-# Written by `oodseg init-recipe`; every key is described in docs/training.md. Check ground_classes and known_classes.
+# Written by `oodseg init-recipe`; every key is described in docs/training.md. Check ground_classes and known_classes,
+# and state the licence: it goes into the bundle.
 # Photographs of unknown objects make it better than shapes alone: outliers.cutouts: [{root: FOLDER_OF_RGBA_PNGS}]
 """
 
@@ -152,7 +166,7 @@ def _recipe(
             },
         ],
         "calibration": {"data": [], "false_positive_rate": 0.001, "frames": int(np.clip(frames // 5, 10, 100))},
-        "licence": {"weights": "say yours", "data": "say whose pictures these are"},
+        "licence": {"weights": "not stated", "data": "not stated"},
     }
 
 
@@ -241,9 +255,10 @@ def _colors(count: int) -> tuple[tuple[int, int, int], ...]:
     )
 
 
-def _label_file(labels: LabelSet) -> dict:
+def _label_file(labels: LabelSet, ground: Sequence[str] = ()) -> dict:
     classes = [{"name": name, "color": list(color)} for name, color in zip(labels.names, labels.colors, strict=True)]
-    return {"name": labels.name, "classes": classes} | ({"from": labels.mappings} if labels.mappings else {})
+    known = {"ground": list(ground)} if ground else {}
+    return {"name": labels.name, "classes": classes} | known | ({"from": labels.mappings} if labels.mappings else {})
 
 
 def _yaml(data: dict) -> str:

@@ -38,18 +38,19 @@ def store_recipe(recipe: Recipe, folder: Path, resume: bool, write: bool, overwr
     """
     file = folder / FILE
     now = json.loads(recipe.model_dump_json(exclude=set(MAY_CHANGE)))
-    if resume and file.is_file():
+    # A run that was refused before its first step holds nothing, and must not stand in the way of the mended recipe.
+    begun = file.is_file() and any(any(folder.glob(left)) for left in ("*.pt", "*/last.ckpt", "*/metrics.csv"))
+    if resume and begun:
         before = json.loads(file.read_text())
-        changed = sorted(key for key in now.keys() | before.keys() if now.get(key) != before.get(key))
-        if changed:
+        if before != now:
             raise ConfigError(
-                f"--resume: the run in {folder} was begun with another recipe: {_where(before, now, changed)}. "
+                f"--resume: the run in {folder} was begun with another recipe: {'; '.join(_changes(before, now)[:4])}. "
                 "Undo the change, or train into another --out"
             )
         return
     if not write:
         return
-    if file.is_file() and not overwrite:
+    if begun and not overwrite:
         raise ConfigError(
             f"{folder} holds a training, {state_of_run(folder)}. Go on with --resume, delete it and begin anew with "
             "--overwrite, or give another --out"
@@ -85,12 +86,24 @@ def finished_steps(checkpoint: Path) -> int:
     return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
 
 
-def _where(before: dict[str, Any], now: dict[str, Any], keys: list[str]) -> str:
+def _changes(before: Any, now: Any, where: str = "") -> list[str]:
+    """`stages[0].lr was 0.001, is 0.002` for every value that differs, however deep it lies."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = sorted(before.keys() | now.keys())
+        return [
+            change
+            for key in keys
+            for change in _changes(before.get(key), now.get(key), f"{where}.{key}" if where else key)
+        ]
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = enumerate(zip(before, now, strict=True))
+        return [change for index, pair in pairs for change in _changes(*pair, f"{where}[{index}]")]
+
     def short(value: Any) -> str:
         text = json.dumps(value)
         return text if len(text) <= 40 else f"{text[:37]}..."
 
-    return "; ".join(f"{key} was {short(before.get(key))}, is {short(now.get(key))}" for key in keys[:4])
+    return [] if before == now else [f"{where} was {short(before)}, is {short(now)}"]
 
 
 class AtomicCheckpoints(TorchCheckpointIO):

@@ -156,7 +156,7 @@ def run_stage(
         enable_progress_bar=False,
         plugins=[AtomicCheckpoints()],
         enable_checkpointing=False,
-        log_every_n_steps=min(20, stage.steps),
+        log_every_n_steps=max(1, min(20, stage.steps // 20)),
         enable_model_summary=False,
     )
     try:

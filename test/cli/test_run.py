@@ -35,6 +35,7 @@ def test_images_to_overlays_and_table(tiny_bundle, images, tmp_path):
     assert result.exit_code == 0
     assert "2 frames of images" in result.output
     assert "inference" in result.output
+    assert "--camera-height METRES" in result.output
     with (out / "alerts.csv").open(newline="") as stream:
         assert len(list(csv.DictReader(stream))) == 2
     assert len(list((out / "overlays" / "images").glob("*.png"))) == 2
@@ -45,6 +46,7 @@ def test_a_script_gets_json_and_a_quiet_run_says_nothing(tiny_bundle, images, tm
     words = (str(tiny_bundle), str(images), "--out", str(tmp_path / "out"), "--engine", "torch")
     told = json.loads(invoke(*words, "--json").stdout)
     assert told["frames"] == 3
+    assert all(change["file"].endswith(".png") for change in told["changes"])
     assert sum(told["states"]["images"].values()) == 3
     assert invoke(*words, "--overwrite", "-q").stdout == ""
 

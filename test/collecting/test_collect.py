@@ -24,13 +24,13 @@ from oodseg_ros.errors import ConfigError, DatasetError
 from oodseg_ros.frame import Alert, AlertState, Obstacle, Prediction
 from oodseg_ros.labels import load_labels
 from oodseg_ros.model_card import Calibration, Objects
-from oodseg_ros.outliers.reviewed import open_reviewed, unknown_objects
+from oodseg_ros.outliers.reviewed import instances_file, open_reviewed, unknown_objects
 from oodseg_ros.pipeline.camera import Judgement
 from oodseg_ros.pipeline.obstacles.components import find_objects
 from oodseg_ros.scenes import drive
 from oodseg_ros.sources.image_files import read_image
 from oodseg_ros.training.data_recipe import CutoutSpec, DataSpec
-from oodseg_ros.training.frames import load_frames
+from oodseg_ros.training.frames import load_frames, reviewed_notes
 from oodseg_ros.training.object_sources import open_objects
 
 
@@ -225,3 +225,40 @@ def test_the_mask_of_an_object_that_only_holds_an_alert_is_all_of_it() -> None:
     assert (mask.shape, mask.sum()) == ((20, 30), held.area)
     assert mask.any(0).all()
     assert mask.any(1).all()
+
+
+def test_an_export_counts_before_what_was_written_and_two_corrections_are_refused(
+    collected: Path, tmp_path: Path
+) -> None:
+    root, labels = corrected(collected, tmp_path / "back", a1="vehicle"), load_labels("driving11")
+    written = root / "annotations" / "instances.json"
+    written.write_text((collected / "annotations" / "instances.json").read_text())
+    assert instances_file(root).name == "instances_default.json"
+    spec = DataSpec(dataset="reviewed", root=str(root))
+    (said,) = reviewed_notes([spec, DataSpec(dataset="scenes", count=1)], labels)
+    count = len(json.loads(written.read_text())["annotations"])
+    assert said.endswith(f"{count - 1} unknown, 1 vehicle")
+    written.write_text((root / "annotations" / "instances_default.json").read_text())
+    for several in (root, corrected(collected, tmp_path / "other")):
+        (several / "result.json").write_text("{}")
+        with pytest.raises(DatasetError, match=r"several.*instances_default\.json, result\.json.*leave only"):
+            load_frames([spec.model_copy(update={"root": str(several)})], labels)
+
+
+def test_pictures_of_a_folder_can_be_found_again(tmp_path: Path) -> None:
+    (tmp_path / "stills").mkdir()
+    for index, scene in enumerate(drive(5, 2)):
+        cv2.imwrite(str(tmp_path / "stills" / f"town{index}.png"), scene.image[..., ::-1])
+    done = run("collect", "road_lite", tmp_path / "stills", "--out", tmp_path / "out", "--threshold", "0")
+    assert done.exit_code == 0, done.output
+    content = (tmp_path / "out" / "annotations" / "instances.json").read_text()
+    data = json.loads(content)
+    assert data["images"]
+    assert {picture["source_file"] for picture in data["images"]} <= {"town0.png", "town1.png"}
+    assert str(tmp_path) not in content
+    page = (tmp_path / "out" / "index.html").read_text()
+    for one in data["annotations"]:
+        picture = next(entry for entry in data["images"] if entry["id"] == one["image_id"])
+        shown = f"object {one['id']} in {picture['file_name']}" in page and picture["source_file"] in page
+        assert shown == one["attributes"]["kept"]
+        assert not one["attributes"]["kept"] or f"{one['area']:,} pixels" in page

@@ -177,6 +177,7 @@ def test_what_cannot_be_compared_is_said_before_any_work(tiny_bundle: Path, tmp_
     for words, sentence in (
         ((), "nothing to compare on"),
         (("--bags", tmp_path, "--fail-if", "moon > 1"), "no figure is called moon"),
+        (("--bags", tmp_path, "--fail-if", "alerts.apeared > 1"), "did you mean alerts.appeared?"),
         (("--dataset", "folder"), "belong together"),
     ):
         done = compare(tiny_bundle, tiny_bundle, *words, "--out", tmp_path / "out")

@@ -181,3 +181,37 @@ def test_a_label_without_its_picture_is_told(tree, where):
     dataset = open_dataset("folder", tree.root)
     assert [item.id for item in dataset.items] == ["b"]
     assert any("1 label files have no picture" in note and "a.png" in note for note in dataset.notes)
+
+
+def own(tree, *values):
+    """Six pictures whose masks hold `values`."""
+    for name in "abcdef":
+        tree.image(f"images/{name}.jpg")
+        tree.label(f"labels/{name}.png", *values)
+    return tree.root
+
+
+def test_class_ids_taken_for_anomalies_are_one_problem_with_its_cure(tree):
+    (said,) = check_dataset(open_dataset("folder", own(tree, 0, 3, 5))).problems
+    assert said.startswith("6 label files hold other values than expected, [3, 5] in all; e.g. a: a.png holds [3, 5]")
+    assert "name their label set: --labels" in said
+    dataset = open_dataset("folder", tree.root)
+    with pytest.raises(DatasetError, match="--labels NAME_OR_FILE"):
+        dataset.load(dataset.items[0])
+
+
+def test_a_value_that_marks_unknown_objects_is_named(tree):
+    root = own(tree, 0, 3, 254, 255)
+    (said,) = check_dataset(open_dataset("folder", root, labels="driving11")).problems
+    assert "--unknown" in said
+    dataset = open_dataset("folder", root, labels="driving11", unknown=254)
+    report = check_dataset(dataset)
+    assert report.ok
+    assert report.shares["anomaly"] == pytest.approx(1 / 3)
+    label, classes = dataset.load(dataset.items[0])[1], dataset.load_classes(dataset.items[0])
+    assert sorted(np.unique(label).tolist()) == [0, 1, 255]
+    assert (label == 1).sum() == (classes == 0).sum()
+    assert sorted(np.unique(classes).tolist()) == [0, 3, 255]
+    for wrong in ({"labels": "driving11", "unknown": 3}, {"unknown": 254}):
+        with pytest.raises(DatasetError, match="unknown"):
+            open_dataset("folder", root, **wrong)

@@ -158,6 +158,15 @@ LAYOUTS = [
     ("cityscapes", None, "images/u_1.jpg", "labelTrainIds/u_1.png", (0, 255), (0, 255)),
     ("idd_lite", None, "val/images/0_1.jpg", "val/trainIds/0_1.png", (0, 18, 255), (0, 18, 255)),
     ("idd_lite", "train", "idd20k_lite/train/images/0_1.jpg", "idd20k_lite/train/trainIds/0_1.png", (0, 18), (0, 18)),
+    (
+        "idd_lite_7",
+        None,
+        "idd20k_lite/leftImg8bit/val/119/903127_image.jpg",
+        "idd20k_lite/gtFine/val/119/903127_label.png",
+        (0, 6, 255),
+        (0, 6, 255),
+    ),
+    ("idd_lite_7", None, "val/images/119_903127.jpg", "val/labels7/119_903127.png", (0, 6, 255), (0, 6, 255)),
     ("camvid", None, "test/images/0001TP.png", "test/labels/0001TP.png", (0, 10, 11), (0, 10, 255)),
     ("camvid", "train", "CamVid/train/0001TP.png", "CamVid/trainannot/0001TP.png", (0, 11), (0, 255)),
     ("bdd", None, "bdd100k/images/10k/val/a.jpg", "bdd100k/labels/sem_seg/masks/val/a.png", (0, 18, 255), (0, 18, 255)),
@@ -208,6 +217,14 @@ def test_layout(tree, name, split, image, label, values, meaning):
         assert set(np.unique(labels)) <= {0, 1, 255}
     else:
         assert len(load_labels(dataset.label_set)) > max((v for v in meaning if v < 255), default=0)
+
+
+def test_ids_of_instances_beside_the_classes_of_idd_lite_are_not_taken(tree):
+    tree.image("leftImg8bit/val/1/7_image.jpg")
+    tree.label("gtFine/val/1/7_label.png", 3)
+    tree.label("gtFine/val/1/7_inst_label.png", 5)
+    (item,) = open_dataset("idd_lite_7", tree.root).items
+    assert item.label_path.name == "7_label.png"
 
 
 def test_every_format_has_a_layout_test():

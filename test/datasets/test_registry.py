@@ -174,3 +174,15 @@ def test_a_named_label_set_also_reads_train_id_folders(tree):
     dataset = open_dataset("folder", tree.root, labels="cityscapes19")
     assert (dataset.kind, dataset.label_set) == ("semantic", "cityscapes19")
     assert dataset.load(dataset.items[0])[1].ravel()[:3].tolist() == [0, 18, 255]
+
+
+def test_only_frames_whose_name_fits(tree):
+    for name in ("7d_1", "7d_2", "00_1"):
+        tree.image(f"images/{name}.jpg")
+        tree.label(f"labelTrainIds/{name}.png", 3)
+    dataset = open_dataset("bdd", tree.root)
+    some = dataset.only("7d*")
+    assert [item.id for item in some.items] == ["7d_1", "7d_2"]
+    assert "only the 2 of 3 frames" in some.notes[-1]
+    with pytest.raises(DatasetError, match=r"no frame fits 'x\*'.*e.g., 00_1"):
+        dataset.only("x*")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,15 @@ def test_by_the_rule_of_the_bundle(store: ScoreStore) -> None:
     assert found["false_on_ground_per_frame"] == pytest.approx(1 / 3)
     assert found["false_beside_per_frame"] == 0
     assert found["rule"]["beside"] == 3.0
+
+
+def test_where_nobody_says_what_the_ground_is_nothing_stands_beside_it(store: ScoreStore) -> None:
+    other = replace(LABELS, names=tuple(f"class_{index}" for index in range(len(LABELS))))
+    found = vehicle_figures(NAMES, store, CALIBRATION, other, None)
+    assert np.isnan(found["false_on_ground_per_frame"])
+    assert np.isnan(found["frames_with_false_beside"])
+    told = vehicle_figures(NAMES, store, CALIBRATION, replace(other, ground=(f"class_{ROAD}",)), None)
+    assert told == vehicle_figures(NAMES, store, CALIBRATION, LABELS, None)
 
 
 def test_where_everything_is_known_every_object_is_false(store: ScoreStore) -> None:

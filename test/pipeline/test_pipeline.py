@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oodseg_ros.frame import AlertState, Frame
+from oodseg_ros.model_card import Evidence, Objects
 from oodseg_ros.parameters.settings import default_settings
 from oodseg_ros.pipeline import reasons
 from oodseg_ros.pipeline.geometry.ground import pinhole
@@ -299,3 +300,35 @@ def test_nothing_of_a_frame_is_seen_before_the_recorder_has_it(runner: PixelRunn
     made.start()
     assert made.frame(picture("front", 200, stamp=SECOND), SECOND).alert.state is AlertState.OBSTACLE
     assert seen == ["UNKNOWN"]
+
+
+def test_evidence_without_a_table_is_said_and_hits_decide(runner: PixelRunner) -> None:
+    told: list[tuple[str, str]] = []
+    settings = plain_settings(("front",), obstacles__alert_rule="evidence")
+    made = Pipeline(runner, CALIBRATION, lambda: settings, report=lambda camera, kind, text: told.append((kind, text)))
+    made.start()
+    assert made.frame(picture("front", 200, stamp=SECOND), SECOND).alert.state is AlertState.OBSTACLE
+    (text,) = [text for kind, text in told if kind == "evidence"]
+    assert "calibrate-objects --objects" in text
+
+
+def test_evidence_gathers_through_the_pipeline_and_follows_the_parameters(runner: PixelRunner) -> None:
+    rule = Objects(grow=10.0, seed=0.5, beside=200.0)
+    table = Evidence(strengths=[10.0, 40.0], unknown=[0.3, 0.5], normal=[0.95, 0.05], candidates=1.0)
+    calibration = CALIBRATION.model_copy(update={"objects": rule, "evidence": table})
+    current = [plain_settings(("front",), obstacles__alert_rule="evidence", obstacles__false_alerts=0.01)]
+    made = Pipeline(runner, calibration, lambda: current[0])
+    made.start()
+
+    def shown(index: int) -> Arrival:
+        image = np.zeros((40, 120, 3), np.uint8)
+        image[10:30, 3 * index : 3 * index + 12] = 60  # of a threshold of 100
+        return Arrival("front", (index + 1) * SECOND // 10, lambda: Frame(image, (index + 1) * SECOND // 10, "front"))
+
+    states = [made.frame(shown(i), (i + 1) * SECOND // 10).alert.state for i in range(12)]
+    assert AlertState.OBSTACLE in states
+    first = states.index(AlertState.OBSTACLE)
+    assert first >= 1  # log(1 / 0.01) is two views of log(0.5 / 0.05)
+    assert set(states[first:]) == {AlertState.OBSTACLE}
+    current[0] = plain_settings(("front",), obstacles__alert_rule="hits")
+    assert made.frame(shown(12), 13 * SECOND // 10).alert.state is not AlertState.OBSTACLE

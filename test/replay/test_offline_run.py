@@ -54,7 +54,7 @@ def test_everything_of_a_run(runner, images, tmp_path):
     assert [len(summary.seconds[stage]) for stage in STAGES] == [5, 5, 5]
     assert [line["frame"] for line in lines(out)] == ["0", "1", "2", "3", "4"]
     assert [line["file"] for line in lines(out)] == [f"{number}.png" for number in range(5)]
-    assert summary.changes[0][2:] == (AlertState.UNKNOWN, "starting")
+    assert summary.changes[0][2:4] == (AlertState.UNKNOWN, "starting")
     for number in range(5):
         overlay = cv2.imread(str(out / "overlays" / "images" / f"{number:06d}_{number}.jpg"))
         assert overlay.shape == (64, 128, 3)

@@ -114,6 +114,12 @@ def test_camera_info_and_static_transforms_of_a_bag_give_the_ranges_of_the_mount
         assert found[0]["range_m"][0] == pytest.approx(expected[0]["range_m"][0], abs=2e-3)
 
 
+def test_a_bundle_without_a_table_for_evidence_is_said_once(runner: Runner, bag: Path, tmp_path: Path) -> None:
+    rows, notes = obstacles(runner, bag, tmp_path / "out", cameras=["front"], **{"obstacles.alert_rule": "evidence"})
+    assert len(rows) == FRAMES
+    assert sum("only hits raise the alert" in note for note in notes) == 1
+
+
 def test_a_camera_without_a_transform_has_no_position_and_that_is_said(
     runner: Runner, bag: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.cli.main import build_app
 from oodseg_ros.errors import ConfigError, UserError
+from oodseg_ros.labels import load_labels
 from oodseg_ros.training.init_recipe import GROUND, OBJECTS, _means, first_recipe
 from oodseg_ros.training.plan import plan
 from oodseg_ros.training.recipe import load_recipe
@@ -50,6 +51,7 @@ def test_it_trains_as_it_is_written(tmp_path: Path) -> None:
     calibration = recipe.calibration.model_copy(update={"frames": 2})
     bundle = train(recipe.model_copy(update={"stages": short, "calibration": calibration}), tmp_path / "out")
     assert load_bundle(bundle.path).labels.names == ("sky", "tarmac", "cow")
+    assert load_bundle(bundle.path).labels.ground_ids() == [1]
     assert str(tmp_path) not in (bundle.path / "model.yaml").read_text()
     again = CliRunner().invoke(build_app(words), words)
     assert isinstance(again.exception, UserError)
@@ -135,3 +137,10 @@ def test_the_next_round_in_the_docs_goes_on_from_that_recipe(tmp_path: Path, mon
     assert recipe.data[0] == before.data[0]
     assert (recipe.data[1].dataset, recipe.data[1].root) == ("reviewed", "out/unknown")
     assert recipe.outliers.ground_classes == before.outliers.ground_classes
+    for file in (docs.parent / "config" / "train").glob("road_lite*.yaml"):
+        Path(file.name).write_text(file.read_text())
+    shipped, first = load_bundle("road_lite"), load_recipe("from_shipped.yaml")
+    assert first.network == shipped.card.network
+    assert load_labels(first.label_set) == shipped.labels
+    assert first.calibration.objects is None  # of data that nobody else has
+    assert [(stage.method, stage.member) for stage in first.stages] == [("rpl", 0)]

@@ -107,11 +107,26 @@ def test_a_resumed_run_sees_what_is_left_and_ends_with_the_same_weights(tmp_path
 def test_only_what_changes_weights_is_compared(small_recipe: Path, tmp_path: Path) -> None:
     recipe, folder = load_recipe(small_recipe), tmp_path / "run"
     store_recipe(recipe, folder, resume=False, write=True)
+    (folder / "stage1_inlier.pt").touch()
     store_recipe(recipe.model_copy(update={"workers": 3, "description": "other"}), folder, resume=True, write=True)
     with pytest.raises(ConfigError, match=r"seed was 2000, is 7\. .*another --out"):
         store_recipe(recipe.model_copy(update={"seed": 7}), folder, resume=True, write=True)
-    with pytest.raises(ConfigError, match=r"crop was \[64, 96\], is \[96, 96\]"):
+    faster = [recipe.stages[0].model_copy(update={"lr": 0.5}), *recipe.stages[1:]]
+    with pytest.raises(ConfigError, match=r"recipe: stages\[0\]\.lr was [0-9.e-]+, is 0\.5\. Undo"):
+        store_recipe(recipe.model_copy(update={"stages": faster}), folder, resume=True, write=True)
+    with pytest.raises(ConfigError, match=r"stages was .*, is "):
+        store_recipe(recipe.model_copy(update={"stages": faster[:1]}), folder, resume=True, write=True)
+    with pytest.raises(ConfigError, match=r"crop\[0\] was 64, is 96"):
         store_recipe(recipe.model_copy(update={"crop": (96, 96)}), folder, resume=True, write=True)
+
+
+def test_a_run_that_was_refused_before_its_first_step_is_in_nobodys_way(small_recipe: Path, tmp_path: Path) -> None:
+    recipe, folder = load_recipe(small_recipe), tmp_path / "run"
+    store_recipe(recipe, folder, resume=False, write=True)
+    for resume in (False, True):
+        mended = recipe.model_copy(update={"seed": 7 + resume})
+        store_recipe(mended, folder, resume=resume, write=True)
+        assert f'"seed": {7 + resume}' in (folder / FILE).read_text()
 
 
 def test_an_earlier_run_is_replaced_only_where_that_is_asked_for(small_recipe: Path, tmp_path: Path) -> None:

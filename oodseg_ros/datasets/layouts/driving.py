@@ -6,8 +6,8 @@ CamVid with 11 classes, as repacked for SegNet: 367 / 101 / 233 frames, 480x360;
 
 BDD100K semantic segmentation (10K images): 7000 / 1000 / 2000 frames, 1280x720, Cityscapes train ids.
 
-IDD-Lite: Indian roads, 1403 / 204 / 404 frames, 320x227. Its own labels are 7 super-classes; here Cityscapes train
-ids inside of them, which the repacked set adds (`trainIds`, 255 where they are not sure).
+IDD-Lite: Indian roads, 1403 / 204 / 404 frames, 320x227. Its own labels are 7 super-classes (`idd_lite_7`); `idd_lite`
+are Cityscapes train ids inside of them, which the repacked set adds (`trainIds`, 255 where they are not sure).
 
 KITTI semantic segmentation benchmark: 200 training and 200 test frames (labels hidden), Cityscapes label ids.
 
@@ -138,6 +138,31 @@ IDD_LITE = Format(
     hint="idd20k_lite of idd.insaan.iiit.ac.in with train ids in {split}/trainIds",
     layouts=(
         Layout("{split}/images/{id}.jpg + {split}/trainIds/{id}.png", folders("{split}/images", "{split}/trainIds")),
+    ),
+)
+
+
+IDD_LITE_7 = Format(
+    name="idd_lite_7",
+    kind="semantic",
+    label_set="idd7",
+    encoding=Encoding("super-classes 0..6, 255 void", {**{k: k for k in range(7)}, 255: 255}),
+    splits=("val", "train"),
+    published={"train": 1403, "val": 204},
+    folders=("idd20k_lite", "idd_lite"),
+    hint="idd20k_lite of idd.insaan.iiit.ac.in",
+    layouts=(
+        Layout(
+            "leftImg8bit/{split}/{drive}/{id}_image.jpg + gtFine/{split}/{drive}/{id}_label.png",
+            folders(
+                "leftImg8bit/{split}",
+                "gtFine/{split}",
+                pattern="*/*",
+                image_endings=("_image",),
+                label_endings=("_label",),
+            ),
+        ),
+        Layout("{split}/images/{id}.jpg + {split}/labels7/{id}.png", folders("{split}/images", "{split}/labels7")),
     ),
 )
 

@@ -15,6 +15,7 @@ As a dataset it is only looked at, and the object counts as not labelled; traini
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..dataset import Item
@@ -47,7 +48,9 @@ def _alone(items: list[Item], split: str) -> tuple[list[Item], list[str]]:
 FOLDER = Format(
     name="folder",
     kind="anomaly",
-    encoding=ANOMALY,
+    encoding=replace(
+        ANOMALY, cure="If these are class ids, name their label set: --labels NAME_OR_FILE (`labels:` in a recipe)"
+    ),
     splits=("",),
     select=_alone,
     hint="put pictures into images/ and label PNGs (0 normal, 1 anomaly, 255 ignore) of the same names into labels/",

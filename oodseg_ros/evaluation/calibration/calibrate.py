@@ -21,7 +21,7 @@ from ..frame_pass import ahead, plan, run_frames
 from ..metrics.pixels import PixelMetrics
 from ..score_store import ScoreStore
 from .fit import FORMS, TARGETS, fit_calibration, frame_loss, object_loss, pixel_loss, stack, threshold_grid
-from .risk_control import Choice, choose_threshold, least_frames
+from .risk_control import Choice, choose_threshold, least_frames, refuse_too_few
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,11 @@ def calibrate(
             "its labelled pixels count as normal"
         )
     work = plan(dataset.items[:limit])
+    if target.kind != "objects":  # there frames without an object do not count, which the work tells
+        refuse_too_few(len(work), target.alpha, target.confidence)
     with tempfile.TemporaryDirectory(prefix="oodseg_calibrate_") as folder:
         store = ScoreStore(folder)
-        skipped = run_frames(runner, dataset, work, store, workers, lambda done: progress(done, len(work)))
+        skipped = run_frames(runner, dataset, work, [store], workers, lambda done: progress(done, len(work)))
         names = [entry.name for entry in work if entry.name in store and store.get(entry.name)[2]["has_truth"]]
         if not names:
             raise DatasetError(f"no frame of {dataset.name} can be used: {next(iter(skipped.values()), 'no labels')}")
@@ -201,9 +203,11 @@ def _sentence(
             f"other {count} measured {risk:.4g} (the written threshold uses all frames and was checked on none)"
         )
     kept = "" if anomalous else "; normal driving only: the score table is that of before"
+    area, cover = f" (min_area {target.min_area})", f" (min_area {target.min_area}, cover {target.cover:g})"
+    how = {"pixels": "", "frames": area, "objects": cover}[target.kind]
     return (
-        f"{dataset.name} {dataset.split}".strip() + f", {choice.frames} frames: {TARGETS[target.kind]} "
-        f"(min_area {target.min_area}, cover {target.cover:g}) at most {choice.bound:g} {sure}; threshold "
+        f"{dataset.name} {dataset.split}".strip() + f", {choice.frames} frames: {TARGETS[target.kind]}{how} "
+        f"at most {choice.bound:g} {sure}; threshold "
         f"{choice.threshold:.6g} measured {choice.risk:.4g} on all of them{check}{kept}"
     )
 

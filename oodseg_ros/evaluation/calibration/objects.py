@@ -1,11 +1,15 @@
-"""Thresholds of whole objects from frames without unknowns: what grows together, and how strong a seed must be."""
+"""Thresholds of whole objects from frames without unknowns: what grows together, and how strong a seed must be; and,
+where unknowns can be pasted into them, what the strength of a candidate tells about it.
+"""
 
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from glob import glob
@@ -16,17 +20,24 @@ import numpy as np
 from ...errors import ConfigError
 from ...frame import Frame
 from ...inference.runner import Runner
-from ...model_card import Calibration, Objects
-from ...pipeline.obstacles.components import GROUND_CLASSES, strongest_seeds
+from ...model_card import Calibration, Evidence, Objects
+from ...outliers.road_paste import paste
+from ...pipeline.obstacles.components import find_objects, strongest_seeds
 from ...sources.image_files import read_image
 from ...sources.open_source import open_source
 from ..frame_pass import ahead
+from ..metrics.components import connected
 from ..score_store import ScoreStore
-from .risk_control import Choice, choose_threshold
+from .risk_control import Choice, choose_threshold, refuse_too_few
 
 PER_FRAME = 20_000
 MARGIN = 1e-3
 """Thresholds of a score are compared in float32: this much above a false object's seed is above it."""
+BINS = 8
+COVERED = 0.25
+"""Share of an object that a candidate must cover to be its candidate."""
+PASTED, PASTED_SIZES = 2, (0.015, 0.25)
+"""Objects per frame, and their larger side as a share of the image's height: also those that are weak and far."""
 KEPT = " Table and histogram: "
 """What follows in a card's `source` is where its score table and inlier histogram are from."""
 
@@ -75,6 +86,7 @@ def fit_objects(
     calibration: Calibration,
     what: str,
     every: int = 1,
+    pasted: ScoreStore | None = None,
 ) -> ObjectThresholds:
     """Threshold and object rule chosen on frames without unknowns, by conformal risk control.
 
@@ -88,9 +100,11 @@ def fit_objects(
         calibration: what the rest is taken from.
         what: the frames in words, for the card.
         every: only every n-th frame chooses; the others are kept apart to measure on.
+        pasted: the frames that choose with pasted unknowns, complete once `frames` was read: score, label (1 = pasted)
+            and `labels` (predicted). None = the calibration has no evidence.
 
     Raises:
-        ConfigError: too few frames for the bound.
+        ConfigError: too few frames for the bound, or no pasted object is large enough.
     """
     with tempfile.TemporaryDirectory(prefix="oodseg_objects_") as folder:
         store, rng, sampled = ScoreStore(folder), np.random.default_rng(0), []
@@ -106,7 +120,11 @@ def fit_objects(
         seeds = np.array(
             [strongest_seeds(score, labels, rule, target.min_area) for _, score, labels in store], np.float64
         )
-    chosen = np.arange(len(seeds)) % every == 0
+        chosen = np.arange(len(seeds)) % every == 0
+        evidence = None
+        if pasted is not None:
+            clean = ((score, labels) for index, (_, score, labels) in enumerate(store) if chosen[index])
+            evidence = fit_evidence(clean, pasted, rule, target.min_area)
     on_ground, beside = (_choose(column, grow, target) for column in seeds[chosen].T)
     threshold = on_ground.threshold
     objects = rule.model_copy(update={"beside": max(beside.threshold, threshold)})
@@ -123,8 +141,82 @@ def fit_objects(
         f"(measured {false[0]:.2%}), one beside it in at most as many (measured {false[1]:.2%}), min_area {least}; "
         f"{_kept_apart(kept, held_out)}.{KEPT}{source}"
     )
-    found = calibration.model_copy(update={"threshold": threshold, "objects": objects, "source": said})
+    # A table of before is of other candidates.
+    more = {"threshold": threshold, "objects": objects, "evidence": evidence, "source": said}
+    found = calibration.model_copy(update=more)
     return ObjectThresholds(found, int(chosen.sum()), tuple(false), (kept, *held_out))
+
+
+def fit_evidence(
+    clean: Iterable[tuple[np.ndarray, np.ndarray]], pasted: ScoreStore, rule: Objects, min_area: int
+) -> Evidence:
+    """What the strength of a candidate tells, from frames without unknowns and frames with pasted ones.
+
+    Args:
+        clean: (score float32 `[H, W]`, predicted class ids uint8 `[H, W]`).
+        pasted: see `fit_objects`.
+        rule: `grow` and `seed` count.
+        min_area: least number of pixels of a candidate; smaller unknowns do not count either.
+
+    Raises:
+        ConfigError: no pasted object is large enough.
+    """
+    # What stands beside the ground is no candidate below its own threshold, which is not lower than the ground's.
+    rule = rule.model_copy(update={"beside": np.finfo(np.float32).max})
+
+    def strengths(score: np.ndarray, labels: np.ndarray) -> tuple[dict[tuple[int, ...], float], np.ndarray]:
+        components, _, mask = find_objects(score, labels, rule.grow, rule, min_area, sys.maxsize)
+        return {one.box: one.margin + rule.grow for one in components}, mask
+
+    frames, normal = 0, []
+    for score, labels in clean:
+        frames += 1
+        normal += list(strengths(score, labels)[0].values())
+    unknown, objects = [], 0
+    for name in pasted.names():
+        score, label, extra = pasted.get(name)
+        known, mask = strengths(score, extra["labels"])
+        ids, boxes = connected(mask > 0)
+        truth, _ = connected(label == 1)
+        for number, area in enumerate(np.bincount(truth.ravel())):
+            if number == 0 or area < min_area:
+                continue
+            objects += 1
+            inside = np.bincount(ids[truth == number], minlength=len(boxes))
+            touched = [known.get(tuple(boxes[i].tolist())) for i in np.flatnonzero(inside >= COVERED * area) if i]
+            unknown += [max(found)] if (found := [value for value in touched if value is not None]) else []
+    if not objects:
+        raise ConfigError(f"no pasted object has {min_area} pixels or more; give other cut-outs, or larger frames")
+    return _evidence(np.array(normal), np.array(unknown), objects, frames, rule.grow)
+
+
+def _evidence(normal: np.ndarray, unknown: np.ndarray, objects: int, frames: int, grow: float) -> Evidence:
+    """Bins with about as many unknowns in each, joined until a stronger one is never less likely to be unknown."""
+    inner = np.unique(np.quantile(unknown, np.linspace(0, 1, BINS + 1)[1:-1])) if unknown.size else np.zeros(0)
+    edges = np.concatenate([[grow], inner[inner > grow]])
+    counts = [np.bincount(np.searchsorted(edges[1:], v, side="right"), minlength=edges.size) for v in (unknown, normal)]
+    table = [list(row) for row in zip(edges.tolist(), *(count.tolist() for count in counts), strict=True)]
+
+    def shares() -> tuple[np.ndarray, np.ndarray]:
+        # One more in each bin (and among the missed), so that no bin speaks with certainty.
+        some, others = (np.array([row[column] for row in table], float) for column in (1, 2))
+        return (some + 1) / (objects + len(table) + 1), (others + 1) / (normal.size + len(table))
+
+    while True:
+        first, second = shares()
+        falling = np.flatnonzero(np.diff(np.log(first / second)) < 0)
+        if not falling.size:
+            break
+        place = int(falling[0])
+        _, more, others = table.pop(place + 1)
+        table[place][1:] = [table[place][1] + more, table[place][2] + others]
+    return Evidence(
+        strengths=[row[0] for row in table],
+        unknown=[float(f"{share:.6g}") for share in first],
+        normal=[float(f"{share:.6g}") for share in second],
+        candidates=round(normal.size / max(1, frames), 4),
+        source=f"{normal.size} candidates of {frames} frames; {unknown.size} of {objects} pasted objects are some",
+    )
 
 
 def calibrate_objects(
@@ -132,8 +224,9 @@ def calibrate_objects(
     sources: Sequence[str],
     target: ObjectTarget,
     every: int = 1,
-    ground_classes: Sequence[str] = GROUND_CLASSES,
+    ground_classes: Sequence[str] = (),
     workers: int = 2,
+    cutouts: Sequence[np.ndarray] = (),
 ) -> ObjectThresholds:
     """`fit_objects` on what a bundle makes of images.
 
@@ -141,37 +234,82 @@ def calibrate_objects(
         runner: a loaded bundle.
         sources: what `open_source` opens, or patterns of image files (`drive/*_0*.jpg`).
         target, every: see there.
-        ground_classes: names of the classes that objects stand on.
+        ground_classes: names of the classes that objects stand on; none = those of the label set.
         workers: threads that read.
+        cutouts: RGBA uint8 `[h, w, 4]` of unknown things, pasted into the frames for the evidence; empty = none.
 
     Raises:
-        ConfigError: a pattern that fits no file, a label set without these classes, too few frames.
+        ConfigError: a pattern that fits no file, a label set without such classes, too few frames.
         DatasetError, ImageError: what cannot be opened or read.
     """
     labels = runner.bundle.labels
-    ground = [index for index, name in enumerate(labels.names) if name in ground_classes]
+    if strange := [name for name in ground_classes if name not in labels.names]:
+        known = ", ".join(labels.names)
+        raise ConfigError(f"label set {labels.name} has no class {', '.join(strange)}; it has {known}")
+    ground = [labels.names.index(name) for name in ground_classes] or labels.ground_ids()
     if not ground:
         raise ConfigError(
-            f"label set {labels.name} has none of the classes {', '.join(ground_classes)} that objects stand on; "
-            f"it has {', '.join(labels.names)}"
+            f"label set {labels.name} does not say which of its classes objects stand on; say it with --ground CLASS, "
+            f"repeated, of {', '.join(labels.names)}"
         )
 
-    def predicted() -> Iterable[tuple[np.ndarray, np.ndarray]]:
-        with ThreadPoolExecutor(workers) as pool:
-            for image in ahead(pool, lambda read: read(), _images(sources), 2 * workers):
-                prediction = runner([image])[0]
-                yield prediction.score, prediction.labels
+    if (count := _counted(sources)) is not None:
+        refuse_too_few(len(range(0, count, every)), target.false_frames, target.confidence)
+    # The last two names: never where it lay.
+    what = ", ".join(str(Path(*Path(source).parts[-2:])) for source in sources)
+    with ExitStack() as stack:
+        pasted = None
+        if cutouts:
+            pasted = ScoreStore(stack.enter_context(tempfile.TemporaryDirectory(prefix="oodseg_pasted_")))
 
-    what = ", ".join(f"{Path(source).parent.name}/{Path(source).name}" for source in sources)
-    return fit_objects(predicted(), target, ground, runner.bundle.card.calibration, what, every)
+        def predicted() -> Iterable[tuple[np.ndarray, np.ndarray]]:
+            with ThreadPoolExecutor(workers) as pool:
+                for index, image in enumerate(ahead(pool, lambda read: read(), _images(sources), 2 * workers)):
+                    prediction = runner([image])[0]
+                    if pasted is not None and index % every == 0:
+                        changed, truth = _with_objects(image, np.isin(prediction.labels, ground), cutouts, index)
+                        again = runner([changed])[0]
+                        pasted.put(f"{index:06d}", again.score, truth, labels=again.labels)
+                    yield prediction.score, prediction.labels
+
+        return fit_objects(predicted(), target, ground, runner.bundle.card.calibration, what, every, pasted)
+
+
+def _with_objects(
+    image: np.ndarray, ground: np.ndarray, cutouts: Sequence[np.ndarray], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The image with objects on the ground, and where they are: uint8 `[H, W]`, 1 = object."""
+    rng, image, truth = np.random.default_rng([0, seed]), image.copy(), np.zeros(image.shape[:2], np.uint8)
+    for _ in range(PASTED):
+        paste(rng, image, truth, cutouts[int(rng.integers(len(cutouts)))], 1, ground, PASTED_SIZES)
+    return image, truth
+
+
+def _matching(source: str) -> list[str] | None:
+    """Files that fit a pattern; None = it is no pattern. Raises ConfigError if none fits."""
+    if "*" not in source and "?" not in source:
+        return None
+    files = sorted(glob(source))
+    if not files:
+        raise ConfigError(f"no file fits {source}")
+    return files
+
+
+def _counted(sources: Sequence[str]) -> int | None:
+    """Number of frames, None where a source knows it only after reading."""
+    total = 0
+    for source in sources:
+        files = _matching(source)
+        count = open_source(source).count if files is None else len(files)
+        if count is None:
+            return None
+        total += count
+    return total
 
 
 def _images(sources: Sequence[str]) -> Iterator[Callable[[], np.ndarray]]:
     for source in sources:
-        if "*" in source or "?" in source:
-            files = sorted(glob(source))
-            if not files:
-                raise ConfigError(f"no file fits {source}")
+        if (files := _matching(source)) is not None:
             yield from (partial(read_image, Path(file)) for file in files)
         else:
             opened = open_source(source)

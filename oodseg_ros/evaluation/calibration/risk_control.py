@@ -58,15 +58,8 @@ def choose_threshold(
     Raises:
         ConfigError: too few frames for α, or no threshold of the grid is safe.
     """
-    if not 0 < alpha < 1 or (confidence is not None and not 0 < confidence < 1):
-        raise ConfigError(f"the target {alpha} and the confidence {confidence} must lie between 0 and 1")
     frames = len(losses)
-    needed = least_frames(alpha, confidence)
-    if frames < needed:
-        raise ConfigError(
-            f"a bound of {alpha:g} needs at least {needed} frames that count, there are {frames}; "
-            "use more data or a looser target"
-        )
+    refuse_too_few(frames, alpha, confidence)
     risk = losses.mean(axis=0)
     if confidence is None:
         safe = (frames * risk + 1) / (frames + 1) <= alpha
@@ -79,6 +72,22 @@ def choose_threshold(
         raise ConfigError(f"no threshold keeps the bound {alpha:g} on these {frames} frames; use a looser target")
     place = int(order[np.flatnonzero(walk)[-1]])
     return Choice(float(grid[place]), float(risk[place]), alpha, frames, confidence)
+
+
+def refuse_too_few(frames: int, alpha: float, confidence: float | None = None) -> None:
+    """So many frames, or fewer, will count: call it before the work as well.
+
+    Raises:
+        ConfigError: with as many frames nothing can prove the bound, or it is no bound.
+    """
+    if not 0 < alpha < 1 or (confidence is not None and not 0 < confidence < 1):
+        raise ConfigError(f"the target {alpha} and the confidence {confidence} must lie between 0 and 1")
+    needed = least_frames(alpha, confidence)
+    if frames < needed:
+        raise ConfigError(
+            f"a bound of {alpha:g} needs at least {needed} frames that count, there are {frames}; "
+            "use more data or a looser target"
+        )
 
 
 def least_frames(alpha: float, confidence: float | None = None) -> int:

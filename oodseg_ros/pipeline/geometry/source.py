@@ -17,6 +17,9 @@ from ...parameters.settings import CameraSettings, Mount
 from .camera_info import CameraInfo, Lens, content, from_camera_info, to_lens, turned
 from .ground import CameraGeometry, mounted
 
+NO_POSITION = "have no position"
+"""In every sentence on obstacles without one."""
+
 
 class Pose(NamedTuple):
     """Pose of a camera: rotation `[3, 3]` optical frame → base frame, translation `[3]` in the base frame, metres."""
@@ -137,12 +140,12 @@ class GeometrySource:
             return None
         info = self._info()
         if info is None:
-            self._report("camera_info", f"no camera_info for {frame.camera!r}, so its obstacles have no position")
+            self._report("camera_info", f"no camera_info for {frame.camera!r}, so its obstacles {NO_POSITION}")
             return None
         try:
             return self._make(frame, info)
         except ConfigError as error:
-            self._report("camera_info", f"camera {frame.camera}: obstacles have no position: {error}")
+            self._report("camera_info", f"camera {frame.camera}: obstacles {NO_POSITION}: {error}")
             return None
 
     def _make(self, frame: Frame, info: CameraInfo) -> CameraGeometry | None:
@@ -155,7 +158,7 @@ class GeometrySource:
             # A transform that is late is no reason to believe in another pose, and the defaults are nobody's camera.
             if pose is None and (self._camera.geometry == "tf" or self._tf_knew or not mount.given):
                 advice = "" if self._tf_knew or self._camera.geometry == "tf" else "; publish its TF or set its mount.*"
-                self._report("tf", f"camera {frame.camera}: obstacles have no position: {problem}{advice}")
+                self._report("tf", f"camera {frame.camera}: obstacles {NO_POSITION}: {problem}{advice}")
                 return None
             if pose is None:
                 self._report(

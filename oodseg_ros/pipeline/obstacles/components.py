@@ -17,7 +17,6 @@ from ...model_card import Calibration, Objects
 STRENGTH_QUANTILE = 0.9
 """A component's score is this quantile of its pixels: its strong part decides, a single hot pixel does not."""
 
-GROUND_CLASSES = ("road", "sidewalk")
 """Names of the classes that an object can stand on, where a bundle does not say it by id."""
 
 _SAMPLE = 16384

@@ -141,14 +141,17 @@ def test_held_out_half(runner, many):
     said = result.calibration.source
     assert f"on 12 of them alone gave threshold {result.held_out.threshold:.6g}, which on the other 12 measured" in said
     assert f"threshold {result.choice.threshold:.6g} measured" in said
+    assert "min_area" not in said
     few = calibrate(runner, many, Target("pixels", 0.05))
     assert few.held_out is None
     assert "too few frames" in few.calibration.source
 
 
 def test_too_few_frames_and_wrong_targets(runner, many, folder):
+    done = []
     with pytest.raises(ConfigError, match="at least 99 frames"):
-        calibrate(runner, many, Target("pixels", 0.01))
+        calibrate(runner, many, Target("pixels", 0.01), progress=lambda *count: done.append(count))
+    assert not done  # before the work
     with pytest.raises(ConfigError, match="--rate"):
         parse_target("alerts-per-hour=6")
     assert parse_target("alerts-per-hour=36", rate=10).alpha == pytest.approx(0.001)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -10,7 +11,13 @@ import pytest
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.evaluation.calibration.calibrate import write_calibration
-from oodseg_ros.evaluation.calibration.objects import ObjectTarget, calibrate_objects, fit_objects
+from oodseg_ros.evaluation.calibration.objects import (
+    ObjectTarget,
+    calibrate_objects,
+    fit_evidence,
+    fit_objects,
+)
+from oodseg_ros.evaluation.score_store import ScoreStore
 from oodseg_ros.model_card import Calibration
 from oodseg_ros.pipeline.obstacles.components import find_objects, stands
 
@@ -102,9 +109,73 @@ def test_a_bundle_is_calibrated_on_folders_and_patterns(runner, folder: Path, tm
     pattern = str(folder / "images" / "*[0-3].png")
     found = calibrate_objects(runner, [str(folder / "images"), pattern], target)
     assert found.frames == 6 + 4
+    assert found.calibration.source.startswith("data/images, images/*[0-3].png, 10 frames")
     bundle = write_calibration(runner.bundle, found.calibration, tmp_path / "copy")
     assert load_bundle(bundle.path).card.calibration == found.calibration
-    with pytest.raises(ConfigError, match="none of the classes meadow"):
+    with pytest.raises(ConfigError, match=r"has no class meadow; it has .*road"):
         calibrate_objects(runner, [pattern], target, ground_classes=["meadow"])
     with pytest.raises(ConfigError, match="no file fits"):
         calibrate_objects(runner, [str(folder / "*.gif")], target)
+    with pytest.raises(ConfigError, match="at least 99 frames that count, there are 2"):
+        calibrate_objects(SimpleNamespace(bundle=runner.bundle), [pattern], ObjectTarget(), every=2)  # cannot judge
+
+
+def with_squares(folder: Path, strengths: Iterable[float], side: int = 12) -> ScoreStore:
+    """Noise with one square on the road in each frame."""
+    store = ScoreStore(folder)
+    for (score, labels), strength, index in zip(frames(10_000, 5), strengths, range(10_000), strict=False):
+        truth = np.zeros(score.shape, np.uint8)
+        truth[36 : 36 + side, 30 : 30 + side] = 1
+        score[truth == 1] = strength
+        store.put(f"{index:04d}", score, truth, labels=labels)
+    return store
+
+
+def test_evidence_tells_what_a_candidate_is_worth(tmp_path: Path) -> None:
+    target = ObjectTarget(false_frames=0.1, grow_rate=0.05, seed=0.3, min_area=20)
+    # A third is too weak to be any candidate, the others are from there on up.
+    store = with_squares(tmp_path, [-3.0] * 40 + np.linspace(2.5, 9.0, 80).tolist())
+    made = fit_objects(frames(120, 0), target, [ROAD], BEFORE, "noise", pasted=store).calibration
+    evidence, rule = made.evidence, made.objects
+    assert evidence.strengths[0] == rule.grow
+    assert 0.5 < sum(evidence.unknown) < 0.75
+    steps = [evidence.hit(value) for value in evidence.strengths]
+    assert steps == sorted(steps)
+    assert steps[0] < 0 < 1 < steps[-1]
+    assert evidence.hit(rule.grow - 1) == steps[0]
+    assert evidence.hit(99.0) == steps[-1]
+    assert np.log(0.25) < evidence.miss() < np.log(0.5)
+    open_rule = rule.model_copy(update={"beside": 1e9})
+    counts = [len(find_objects(*frame, rule.grow, open_rule, 20, 99)[0]) for frame in frames(120, 0)]
+    assert evidence.candidates == pytest.approx(np.mean(counts), abs=1e-3)
+    assert "of 120 pasted objects" in evidence.source
+    # Of an older rule nothing stays.
+    assert fit_objects(frames(120, 0), target, [ROAD], made, "noise").calibration.evidence is None
+
+
+def test_evidence_needs_objects_that_could_be_found(tmp_path: Path) -> None:
+    rule = fit_objects(
+        frames(60, 0), ObjectTarget(false_frames=0.1, min_area=20), [ROAD], BEFORE, "n"
+    ).calibration.objects
+    with pytest.raises(ConfigError, match="no pasted object has 20 pixels"):
+        fit_evidence(frames(5, 0), with_squares(tmp_path, [9.0] * 5, side=3), rule, 20)
+    # None is found, or there is no candidate at all: a table that hardly says anything, not a division by zero.
+    none = fit_evidence(frames(5, 0), with_squares(tmp_path / "weak", [-9.0] * 5), rule, 20)
+    assert none.hit(9.0) < 0.5
+    flat = [(np.zeros((60, 80), np.float32), np.full((60, 80), ROAD, np.uint8))] * 5
+    assert fit_evidence(flat, with_squares(tmp_path / "strong", [9.0] * 5), rule, 20).candidates == 0
+
+
+def test_unknowns_are_pasted_into_the_frames_that_choose(runner, folder: Path, tmp_path: Path) -> None:
+    target = ObjectTarget(false_frames=0.2, grow_rate=0.3, seed=0.2, min_area=10)
+    cutout = np.full((40, 30, 4), 255, np.uint8)
+    cutout[..., 1] = 0
+    given = [str(folder / "images")] * 3
+    found = calibrate_objects(runner, given, target, every=3, cutouts=[cutout])
+    assert "of 6 frames" in found.calibration.evidence.source
+    # The thresholds are those without them.
+    alone = calibrate_objects(runner, given, target, every=3).calibration
+    assert alone.evidence is None
+    assert alone == found.calibration.model_copy(update={"evidence": None})
+    written = write_calibration(runner.bundle, found.calibration, tmp_path / "copy")
+    assert load_bundle(written.path).card.calibration.evidence == found.calibration.evidence
