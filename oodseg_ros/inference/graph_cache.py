@@ -72,8 +72,8 @@ def _digest(content: dict[str, Any]) -> str:
 
 
 def cached(file: Path, read: Callable[[Path], Any], make: Callable[[], Any], write: Callable[[Any, Path], None]) -> Any:
-    """The graph in `file` (with its weights in the `.bin` beside it); made and stored if it is missing or unreadable, or
-    does not have the checksum that it was stored with.
+    """The graph in `file` (with its weights in the `.bin` beside it); made and stored if it is missing, unreadable, or
+    without the checksum that it was stored with.
 
     Args:
         file: see `graph_file`.
