@@ -177,8 +177,8 @@ def engine(task: dict[str, Any], device: torch.device) -> dict[str, Any]:
     On a CPU the validity is asked all the same, and OpenVINO's FP32 engine goes through the rest in its place.
     """
     from oodseg_ros.building.acceptance import gated
-    from oodseg_ros.building.build import Order
     from oodseg_ros.building.gate_data import gate_data
+    from oodseg_ros.building.order import Frames, Order
     from oodseg_ros.bundle import load_bundle
     from oodseg_ros.inference.engine_cache import default_dir, draft
     from oodseg_ros.inference.engines import openvino, tensorrt, tensorrt_api
@@ -210,7 +210,7 @@ def engine(task: dict[str, Any], device: torch.device) -> dict[str, Any]:
             run = loaded.load(place.path(tensorrt_api.PLAN), 1, height, width)
         else:
             run = openvino.OpenVinoEngine(bundle).compile(1, height, width)
-        stored, acceptance = gated(place, bundle, run, data, data.name, {}, order)
+        stored, acceptance = gated(place, bundle, run, Frames(data, data.name), {}, order)
     # As a vehicle starts: found by its identity, checked against the golden frame, then asked.
     start = time.perf_counter()
     runner = Runner.load(bundle, name, str(device), precision)

@@ -4,10 +4,9 @@ both end here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -16,46 +15,8 @@ from ..bundle import Bundle
 from ..errors import EngineError
 from ..inference.engine import ENGINES, chosen
 from ..inference.engine_cache import EngineIdentity, StoredEngine, stored
-from .acceptance import ALLOWED_AP, ALLOWED_FPR95, Acceptance, Pairs
-
-Progress = Callable[[str, float], None]
-"""Called with a phase of the build and how much of it is done, 0 to 1."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to build.
-
-    Attributes:
-        engine, precision: see docs/engines.md.
-        height, width, batch: the only images that the engine will take.
-        device: `cpu`, `cuda` or `cuda:<index>`, where it is run; None = the engine's own.
-        target: only tensorrt_rtx: architecture to build for, e.g. `sm_89`; None = the device's.
-        folder: where to; None = the user's cache.
-        threads: CPU threads of the gate's reference; 0 = all.
-        allowed_ap, allowed_fpr95: how far AP and FPR95 may move, as fractions.
-        quantize: only tensorrt in int8: parts of the network, e.g. `decoder`; empty = backbone and decoder.
-        again: build even if an accepted engine is there.
-    """
-
-    engine: str
-    precision: str
-    height: int
-    width: int
-    batch: int = 1
-    device: str | None = None
-    target: str | None = None
-    folder: Path | None = None
-    threads: int = 0
-    allowed_ap: float = ALLOWED_AP
-    allowed_fpr95: float = ALLOWED_FPR95
-    quantize: tuple[str, ...] = ()
-    again: bool = False
-
-    @property
-    def where(self) -> str:
-        """The device, with the engine's own filled in."""
-        return chosen(self.engine, self.device, self.precision)[1]
+from .acceptance import Acceptance
+from .order import Frames, Order, Pairs, Progress
 
 
 class Builder(Protocol):
@@ -70,22 +31,14 @@ class Builder(Protocol):
         ...
 
     def build(
-        self,
-        bundle: Bundle,
-        order: Order,
-        pairs: Pairs,
-        data: str,
-        calibration: Sequence[np.ndarray] = (),
-        progress: Progress | None = None,
+        self, bundle: Bundle, order: Order, frames: Frames, progress: Progress | None = None
     ) -> tuple[StoredEngine, Acceptance | None]:
-        """Build it, compare it with torch in FP32 on `pairs`, store it if it passes.
+        """Build it, compare it with torch in FP32 on `frames.pairs`, store it if it passes.
 
         Args:
             bundle: the model.
             order: what, for an engine and a precision of this builder.
-            pairs: labeled frames, as `acceptance.accept` wants them, of any size: they are resized.
-            data: what they are, for the side-car.
-            calibration: int8 only: RGB uint8 images without labels, of any size, other than those of the gate.
+            frames: what it is judged and, in int8, calibrated on.
             progress: told how far the compiler is, by builders that know.
 
         Returns:
@@ -151,4 +104,4 @@ def build_engine(
             if engine.side.identity == wanted and order.folder in (None, engine.folder):
                 engine.verify()
                 return Built(engine, None, True)
-    return Built(*builder.build(bundle, order, pairs, data, calibration, progress))
+    return Built(*builder.build(bundle, order, Frames(pairs, data, calibration), progress))

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from .output import BundleName, EngineName, Json, Output, Overwrite, Quiet, Threshold, refuse_overwriting, stages
 
@@ -70,8 +69,7 @@ def command(
     if missing := [path for path in bag if not path.exists()]:
         raise BagError(f"bag {missing[0]} does not exist")
     (loaded,) = shown.load(bundle, **engine_options(given, engine, device, threads, precision))
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
-    with shown.progress(*columns, TimeElapsedColumn()) as bar:
+    with shown.frame_count() as bar:
         loaded.preparing = stages(bar)
         task = bar.add_task("", total=None)
         metrics = replay_bags(

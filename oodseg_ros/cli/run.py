@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from .output import BundleName, EngineName, Json, Output, Overwrite, Quiet, Threshold, stages, table
 
@@ -81,10 +80,9 @@ def command(
         topics=topic,
         params=given,
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     count = source.count if bag is None else None
     total = count if limit is None else min(limit, count or limit)
-    with shown.progress(*columns) as bar:
+    with shown.progress() as bar:
         runner.preparing = stages(bar)
         task = bar.add_task(escape(Path(input).name), total=total)
         summary = run_source(runner, source, options, lambda done: bar.update(task, completed=done))
@@ -136,8 +134,9 @@ def print_summary(shown: Output, runner: Runner, summary: RunSummary, out: Path)
     for camera, states in summary.states.items():
         counts.add_row(escape(camera), *(f"[{STYLES[state.value]}]{states[state]}[/]" for state in AlertState))
     console.print(counts)
+    began = min((change[1] for change in summary.changes), default=0)  # the first frame is a change
     for camera, stamp, state, reason, file in summary.changes[:20]:
-        where = escape(file) if file else f"{stamp / 1e9:.2f} s"  # pictures in a folder have no time
+        where = escape(file) if file else f"{(stamp - began) / 1e9:.2f} s"  # pictures in a folder have no time
         console.print(
             f"  {where}  {escape(camera)}  [{STYLES[state.value]}]{state.value}[/] ({reason})", highlight=False
         )
