@@ -1,10 +1,11 @@
 """What a device could do at best, on paper: FLOPs over its rate, bytes over its bandwidth, for images of one size.
 
-    python benchmarks/roofline.py [--tops 275] [--gb-s 204] [--size 1920x1080]
+    python benchmarks/roofline.py [--size 1920x1080] [--tops 275 --gb-s 204]
 
-Weights and activations are counted in half precision: every layer's output is written and read once. The rate that
-NVIDIA publishes is for INT8 with sparsity; a dense network in half precision can have a quarter of it, and that is what
-is divided by. Nothing is run: networks live on torch's meta device. No engine reaches such a floor.
+Without a rate and a bandwidth: NVIDIA's modules. Weights and activations are counted in half precision: every layer's
+output is written and read once. The rate that NVIDIA publishes is for INT8 with sparsity; a dense network in half
+precision can have a quarter of it, and that is what is divided by. Nothing is run: networks live on torch's meta
+device. No engine reaches such a floor.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ UEM = {
     "head": {"name": "uem", "levels": [3], "hidden": 512, "width": 256},
     "score": "likelihood_ratio",
 }
+MODULES = {
+    "AGX Orin 64 GB": (275, 204), "Orin NX 16 GB": (157, 102), "Orin Nano 8 GB": (67, 102), "Thor T5000": (1035, 273),
+}  # fmt: skip
+"""Published TOPS (sparse INT8 in the fastest power mode; Thor: sparse FP8) and GB/s."""
 HALF, DENSE = 2, 0.25
 """Bytes of a number; share of the published sparse INT8 rate that dense half precision has."""
 
@@ -74,8 +79,8 @@ def counted(network: dict[str, Any], given: Any, size: tuple[int, int]) -> dict[
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tops", type=float, default=275.0, help="published, INT8 with sparsity; AGX Orin 64 GB: 275")
-    parser.add_argument("--gb-s", type=float, default=204.0)
+    parser.add_argument("--tops", type=float, help="published, INT8 with sparsity")
+    parser.add_argument("--gb-s", type=float)
     parser.add_argument("--size", default="1920x1080")
     options = parser.parse_args()
     size = tuple(map(int, options.size.split("x")))[::-1]
@@ -85,16 +90,22 @@ def main() -> None:
         "SegFormer-B0": (SEGFORMER, spec(32, 1 << 19)),
         "UEM on ViT-S": (UEM, spec(14, 1 << 19)),
     }
-    print("| network | network's input | GFLOP | weights MB | activations MB | by FLOPs ms | by bytes ms | floor ms |")
-    print("|---|---|---|---|---|---|---|---|")
+    if (options.tops is None) != (options.gb_s is None):
+        parser.error("--tops and --gb-s belong together")
+    modules = MODULES if options.tops is None else {"yours": (options.tops, options.gb_s)}
+    print("| network | network's input | GFLOP | weights MB | activations MB | " + " | ".join(modules) + " |")
+    print("|---" * (5 + len(modules)) + "|")
     for name, (network, given) in cases.items():
         found = counted(network, given, size)
-        flops = found["gflop"] / (options.tops * DENSE)
-        moved = (found["weights_mb"] + 2 * found["activations_mb"]) / options.gb_s
+        floors = []
+        for tops, bandwidth in modules.values():
+            flops = found["gflop"] / (tops * DENSE)
+            moved = (found["weights_mb"] + 2 * found["activations_mb"]) / bandwidth
+            floors.append(f"{max(flops, moved):.1f} ms ({'FLOPs' if flops > moved else 'bytes'})")
         height, width = network_size(*size, given)
         print(
             f"| {name} | {width}x{height} | {found['gflop']:.0f} | {found['weights_mb']:.1f} "
-            f"| {found['activations_mb']:.0f} | {flops:.2f} | {moved:.2f} | {max(flops, moved):.1f} |"
+            f"| {found['activations_mb']:.0f} | {' | '.join(floors)} |"
         )
 
 

@@ -10,14 +10,14 @@ if [ -n "${ROS_DISTRO:-}" ] && "$PYTHON" -c 'import rclpy' 2>/dev/null; then
     echo "setup: using the sourced ROS 2 $ROS_DISTRO"
     [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv --system-site-packages "$VENV"
     ros=""
-    if [ "$("$VENV/bin/python" -c 'import numpy; print(numpy.__version__.split(".")[0])' 2>/dev/null)" = 1 ]; then
-        # Its compiled messages and cv_bridge were built with numpy 1 and fail with 2; that also decides OpenCV's version.
-        base="$VENV/base-numpy1.txt"
-        sed -e 's/^numpy==.*/numpy>=1.26,<2/' -e 's/^\(opencv-python-headless\)==.*/\1/' requirements/base.txt >"$base"
-    fi
-else
+elif [ "$(uname -m)" = x86_64 ]; then
     [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
     ros="-r requirements/ros.txt -r requirements/interfaces.txt"
+else
+    # PyPI has ROS for x86-64 only.
+    echo "setup: no ROS 2 is sourced: the offline commands will work, the node and its tests will not"
+    [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
+    ros=""
 fi
 
 # A pinned build, because an open range would pull gigabytes of CUDA onto a machine without a GPU, or none onto one with.
@@ -35,12 +35,21 @@ then
     case "$index" in
         */cpu) $PIP install "$torch" 2>/dev/null || $PIP install --extra-index-url "$index" "$torch" ;;
         # From there torch alone; the second call finds it installed and adds what it needs from the configured index.
-        *) $PIP install --no-deps --index-url "$index" "$torch" && $PIP install torch ;;
+        # Two commands: the first one's failure must end the setup, or another torch would come from that index.
+        *)
+            $PIP install --no-deps --index-url "$index" "$torch"
+            $PIP install "$torch" ;;
     esac
 fi
-if [ -n "$torch" ] && [ "${index%/cpu}" = "$index" ]; then
-    "$VENV/bin/python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' ||
-        echo "setup: this torch sees no CUDA device: see docs/install.md"
+# Compiled messages and cv_bridge of a sourced ROS, and torch for JetPack 6, were built with numpy 1 and fail with 2; that
+# also decides OpenCV's version.
+case "$index" in
+    */jp6/*) numpy=1 ;;
+    *) numpy=$("$VENV/bin/python" -c 'import numpy; print(numpy.__version__.split(".")[0])' 2>/dev/null || true) ;;
+esac
+if [ "$numpy" = 1 ] && [ -z "$ros" ]; then
+    base="$VENV/base-numpy1.txt"
+    sed -e 's/^numpy==.*/numpy>=1.26,<2/' -e 's/^\(opencv-python-headless\)==.*/\1/' requirements/base.txt >"$base"
 fi
 echo "setup: installing requirements/"
 # shellcheck disable=SC2086
@@ -56,5 +65,11 @@ if [ -n "$ros" ]; then
     # Message packages that PyPI lacks. Only tests need them, so a machine without a C++ compiler goes on without.
     echo "setup: generating messages (once, under a minute)"
     "$VENV/bin/python" tools/build_interfaces.py || echo "setup: tests of vision_msgs will skip themselves"
+fi
+# Seeing a device is not enough: a build without code for it fails at the first kernel.
+if [ -n "$torch" ] && [ "${index%/cpu}" = "$index" ] &&
+    ! reason=$("$VENV/bin/python" -c 'import torch; (torch.ones(1, device="cuda") + 1).item()' 2>&1); then
+    echo "setup: done, but torch cannot compute on the device ($(echo "$reason" | tail -n 1)): see docs/install.md"
+    exit 0
 fi
 echo "setup: done"

@@ -6,7 +6,7 @@ score on labeled frames, and only a broken engine is caught by its labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,22 @@ Ask = Callable[[np.ndarray], Answer]
 """RGB uint8 `[H, W, 3]` → `Answer`."""
 Pairs = Iterable[tuple[np.ndarray, np.ndarray]]
 """(image RGB uint8 `[H, W, 3]`, truth uint8 `[H, W]`: 0 normal, 1 anomaly, 255 void)."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What a build is judged and calibrated on, of any size: it is resized to the engine's.
+
+    Attributes:
+        pairs: labeled frames for the gate.
+        data: what they are, for the side-car.
+        calibration: int8 only: RGB uint8 images without labels, others than those of the gate.
+    """
+
+    pairs: Pairs
+    data: str
+    calibration: Sequence[np.ndarray] = ()
+
 
 ALLOWED_AP, ALLOWED_FPR95 = 0.005, 0.01
 GOLDEN_INPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -160,13 +176,7 @@ def largest_difference(expected: np.ndarray, measured: np.ndarray) -> float:
 
 
 def gated(
-    place: Draft,
-    bundle: Bundle,
-    run: Run,
-    pairs: Pairs,
-    data: str,
-    built: dict[str, Any],
-    order: Order,
+    place: Draft, bundle: Bundle, run: Run, frames: Frames, built: dict[str, Any], order: Order
 ) -> tuple[StoredEngine, Acceptance]:
     """Compare an engine with eager torch in FP32 on labeled frames, and store it if it passes.
 
@@ -174,8 +184,7 @@ def gated(
         place: the draft that holds its files.
         bundle: the model.
         run: the engine.
-        pairs: labeled frames of any size: they are resized to the engine's.
-        data: what they are, for the side-car.
+        frames: labeled ones.
         built: for the side-car.
         order: how far AP and FPR95 may move, and the CPU threads of the reference.
 
@@ -193,8 +202,8 @@ def gated(
         labels, score = eager(image[None])
         return labels[0], score[0]
 
-    frames = resized_pairs(pairs, wanted.height, wanted.width)
-    acceptance = accept(ask_reference, ask, frames, data, order.allowed_ap, order.allowed_fpr95)
+    pairs = resized_pairs(frames.pairs, wanted.height, wanted.width)
+    acceptance = accept(ask_reference, ask, pairs, frames.data, order.allowed_ap, order.allowed_fpr95)
     if not acceptance.passed:
         raise EngineError(
             f"{wanted.stem} was {acceptance.sentence}; nothing was stored; {next_tries(order, acceptance)}"

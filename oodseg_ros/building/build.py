@@ -16,7 +16,7 @@ from ..bundle import Bundle
 from ..errors import EngineError
 from ..inference.engine import ENGINES, chosen
 from ..inference.engine_cache import EngineIdentity, StoredEngine, stored
-from .acceptance import ALLOWED_AP, ALLOWED_FPR95, Acceptance, Pairs
+from .acceptance import ALLOWED_AP, ALLOWED_FPR95, Acceptance, Frames, Pairs
 
 Progress = Callable[[str, float], None]
 """Called with a phase of the build and how much of it is done, 0 to 1."""
@@ -70,22 +70,14 @@ class Builder(Protocol):
         ...
 
     def build(
-        self,
-        bundle: Bundle,
-        order: Order,
-        pairs: Pairs,
-        data: str,
-        calibration: Sequence[np.ndarray] = (),
-        progress: Progress | None = None,
+        self, bundle: Bundle, order: Order, frames: Frames, progress: Progress | None = None
     ) -> tuple[StoredEngine, Acceptance | None]:
-        """Build it, compare it with torch in FP32 on `pairs`, store it if it passes.
+        """Build it, compare it with torch in FP32 on `frames.pairs`, store it if it passes.
 
         Args:
             bundle: the model.
             order: what, for an engine and a precision of this builder.
-            pairs: labeled frames, as `acceptance.accept` wants them, of any size: they are resized.
-            data: what they are, for the side-car.
-            calibration: int8 only: RGB uint8 images without labels, of any size, other than those of the gate.
+            frames: what it is judged and, in int8, calibrated on.
             progress: told how far the compiler is, by builders that know.
 
         Returns:
@@ -151,4 +143,4 @@ def build_engine(
             if engine.side.identity == wanted and order.folder in (None, engine.folder):
                 engine.verify()
                 return Built(engine, None, True)
-    return Built(*builder.build(bundle, order, pairs, data, calibration, progress))
+    return Built(*builder.build(bundle, order, Frames(pairs, data, calibration), progress))

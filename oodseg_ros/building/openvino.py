@@ -21,7 +21,7 @@ from ..extras import advice
 from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, default_dir, draft
 from ..inference.engines.openvino import GRAPH, OpenVinoEngine, kept_signal_stack, openvino_core, openvino_identity
 from ..inference.sizes import graph_size
-from .acceptance import Acceptance, Pairs, gated, resized, versions
+from .acceptance import Acceptance, Frames, gated, resized, versions
 from .build import Order, Progress
 
 UNQUANTIZED = ("Interpolate", "ReduceMax", "ReduceMean", "TopK", "Subtract", "Softmax", "MVN", "Normalize")
@@ -40,26 +40,21 @@ def identity(bundle: Bundle, order: Order) -> EngineIdentity:
 
 
 def build(
-    bundle: Bundle,
-    order: Order,
-    pairs: Pairs,
-    data: str,
-    calibration: Sequence[np.ndarray] = (),
-    progress: Progress | None = None,
+    bundle: Bundle, order: Order, frames: Frames, progress: Progress | None = None
 ) -> tuple[StoredEngine, Acceptance]:
     """See `build.Builder`; `bf16` or `int8`."""
     start = time.perf_counter()
     with draft(identity(bundle, order), order.folder or default_dir()) as place:
-        _write_graph(place, bundle, calibration)
+        _write_graph(place, bundle, frames.calibration)
         built = {
             "seconds": round(time.perf_counter() - start, 1),
-            "calibration_frames": len(calibration),
+            "calibration_frames": len(frames.calibration),
             "bytes": sum(place.path(suffix).stat().st_size for suffix in (GRAPH, ".bin")),
             "versions": versions(),
         }
         engine = OpenVinoEngine(bundle, precision=order.precision, threads=order.threads)
         run = engine.run_of(place.path(GRAPH), order.height, order.width)
-        return gated(place, bundle, run, pairs, data, built, order)
+        return gated(place, bundle, run, frames, built, order)
 
 
 def _write_graph(place: Draft, bundle: Bundle, calibration: Sequence[np.ndarray]) -> None:

@@ -20,7 +20,7 @@ from ..inference.engines.tensorrt import TensorRtEngine
 from ..inference.engines.tensorrt_api import PLAN, architecture, capability, load_api, tensorrt_identity
 from ..inference.precision import check_headroom, half_parts
 from ..inference.sizes import graph_size
-from .acceptance import Acceptance, Pairs, gated, resized, versions
+from .acceptance import Acceptance, Frames, gated, resized, versions
 from .build import Order, Progress
 from .onnx_export import export_onnx
 from .onnx_precision import quantized
@@ -38,12 +38,7 @@ def identity(bundle: Bundle, order: Order) -> EngineIdentity:
 
 
 def build(
-    bundle: Bundle,
-    order: Order,
-    pairs: Pairs,
-    data: str,
-    calibration: Sequence[np.ndarray] = (),
-    progress: Progress | None = None,
+    bundle: Bundle, order: Order, frames: Frames, progress: Progress | None = None
 ) -> tuple[StoredEngine, Acceptance | None]:
     """See `build.Builder`. A pending engine of the same identity is not compiled again: it only goes through its gate
     where its device is, and is gone if it fails.
@@ -57,14 +52,14 @@ def build(
             shutil.copyfile(pending.path(PLAN), place.path(PLAN))
             built = pending.side.built
         else:
-            built = _write_plan(place, bundle, order, calibration, progress)
+            built = _write_plan(place, bundle, order, frames.calibration, progress)
         if here != wanted.architecture:
             return place.store(False, reason=f"{NO_DEVICE} ({wanted.architecture})", built=built), None
         loaded = TensorRtEngine(bundle, device=order.where, precision=order.precision, engine=order.engine)
         run = loaded.load(place.path(PLAN), order.batch, order.height, order.width)
         if pending is not None:
             remove(pending)  # accepted or not, it is not pending any more
-        return gated(place, bundle, run, pairs, data, built, order)
+        return gated(place, bundle, run, frames, built, order)
 
 
 def _target(order: Order, here: str | None) -> str:

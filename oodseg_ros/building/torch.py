@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-
-import numpy as np
 
 from ..bundle import Bundle
 from ..inference.engine_cache import EngineIdentity, StoredEngine, default_dir, draft
 from ..inference.engines.torch import TorchEngine, torch_identity
-from .acceptance import Acceptance, Pairs, gated, versions
+from .acceptance import Acceptance, Frames, gated, versions
 from .build import Order, Progress
 
 
@@ -21,12 +18,7 @@ def identity(bundle: Bundle, order: Order) -> EngineIdentity:
 
 
 def build(
-    bundle: Bundle,
-    order: Order,
-    pairs: Pairs,
-    data: str,
-    calibration: Sequence[np.ndarray] = (),
-    progress: Progress | None = None,
+    bundle: Bundle, order: Order, frames: Frames, progress: Progress | None = None
 ) -> tuple[StoredEngine, Acceptance]:
     """Compare half precision with FP32 on the CPU on labeled frames; store the verdict if it passes."""
     engine = TorchEngine(bundle, order.where, order.precision, order.threads)
@@ -35,4 +27,4 @@ def build(
     with draft(wanted, order.folder or default_dir()) as place:
         run = engine.prepared(order.batch, order.height, order.width)
         built = {"seconds": round(time.perf_counter() - start, 1), "how": engine.identity, "versions": versions()}
-        return gated(place, bundle, run, pairs, data, built, order)
+        return gated(place, bundle, run, frames, built, order)

@@ -24,9 +24,9 @@ from ..inference.engine import ENGINES, chosen
 
 def command(
     bundle: BundleName,
-    engine: Annotated[str, typer.Option(help=f"One of {', '.join(ENGINES)}.")],
+    engine: Annotated[str, typer.Option(help=f"One of {', '.join(ENGINES)}; see docs/engines.md.")],
     size: Annotated[str, typer.Option(help="Image size WIDTHxHEIGHT, e.g. 1920x1080: the only one it takes.")],
-    precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or int8.")] = "fp16",
+    precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or int8 (with --calibration).")] = "fp16",
     batch: Annotated[int, typer.Option(min=1, max=32, help="Images per run, e.g. the number of cameras.")] = 1,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:<index>; default: the engine's own.")] = None,
     target: Annotated[
@@ -60,7 +60,8 @@ def command(
 ) -> None:
     """Build an engine and compare it with torch in FP32; one that moves AP or FPR95 too far is deleted.
 
-    An engine built for another device is kept aside until the same command has run on that device.
+    A Jetson and data-centre cards take tensorrt, GeForce and RTX cards tensorrt_rtx, processors openvino. An engine
+    built for another device is kept aside until the same command has run on that device.
     """
     from ..building.build import Order, build_engine
     from ..building.gate_data import calibration_frames, gate_data

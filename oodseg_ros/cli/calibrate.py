@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from .output import (
     BundleName,
@@ -73,7 +72,6 @@ def command(
     from ..evaluation.calibration.calibrate import calibrate, parse_target, write_calibration
     from ..evaluation.calibration.normal import FRAMES, open_normal
     from ..signatures import is_signed
-    from .sign import unsigned
 
     refuse_existing(out)
     wanted = parse_target(target, rate, confidence=confidence, min_area=min_area, cover=cover)
@@ -87,8 +85,7 @@ def command(
     shown = Output(json, quiet)
     console = shown.console
     (loaded,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with shown.progress(*columns) as bar:
+    with shown.progress() as bar:
         loaded.preparing = stages(bar)
         task = bar.add_task(escape(opened.name))
         result = calibrate(
@@ -99,8 +96,7 @@ def command(
     written = write_calibration(loaded.bundle, result.calibration, out, key)
     console.print(f"{escape(written.id)}: threshold {before:.6g} -> [bold]{result.choice.threshold:.6g}[/]")
     console.print(escape(result.calibration.source), highlight=False)
-    if signed and key is None:
-        shown.warn(unsigned(written.path))
+    shown.warn_unsigned(written.path, signed)
     if result.held_out is not None and result.held_out_risk > result.choice.bound:
         shown.warn(
             f"The held-out half gave {result.held_out_risk:.4g}, above {result.choice.bound:g}: "

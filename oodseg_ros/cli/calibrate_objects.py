@@ -53,7 +53,6 @@ def command(
     from ..evaluation.calibration.objects import ObjectTarget, calibrate_objects
     from ..outliers.objects import load_cutouts
     from ..signatures import is_signed
-    from .sign import unsigned
 
     refuse_existing(out)
     target = ObjectTarget(false_frames, grow, seed, min_area, confidence)
@@ -71,8 +70,6 @@ def command(
         f"[bold]{found.calibration.threshold:.6g}[/], beside the ground {rule.beside:.6g}, grown to {rule.grow:.6g}"
     )
     console.print(escape(found.calibration.source), highlight=False)
-    if signed and key is None:
-        shown.warn(unsigned(written.path))
     evidence = found.calibration.evidence
     if evidence is not None:
         console.print(f"evidence over time: {escape(evidence.source)}", highlight=False)
@@ -80,6 +77,7 @@ def command(
         shown.warn(
             "the bundle has no table for alert_rule: evidence any more: it was of other candidates; see --objects"
         )
+    shown.warn_unsigned(written.path, signed)
     console.print(f"written to {escape(str(written.path))}", soft_wrap=True)
     shown.result(
         {

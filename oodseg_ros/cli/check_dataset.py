@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from .output import Json, Labels, Output, Quiet, Unknown, table
 
@@ -36,8 +35,7 @@ def command(
     dataset = open_dataset(name, root, split, labels, unknown)
     shown = Output(json, quiet)
     console = shown.console
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with shown.progress(*columns) as bar:
+    with shown.progress() as bar:
         task = bar.add_task("reading", total=len(dataset.items[:limit]))
         report = check_dataset(dataset, limit, workers, lambda done, total: bar.update(task, completed=done))
     show(report, console)

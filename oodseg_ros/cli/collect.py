@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from .output import BundleName, Device, EngineName, Json, Output, Precision, Quiet, Threads, Threshold, stages
 
@@ -47,8 +46,7 @@ def command(
     shown = Output(json, quiet)
     console = shown.console
     (runner,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
-    with shown.progress(*columns, TimeElapsedColumn()) as bar:
+    with shown.frame_count() as bar:
         runner.preparing = stages(bar)
         task = bar.add_task("", total=None)
         gathered = collect(

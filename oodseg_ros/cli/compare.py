@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from .output import Device, EngineName, Json, Labels, Output, Precision, Quiet, Threads, Unknown, stages
 
@@ -64,8 +63,7 @@ def command(
     shown = Output(json, quiet)
     console = shown.console
     runners = shown.load(old, new, **how)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
-    with shown.progress(*columns, TimeElapsedColumn()) as bar:
+    with shown.frame_count() as bar:
         for runner in runners:
             runner.preparing = stages(bar)
         task = bar.add_task("", total=None)

@@ -102,9 +102,18 @@ def _show(shown: Output, engine: StoredEngine) -> None:
     facts = _facts(engine)
     rows = table()
     for key, value in facts.items():
-        rows.add_row(key, escape("\n".join(map(str, value)) if isinstance(value, list) else str(value)))
+        if value not in ("", None):
+            rows.add_row(key, escape(_readable(value)))
     shown.console.print(rows)
     shown.result(facts)
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{key}: {_readable(entry)}" for key, entry in value.items())
+    if isinstance(value, list):
+        return "\n".join(map(str, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _facts(engine: StoredEngine) -> dict[str, Any]:

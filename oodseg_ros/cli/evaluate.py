@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 
 from .output import (
     BundleName,
@@ -78,7 +78,6 @@ def command(
     from ..evaluation.metrics.recall import CameraMount
     from ..evaluation.results import record_metrics
     from ..signatures import is_signed
-    from .sign import unsigned
 
     shard = this_shard()
     if not (out / "state").exists():  # with it, an interrupted run goes on
@@ -96,8 +95,7 @@ def command(
     opened = opened if match is None else opened.only(match)
     shown = Output(json and not shard.rank, quiet or shard.rank > 0)
     console = shown.console
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with shown.progress(*columns) as bar:
+    with shown.progress() as bar:
         tasks: dict[str, TaskID] = {}
 
         def progress(stage: str, done: int, total: int) -> None:
@@ -141,8 +139,7 @@ def command(
         signed = is_signed(load_bundle(bundles[0]).path)
         recorded = record_metrics(bundles[0], opened.name, runs[0], key).path
         console.print(f"figures recorded in the card of {escape(str(recorded))}")
-        if signed and key is None:
-            shown.warn(unsigned(recorded))
+        shown.warn_unsigned(recorded, signed)
     folders = [out] if len(runs) == 1 else [out / folder_name(run["bundle"]) for run in runs]
     where = "each in a folder of its own, with a common report.html in" if len(runs) > 1 else "in"
     console.print(f"metrics.json, frames.csv and report.html are {where} {escape(str(out))}", soft_wrap=True)

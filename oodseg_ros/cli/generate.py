@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from .output import Json, Labels, Output, Quiet
 
@@ -55,8 +54,7 @@ def command(
     draw = partial(draw_picture, pipeline, sampling=Sampling(steps=steps, resolution=resolution))
     shown = Output(json, quiet)
     console, outcomes = shown.console, []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with shown.progress(*columns) as bar:
+    with shown.progress() as bar:
         for item in bar.track(originals.scored[:limit], description="generating"):
             done = generate(
                 originals,

@@ -12,10 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, ProgressColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from ..errors import ConfigError
+from ..signatures import is_signed
 
 if TYPE_CHECKING:
     from ..inference.runner import Runner
@@ -63,10 +73,32 @@ class Output:
         if self._json:
             typer.echo(jsons.dumps(_plain(data), indent=1, allow_nan=False))
 
+    def warn_unsigned(self, bundle: Path, was_signed: bool) -> None:
+        """Say that a changed card has cost a bundle its signature; nothing where it had none, or has a new one."""
+        if was_signed and not is_signed(bundle):
+            self.warn(
+                f"{bundle} was signed, and its card has changed: the signature was removed. Sign it again: "
+                f"oodseg sign {bundle} --key PRIVATE_KEY"
+            )
+
     def progress(self, *columns: str | ProgressColumn) -> Progress:
-        """A bar that is gone at the end; nothing at all where nobody watches (a log, a pipe, `--json`, `-q`)."""
+        """A bar that is gone at the end; nothing at all where nobody watches (a log, a pipe, `--json`, `-q`).
+
+        `columns`: none = so many of so many, and how long it still takes.
+        """
         watched = self.console.is_terminal and not self.console.quiet
+        columns = columns or (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         return Progress(*columns, console=self.console, transient=True, disable=not watched)
+
+    def frame_count(self) -> Progress:
+        """The same for frames of which nobody knows how many there are."""
+        frames = TextColumn("{task.completed} frames")
+        return self.progress(SpinnerColumn(), TextColumn("{task.description}"), frames, TimeElapsedColumn())
 
     def load(self, *bundles: Any, **options: Any) -> list[Runner]:
         """Runners of bundles, see `Runner.load`; the seconds that it takes have a name on the terminal."""

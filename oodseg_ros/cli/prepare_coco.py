@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from .output import Json, Output, Quiet
 
@@ -37,8 +36,7 @@ def command(
         min_side=min_side,
         said=lambda sentence: console.print(sentence, highlight=False),
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with shown.progress(*columns) as bar:
+    with shown.progress() as bar:
         task = bar.add_task("masks", total=len(pictures))
         written = write_proxy(
             pictures, root / images, root / masks, lambda done, total: bar.update(task, completed=done)

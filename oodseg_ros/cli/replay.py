@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from .output import BundleName, EngineName, Json, Output, Overwrite, Quiet, Threshold, refuse_overwriting, stages
 
@@ -43,6 +42,7 @@ def command(
     """Replay bags through a bundle on the bags' own clock: same bag, same alerts; under torchrun bags are shared."""
     from ..errors import BagError
     from ..evaluation.frame_pass import this_shard
+    from ..pipeline.geometry.source import NO_POSITION
     from ..replay.run import ReplayOptions, replay_bags
     from ..replay.summary import MIN_RATE_S, refuse_unjudged
     from .run import engine_options, given_params
@@ -69,8 +69,7 @@ def command(
     if missing := [path for path in bag if not path.exists()]:
         raise BagError(f"bag {missing[0]} does not exist")
     (loaded,) = shown.load(bundle, **engine_options(given, engine, device, threads, precision))
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TextColumn("{task.completed} frames"))
-    with shown.progress(*columns, TimeElapsedColumn()) as bar:
+    with shown.frame_count() as bar:
         loaded.preparing = stages(bar)
         task = bar.add_task("", total=None)
         metrics = replay_bags(
@@ -105,6 +104,8 @@ def command(
             shown.warn(f"{run['bag']}, damage: {run['damage']}")
         for note in run["notes"][:10]:
             shown.warn(f"note: {note}")
+        if any(NO_POSITION in note for note in run["notes"]):
+            shown.warn("note: `oodseg run` takes --camera-height where a bag has no camera_info")
         if run["missing"]:
             shown.warn(f"{run['missing']} frames are missing")
         for topic, why in run["left_out"].items():

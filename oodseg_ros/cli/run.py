@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from .output import BundleName, EngineName, Json, Output, Overwrite, Quiet, Threshold, stages, table
 
@@ -81,16 +80,15 @@ def command(
         topics=topic,
         params=given,
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     count = source.count if bag is None else None
     total = count if limit is None else min(limit, count or limit)
-    with shown.progress(*columns) as bar:
+    with shown.progress() as bar:
         runner.preparing = stages(bar)
         task = bar.add_task(escape(Path(input).name), total=total)
         summary = run_source(runner, source, options, lambda done: bar.update(task, completed=done))
-    print_summary(shown, runner, summary, out)
     if geometry is None and any(NO_POSITION in note for note in summary.notes):
-        shown.warn("      --camera-height METRES, --camera-pitch and --fov give them one, on flat ground")
+        summary.notes.append("--camera-height METRES, --camera-pitch and --fov give them one, where the ground is flat")
+    print_summary(shown, runner, summary, out)
     refuse_unjudged(input, summary.frames, summary.skipped)
 
 

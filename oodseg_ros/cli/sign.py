@@ -52,11 +52,3 @@ def command(
     file = sign_bundle(loaded.path, key)
     console.print(f"{escape(loaded.id)} signed: {escape(str(file))}. Require it with public_key:=… or ${VARIABLE}")
     shown.result({"bundle": loaded.id, "signature": str(file)})
-
-
-def unsigned(bundle: Path) -> str:
-    """What is to be said where a changed card has cost a bundle its signature."""
-    return (
-        f"{bundle} was signed, and its card has changed: the signature was removed. Sign it again: "
-        f"oodseg sign {bundle} --key PRIVATE_KEY"
-    )

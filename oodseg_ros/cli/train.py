@@ -61,7 +61,7 @@ def show_plan(console: Console, recipe: Recipe, planned: TrainingPlan) -> None:
     """Print what `planned` would train, how long and in how much memory."""
     console.print(f"recipe {recipe.name}: {planned.frames} frames, crop {recipe.crop[1]}x{recipe.crop[0]}")
     console.print(planned.start)
-    for note in planned.reviewed:
+    for note in planned.notes:
         console.print(escape(note), highlight=False, soft_wrap=True)
     steps = table("stage", "steps", "trained", "frozen", "s/step", "time", "GiB", numbers=True)
     for stage in planned.stages:

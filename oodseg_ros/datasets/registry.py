@@ -10,42 +10,11 @@ from ..labels import load_labels
 from .dataset import Dataset, Item
 from .encoding import CITYSCAPES_TRAIN_IDS, class_ids, unknown_among
 from .layout import NO_SPLITS, Format, Layout
-from .layouts import road_anomaly
-from .layouts.anomalies import (
-    FISHYSCAPES_LOST_AND_FOUND,
-    FISHYSCAPES_STATIC,
-    LOST_AND_FOUND,
-    ROAD_ANOMALY_21,
-    ROAD_OBSTACLE_21,
-)
-from .layouts.driving import BDD, CAMVID, CITYSCAPES, IDD_LITE, IDD_LITE_7, KITTI, MAPILLARY
-from .layouts.own import COCO_PROXY, FOLDER, FOLDER_TRAIN_IDS, GENERATED_PAIRS
-from .layouts.simulated import ACDC_POC, MUAD, STREETHAZARDS
+from .layouts import anomalies, driving, own, road_anomaly, simulated
+from .layouts.own import FOLDER, FOLDER_TRAIN_IDS
 
-FORMATS: dict[str, Format] = {
-    entry.name: entry
-    for entry in (
-        road_anomaly.FORMAT,
-        ROAD_ANOMALY_21,
-        ROAD_OBSTACLE_21,
-        FISHYSCAPES_LOST_AND_FOUND,
-        FISHYSCAPES_STATIC,
-        LOST_AND_FOUND,
-        STREETHAZARDS,
-        ACDC_POC,
-        MUAD,
-        CITYSCAPES,
-        CAMVID,
-        BDD,
-        IDD_LITE,
-        IDD_LITE_7,
-        KITTI,
-        MAPILLARY,
-        FOLDER,
-        COCO_PROXY,
-        GENERATED_PAIRS,
-    )
-}
+KINDS = (road_anomaly, anomalies, simulated, driving, own)
+FORMATS: dict[str, Format] = {form.name: form for kind in KINDS for form in kind.FORMATS}
 
 
 def open_dataset(

@@ -1,7 +1,7 @@
 """What an engine is and which ones there are; what a built one was built for (`EngineIdentity`), and the side-car that
 says so.
 
-A new engine is a class in `engines/`, a builder in `building/` and an entry in `ENGINES`.
+A new engine is a class in `engines/`, an entry in `ENGINES`, and a builder in `building/` where it has to be built.
 """
 
 from __future__ import annotations
@@ -55,25 +55,26 @@ class EngineEntry:
     Attributes:
         runs: `module:name` in `inference.engines`; called with the bundle, device, precision, threads, hint and
             score_type, it gives an `Engine`.
-        builds: module of `building` with `identity` and `build`, see `building.build.Builder`.
         precisions: kind of device → what it computes in there.
         unbuilt: those of them that run without `oodseg build`.
+        builds: module of `building` with `identity` and `build`, see `building.build.Builder`; empty where all
+            precisions are `unbuilt`.
     """
 
     runs: str
-    builds: str
     precisions: dict[str, tuple[str, ...]]
     unbuilt: tuple[str, ...] = ()
+    builds: str = ""
 
 
 ENGINES = {
     "torch": EngineEntry(
-        "torch:TorchEngine", "torch", {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "fp16", "bf16")}, ("fp32",)
+        "torch:TorchEngine", {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "fp16", "bf16")}, ("fp32",), "torch"
     ),
-    "openvino": EngineEntry("openvino:OpenVinoEngine", "openvino", {"cpu": ("fp32", "bf16", "int8")}, ("fp32",)),
-    "tensorrt": EngineEntry("tensorrt:tensorrt", "tensorrt", {"cuda": ("fp32", "fp16", "bf16", "int8")}),
+    "openvino": EngineEntry("openvino:OpenVinoEngine", {"cpu": ("fp32", "bf16", "int8")}, ("fp32",), "openvino"),
+    "tensorrt": EngineEntry("tensorrt:tensorrt", {"cuda": ("fp32", "fp16", "bf16", "int8")}, builds="tensorrt"),
     # TensorRT-RTX has no INT8 convolutions.
-    "tensorrt_rtx": EngineEntry("tensorrt:tensorrt_rtx", "tensorrt", {"cuda": ("fp32", "fp16", "bf16")}),
+    "tensorrt_rtx": EngineEntry("tensorrt:tensorrt_rtx", {"cuda": ("fp32", "fp16", "bf16")}, builds="tensorrt"),
 }
 DEFAULT_ENGINE = {"cpu": "openvino", "cuda": "torch"}
 HINTS = ("latency", "throughput")

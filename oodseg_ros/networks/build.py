@@ -1,9 +1,20 @@
 """`build_segmentor(spec)`: a bundle's network spec (plain dicts) → a `Segmentor` with random weights.
 
 A spec has `backbone`, `decoder`, `classifier`, `head` (or null) and `score`; each part is a dict with `name` and the
-keyword arguments of the class registered under that name here. What follows from another part (its number of
-channels) is filled in. Modules are imported when they are built: a bundle without transformers in it does not wait
-for its import.
+keyword arguments of the class registered under that name here. Modules are imported when they are built: a bundle
+without transformers in it does not wait for its import.
+
+What follows from another part is no part of the spec. It is passed to constructors that have an argument of that name:
+
+| argument | for | value |
+|---|---|---|
+| `inputs`, `strides` | decoders, heads | channels and strides of the backbone's maps, one per map |
+| `inputs` | classifiers | channels of the decoder's output |
+| `decoded` | heads | channels of the decoder's output |
+| `merged`, `last` | heads | channels of the decoder's maps before its last convolutions or block; None = it has none |
+| `decoder` | heads | the decoder itself |
+| `inlier_classes` | heads | number K of inlier classes |
+| `make` | heads | builds further decoders and heads, for heads that hold some |
 """
 
 from __future__ import annotations

@@ -30,9 +30,9 @@ class HeadInput(NamedTuple):
 
     Attributes:
         images: normalised float32 `[B, 3, H, W]`.
-        features: maps of the backbone, as `backbone(images)` returns them.
-        merged: what the decoder makes before its last convolutions, or None where a decoder has no such place.
-        decoded: the decoder's output, which the inlier classifier reads.
+        features: maps `[B, C, h, w]` of the backbone, as `backbone(images)` returns them.
+        merged: `[B, C, h, w]`, what the decoder makes before its last convolutions; None where it has no such place.
+        decoded: the decoder's output, which the inlier classifier reads: `[B, C, h, w]`, or what this decoder returns.
         decoder, classifier: the frozen modules themselves, for heads that run them again.
         output_stride: by how much logits and evidence are smaller than the input.
     """
@@ -61,13 +61,16 @@ class Head(Protocol):
 
     SCORES: tuple[str, ...]
 
-    def evidence(self, given: HeadInput) -> Tensor:
-        """Float32 `[B, C, H, W]` at input size, of a kind that may be averaged over overlapping windows."""
+    def evidence(self, given: HeadInput) -> Tensor | None:
+        """Float32 `[B, C, *given.size]` of a kind that may be averaged over overlapping windows; None where the inlier
+        logits say it all.
+        """
         ...
 
-    def score(self, logits: Tensor, evidence: Tensor, stride: int = 1) -> Tensor:
-        """Anomaly score `[B, H, W]` of inlier logits `[B, K, H, W]` and evidence, both `stride` times smaller than the
-        input.
+    def score(self, logits: Tensor, evidence: Tensor | None, stride: int = 1) -> Tensor:
+        """Anomaly score float32 `[B, H, W]`, higher = more anomalous.
+
+        Inlier logits `[B, K, H, W]` and evidence are both `stride` times smaller than the input.
         """
         ...
 

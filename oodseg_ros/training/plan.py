@@ -18,13 +18,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..labels import load_labels
 from ..networks.build import build_segmentor
 from ..networks.heads.ensemble import with_member
-from .frames import load_frames, reviewed_notes
+from .frames import load_frames
 from .recipe import Recipe
 from .run_stage import make_stage, seen_by
 from .samples import Samples
 from .stages.stage import Stage
 from .start import load_start
-from .train import segmentor_of
+from .train import notes_on, segmentor_of
 
 MEASURABLE = 2e11
 """FLOPs of the largest step that a dry run executes."""
@@ -179,7 +179,7 @@ class TrainingPlan:
     """What a run would do: number of frames and parameters, what it starts from, its stages.
 
     `start_seconds`: reading lists and weights, as it took now; `calibration_seconds`: held-out frames, forward only.
-    `reviewed`: what corrected collections among the data came to, a sentence each.
+    `notes`: what a person should know before it starts, a sentence each.
     """
 
     frames: int
@@ -188,7 +188,7 @@ class TrainingPlan:
     stages: list[StagePlan]
     start_seconds: float = 0.0
     calibration_seconds: float = 0.0
-    reviewed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -208,7 +208,7 @@ def plan(recipe: Recipe) -> TrainingPlan:
     segmentor = segmentor_of(recipe, labels)
     start = load_start(segmentor, recipe)
     frames = load_frames(recipe.data, labels)
-    reviewed = tuple(reviewed_notes(recipe.data, labels))
+    notes = tuple(notes_on(recipe, labels))
     start_seconds = time.perf_counter() - began
     stages = []
     for index, spec in enumerate(recipe.stages):
@@ -225,4 +225,4 @@ def plan(recipe: Recipe) -> TrainingPlan:
     # Backward takes about twice as long as forward.
     per_image = max(stage.step.seconds / spec.batch for stage, spec in zip(stages, recipe.stages, strict=True)) / 3
     parameters = sum(p.numel() for p in segmentor.parameters())
-    return TrainingPlan(len(frames), parameters, start, stages, start_seconds, held_out * per_image, reviewed)
+    return TrainingPlan(len(frames), parameters, start, stages, start_seconds, held_out * per_image, notes)

@@ -61,7 +61,7 @@ def train(
         segmentor = segmentor_of(recipe, labels)
         console.print(load_start(segmentor, recipe), highlight=False, soft_wrap=True)
         frames = load_frames(recipe.data, labels, recipe.seed)
-        for note in reviewed_notes(recipe.data, labels):
+        for note in notes_on(recipe, labels):
             console.print(escape(note), highlight=False, soft_wrap=True)
         seconds = [
             run_stage(recipe, index, segmentor, labels, frames, run, resume, processes, signals, console)
@@ -78,6 +78,16 @@ def train(
                 return there
         console.print("calibrating on held-out frames and writing the bundle", highlight=False)
         return write_bundle(recipe, segmentor, labels, path, seconds, len(frames))
+
+
+def notes_on(recipe: Recipe, labels: LabelSet) -> list[str]:
+    """What a person should know before training starts: what corrected collections came to, and a slow precision."""
+    notes = reviewed_notes(recipe.data, labels)
+    if recipe.precision == "bf16" and not torch.cuda.is_available():
+        able = torch.cpu.get_capabilities()
+        if able["architecture"] == "x86_64" and not (able["avx512_bf16"] or able["amx_bf16"]):
+            notes.append("this processor has no bf16 instructions, and imitates them: `precision: fp32` is faster here")
+    return notes
 
 
 def segmentor_of(recipe: Recipe, labels: LabelSet) -> Segmentor:

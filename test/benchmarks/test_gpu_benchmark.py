@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,10 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, str(BENCHMARKS / "gpu.py"), *arguments], capture_output=True, text=True, check=False
-    )
+def run(*arguments: str, seconds: float = 120) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(BENCHMARKS / "gpu.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
 
 
 @pytest.fixture
@@ -34,6 +34,34 @@ def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "no CUDA device" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_ends_with_all_that_it_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A compiler's worker that holds the output open and outlives its part: neither is waited for."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import gpu
+
+    pid = tmp_path / "pid"
+    start = time.monotonic()
+    status, printed, _ = gpu.bounded(["sh", "-c", f"sleep 300 & echo $! >{pid}; echo done"], 60)
+    assert (status, printed) == (0, "done")
+    ended(int(pid.read_text()))
+    status, printed, complained = gpu.bounded(
+        ["sh", "-c", f"sleep 300 & echo $! >{pid}; echo begun; echo no >&2; wait"], 1
+    )
+    assert (status, printed, complained) == (None, "begun", "no")
+    ended(int(pid.read_text()))
+    assert time.monotonic() - start < 60
+
+
+def ended(pid: int) -> None:
+    """The process is gone, or dead and not yet collected by whoever adopted it."""
+    for _ in range(100):
+        status = Path(f"/proc/{pid}/status")
+        if not status.is_file() or "State:\tZ" in status.read_text():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{pid} still runs")
 
 
 def test_the_list_of_gpu_tests_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,9 +104,8 @@ def test_all_of_it_runs_with_small_networks_on_a_cpu(carry, tiny_bundle: Path, t
     (content / "site" / "carried_package").mkdir(parents=True)
     carry.build_engine(str(tiny_bundle), (64, 128), content)
     carry.pack(tmp_path / "carried", content, 1_000_000)
-    done = run(
-        "--dry-run", "--carried", str(tmp_path / "carried"), "--seconds", "1200", "--out", str(tmp_path / "gpu.json")
-    )
+    arguments = ["--dry-run", "--carried", str(tmp_path / "carried"), "--out", str(tmp_path / "gpu.json")]
+    done = run(*arguments, "--seconds", "1200", seconds=1260)
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "gpu.json").read_text())
     assert report["machine"]["matmul_tflops"]["fp32"] > 0

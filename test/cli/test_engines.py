@@ -43,7 +43,11 @@ def test_all_are_listed_with_what_may_run(folder: Path) -> None:
 
 def test_one_is_shown_copied_and_removed(folder: Path, tmp_path: Path) -> None:
     name = "road-aaaaaaaaaaaa-640x480"
-    assert "plan" in run("show", name, "--folder", folder).output
+    shown = run("show", name, "--folder", folder).output
+    assert "plan" in shown
+    assert re.search(r"accepted +│ yes ", shown)
+    assert "{'" not in shown
+    assert "reason" not in shown
     done = run("copy", name, "--folder", folder, "--to", tmp_path / "bundle" / "engines")
     assert done.exit_code == 0, done.output
     assert len(list((tmp_path / "bundle" / "engines").iterdir())) == 2

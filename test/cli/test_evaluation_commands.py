@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.cli.main import build_app
-from oodseg_ros.errors import UserError
+from oodseg_ros.errors import BundleError, UserError
+from oodseg_ros.signatures import make_keys, sign_bundle
 
 ENGINE = ["--engine", "torch", "--threads", "1"]
 
@@ -75,6 +76,29 @@ def test_calibrate_writes_into_the_bundle(tiny_bundle, data, tmp_path):
     calibration = load_bundle(copy).card.calibration
     assert calibration.threshold != load_bundle(tiny_bundle).card.calibration.threshold
     assert "at most 0.2 in expectation" in calibration.source
+
+
+def test_whatever_changes_the_card_of_a_signed_bundle_signs_it_again_or_says_so(tiny_bundle, data, tmp_path):
+    """The old signature lay beside the changed card, and the node called the bundle forged."""
+    public = make_keys(tmp_path / "key")
+    given = {
+        "calibrate": ["folder", "--root", data, "--target", "pixels=0.2"],
+        "calibrate-objects": [data / "images", "--false-frames", "0.5", "--grow", "0.5"],
+        "evaluate": ["folder", "--root", data, "--record"],
+    }
+    for command, arguments in given.items():
+        for key in ([], ["--key", tmp_path / "key"]):
+            copy = shutil.copytree(tiny_bundle, tmp_path / f"{command}{len(key)}")
+            sign_bundle(copy, tmp_path / "key")
+            out = ["--out", tmp_path / f"out_{command}{len(key)}"] if command == "evaluate" else []
+            done = run(command, copy, *arguments, *out, *key, *ENGINE)
+            assert done.exit_code == 0, done.output
+            assert (f"oodseg sign {copy}" in done.output) is not bool(key), command
+            if key:
+                load_bundle(copy, str(public))
+            else:
+                with pytest.raises(BundleError, match="is not signed"):
+                    load_bundle(copy, str(public))
 
 
 def test_what_is_wrong_is_said(tiny_bundle, data, tmp_path):

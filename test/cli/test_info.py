@@ -4,6 +4,7 @@ from typer.testing import CliRunner
 
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.cli.main import build_app
+from oodseg_ros.paths import models_dir
 
 
 def test_card_and_network_are_shown(tiny_bundle):
@@ -31,6 +32,18 @@ def test_training_tells_what_differs_from_a_recipes_defaults():
     assert differs["stages"][0]["steps"] == whole["stages"][0]["steps"]
     assert "loss_stride" in whole["stages"][0]
     assert len(str(differs)) < len(str(whole)) / 2
+
+
+def test_shipped_bundles_tell_their_figures_and_how_they_were_measured():
+    """README and docs send people here for them, and the card had none."""
+    for folder in sorted(path for path in models_dir().iterdir() if path.is_dir()):
+        shown = CliRunner(env={"COLUMNS": "200"}).invoke(build_app(["info"]), ["info", folder.name]).output
+        metrics = load_bundle(folder.name).card.metrics
+        assert {metric.name for metric in metrics} >= {"AP", "FPR95"}
+        for metric in metrics:
+            assert f"{metric.value:.4g}" in shown
+            assert metric.command.startswith("oodseg evaluate")
+        assert "no metrics in the card" not in shown
 
 
 def test_image_size_is_an_option(tiny_bundle):

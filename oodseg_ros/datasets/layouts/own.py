@@ -116,3 +116,6 @@ GENERATED_PAIRS = Format(
         Layout(_GENERATED_PAIRS_PATTERN % ("", ""), _find_generated_pairs("*")),
     ),
 )
+
+
+FORMATS = (FOLDER, COCO_PROXY, GENERATED_PAIRS)

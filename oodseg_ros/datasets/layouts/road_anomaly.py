@@ -45,7 +45,7 @@ def _label(path: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-FORMAT = Format(
+ROAD_ANOMALY = Format(
     name="road_anomaly",
     kind="anomaly",
     encoding=ANOMALY,
@@ -60,3 +60,5 @@ FORMAT = Format(
         Layout("images/{name}.jpg + labels/{name}.png", folders("images", "labels")),
     ),
 )
+
+FORMATS = (ROAD_ANOMALY,)

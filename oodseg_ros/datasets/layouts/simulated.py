@@ -133,3 +133,6 @@ MUAD = Format(
         ),
     ),
 )
+
+
+FORMATS = (STREETHAZARDS, ACDC_POC, MUAD)

@@ -203,9 +203,11 @@ def _sentence(
             f"other {count} measured {risk:.4g} (the written threshold uses all frames and was checked on none)"
         )
     kept = "" if anomalous else "; normal driving only: the score table is that of before"
+    area, cover = f" (min_area {target.min_area})", f" (min_area {target.min_area}, cover {target.cover:g})"
+    how = {"pixels": "", "frames": area, "objects": cover}[target.kind]
     return (
-        f"{dataset.name} {dataset.split}".strip() + f", {choice.frames} frames: {TARGETS[target.kind]} "
-        f"(min_area {target.min_area}, cover {target.cover:g}) at most {choice.bound:g} {sure}; threshold "
+        f"{dataset.name} {dataset.split}".strip() + f", {choice.frames} frames: {TARGETS[target.kind]}{how} "
+        f"at most {choice.bound:g} {sure}; threshold "
         f"{choice.threshold:.6g} measured {choice.risk:.4g} on all of them{check}{kept}"
     )
 

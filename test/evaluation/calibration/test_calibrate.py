@@ -141,6 +141,7 @@ def test_held_out_half(runner, many):
     said = result.calibration.source
     assert f"on 12 of them alone gave threshold {result.held_out.threshold:.6g}, which on the other 12 measured" in said
     assert f"threshold {result.choice.threshold:.6g} measured" in said
+    assert "min_area" not in said
     few = calibrate(runner, many, Target("pixels", 0.05))
     assert few.held_out is None
     assert "too few frames" in few.calibration.source

@@ -75,6 +75,7 @@ def test_what_passed_the_gate_is_stored_for_one_image_and_for_the_batch(
     ("changes", "sentence"),
     [
         ({"engine": "openvino", "precision": "int8"}, "--calibration"),
+        ({"device": "gpu", "precision": "bf16"}, "unknown device 'gpu'; choose cpu, cuda"),
         ({"engine": "tensorrt_rtx", "precision": "int8", "device": "cuda"}, "tensorrt_rtx"),
     ],
 )
