@@ -134,8 +134,9 @@ def print_summary(shown: Output, runner: Runner, summary: RunSummary, out: Path)
     for camera, states in summary.states.items():
         counts.add_row(escape(camera), *(f"[{STYLES[state.value]}]{states[state]}[/]" for state in AlertState))
     console.print(counts)
+    began = min((change[1] for change in summary.changes), default=0)  # the first frame is a change
     for camera, stamp, state, reason, file in summary.changes[:20]:
-        where = escape(file) if file else f"{stamp / 1e9:.2f} s"  # pictures in a folder have no time
+        where = escape(file) if file else f"{(stamp - began) / 1e9:.2f} s"  # pictures in a folder have no time
         console.print(
             f"  {where}  {escape(camera)}  [{STYLES[state.value]}]{state.value}[/] ({reason})", highlight=False
         )

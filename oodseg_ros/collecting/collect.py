@@ -189,7 +189,8 @@ def _frames(
         elif judgement.obstacles:
             still = "" if sequential else f"#{judged.number}"
             place = places(frame.stamp_ns)
-            picture = Picture(path.name, frame.camera, frame.stamp_ns, judged.number, _jpeg(frame), place, frame.file)
+            file = "" if sequential else frame.file
+            picture = Picture(path.name, frame.camera, frame.stamp_ns, judged.number, _jpeg(frame), place, file)
             release = release_threshold(calibration, judgement.threshold, settings.obstacles.release_threshold)
             track = f"{path.name}/{frame.camera}{still}"
             gathered.seen += len(judgement.obstacles)

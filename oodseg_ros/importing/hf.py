@@ -54,6 +54,8 @@ PROOF_SIZE, QUERY_PROOF_SIZE = (192, 320), (384, 384)
 """H and W of the picture that is compared. transformers brings Mask2Former's masks to 384x384 before it sums them,
 whatever the picture; at that size a network that does not do so answers the same."""
 RESIZES = ("keep", "processor")
+POST_PROCESSING = {"mask2former": "Mask2FormerImageProcessorPil", "maskformer": "MaskFormerImageProcessorPil"}
+"""Whose semantic answer is the network's own, whatever processor lies beside it."""
 
 
 def read(files: Sequence[Path], preprocessing: str | None = None, resize: str = "keep") -> Imported:
@@ -285,10 +287,12 @@ def _input(folder: Path, model: nn.Module, kind: str, processor: Any, resize: st
     options = {key: value for key, value in options.items() if not key.startswith("_")}
     if kind.startswith("eomt"):
         return input_spec(options, True, _square(model.config.image_size), False, str(folder))
-    exact, notes = resize == "processor", []
-    if not exact and not _takes_any_size(model, kind):
-        exact, notes = True, ["the network takes one size only: every frame is brought to it"]
-    spec, more = input_spec(options, exact, None, kind in QUERY_MODELS, str(folder))
+    notes = []
+    forced = not _takes_any_size(model, kind)
+    exact = forced or resize == "processor"
+    if forced:
+        notes.append("the network takes one size only: every frame is brought to it")
+    spec, more = input_spec(options, exact, None, kind in QUERY_MODELS, str(folder), forced)
     if exact:
         size = spec.resize.model_dump(exclude_none=True)
         notes.append("frames are resized as its processor does: " + ", ".join(f"{k} {v}" for k, v in size.items()))
@@ -335,10 +339,14 @@ def _own_answer(
     """RGB uint8 `[H, W, 3]` → labels `[H, W]` and maps `[K, H, W]` by transformers' processor, network and
     post-processing.
     """
+    import transformers
+
     asked = {"do_center_crop": False} if getattr(processor, "do_center_crop", None) else {}
     if spec.resize is None:
         asked["do_resize"] = False
     task = network["backbone"].get("task")
+    # Fine-tuned Mask2Formers often come with MaskFormer's processor, whose sums are those of another network.
+    own = getattr(transformers, POST_PROCESSING.get(kind, ""), type(processor))
 
     @torch.inference_mode()
     def answer(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -348,8 +356,8 @@ def _own_answer(
         outputs = model(pixel_values=inputs["pixel_values"].float(), **values)
         if kind.startswith("eomt"):
             outputs.patch_offsets = inputs.get("patch_offsets")
-        (found,) = processor.post_process_semantic_segmentation(
-            outputs, target_sizes=[image.shape[:2]], return_segmentation_scores=True
+        (found,) = own.post_process_semantic_segmentation(
+            processor, outputs, target_sizes=[image.shape[:2]], return_segmentation_scores=True
         )
         return found["segmentation"].numpy(), found["segmentation_scores"].numpy()
 

@@ -42,13 +42,14 @@ WITHOUT_EFFECT |= {
     "repo_path",
     "max_seq_length",
     "task_seq_length",
+    "max_size",
     "backend",
 }
 MULTIPLE = 32
 
 
 def input_spec(
-    options: Mapping[str, Any], exact: bool, own_size: int | None, padded: bool, where: str
+    options: Mapping[str, Any], exact: bool, own_size: int | None, padded: bool, where: str, forced: bool = False
 ) -> tuple[InputSpec, list[str]]:
     """The input of the bundle, and sentences on what was decided.
 
@@ -59,6 +60,7 @@ def input_spec(
         own_size: side of the only square that the network takes and sees a wide picture through in windows (EoMT).
         padded: the processor fills sides up to a multiple of 32 (networks with queries).
         where: named in errors.
+        forced: `exact`, since the network takes no other size.
 
     Raises:
         CheckpointError: an option that is not carried, or a value that is none.
@@ -103,7 +105,13 @@ def input_spec(
     for key in ("keep_aspect_ratio", "do_pad") if not padded else ("keep_aspect_ratio",):
         if given.get(key):
             raise CheckpointError(
-                f"{where}: {key} is not carried out with a processor's sizes; import without --resize"
+                f"{where}: {key} is not carried out where frames are brought to a processor's sizes; "
+                + (
+                    f"this network takes one size only, so take {key} out of preprocessor_config.json (every frame is "
+                    f"then squeezed into {size}) and import again"
+                    if forced
+                    else "import without --resize, and frames keep their aspect"
+                )
             )
     return InputSpec(
         **base,

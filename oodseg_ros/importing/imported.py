@@ -211,9 +211,11 @@ def agreement(
         )
     equal = float((labels == their_labels).mean())
     # How much a class varies over the picture: what distinguishes pixels, not what distinguishes classes everywhere.
-    varies = float(their_maps.std(axis=(1, 2)).mean())
-    spread = max(varies, 1e-3 * float(their_maps.std()), float(np.finfo(np.float32).tiny))
-    off = float(np.abs(maps - their_maps).mean()) / spread
+    # In double precision: an untrained network's maps may be so small that their squares are none in float32.
+    theirs, ours = their_maps.astype(np.float64), maps.astype(np.float64)
+    varies = float(theirs.std(axis=(1, 2)).mean())
+    spread = max(varies, 1e-3 * float(theirs.std()), float(np.finfo(np.float32).tiny))
+    off = float(np.abs(ours - theirs).mean()) / spread
     least = AGREEING_LABELS if spec.resize is None else AGREEING_RESIZED
     if not (equal >= least and off <= MAPS_OFF):
         raise CheckpointError(

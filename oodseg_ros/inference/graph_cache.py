@@ -1,12 +1,14 @@
 """Converted graphs on disk, so that a second start does not trace and convert the network again (12 s of CPU time).
 
-A file's name holds everything that its content depends on; whoever loads one still checks the bundle's golden frame.
+A file's name holds everything that its content depends on, and a checksum beside it stands for the content: the golden
+frame has one size, so it would not show that the graph of another size was damaged on disk.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +21,8 @@ from ..bundle import Bundle
 from ..paths import cache_dir
 from .engine import EngineIdentity
 
+_LOG = logging.getLogger(__name__)
+SUM = ".sha256"
 SOURCES = (
     "networks",
     "inference/engines",
@@ -68,33 +72,49 @@ def _digest(content: dict[str, Any]) -> str:
 
 
 def cached(file: Path, read: Callable[[Path], Any], make: Callable[[], Any], write: Callable[[Any, Path], None]) -> Any:
-    """The graph in `file` (with its weights in the `.bin` beside it); made and stored if it is missing or unreadable.
+    """The graph in `file` (with its weights in the `.bin` beside it); made and stored if it is missing, unreadable, or
+    without the checksum that it was stored with.
 
     Args:
         file: see `graph_file`.
-        read: raises RuntimeError if the file is damaged.
+        read: raises RuntimeError if the file is no graph.
         make: builds the graph.
         write: stores it as the given `.xml` and a `.bin` beside that.
     """
     if file.is_file():
         try:
-            return read(file)
-        except RuntimeError:
+            if file.with_suffix(SUM).read_text() == _checksum(file):
+                return read(file)
+            _LOG.warning("%s is not what was stored there; it is made anew", file)
+        except (OSError, UnicodeDecodeError, RuntimeError):
+            pass
+        with suppress(OSError):
             file.unlink(missing_ok=True)
     graph = make()
     temporary = file.with_name(f".{os.getpid()}-{file.name}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write(graph, temporary)
-        # The .xml last: nobody reads a .bin without it.
-        os.replace(temporary.with_suffix(".bin"), file.with_suffix(".bin"))
-        os.replace(temporary, file)
+        temporary.with_suffix(SUM).write_text(_checksum(temporary))
+        # The .xml last: nobody reads the others without it.
+        for suffix in (SUM, ".bin", file.suffix):
+            os.replace(temporary.with_suffix(suffix), file.with_suffix(suffix))
     except (OSError, RuntimeError):
         # A full or read-only disk costs time at the next start, nothing else.
-        for part in (temporary, temporary.with_suffix(".bin")):
+        for part in (temporary, temporary.with_suffix(".bin"), temporary.with_suffix(SUM)):
             with suppress(OSError):
                 part.unlink(missing_ok=True)
     return graph
+
+
+def _checksum(file: Path) -> str:
+    """Of the graph and its weights."""
+    total = hashlib.sha256()
+    for part in (file, file.with_suffix(".bin")):
+        with part.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                total.update(block)
+    return total.hexdigest()
 
 
 @lru_cache(maxsize=1)

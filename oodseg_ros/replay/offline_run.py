@@ -66,7 +66,8 @@ class RunSummary:
         name: of the source.
         frames: judged frames.
         states: number of frames per camera and alert state.
-        changes: (camera, stamp_ns, state, reason, file) whenever a camera's state changed; file "" = of no file.
+        changes: (camera, stamp_ns, state, reason, file) whenever a camera's state changed; file "" where
+            the source has times.
         skipped: frames that could not be judged, counted by reason.
         damage: what of the source could not be read, or None.
         missing: frames that it promises and that did not come.
@@ -101,9 +102,8 @@ def run_source(
         EngineGivenUp: it failed again and again.
     """
     settings_for(options.params, ["camera"])  # a wrong parameter is said before anything is opened or deleted
-    sequence = options.sequence
-    if sequence is None:
-        sequence = isinstance(source, ReplayBag) or source.sequential
+    timed = isinstance(source, ReplayBag) or source.sequential
+    sequence = timed if options.sequence is None else options.sequence
     params = options.params if sequence else {**options.params, **BY_ITSELF}
     summary = RunSummary(source.path.name if isinstance(source, ReplayBag) else source.name)
     geometry = None if options.geometry is None else _at_size(options.geometry)
@@ -118,7 +118,7 @@ def run_source(
         with AlertTable(options.out / "alerts.csv") as table:
             for judged in frames:
                 table.write(judged)
-                _count(summary, judged)
+                _count(summary, judged, timed)
                 _write_pictures(runner, judged, options, summary)
                 progress(judged.number + 1)
     except OSError as error:
@@ -171,7 +171,7 @@ def _write_pictures(runner: Runner, judged: Judged, options: RunOptions, summary
         np.savez_compressed(folder / f"{judged.number:06d}.npz", score=prediction.score, labels=prediction.labels)
 
 
-def _count(summary: RunSummary, judged: Judged) -> None:
+def _count(summary: RunSummary, judged: Judged, timed: bool) -> None:
     step, camera, alert = judged.step, judged.step.arrival.camera, judged.step.alert
     if step.judgement is not None:
         summary.frames += 1
@@ -182,5 +182,5 @@ def _count(summary: RunSummary, judged: Judged) -> None:
     summary.states.setdefault(camera, Counter())[alert.state] += 1
     last = next((state for name, _, state, *_ in reversed(summary.changes) if name == camera), None)
     if alert.state is not last:
-        file = "" if step.frame is None else step.frame.file
+        file = "" if timed or step.frame is None else step.frame.file
         summary.changes.append((camera, step.arrival.stamp_ns, alert.state, alert.reason, file))

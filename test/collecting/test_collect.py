@@ -69,6 +69,8 @@ def test_coco_reads_it_and_every_mask_is_where_it_was_found(collected: Path) -> 
         image = read_image(collected / "images" / picture["file_name"])
         assert image.shape[:2] == mask.shape == (picture["height"], picture["width"])
         assert entry["attributes"]["track"].startswith("drive.avi/")
+        assert picture["source"] == "drive.avi"
+        assert "source_file" not in picture  # its time tells where it is
 
 
 def test_near_repeats_are_left_out_and_counted(collected: Path, tmp_path: Path) -> None:

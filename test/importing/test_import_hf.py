@@ -4,11 +4,12 @@ import json
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from small_networks import CLASSES, DEPLOYED, LABELS, MASKS, PROCESSOR, directory, mask2former, segformer, write
-from transformers import SegformerConfig, SegformerForSemanticSegmentation
+from transformers import MobileNetV2ImageProcessor, SegformerConfig, SegformerForSemanticSegmentation
 
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import CheckpointError
@@ -16,6 +17,7 @@ from oodseg_ros.importing import hf
 from oodseg_ros.importing.imported import agreement, build_checked
 from oodseg_ros.importing.kinds import import_bundle
 from oodseg_ros.labels import load_labels
+from oodseg_ros.scenes import scene
 
 
 def proven(imported):
@@ -150,6 +152,36 @@ def test_a_proof_would_notice_what_is_not_carried(tmp_path):
 def test_preprocessing_that_a_bundle_cannot_carry_out_is_refused(tmp_path, changed, sentence):
     with pytest.raises(CheckpointError, match=sentence):
         hf.read([directory(tmp_path, segformer(), PROCESSOR | changed)])
+
+
+def test_a_network_of_one_size_says_what_to_do_with_an_aspect_that_it_cannot_keep(tmp_path):
+    folder = write("dpt", tmp_path)
+    file = folder / "preprocessor_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"keep_aspect_ratio": True}))
+    with pytest.raises(CheckpointError, match=r"one size only, so take keep_aspect_ratio out of preprocessor_config"):
+        hf.read([folder])
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"keep_aspect_ratio": False}))
+    hf.read([folder])
+
+
+@pytest.mark.parametrize(("name", "beside"), [("mask2former", "MaskFormer"), ("maskformer", "Mask2Former")])
+def test_the_answer_is_compared_with_the_networks_own_whatever_processor_lies_beside_it(tmp_path, name, beside):
+    """Many fine-tuned Mask2Formers were saved with MaskFormer's processor."""
+    folder = write(name, tmp_path)
+    file = folder / "preprocessor_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"image_processor_type": f"{beside}ImageProcessor"}))
+    assert proven(hf.read([folder])) == (1.0, pytest.approx(0, abs=1e-4))
+
+
+def test_maps_of_an_untrained_network_are_compared_however_small_they_are(tmp_path):
+    torch.manual_seed(0)
+    model, _, _ = DEPLOYED["mobilenet_v2"]()
+    model.eval().save_pretrained(tmp_path)
+    MobileNetV2ImageProcessor().save_pretrained(tmp_path)
+    imported = hf.read([tmp_path])
+    maps = imported.reference.answer(scene(4, (192, 320)).image)[1]
+    assert np.abs(maps).max() < 1e-20, "their squares are no numbers of float32"
+    assert proven(imported) == (1.0, pytest.approx(0, abs=1e-3))
 
 
 def test_a_missing_processor_file_is_refused_unless_it_is_said_what_it_held(tmp_path):

@@ -44,10 +44,20 @@ class Store:
 def test_made_once(tmp_path):
     store, file = Store(), tmp_path / "graphs" / "g.xml"
     assert [store.get(file), store.get(file)] == ["graph 1", "graph 1"]
-    assert sorted(path.name for path in file.parent.iterdir()) == ["g.bin", "g.xml"]
+    assert sorted(path.name for path in file.parent.iterdir()) == ["g.bin", "g.sha256", "g.xml"]
 
 
-@pytest.mark.parametrize("damage", [lambda f: f.write_text("junk"), lambda f: f.with_suffix(".bin").unlink()])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda f: f.write_text("junk"),
+        lambda f: f.write_text("graph of something else"),
+        lambda f: f.with_suffix(".bin").unlink(),
+        lambda f: f.with_suffix(".bin").write_bytes(b"w3ights"),
+        lambda f: f.with_suffix(".sha256").unlink(),
+        lambda f: f.with_suffix(".sha256").write_bytes(b"\xff" * 64),
+    ],
+)
 def test_damaged_files_are_replaced(tmp_path, damage):
     store, file = Store(), tmp_path / "g.xml"
     store.get(file)

@@ -15,12 +15,17 @@ from oodseg_ros.building.build import Order, build_engine
 from oodseg_ros.building.gate_data import gate_data
 from oodseg_ros.bundle import load_bundle, save_bundle
 from oodseg_ros.errors import BundleError, EngineError
+from oodseg_ros.frame import AlertState, Frame
 from oodseg_ros.inference.engines.openvino import OpenVinoEngine
 from oodseg_ros.inference.graph import DeployGraph
 from oodseg_ros.inference.precision import MAX_VALUE, check_headroom, half_parts, lower
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.model_card import Calibration, InputSpec, Licence, ModelCard
 from oodseg_ros.networks.build import build_segmentor
+from oodseg_ros.parameters.settings import default_settings
+from oodseg_ros.pipeline.pipeline import Pipeline
+from oodseg_ros.pipeline.step import Arrival
+from oodseg_ros.scenes import scene
 
 DINO = {"name": "dinov2", "variant": "s", "image_size": 70, "width": 48, "depth": 4, "heads": 3, "taps": [0, 1, 2, 3]}
 UEM = {
@@ -180,6 +185,70 @@ def test_no_engine_is_built_of_it(hidden_overflow, tmp_path, engine, precision, 
     with pytest.raises(EngineError, match=sentence):
         build_engine(load_bundle(hidden_overflow.path), order, data, data.name, frames)
     assert not list((tmp_path / "engines").glob("*.json"))
+
+
+def consumer_sees(bundle, engine: str, frame: np.ndarray):
+    """State and reason that the node's pipeline publishes of a frame, all checks of pictures and answers off; None and
+    a sentence where the bundle is refused before it drives.
+    """
+    try:
+        runner = Runner.load(load_bundle(bundle.path), engine=engine)
+    except (BundleError, EngineError) as error:
+        return None, str(error)
+    settings = default_settings(("front",), health__input=[], health__output=[], obstacles__min_area=1, max_age=0.0)
+    pipeline = Pipeline(runner, bundle.card.calibration, lambda: settings)
+    pipeline.start()
+    step = None
+    for stamp in (10**9, 2 * 10**9, 3 * 10**9):
+        step = pipeline.frame(Arrival("front", stamp, lambda: Frame(frame, 0, "front")), stamp)
+    return step.alert.state, step.alert.reason
+
+
+def test_the_consumer_is_told_that_nobody_knows(hidden_overflow, tmp_path, monkeypatch):
+    monkeypatch.setenv("OODSEG_CACHE", str(tmp_path / "cache"))
+    assert consumer_sees(hidden_overflow, "torch", BRIGHT) == (AlertState.UNKNOWN, "score_not_finite")
+    assert consumer_sees(hidden_overflow, "torch", DARK)[0] in (AlertState.CLEAR, AlertState.OBSTACLE)
+    state, sentence = consumer_sees(hidden_overflow, "openvino", BRIGHT)
+    assert state is None
+    assert "fp32 engines" in sentence
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_weight_with_a_flipped_exponent_never_ends_as_clear_on_openvino_alone(tmp_path, monkeypatch, seed):
+    """The damage is older than the bundle, whose hashes and golden frame therefore know nothing of it."""
+    monkeypatch.setenv("OODSEG_CACHE", str(tmp_path / "cache"))
+    dice = np.random.default_rng(seed)
+    segmentor = growing(1.0)
+    weights = [p for name, p in segmentor.named_parameters() if p.dim() == 4]
+    with torch.no_grad():
+        weight = weights[dice.integers(len(weights))].view(-1)
+        place = int(dice.integers(weight.numel()))
+        weight[place] = weight[place].view(torch.int32).bitwise_xor(1 << 30).view(torch.float32)
+        assert weight[place].isfinite()
+        assert abs(weight[place]) > 1e30
+    bundle = saved(segmentor, tmp_path / "flipped")
+    for frame in (DARK, BRIGHT, scene(seed, (64, 96)).image):
+        by_torch, by_openvino = (consumer_sees(bundle, engine, frame) for engine in ("torch", "openvino"))
+        if by_torch == (AlertState.UNKNOWN, "score_not_finite"):
+            assert by_openvino[0] in (None, AlertState.UNKNOWN), by_openvino
+        assert by_openvino[0] in (None, by_torch[0]), (by_torch, by_openvino)
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_what_leaves_float16_alone_is_built_in_bf16(tmp_path, engine):
+    torch.manual_seed(3)
+    segmentor = build_segmentor(SPEC).eval()
+    least = check_headroom(segmentor, INPUT, BRIGHT, "fp16", "here")
+    factor = 4 * MAX_VALUE["fp16"] / least
+    with torch.no_grad():
+        segmentor.backbone.initial_block.bn.weight.mul_(factor)
+    bundle = load_bundle(saved(segmentor, tmp_path / "wide").path)
+    with pytest.raises(EngineError, match="fp16 engines"):
+        check_headroom(segmentor, INPUT, BRIGHT, "fp16", "here")
+    order = Order(engine, "bf16", 64, 96, folder=tmp_path / "engines", threads=1)
+    data = gate_data((64, 96), limit=2)
+    build_engine(bundle, order, data, data.name, [])
+    assert list((tmp_path / "engines").glob("*.json"))
 
 
 def test_ordinary_networks_are_far_from_it(tiny_bundle):

@@ -13,6 +13,7 @@ from oodseg_ros.inference.runner import Runner
 from oodseg_ros.pipeline.geometry.ground import pinhole
 from oodseg_ros.replay.offline_run import STAGES, RunOptions, run_source
 from oodseg_ros.sources.image_files import open_folder, write_image
+from oodseg_ros.sources.open_source import open_source
 
 PARAMS = {"obstacles.min_area": 1, "health.input": [], "health.output": []}
 """The pictures here are noise, and the network is untrained: the gates would refuse both."""
@@ -85,6 +86,10 @@ def test_a_sequence_needs_evidence(runner, images, tmp_path):
     summary = run_source(runner, open_folder(images), options(tmp_path / "out", everywhere, sequence=True))
     assert summary.states["images"] == {AlertState.UNKNOWN: 1, AlertState.OBSTACLE: 4}
     assert [change[2] for change in summary.changes] == [AlertState.UNKNOWN, AlertState.OBSTACLE]
+    names = sorted(file.name for file in images.iterdir())
+    assert [change[4] for change in summary.changes] == names[:2]
+    drive = run_source(runner, open_source("scenes:1"), options(tmp_path / "drive", PARAMS, limit=2))
+    assert {change[4] for change in drive.changes} == {""}
 
 
 def test_geometry_gives_ranges(runner, images, tmp_path):

@@ -53,7 +53,8 @@ FOLDER = Format(
     ),
     splits=("",),
     select=_alone,
-    hint="put pictures into images/ and label PNGs (0 normal, 1 anomaly, 255 ignore) of the same names into labels/",
+    hint="put pictures into images/ and label PNGs (0 normal, 1 anomaly, 255 ignore; or class ids) of the same names "
+    "into labels/",
     layouts=(
         Layout("images/{id}.jpg + labels/{id}.png", _find_folder("labels")),
         Layout("images/{id}.jpg + masks/{id}.png", _find_folder("masks")),
