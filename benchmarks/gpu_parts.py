@@ -176,9 +176,9 @@ def engine(task: dict[str, Any], device: torch.device) -> dict[str, Any]:
 
     On a CPU the validity is asked all the same, and OpenVINO's FP32 engine goes through the rest in its place.
     """
-    from oodseg_ros.building.acceptance import Frames, gated
-    from oodseg_ros.building.build import Order
+    from oodseg_ros.building.acceptance import gated
     from oodseg_ros.building.gate_data import gate_data
+    from oodseg_ros.building.order import Frames, Order
     from oodseg_ros.bundle import load_bundle
     from oodseg_ros.inference.engine_cache import default_dir, draft
     from oodseg_ros.inference.engines import openvino, tensorrt, tensorrt_api

@@ -29,7 +29,8 @@ import numpy as np
 from inference_against import ROOT, EngineProcess, compare
 
 from oodseg_ros.building import acceptance
-from oodseg_ros.building.build import Order, build_engine
+from oodseg_ros.building.build import build_engine
+from oodseg_ros.building.order import Order
 from oodseg_ros.bundle import load_bundle, save_bundle
 from oodseg_ros.errors import EngineError
 from oodseg_ros.evaluation.results import provenance

@@ -70,7 +70,7 @@ def test_an_interrupt_during_imports_is_quiet(name: str, ignored: bool) -> None:
 
 CHECK = """
 import resource, numpy as np
-from oodseg_ros.start import keep_freed_memory
+from oodseg_ros.process import keep_freed_memory
 assert keep_freed_memory()
 def faults():
     for _ in range(20):

@@ -6,9 +6,9 @@ score on labeled frames, and only a broken engine is caught by its labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,34 +20,13 @@ from ..inference import golden_check
 from ..inference.engine import ENGINES, Run, chosen
 from ..inference.engine_cache import Draft, StoredEngine
 from ..inference.engines.torch import TorchEngine
-
-if TYPE_CHECKING:
-    from .build import Order
+from .order import ALLOWED_AP, ALLOWED_FPR95, Frames, Order, Pairs
 
 Answer = tuple[np.ndarray, np.ndarray]
 """labels uint8 `[H, W]`, score float32 `[H, W]`."""
 Ask = Callable[[np.ndarray], Answer]
 """RGB uint8 `[H, W, 3]` → `Answer`."""
-Pairs = Iterable[tuple[np.ndarray, np.ndarray]]
-"""(image RGB uint8 `[H, W, 3]`, truth uint8 `[H, W]`: 0 normal, 1 anomaly, 255 void)."""
 
-
-@dataclass(frozen=True)
-class Frames:
-    """What a build is judged and calibrated on, of any size: it is resized to the engine's.
-
-    Attributes:
-        pairs: labeled frames for the gate.
-        data: what they are, for the side-car.
-        calibration: int8 only: RGB uint8 images without labels, others than those of the gate.
-    """
-
-    pairs: Pairs
-    data: str
-    calibration: Sequence[np.ndarray] = ()
-
-
-ALLOWED_AP, ALLOWED_FPR95 = 0.005, 0.01
 GOLDEN_INPUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "as it is": lambda image: image,
     "dark": lambda image: (image * 0.1).astype(np.uint8),

@@ -4,10 +4,9 @@ both end here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -16,46 +15,8 @@ from ..bundle import Bundle
 from ..errors import EngineError
 from ..inference.engine import ENGINES, chosen
 from ..inference.engine_cache import EngineIdentity, StoredEngine, stored
-from .acceptance import ALLOWED_AP, ALLOWED_FPR95, Acceptance, Frames, Pairs
-
-Progress = Callable[[str, float], None]
-"""Called with a phase of the build and how much of it is done, 0 to 1."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to build.
-
-    Attributes:
-        engine, precision: see docs/engines.md.
-        height, width, batch: the only images that the engine will take.
-        device: `cpu`, `cuda` or `cuda:<index>`, where it is run; None = the engine's own.
-        target: only tensorrt_rtx: architecture to build for, e.g. `sm_89`; None = the device's.
-        folder: where to; None = the user's cache.
-        threads: CPU threads of the gate's reference; 0 = all.
-        allowed_ap, allowed_fpr95: how far AP and FPR95 may move, as fractions.
-        quantize: only tensorrt in int8: parts of the network, e.g. `decoder`; empty = backbone and decoder.
-        again: build even if an accepted engine is there.
-    """
-
-    engine: str
-    precision: str
-    height: int
-    width: int
-    batch: int = 1
-    device: str | None = None
-    target: str | None = None
-    folder: Path | None = None
-    threads: int = 0
-    allowed_ap: float = ALLOWED_AP
-    allowed_fpr95: float = ALLOWED_FPR95
-    quantize: tuple[str, ...] = ()
-    again: bool = False
-
-    @property
-    def where(self) -> str:
-        """The device, with the engine's own filled in."""
-        return chosen(self.engine, self.device, self.precision)[1]
+from .acceptance import Acceptance
+from .order import Frames, Order, Pairs, Progress
 
 
 class Builder(Protocol):

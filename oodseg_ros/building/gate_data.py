@@ -18,7 +18,7 @@ from ..sources.open_source import open_source
 FIRST_SEED = 77_000
 """Scenes of the gate; nothing is trained or calibrated on these."""
 SCENES, FRAMES, CALIBRATION = 24, 100, 128
-MOST_STRETCHED = 1.5
+MAX_STRETCH = 1.5
 """How much more the frames' longer way may be stretched than the other. 4:3 pictures at 2:1 still pass; sides that were
 exchanged do not, and neither do frames of quite another camera: they would say nothing of what the engine will see."""
 
@@ -94,8 +94,8 @@ def check_shape(size: tuple[int, int], frame: tuple[int, ...], which: str) -> No
         ConfigError: names both.
     """
     (height, width), (frame_height, frame_width) = size, frame
-    if _stretched(width / height, frame_width / frame_height) > MOST_STRETCHED:
-        turned = _stretched(height / width, frame_width / frame_height) <= MOST_STRETCHED
+    if _stretched(width / height, frame_width / frame_height) > MAX_STRETCH:
+        turned = _stretched(height / width, frame_width / frame_height) <= MAX_STRETCH
         cure = f"--size is WIDTHxHEIGHT, so {height}x{width}" if turned else "give your camera's size and its frames"
         raise ConfigError(
             f"--size {width}x{height} does not fit the frames of {which}, which are {frame_width}x{frame_height}: "

@@ -21,8 +21,8 @@ from ..extras import advice
 from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, default_dir, draft
 from ..inference.engines.openvino import GRAPH, OpenVinoEngine, kept_signal_stack, openvino_core, openvino_identity
 from ..inference.sizes import graph_size
-from .acceptance import Acceptance, Frames, gated, resized, versions
-from .build import Order, Progress
+from .acceptance import Acceptance, gated, resized, versions
+from .order import Frames, Order, Progress
 
 UNQUANTIZED = ("Interpolate", "ReduceMax", "ReduceMean", "TopK", "Subtract", "Softmax", "MVN", "Normalize")
 """Types of operations that decide the score and cost little."""

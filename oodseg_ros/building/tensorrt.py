@@ -20,10 +20,10 @@ from ..inference.engines.tensorrt import TensorRtEngine
 from ..inference.engines.tensorrt_api import PLAN, architecture, capability, load_api, tensorrt_identity
 from ..inference.precision import check_headroom, half_parts
 from ..inference.sizes import graph_size
-from .acceptance import Acceptance, Frames, gated, resized, versions
-from .build import Order, Progress
+from .acceptance import Acceptance, gated, resized, versions
 from .onnx_export import export_onnx
 from .onnx_precision import quantized
+from .order import Frames, Order, Progress
 from .tensorrt_plan import build_plan, compute_capability
 
 GRAPH_PRECISION = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "int8": "fp16"}

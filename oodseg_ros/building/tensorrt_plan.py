@@ -18,9 +18,9 @@ from typing import Any
 from ..errors import EngineError
 from ..inference.engines.tensorrt_api import load_api
 from ..paths import cache_dir
-from .build import Progress
 from .onnx_export import INPUT, OUTPUTS, scopes
 from .onnx_precision import islands
+from .order import Progress
 
 POOLS = ("WORKSPACE", "TACTIC_DRAM")
 """Scratch memory of one layer, and memory for trying kernels. TensorRT's own limits are shares of the device's whole

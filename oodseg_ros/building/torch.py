@@ -7,8 +7,8 @@ import time
 from ..bundle import Bundle
 from ..inference.engine_cache import EngineIdentity, StoredEngine, default_dir, draft
 from ..inference.engines.torch import TorchEngine, torch_identity
-from .acceptance import Acceptance, Frames, gated, versions
-from .build import Order, Progress
+from .acceptance import Acceptance, gated, versions
+from .order import Frames, Order, Progress
 
 
 def identity(bundle: Bundle, order: Order) -> EngineIdentity:

@@ -63,8 +63,9 @@ def command(
     A Jetson and data-centre cards take tensorrt, GeForce and RTX cards tensorrt_rtx, processors openvino. An engine
     built for another device is kept aside until the same command has run on that device.
     """
-    from ..building.build import Order, build_engine
+    from ..building.build import build_engine
     from ..building.gate_data import calibration_frames, gate_data
+    from ..building.order import Order
     from ..bundle import load_bundle
     from ..inference.sizes import parse_size
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 from .. import __version__
 from ..errors import UserError, why
 from ..extras import advice
-from ..start import INTERRUPTED, interruptible
+from ..process import INTERRUPTED, interruptible
 
 HELP = "Train, inspect and run unknown-object segmentors."
 

@@ -13,7 +13,7 @@ Exit status: 0 the results are written; 1 they are, and nothing was heard; 2 ref
 
 from __future__ import annotations
 
-from ..start import quiet_interrupt
+from ..process import quiet_interrupt
 
 if __name__ == "__main__":
     quiet_interrupt()  # before the imports, which take seconds

@@ -5,7 +5,7 @@ Two threads: the executor's stores messages, sends heartbeats and answers servic
 
 from __future__ import annotations
 
-from ..start import quiet_interrupt
+from ..process import quiet_interrupt
 
 if __name__ == "__main__":
     quiet_interrupt()  # before the imports, which take seconds
@@ -29,7 +29,7 @@ from ..errors import ConfigError, UserError
 from ..inference.runner import Runner
 from ..parameters.settings import Settings
 from ..pipeline.obstacles.components import release_threshold
-from ..start import keep_freed_memory
+from ..process import keep_freed_memory
 from .node.loading import build_engines, load_runner
 from .node.outputs import make_folders, write_answer
 from .node.parameters import NodeParameters

@@ -11,7 +11,7 @@ Exit status: 0 played and answered, or ended by Ctrl-C; 1 not, and a sentence sa
 
 from __future__ import annotations
 
-from ..start import quiet_interrupt
+from ..process import quiet_interrupt
 
 if __name__ == "__main__":
     quiet_interrupt()  # before the imports, which take seconds

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import difflib
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from .data_recipe import Strict
-
-if TYPE_CHECKING:
-    from .stages.stage import Stage
 
 # name: "module:class" under stages/
 METHODS = {
@@ -34,8 +31,8 @@ METHODS = {
 }
 
 
-def stage_class(method: str) -> type[Stage]:
-    """The class of a name of `METHODS`; its `Options` say what a recipe may set."""
+def stage_class(method: str) -> type[Any]:
+    """The class of a name of `METHODS`, a `stages.stage.Stage`; its `Options` say what a recipe may set."""
     module, name = METHODS[method].split(":")
     return getattr(import_module(f"{__package__}.stages.{module}"), name)
 

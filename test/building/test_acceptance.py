@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from oodseg_ros.building.acceptance import GOLDEN_INPUTS, Acceptance, accept, largest_difference, next_tries, tried
-from oodseg_ros.building.build import Order
+from oodseg_ros.building.order import Order
 from oodseg_ros.errors import DatasetError, EngineError
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.scenes import scene

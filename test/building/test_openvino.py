@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oodseg_ros.building.build import Order, build_engine
+from oodseg_ros.building.build import build_engine
+from oodseg_ros.building.order import Order
 from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.errors import EngineError
 from oodseg_ros.evaluation.score_variant import with_score

@@ -8,9 +8,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from oodseg_ros.building.build import Order
 from oodseg_ros.building.onnx_export import SCOPE, export_onnx
 from oodseg_ros.building.onnx_precision import islands
+from oodseg_ros.building.order import Order
 from oodseg_ros.building.tensorrt import identity
 from oodseg_ros.building.tensorrt_plan import Collector, build_plan, check_islands, parsed
 from oodseg_ros.bundle import load_bundle

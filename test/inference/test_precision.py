@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from oodseg_ros.building.build import Order, build_engine
+from oodseg_ros.building.build import build_engine
 from oodseg_ros.building.gate_data import gate_data
+from oodseg_ros.building.order import Order
 from oodseg_ros.bundle import load_bundle, save_bundle
 from oodseg_ros.errors import BundleError, EngineError
 from oodseg_ros.frame import AlertState, Frame

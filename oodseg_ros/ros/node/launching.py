@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from ...errors import BagError, ConfigError, why
-from ...start import INTERRUPTED
+from ...process import INTERRUPTED
 
 NODE = "perception"
 PLAYERS = ("rosbag2", "oodseg")

@@ -55,8 +55,9 @@ def build_engines(settings: Settings, logger: Any) -> None:
         EngineError: an engine cannot be built here, or did not pass its gate.
     """
     # Only here: a node that drives never imports what builds engines.
-    from ...building.build import Order, build_engine
+    from ...building.build import build_engine
     from ...building.gate_data import gate_data
+    from ...building.order import Order
 
     engine, device = chosen(settings.engine, settings.device, settings.precision)
     if settings.precision in ENGINES[engine].unbuilt:

@@ -126,8 +126,9 @@ def gpu_engine() -> str:
 def test_a_built_engine_answers_as_torch_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu_engine: str, precision: str
 ) -> None:
-    from oodseg_ros.building.build import Order, build_engine
+    from oodseg_ros.building.build import build_engine
     from oodseg_ros.building.gate_data import gate_data
+    from oodseg_ros.building.order import Order
     from oodseg_ros.bundle import load_bundle
 
     monkeypatch.setenv("OODSEG_CACHE", str(tmp_path))
