@@ -108,6 +108,7 @@ def _facts(bundle: Bundle, info: BundleInfo) -> Table:
         f"sides multiples of {spec.multiple}",
         "threshold": f"{calibration.threshold:g} (calibrated {calibrated:.3f})",
         "objects": _objects(bundle),
+        "evidence over time": calibration.evidence.source if calibration.evidence else "no table: only hits alert",
         "score table": f"{len(calibration.table)} points, {calibration.table[0][0]:g} to {calibration.table[-1][0]:g}",
         "inlier histogram": bins,
         "calibrated on": calibration.source,
