@@ -173,8 +173,8 @@ def _check_palette(values: np.ndarray, palette: np.ndarray, path: Path) -> None:
     grays = palette[used, 0]
     gray = (palette == palette[:, :1]).all()
     if gray and (grays != used).any() and [used.tolist(), grays.tolist()] not in WHITE_MASKS:
-        at = int(np.flatnonzero(grays != used)[0])
+        index, shown = next((int(i), int(g)) for i, g in zip(used, grays, strict=True) if i != g)
         raise DatasetError(
-            f"label file {path} is a palette of grays that are not its indices (index {used[at]} shows gray {grays[at]}):"
-            " which of the two is the class cannot be told; save it as a gray picture without a palette"
+            f"label file {path} has a palette of grays that are not its indices (index {index} shows gray {shown});"
+            " which of the two is the class cannot be told: save it as a gray picture without a palette"
         )
