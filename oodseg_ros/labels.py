@@ -135,8 +135,10 @@ def parse_labels(data: object, where: str) -> LabelSet:
             raise ConfigError(f"{where}: class {entry['name']} needs `color: [r, g, b]` with values 0..255")
         names.append(entry["name"])
         colors.append(tuple(color))
-    if not 2 <= len(names) <= 254 or len(set(names)) != len(names):
-        raise ConfigError(f"{where}: 2 to 254 classes with different names are needed, got {len(names)}")
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ConfigError(f"{where}: {', '.join(twice)} stands there twice; classes need different names")
+    if not 2 <= len(names) <= 254:
+        raise ConfigError(f"{where}: 2 to 254 classes are needed, got {len(names)}")
     mappings = data.get("from") or {}
     if not isinstance(mappings, dict) or not all(isinstance(table, dict) for table in mappings.values()):
         raise ConfigError(f"{where}: `from` maps label sets to maps of ids, e.g. {{cityscapes19: {{0: 3}}}}")

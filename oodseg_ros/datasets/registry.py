@@ -9,7 +9,7 @@ from ..errors import DatasetError
 from ..labels import load_labels
 from .dataset import Dataset, Item
 from .encoding import CITYSCAPES_TRAIN_IDS, class_ids, unknown_among
-from .layout import NO_SPLITS, Format, Layout
+from .layout import NO_SPLITS, Format, Layout, images_in
 from .layouts import anomalies, driving, own, road_anomaly, simulated
 from .layouts.own import FOLDER, FOLDER_TRAIN_IDS
 
@@ -126,12 +126,22 @@ def _refuse_doubles(form: Format, items: list[Item]) -> None:
         seen[item.id] = item.image_path
 
 
+def _no_pairs(root: Path) -> str:
+    """Why pictures and labels that are there do not belong together: their names."""
+    for labels in ("labels", "masks"):
+        first = [next((file.name for file in images_in(root / place)), None) for place in ("images", labels)]
+        if all(first):
+            return f". No name is in both: images/ has, e.g., {first[0]}, {labels}/ has {first[1]}; they must be equal"
+    return ""
+
+
 def _not_found(form: Format, root: Path, split: str) -> str:
     looked = "; ".join(layout.pattern.replace("{split}", split or "{split}") for layout in form.layouts)
     below = f", also below {', '.join(form.folders)}" if form.folders else ""
     entries = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in root.iterdir())
     there = ", ".join(entries[:10]) + (f" and {len(entries) - 10} more" if len(entries) > 10 else "") or "nothing"
     part = f" split {split}" if split else ""
+    there += _no_pairs(root) if form.name == FOLDER.name else ""
     return (
         f"dataset {form.name}{part}: no frames found under {root}. Looked for: {looked}{below}. "
         f"Found there: {there}. What is needed: {form.hint}"

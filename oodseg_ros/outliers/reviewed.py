@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from ..errors import ConfigError, DatasetError
+from ..errors import ConfigError, DatasetError, why
 from ..frame import KNOWN, OUTLIER, UNLABELED
 from ..labels import LabelSet
 from ..sources.image_files import read_image
-from .coco_masks import mask_of
+from .coco_masks import mask_of, outline_of
 
 UNKNOWN, NEGATIVE, IGNORED = "unknown", "negative", "ignored"
 MEANINGS = {UNKNOWN: OUTLIER, NEGATIVE: KNOWN, IGNORED: UNLABELED}
@@ -76,20 +78,16 @@ def open_reviewed(
         data = json.loads(file.read_text())
         names = {entry["id"]: entry["name"] for entry in data["categories"]}
         pictures = {entry["id"]: entry for entry in data["images"]}
-        instances: dict[int, list[tuple[int, Any]]] = {key: [] for key in pictures}
-        meaning = _meanings(
-            {names[entry["category_id"]] for entry in data["annotations"]},
-            names.values(),
-            labels,
-            categories or {},
-            file,
-        )
-        for entry in data["annotations"]:
-            instances[entry["image_id"]].append((meaning[names[entry["category_id"]]], entry["segmentation"]))
+        entries = [_checked(entry, pictures, names, file) for entry in data["annotations"]]
+        used = {names[entry["category_id"]] for entry in entries}
+        meaning = _meanings(used, names.values(), labels, categories or {}, file)
+        instances: dict[Any, list[tuple[int, Any]]] = {key: [] for key in pictures}
+        for entry in entries:
+            instances[entry["image_id"]].append((meaning[names[entry["category_id"]]], entry["outline"]))
         found = [
             ReviewedPicture(
                 str(entry["file_name"]),
-                _image(root, entry["file_name"]),
+                _image(root, entry),
                 int(entry["height"]),
                 int(entry["width"]),
                 tuple(instances[key]),
@@ -195,9 +193,40 @@ def _meanings(
     return meaning
 
 
-def _image(root: Path, name: str) -> Path:
-    """Tools write names with and without the folder."""
-    for place in (root / "images" / name, root / name, root / "images" / Path(name).name, root / Path(name).name):
+def _checked(entry: Any, pictures: Mapping[Any, Any], names: Mapping[Any, str], file: Path) -> dict[str, Any]:
+    """An annotation with its `outline` for `mask_of`; what cannot be one is refused now, not while training."""
+    if not isinstance(entry, dict):
+        raise DatasetError(f"{file}: an annotation is {entry!r:.40}, not a mapping")
+    where = f"{file}, annotation {entry.get('id')}"
+    for key, known in (("image_id", pictures), ("category_id", names)):
+        if entry.get(key) not in known:
+            raise DatasetError(f"{where}: its {key} {entry.get(key)!r} is not in the file")
+    picture = pictures[entry["image_id"]]
+    where += f" in {picture['file_name']}"
+    outline = outline_of(entry.get("segmentation"), int(picture["height"]), int(picture["width"]), where)
+    if outline is None:
+        raise DatasetError(f"{where} has no outline, perhaps only a box: draw one as polygon or mask, or delete it")
+    return entry | {"outline": outline}
+
+
+def _image(root: Path, entry: Mapping[str, Any]) -> Path:
+    """Tools write names with and without the folder, with backslashes, and with eight letters of their own before."""
+    name = str(entry["file_name"]).replace("\\", "/")
+    last = Path(name).name
+    names = (name, last, re.sub(r"^[0-9a-f]{8}-", "", last))
+    for place in (folder / one for one in names for folder in (root / "images", root)):
         if place.is_file():
-            return place
-    raise DatasetError(f"the picture {name} is not below {root}; its images/ folder must lie beside the annotations")
+            break
+    else:
+        raise DatasetError(
+            f"the picture {name} is not below {root}; its images/ folder must lie beside the annotations"
+        )
+    told = (int(entry["width"]), int(entry["height"]))
+    try:
+        with Image.open(place) as opened:
+            size = opened.size
+    except (OSError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"{place} cannot be read: {why(error)}") from error
+    if sorted(size) != sorted(told):  # an orientation may turn it
+        raise DatasetError(f"{place} is {size[0]}x{size[1]}, its instances file says {told[0]}x{told[1]}")
+    return place

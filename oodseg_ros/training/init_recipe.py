@@ -19,6 +19,7 @@ from ..datasets.registry import open_dataset
 from ..errors import ConfigError, DatasetError
 from ..frame import OUTLIER
 from ..labels import LabelSet, load_labels, parse_labels
+from ..sources.image_files import read_image
 
 BASE = "road_lite"
 """The shipped bundle whose backbone and decoder training starts from."""
@@ -29,6 +30,8 @@ OBJECTS = (
     *("car", "vehicle", "truck", "bus", "van", "train", "tram", "motorcycle", "bicycle", "two-wheeler", "bike"),
     *("person", "pedestrian", "people", "human", "rider", "bicyclist", "cyclist", "living", "sign", "traffic light"),
 )
+LEAST = 3
+"""Fewest pictures of which a fifth, rounded, is one."""
 CLASS_FILES = ("labels.yaml", "classes.txt", "labels.txt")
 
 
@@ -76,10 +79,15 @@ def first_recipe(
     """
     train, held_out, items = _parts(folder)
     labelled = [item for item in items if item.label_path is not None]
-    if not labelled:
-        raise DatasetError(f"{folder}: no image has a mask of the same name")
+    if len(labelled) < LEAST:
+        raise DatasetError(
+            f"{folder}: {len(labelled)} images have a mask of the same name; at least {LEAST} are needed, since some "
+            "are held out for the threshold"
+        )
     counted = _count(labelled)
     values = [int(value) for value in np.flatnonzero(counted.pixels)]
+    if min(values) >= OUTLIER:
+        raise DatasetError(f"{folder}: no pixel of the masks has a class; all are {' or '.join(map(str, values))}")
     found, notes = _label_set(folder, name, values, labels, classes)
     used = [value for value in values if value < OUTLIER]
     shares = counted.pixels / max(1, counted.pixels[: len(found)].sum())
@@ -88,6 +96,8 @@ def first_recipe(
         f"{len(items)} images, {len(labelled)} with a mask, most of {width}x{height}",
         "share of pixels: " + ", ".join(f"{found.names[value]} {shares[value]:.1%}" for value in used),
     ]
+    if any(item.label_path.suffix.lower() in (".jpg", ".jpeg") for item in labelled if item.label_path):
+        notes.append("masks are JPEG files, which change ids at the borders of classes: write them as PNG")
     if unlabelled := len(items) - len(labelled):
         notes.append(f"{unlabelled} images without a mask are not used; `dataset: frames` can use them")
     if absent := [entry for index, entry in enumerate(found.names) if index not in used]:
@@ -189,6 +199,12 @@ def _count(items: list[Item]) -> _Counted:
     for index in chosen:
         values = read_values(items[index].label_path)
         height, width = values.shape
+        size = read_image(items[index].image_path).shape[:2]
+        if size != (height, width):
+            raise DatasetError(
+                f"{items[index].image_path} is {size[1]}x{size[0]} pixels, its mask {items[index].label_path} is "
+                f"{width}x{height}; both must have the same size"
+            )
         sizes[values.shape] = sizes.get(values.shape, 0) + 1
         pixels += np.bincount(values.ravel(), minlength=256)
         below += np.bincount(values[height * 2 // 3 :, width // 3 : -(-width * 2 // 3)].ravel(), minlength=256)
@@ -206,7 +222,7 @@ def _label_set(
     else:
         names = list(classes)
         if not names and file is not None:
-            names = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+            names = [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
             notes.append(f"classes from {file}")
         if not names:
             ids = [value for value in values if value < OUTLIER]

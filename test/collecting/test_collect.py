@@ -264,3 +264,51 @@ def test_pictures_of_a_folder_can_be_found_again(tmp_path: Path) -> None:
         shown = f"object {one['id']} in {picture['file_name']}" in page and picture["source_file"] in page
         assert shown == one["attributes"]["kept"]
         assert not one["attributes"]["kept"] or f"{one['area']:,} pixels" in page
+
+
+def first(data: dict, key: str, value: object) -> None:
+    data["annotations"][0][key] = value
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda data: first(data, "segmentation", []), r"annotation 1 in 0+1\.jpg has no outline, perhaps only a box"),
+        (lambda data: data["annotations"][0].pop("segmentation"), "has no outline"),
+        (lambda data: first(data, "segmentation", [[1, 2, 3, 4]]), "has no outline"),
+        (lambda data: first(data, "segmentation", [[1, 2, 3]]), "a COCO polygon is a list"),
+        (lambda data: first(data, "image_id", 99), "annotation 1: its image_id 99 is not in the file"),
+        (lambda data: first(data, "category_id", 99), "its category_id 99 is not in the file"),
+        (lambda data: data["annotations"].append(None), "an annotation is None"),
+        (lambda data: data["images"][-1].update(width=7), r"is \d+x\d+, its instances file says 7x\d+"),
+        (lambda data: data["images"][-1].update(file_name="gone.jpg"), "gone.jpg is not below"),
+        (lambda data: data.pop("categories"), "cannot be read"),
+    ],
+)
+def test_an_export_that_would_lose_an_object_is_refused_before_training(
+    collected: Path, tmp_path: Path, change, sentence: str
+) -> None:
+    root = corrected(collected, tmp_path / "back")
+    file = root / "annotations" / "instances_default.json"
+    data = json.loads(file.read_text())
+    if "7x" in sentence:
+        data["annotations"] = data["annotations"][:1]  # or an outline outside of the picture is said first
+    change(data)
+    file.write_text(json.dumps(data))
+    with pytest.raises(DatasetError, match=sentence):
+        open_reviewed(root, load_labels("driving11"))
+
+
+@pytest.mark.parametrize("form", ["{}", "images/{}", "images/0a1b2c3d-{}", "images\\0a1b2c3d-{}"])
+def test_pictures_are_found_as_tools_name_them(collected: Path, tmp_path: Path, form: str) -> None:
+    root = corrected(collected, tmp_path / "back")
+    file = root / "annotations" / "instances_default.json"
+    data, before = json.loads(file.read_text()), open_reviewed(root, load_labels("driving11"))
+    for picture in data["images"]:
+        picture["file_name"] = form.format(picture["file_name"])
+    (root / "result.json").write_text(json.dumps(data))
+    file.unlink()
+    after = open_reviewed(root, load_labels("driving11"))
+    for one, other in zip(before, after, strict=True):
+        assert one.image == other.image
+        assert all(np.array_equal(mine, theirs) for mine, theirs in zip(one.read(), other.read(), strict=True))

@@ -44,13 +44,14 @@ def test_torch_of_the_package_resolves(python, machine, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("python", ["3.10", "3.12"])
-def test_base_resolves_beside_a_distribution_with_numpy_1(python, tmp_path):
-    """Humble and Jazzy: see tools/setup.sh and the Dockerfile."""
+def test_base_resolves_beside_a_distribution_with_numpy_1(python, machine, tmp_path):
+    """Humble and Jazzy, JetPack 6: see tools/setup.sh and the Dockerfile."""
     text = re.sub(r"(?m)^numpy==.*$", "numpy>=1.26,<2", (ROOT / "requirements" / "base.txt").read_text())
     text = re.sub(r"(?m)^(opencv-python-headless)==.*$", r"\1", text)
     (tmp_path / "base.txt").write_text(text)
-    resolve(tmp_path / "base.txt", python, "x86_64", tmp_path)
+    resolve(tmp_path / "base.txt", python, machine, tmp_path)
 
 
 def resolve(file: Path, python: str, machine: str, tmp_path: Path) -> None:

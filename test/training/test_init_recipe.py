@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.cli.main import build_app
-from oodseg_ros.errors import ConfigError, UserError
+from oodseg_ros.errors import ConfigError, DatasetError, UserError
 from oodseg_ros.labels import load_labels
 from oodseg_ros.training.init_recipe import GROUND, OBJECTS, _means, first_recipe
 from oodseg_ros.training.plan import plan
@@ -82,6 +82,53 @@ def test_names_come_from_a_file_in_the_folder_and_splits_from_its_folders(tmp_pa
 def test_what_is_no_class_set_is_refused(tmp_path: Path, values: list[int], classes: list[str], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         first_recipe(folder_of(tmp_path / "x", values), "own", "own_labels.yaml", classes=classes)
+
+
+def rename_masks(root: Path) -> None:
+    for file in (root / "labels").iterdir():
+        file.rename(file.with_name(f"{file.stem}_mask.png"))
+
+
+def shrink_mask(root: Path) -> None:
+    cv2.imwrite(str(root / "labels" / "3.png"), np.zeros((48, 80), np.uint8))
+
+
+def only_two(root: Path) -> None:
+    for index in range(2, 6):
+        (root / "labels" / f"{index}.png").unlink()
+
+
+def nothing_labelled(root: Path) -> None:
+    for index in range(6):
+        cv2.imwrite(str(root / "labels" / f"{index}.png"), np.full((96, 160), 255, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (rename_masks, r"No name is in both: images/ has, e\.g\., 0\.png, labels/ has 0_mask\.png"),
+        (shrink_mask, r"images/3\.png is 160x96 pixels, its mask .*labels/3\.png is 80x48"),
+        (only_two, "2 images have a mask of the same name; at least 3 are needed"),
+        (nothing_labelled, "no pixel of the masks has a class; all are 255"),
+    ],
+)
+def test_pictures_and_masks_that_cannot_train_are_refused_at_once(tmp_path: Path, spoil, sentence: str) -> None:
+    root = folder_of(tmp_path / "x", [0, 1, 2])
+    spoil(root)
+    with pytest.raises(DatasetError, match=sentence):
+        first_recipe(root, "own", "own_labels.yaml", classes=["sky", "road", "car"])
+
+
+def test_what_is_odd_is_noted(tmp_path: Path) -> None:
+    root = folder_of(tmp_path / "x", [0, 1, 2])
+    for index in range(6):
+        (root / "labels" / f"{index}.png").unlink()
+        cv2.imwrite(str(root / "labels" / f"{index}.jpg"), np.zeros((96, 160), np.uint8))
+    (root / "classes.txt").write_bytes(b"\xef\xbb\xbfroad\r\nsky\r\n")
+    made = first_recipe(root, "own", "own_labels.yaml")
+    assert any("JPEG" in note for note in made.notes)
+    assert [entry["name"] for entry in yaml.safe_load(made.labels)["classes"]] == ["road", "sky"]
+    assert made.facts["shares"] == {"road": 1.0}
 
 
 @pytest.mark.parametrize(
