@@ -162,7 +162,7 @@ def state_dict_of(content: Any, under: Sequence[str], path: str | Path) -> dict[
 
 
 def without_prefix(state: Mapping[str, Tensor], *prefixes: str) -> dict[str, Tensor]:
-    """Each prefix in turn is cut off where every key has it: what DataParallel, torch.compile and wrappers put there."""
+    """Each prefix in turn is cut off where every key has it: what DataParallel, torch.compile and wrappers add."""
     for prefix in ("_orig_mod.", *prefixes, "_orig_mod."):
         if state and all(key.startswith(prefix) for key in state):
             state = {key[len(prefix) :]: value for key, value in state.items()}
