@@ -34,6 +34,11 @@ GROUPED = {"GroupConvolution": 2, "GroupConvolutionBackpropData": 1}
 PRODUCTS = frozenset({"Convolution", "ConvolutionBackpropData", "MatMul", "Einsum", *GROUPED})
 
 
+def computes_bf16() -> bool:
+    """Whether the processor has BF16; OpenVINO takes the hint on any, and computes in FP32 on the others."""
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def identity(bundle: Bundle, order: Order) -> EngineIdentity:
     """See `build.Builder`."""
     return openvino_identity(bundle, order.precision, order.batch, order.height, order.width)

@@ -65,6 +65,7 @@ def command(
     """
     from ..building.build import build_engine
     from ..building.gate_data import calibration_frames, gate_data
+    from ..building.openvino import computes_bf16
     from ..building.order import Order
     from ..bundle import load_bundle
     from ..inference.sizes import parse_size
@@ -102,8 +103,11 @@ def command(
         calibrating = calibration_frames(calibration, size=(height, width)) if precision == "int8" else []
         built = build_engine(loaded, order, _shown(data, show), data.name, calibrating, show)
     show_built(built, console)
+    if imitated := engine == "openvino" and precision == "bf16" and not computes_bf16():
+        shown.warn("this processor has no BF16: OpenVINO computes the engine in FP32 here, and so did the gate")
     shown.result(
         {
+            "computes_fp32": imitated,
             "engine": None if built.engine is None else str(built.engine.folder / built.engine.side.identity.stem),
             "reused": built.reused,
             "accepted": built.engine is None or built.engine.side.accepted,

@@ -81,7 +81,7 @@ def draw_geometry(
         scale = rng.uniform(*augment.scale)
     else:
         # Small originals are not blown up beyond what their sharpness bears.
-        widest = max(widths[0], min(widths[1], 1.6 * shape[1]))
+        widest = max(widths[0], min(widths[1], augment.enlarge * shape[1]))
         scale = np.exp(rng.uniform(np.log(widths[0]), np.log(widest))) / shape[1]
     shifted = augment.color == "shift"
     if shifted and rng.random() < 0.5:

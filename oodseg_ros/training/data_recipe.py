@@ -192,6 +192,8 @@ class AugmentSpec(Strict):
     Attributes:
         scale: range of one factor for both sides, drawn uniformly; None = the width is drawn from the recipe's
             `widths`; `[1, 1]` = native.
+        enlarge: largest factor by which a frame is enlarged where its width is drawn. Small pictures that the node
+            enlarges more are out of the domain.
         pad: (H, W) around the centred crop, black and not counted; None = none.
         mirror: probability of a horizontal flip.
         color: `camera` (what cameras do to a scene), `jitter` (ColorJitter), `shift` (MultiShiftSeg's list for
@@ -202,6 +204,7 @@ class AugmentSpec(Strict):
     """
 
     scale: tuple[float, float] | None = None
+    enlarge: float = Field(1.6, ge=1)
     pad: tuple[int, int] | None = None
     mirror: float = Field(0.5, ge=0, le=1)
     color: Literal["camera", "jitter", "shift", "none"] = "camera"

@@ -15,6 +15,7 @@ from .data_recipe import Strict
 
 # name: "module:class" under stages/
 METHODS = {
+    "distil": "distil:DistilStage",
     "drl": "drl:DrlStage",
     "entropy_max": "tuned:EntropyMaxStage",
     "inlier": "inlier:InlierStage",
@@ -58,6 +59,7 @@ class StageSpec(Strict):
             from these. 0 = every step sees new samples.
         member: which member of the head `ensemble` this stage trains, from 0; its own decoder, if it has one, stands
             for the network's. None = the head itself.
+        keep: share of the weights from before this stage in those after it, for what it trained.
         options: of the method: its stage class's `Options`.
     """
 
@@ -82,6 +84,7 @@ class StageSpec(Strict):
     unknowns: bool = True
     cached: int = Field(0, ge=0)
     member: int | None = Field(None, ge=0)
+    keep: float = Field(0.0, ge=0, lt=1)
     options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("method")

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +116,7 @@ def run_stage(
     finished = finished_steps(checkpoint) if resume and checkpoint.is_file() else 0
     # Samples are functions of their index: a resumed run goes on with the very samples it would have seen.
     seen, count = seen_by(recipe, stage), stage.steps * stage.batch
+    before = {key: value.clone() for key, value in segmentor.state_dict().items()} if stage.keep else {}
     backbone = segmentor.backbone
     module = make_stage(recipe, index, segmentor)
     if stage.cached:
@@ -171,6 +173,7 @@ def run_stage(
     if saving.stopped or trainer.interrupted:
         raise KeyboardInterrupt
     seconds = saving.seconds
+    mix_in(segmentor, before, stage.keep)
     state = segmentor.state_dict()
     if not all(torch.isfinite(value).all() for value in state.values() if value.is_floating_point()):
         raise ConfigError(
@@ -181,6 +184,17 @@ def run_stage(
         done.with_suffix(".json").write_text(json.dumps({"seconds": seconds}))
         write_atomically(state, done)
     return seconds
+
+
+def mix_in(segmentor: Segmentor, before: Mapping[str, torch.Tensor], share: float) -> None:
+    """Weights become `share` times those of `before` and the rest themselves, in place (WiSE-FT, arXiv 2109.01903).
+
+    Between the two ends of a short fine-tuning there is often a network with most of what either is good at.
+    """
+    with torch.no_grad():
+        for key, value in segmentor.state_dict().items():
+            if key in before and value.is_floating_point() and not torch.equal(value.cpu(), before[key].cpu()):
+                value.lerp_(before[key].to(value.device), share)
 
 
 def make_stage(recipe: Recipe, index: int, segmentor: Segmentor) -> Stage:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from oodseg_ros.building.openvino import computes_bf16
 from oodseg_ros.cli.main import build_app
 from oodseg_ros.errors import ConfigError, DatasetError, EngineError
+from oodseg_ros.inference.engines.openvino import openvino_core
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +32,20 @@ def test_a_build_says_what_it_made_and_the_second_what_was_there(tiny_bundle: Pa
     second = invoke(*words)
     assert "was there already" in second.output
     assert "accepted on" not in second.output
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_bf16_that_openvino_computes_in_fp32_is_told(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, able: bool
+) -> None:
+    here = "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert computes_bf16() == here
+    monkeypatch.setattr("oodseg_ros.building.openvino.computes_bf16", lambda: able)
+    words = ("build", str(tiny_bundle), "--engine", "openvino", "--precision", "bf16", "--size", "128x64", "--json")
+    done = invoke(*words, "--frames", "2", "--allowed-ap", "1", "--allowed-fpr95", "1")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["computes_fp32"] is not able
+    assert ("has no BF16" in done.stderr) is not able
 
 
 def test_fp32_of_openvino_needs_no_build(tiny_bundle: Path) -> None:

@@ -16,7 +16,9 @@ import torch
 import yaml
 
 from oodseg_ros.errors import ConfigError
+from oodseg_ros.training.recipe import load_recipe
 from oodseg_ros.training.run_stage import Processes, batches_of, from_environment
+from oodseg_ros.training.train import train
 
 
 def test_processes_share_the_batches_of_one() -> None:
@@ -72,3 +74,22 @@ def test_two_processes_train_like_one(small_recipe: Path, tmp_path: Path) -> Non
     for key, value in one.items():
         torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-6, msg=key)
     assert (tmp_path / "two" / "small" / "model.yaml").is_file()
+
+
+def test_a_stage_can_keep_a_share_of_what_was_before(small_recipe: Path, tmp_path: Path) -> None:
+    recipe = yaml.safe_load(small_recipe.read_text())
+    recipe["stages"] = [dict(recipe["stages"][1], steps=2), dict(recipe["stages"][1], steps=2)]
+    ends = []
+    for keep in (0.0, 0.25):
+        recipe["stages"][1]["keep"] = keep
+        path, out = tmp_path / f"{keep}.yaml", tmp_path / f"out{keep}"
+        path.write_text(yaml.safe_dump(recipe))
+        train(load_recipe(path), out)
+        ends.append([torch.load(out / "run" / f"stage{number}_uem.pt", weights_only=True) for number in (1, 2)])
+    (before, after), (again, mixed) = ends
+    moved = {key for key in before if not torch.equal(before[key], after[key])}
+    assert moved
+    for key, value in mixed.items():
+        assert torch.equal(again[key], before[key])
+        expected = 0.25 * before[key] + 0.75 * after[key] if key in moved and value.is_floating_point() else after[key]
+        torch.testing.assert_close(value, expected)

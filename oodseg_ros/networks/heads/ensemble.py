@@ -1,4 +1,5 @@
-"""Several heads on one frozen network, one score: what one of them overlooks another may see.
+"""Several heads on one frozen network, one score: what one of them overlooks another may see. A single one is a head
+whose score is standardised.
 
 No published method. Heads that were trained apart err apart: the mean of their scores, each in its own standard
 deviations on normal pixels, ranks better than any of them where none is much worse than the others.
@@ -40,8 +41,8 @@ class Ensemble(nn.Module):
 
     def __init__(self, make: Callable[..., Any], members: Sequence[Mapping[str, Any]]) -> None:
         super().__init__()
-        if len(members) < 2:
-            raise ValueError("an ensemble needs two members or more")
+        if not members:
+            raise ValueError("an ensemble needs members")
         self.members = nn.ModuleList(self._member(make, **member) for member in members)
         self.register_buffer("mean", torch.zeros(len(members)))
         self.register_buffer("deviation", torch.ones(len(members)))

@@ -49,10 +49,21 @@ def test_own_decoders_start_as_the_networks(small_specs, build):
     assert member.decoder is not network.decoder
 
 
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_single_member_is_its_head_standardised(small_specs, build, index):
+    spec = copy.deepcopy(small_specs["ensemble_lite"])
+    spec["head"]["members"] = [spec["head"]["members"][index]]
+    network, images = build(spec)
+    with torch.no_grad():
+        network.head.mean.fill_(3.0)
+        network.head.deviation.fill_(2.0)
+        torch.testing.assert_close(network(images).score, (with_member(network, 0)(images).score - 3) / 2)
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda members: members[:1], "two members"),
+        (lambda members: [], "needs members"),
         (lambda members: [members[0], members[1] | {"score": "entropy"}], "'entropy' is not one of"),
         (lambda members: [members[0], {"head": {"name": "nothing"}, "score": "x"}], "unknown head 'nothing'"),
         (lambda members: [members[0], members[1] | {"decoder": {"name": "nothing"}}], "unknown decoder 'nothing'"),

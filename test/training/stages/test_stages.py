@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from oodseg_ros.errors import ConfigError
+from oodseg_ros.errors import ConfigError, UserError
+from oodseg_ros.networks.heads.ensemble import with_member
 from oodseg_ros.training.methods import METHODS, stage_class
 
 DINO_SIZE = (56, 84)
+# On noise everything is far from normal: nothing is cut.
+TAUGHT = {"teachers": [{"bundle": "road_lite"}], "cap": 50.0}
 FROZEN = [
     ("uem", "lite_uem", {}),
     ("uem", "dino_uem_g_g", {"options": {"ce_weight": 0.5, "memory": 32, "interval": 1}}),
@@ -21,6 +24,8 @@ FROZEN = [
     ("two_stage_a", "espnet_two_stage", {}),
     ("two_stage_a", "query_two_stage", {"options": {"margins": [0.7, 0.5, 0.2], "ce_weights": [0, 0]}}),
     ("drl", "drl", {}),
+    ("distil", "lite_rpl", {"options": TAUGHT}),
+    ("distil", "espnet_two_stage", {"options": TAUGHT, "loss_stride": 2}),
 ]
 MOVING = [
     ("inlier", "dino_uem_g_g", {}),
@@ -28,6 +33,7 @@ MOVING = [
     ("inlier_gmm", "lite_mixture", {"options": {"memory": 32, "interval": 1}}),
     ("joint", "lite_uem", {"backbone_lr": 0.1}),
     ("two_stage_b", "wide_two_stage", {}),
+    ("distil", "wide_two_stage", {"options": TAUGHT | {"trained": ["decoder", "head"], "small_weight": 4}}),
     (
         "two_stage_b",
         "query_two_stage",
@@ -225,3 +231,96 @@ def test_rates_freeze_parts_and_thaw_others(make_stage, make_batch) -> None:
 def test_parts_that_do_not_exist_are_named(make_stage) -> None:
     with pytest.raises(ConfigError, match=r"no part 'decoder\.asp'.*decoder\.lateral"):
         make_stage("inlier", "lite", rates={"decoder.asp": 0.1})
+
+
+def test_a_students_unit_is_found_once_and_kept(make_stage, make_batch) -> None:
+    """A score in any unit: the first batch lays it over the teacher's; a resumed run must not lay it anew."""
+    images, target = make_batch()
+    one = make_stage("distil", "lite_rpl", options=TAUGHT)
+    first = {name: value.item() for name, value in one.terms(one.normalize(images), target, None).items()}
+    unit = one.unit.clone()
+    assert unit[0] > 0
+    one.terms(one.normalize(images.flip(0) // 2), target, None)
+    assert torch.equal(one.unit, unit)
+    two = make_stage("distil", "lite_rpl", options=TAUGHT)
+    two.load_state_dict(one.state_dict())
+    again = {name: value.item() for name, value in two.terms(two.normalize(images), target, None).items()}
+    assert again == pytest.approx(first)
+    assert not any("teacher" in key for key in one.state_dict())
+
+
+def test_teachers_that_cannot_teach_are_refused(make_stage, make_batch, tmp_path) -> None:
+    from oodseg_ros.bundle import load_bundle, save_bundle
+
+    shipped = load_bundle("road_lite")
+    bare = shipped.card.model_copy(
+        update={"calibration": shipped.card.calibration.model_copy(update={"inlier_histogram": None})}
+    )
+    save_bundle(tmp_path / "bare", bare, shipped.weights(), shipped.golden())
+    images, target = make_batch()
+    for teacher, sentence in ((str(tmp_path / "bare"), "no histogram"), ("no_such_bundle", "no_such_bundle")):
+        stage = make_stage("distil", "lite_rpl", options={"teachers": [{"bundle": teacher}]})
+        with pytest.raises(UserError, match=sentence):
+            stage.terms(stage.normalize(images), target, None)
+    with pytest.raises(ValueError, match="greater than 0"):
+        make_stage("distil", "lite_rpl", options={"teachers": [{"bundle": "road_lite", "weight": 0.0}]})
+    stage = make_stage("distil", "lite_rpl", options=TAUGHT | {"cap": -100.0})
+    with pytest.raises(ConfigError, match="the same everywhere"):
+        stage.terms(stage.normalize(images), target, None)
+
+
+def test_a_teacher_on_the_same_backbone_reads_its_features_and_says_the_same(make_batch) -> None:
+    from oodseg_ros.bundle import load_bundle
+    from oodseg_ros.training.methods import StageSpec
+
+    shipped = load_bundle("road_lite")
+    spec = StageSpec(method="distil", steps=1, batch=2, lr=1e-3, member=1, options=TAUGHT)
+    stage = stage_class("distil")(with_member(shipped.segmentor(), 1), shipped.card.input, spec)
+    images, target = make_batch()
+    images = stage.normalize(images)
+    stage.terms(images, target, None)
+    (teacher,) = stage._teachers
+    features = stage.segmentor.backbone(images)
+    with torch.no_grad():
+        shared, _ = teacher(images * stage.std + stage.mean, features)
+        whole = shipped.segmentor()(images, shipped.card.input.output_stride).score[:, None]
+        other, _ = teacher(images * stage.std + stage.mean, [feature * 0 for feature in features])
+    assert not torch.allclose(shared, other)  # nothing but the features is read
+    ratio = (shared - shared.mean()) / (whole - whole.mean())
+    torch.testing.assert_close(ratio, torch.full_like(ratio, ratio.median()), rtol=1e-2, atol=1e-2)
+
+
+def test_one_decoder_learns_the_score_and_the_weight_holds_its_classes(make_batch) -> None:
+    from oodseg_ros.bundle import load_bundle
+    from oodseg_ros.networks.build import build_segmentor
+    from oodseg_ros.training.methods import StageSpec
+
+    shipped, (images, target) = load_bundle("road_lite"), make_batch()
+    head = {"head": {"name": "learnable_uncertainty"}, "score": "learnable_uncertainty"}
+    moved = []
+    for weight in (1e-6, 100.0):
+        network = build_segmentor(shipped.card.network | head)
+        for part in ("backbone", "decoder", "classifier"):
+            getattr(network, part).load_state_dict(getattr(shipped.segmentor(), part).state_dict())
+        parts = ["decoder", "classifier", "head"]
+        options = TAUGHT | {"trained": parts, "class_weight": weight, "initialize": True}
+        spec = StageSpec(method="distil", steps=4, batch=2, lr=1e-3, options=options)
+        stage = stage_class("distil")(network, shipped.card.input, spec)
+        assert torch.equal(network.head.ood_head.weight, network.classifier.linear.weight)
+        first = stage.terms(stage.normalize(images), target, None)["classes"].item() / weight
+        assert first < 1e-3  # it starts as the teacher
+        losses = learn(stage, [images, target], 4)
+        assert weight > 1 or losses[-1] < losses[0]
+        moved.append(stage.terms(stage.normalize(images), target, None)["classes"].item() / weight)
+    assert moved[1] < moved[0]
+
+
+def test_teachers_of_other_classes_cannot_hold_them(make_stage, make_batch) -> None:
+    stage = make_stage("distil", "lite_rpl", options=TAUGHT | {"class_weight": 1.0})
+    images, target = make_batch()
+    with pytest.raises(ConfigError, match="this network's 5 classes, not 11"):
+        stage.terms(stage.normalize(images), target, None)
+    with pytest.raises(ConfigError, match="initialize"):
+        make_stage("distil", "lite_rpl", options=TAUGHT | {"initialize": True})
+    with pytest.raises(ConfigError, match="`head`"):
+        make_stage("distil", "lite", options=TAUGHT)

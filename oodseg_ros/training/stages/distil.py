@@ -1,0 +1,186 @@
+"""A network learns the anomaly score of others, mended by what the training pictures tell, and their classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.distributed as distributed
+from pydantic import Field
+from torch import Tensor, nn
+
+from ...bundle import load_bundle
+from ...errors import ConfigError
+from ...losses.distilled_score import class_divergence, distilled_terms
+from ...losses.masks import inliers
+from ...model_card import Histogram, InputSpec
+from ...networks.heads.two_stage import LearnableUncertainty, QueryUncertainty
+from ...networks.segmentor import Segmentor, align_corners, resize
+from ..data_recipe import Strict, expand
+from ..methods import StageSpec
+from .stage import IDS, Stage, flat_pairs
+
+
+class ScoreTeacher(Strict):
+    """A bundle (shipped name or folder) and the weight of its score and classes in the mean of all."""
+
+    bundle: str
+    weight: float = Field(1.0, gt=0)
+
+
+class DistilOptions(Strict):
+    """Stage `distil`.
+
+    Attributes:
+        teachers: their scores count in their own standard deviations on normal pixels, from the histogram in the
+            bundle.
+        trained: parts of the network that learn. A decoder that the inlier classifier reads moves the classes with it:
+        class_weight: of the divergence of the classes from the teachers' (`class_divergence`), which holds them.
+        initialize: the head starts as the inlier classifier where it can.
+        cap, floor, delta, unknown_weight, small_weight, alarm_weight: see `distilled_terms`.
+    """
+
+    teachers: list[ScoreTeacher] = Field(min_length=1)
+    trained: list[str] = Field(default=["head"], min_length=1)
+    class_weight: float = Field(0.0, ge=0)
+    initialize: bool = False
+    cap: float = 2.0
+    floor: float = 3.0
+    delta: float = Field(1.0, gt=0)
+    unknown_weight: float = Field(0.3, ge=0)
+    small_weight: float = Field(1.0, ge=1)
+    alarm_weight: float = Field(1.0, ge=1)
+
+
+class DistilStage(Stage):
+    """The network's score, and its classes where asked, follow the weighted mean of the teachers' on the same samples.
+
+    A score has a unit of its own: the known pixels of the first batch say what shift and scale lay it over the taught
+    one, and there it stays. Batch norm stays in eval mode. The teachers are read in the first step and are no part of a
+    checkpoint; one whose backbone is the student's reads the same features.
+    """
+
+    Options = DistilOptions
+
+    def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
+        """Raises ConfigError for a network without a head, or one that cannot start as asked."""
+        head, options = segmentor.head, stage.settings
+        if head is None:
+            raise ConfigError("stage distil: the network needs a `head` that learns the score")
+        if options.initialize:
+            if not isinstance(head, (LearnableUncertainty, QueryUncertainty)):
+                raise ConfigError("stage distil: `initialize` is for heads that can start as the inlier classifier")
+            head.initialize_from(segmentor.classifier)
+        super().__init__(segmentor, spec, stage, dict.fromkeys(options.trained, 1.0), seed, train_mode=())
+        self._spec = spec
+        self._teachers: list[_Teacher] = []
+        self.register_buffer("unit", torch.zeros(2))  # scale, shift; no scale yet
+
+    def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
+        images, target = flat_pairs(images, 4), self.subsample(flat_pairs(target, 3))
+        segmentor, stride, options = self.segmentor, self._spec.output_stride, self.options
+        if not self._teachers:
+            total, backbone = sum(each.weight for each in options.teachers), segmentor.backbone
+            self._teachers = [
+                _Teacher(each.bundle, each.weight / total, self._spec, backbone) for each in options.teachers
+            ]
+        given = segmentor.extract(images, stride)
+        logits = resize(segmentor.classifier(given.decoded).float(), given.size, align_corners(segmentor.decoder))
+        score = self.fit(segmentor.judge(logits, segmentor.head.evidence(given), stride)[:, None], target)[:, 0]
+        with torch.no_grad():
+            pixels = images * self.std + self.mean
+            pixels = pixels.flip(-3) if self.reversed else pixels
+            answers = [teacher(pixels, given.features) for teacher in self._teachers]
+            taught = sum(self.fit(standard, target) for standard, _ in answers)[:, 0]
+        if not self.unit[0]:
+            known = inliers(target, **IDS)
+            self.unit.copy_(_unit(score.detach()[known], taught[known].clamp(max=options.cap)))
+        values = options.model_dump(exclude={"teachers", "trained", "class_weight", "initialize"})
+        terms = distilled_terms(score * self.unit[0] + self.unit[1], taught, target, **values, **IDS)
+        if options.class_weight:
+            if other := [shares.shape[1] for _, shares in answers if shares.shape[1] != logits.shape[1]]:
+                raise ConfigError(
+                    f"stage distil: `class_weight` needs teachers of this network's {logits.shape[1]} classes, not "
+                    f"{other[0]}"
+                )
+            shares = sum(self.fit(probabilities, target) for _, probabilities in answers)
+            terms["classes"] = options.class_weight * class_divergence(self.fit(logits, target), shares, target, **IDS)
+        return terms
+
+
+def _unit(score: Tensor, taught: Tensor) -> Tensor:
+    """Scale and shift that give `score` `[N]` mean and deviation of `taught`, of all processes together.
+
+    Raises:
+        ConfigError: one of them is the same everywhere.
+    """
+    moments = torch.stack([moment for each in (score, taught) for moment in (each.mean(), each.square().mean())])
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(moments)
+        moments /= distributed.get_world_size()
+    own, own_square, other, other_square = moments.tolist()
+    variances = own_square - own**2, other_square - other**2
+    if not all(variance > 0 for variance in variances):
+        raise ConfigError(
+            "stage distil: on the known pixels of the first batch the network's score or the teachers' (cut at `cap`) "
+            "is the same everywhere; check the data, the start weights and `cap`"
+        )
+    scale = float(np.sqrt(variances[1] / variances[0]))
+    return torch.tensor([scale, other - scale * own])
+
+
+class _Recalled(nn.Module):
+    """Stands in for a backbone: the maps that another one made of the same images."""
+
+    maps: list[Tensor]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return self.maps
+
+
+class _Teacher:
+    """Score of a bundle, standardised, and its class probabilities; both times `weight`."""
+
+    def __init__(self, name: str, weight: float, spec: InputSpec, backbone: nn.Module) -> None:
+        """Raises BundleError, or ConfigError for a bundle that does not say how its scores are distributed.
+
+        Args:
+            spec, backbone: of the student.
+        """
+        bundle = load_bundle(expand(name) if "$" in name else name)
+        histogram = bundle.card.calibration.inlier_histogram
+        if histogram is None:
+            raise ConfigError(
+                f"stage distil: teacher {name} has no histogram of normal scores; `oodseg calibrate` makes one"
+            )
+        self._weight, (self._mean, self._deviation) = weight, _moments(histogram)
+        self._spec, own = bundle.card.input, backbone.state_dict()
+        self._segmentor = bundle.segmentor().to(next(backbone.parameters()).device)
+        others = self._segmentor.backbone.state_dict()
+        normal = ("mean", "std", "channel_order")
+        if (
+            all(getattr(spec, key) == getattr(self._spec, key) for key in normal)
+            and own.keys() == others.keys()
+            and all(torch.equal(own[key], others[key]) for key in own)
+        ):
+            self._segmentor.backbone = _Recalled()
+
+    def __call__(self, pixels: Tensor, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """RGB in [0, 1] `[B, 3, H, W]`, and what the student's backbone makes of it → float32 `[B, 1, h, w]` and
+        `[B, K, h, w]`.
+        """
+        if isinstance(self._segmentor.backbone, _Recalled):
+            self._segmentor.backbone.maps = features
+        pixels = pixels.flip(-3) if self._spec.channel_order == "bgr" else pixels
+        mean, std = (pixels.new_tensor(value)[:, None, None] for value in (self._spec.mean, self._spec.std))
+        images = ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
+        answer = self._segmentor(images, self._spec.output_stride)
+        standard = (answer.score[:, None].float() - self._mean) / self._deviation
+        return self._weight * standard, self._weight * answer.logits.softmax(dim=1)
+
+
+def _moments(histogram: Histogram) -> tuple[float, float]:
+    counts = np.array(histogram.counts, np.float64)
+    edges = np.linspace(histogram.low, histogram.high, len(counts) + 1)
+    values = (edges[1:] + edges[:-1]) / 2
+    mean = float(np.average(values, weights=counts))
+    return mean, float(np.sqrt(np.average((values - mean) ** 2, weights=counts)))
