@@ -108,6 +108,7 @@ def _facts(bundle: Bundle, info: BundleInfo) -> Table:
         f"sides multiples of {spec.multiple}",
         "threshold": f"{calibration.threshold:g} (calibrated {calibrated:.3f})",
         "objects": _objects(bundle),
+        "evidence over time": calibration.evidence.source if calibration.evidence else "no table: only hits alert",
         "score table": f"{len(calibration.table)} points, {calibration.table[0][0]:g} to {calibration.table[-1][0]:g}",
         "inlier histogram": bins,
         "calibrated on": calibration.source,
@@ -143,8 +144,11 @@ def _differing(training: dict[str, Any]) -> dict[str, Any]:
         known, kept = found.model_fields, {}
         for key, entry in value.items():
             if key in known and not known[key].is_required():
-                default = known[key].get_default(call_default_factory=True)
-                if entry == _as_json(default):
+                default = _as_json(known[key].get_default(call_default_factory=True))
+                # A card of before a key was known has its default.
+                if entry == default or (
+                    isinstance(default, dict) and isinstance(entry, dict) and default | entry == default
+                ):
                     continue
             kept[key] = reduced(entry, known[key].annotation if key in known else None)
         return kept

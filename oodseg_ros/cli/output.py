@@ -65,11 +65,11 @@ class Output:
         self._problems = self.console if not (json or quiet) else Console(stderr=True, emoji=False)
 
     def warn(self, text: str) -> None:
-        """A problem: seen by people in any case, on stderr where stdout is for a script."""
+        """Print a problem, also with `-q`; on stderr where stdout is for a script."""
         self._problems.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
     def result(self, data: dict[str, Any]) -> None:
-        """What the command came to; nan and infinities become null, because JSON has none."""
+        """Print the result where `--json` asks for it; nan and infinities become null, because JSON has none."""
         if self._json:
             typer.echo(jsons.dumps(_plain(data), indent=1, allow_nan=False))
 
@@ -142,7 +142,7 @@ def table(*titles: str, title: str | None = None, numbers: bool = False) -> Tabl
 
 
 def refuse_overwriting(out: Path, names: tuple[str, ...], overwrite: bool) -> None:
-    """Nothing is replaced in silence.
+    """Refuse to replace the results of an earlier run unless `overwrite` is set.
 
     Raises:
         ConfigError: `out` holds one of the files `names`, of an earlier run.
@@ -153,7 +153,7 @@ def refuse_overwriting(out: Path, names: tuple[str, ...], overwrite: bool) -> No
 
 
 def refuse_existing(out: Path | None) -> None:
-    """Before the work, not after it.
+    """Refuse a folder that exists; call it before the work.
 
     Raises:
         ConfigError: `out` is there already; None = there is no such folder to be made.

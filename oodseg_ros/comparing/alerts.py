@@ -33,7 +33,7 @@ class Alarm:
 
     @property
     def camera(self) -> str:
-        """Whose."""
+        """Name of the camera."""
         return self.first.camera
 
 
@@ -67,7 +67,7 @@ class Change:
 
     @property
     def ends_s(self) -> float | None:
-        """The same of their ends."""
+        """Seconds by which the new one ends later; negative = earlier; None where one has none."""
         return (self.new[-1].last.stamp_ns - self.old[-1].last.stamp_ns) / 1e9 if self.old and self.new else None
 
 

@@ -123,19 +123,31 @@ def mixed_labels(encoding: Encoding, frames: Sequence[tuple[bool, bool]]) -> str
     )
 
 
+WHITE_MASKS = [[[0, 1], [0, 255]], [[1], [255]]]
+
+
 def read_values(path: Path) -> np.ndarray:
     """The values of a label picture, uint8 `[H, W]`: gray levels, or indices of a palette.
 
     Raises:
-        DatasetError: it cannot be read, or is a color picture.
+        DatasetError: it cannot be read, is a color picture or a JPEG, or a palette of grays that are not its indices.
     """
     try:
         with Image.open(path) as picture:
             # Pillow keeps the indices of a palette picture, where OpenCV would give its colors.
             values = np.asarray(picture)
             mode = picture.mode
+            lossy = picture.format in ("JPEG", "MPO")
+            palette = np.reshape(picture.getpalette() or [], (-1, 3)) if mode == "P" else None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DatasetError(f"label file {path} cannot be read: {why(error)}") from error
+    if lossy:
+        raise DatasetError(
+            f"label file {path} is a JPEG, whose compression changes class ids along every border; write the labels "
+            "again as PNG, from where they were drawn"
+        )
+    if palette is not None:
+        _check_palette(values, palette, path)
     if mode == "1":
         return values.astype(np.uint8)
     if values.ndim == 3 and values.shape[2] == 2:
@@ -150,3 +162,19 @@ def read_values(path: Path) -> np.ndarray:
             raise DatasetError(f"label file {path} holds values outside 0..255 ({values.min()}..{values.max()})")
         values = values.astype(np.uint8)
     return np.ascontiguousarray(values)
+
+
+def _check_palette(values: np.ndarray, palette: np.ndarray, path: Path) -> None:
+    """Tools that shrink PNGs (pngquant and its like) store a gray picture as a palette of its gray levels, and its
+    values are then the grays; all others mean the indices, also 1 that is shown white.
+    """
+    used = np.flatnonzero(np.bincount(values.ravel(), minlength=256))
+    used = used[used < len(palette)]
+    grays = palette[used, 0]
+    gray = (palette == palette[:, :1]).all()
+    if gray and (grays != used).any() and [used.tolist(), grays.tolist()] not in WHITE_MASKS:
+        index, shown = next((int(i), int(g)) for i, g in zip(used, grays, strict=True) if i != g)
+        raise DatasetError(
+            f"label file {path} has a palette of grays that are not its indices (index {index} shows gray {shown});"
+            " which of the two is the class cannot be told: save it as a gray picture without a palette"
+        )

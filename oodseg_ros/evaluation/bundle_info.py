@@ -33,7 +33,7 @@ class PartInfo:
 
 @dataclass(frozen=True)
 class BundleInfo:
-    """Attributes: network size (H, W) and FLOPs hold for the image size (H, W); `file_bytes` is the whole folder."""
+    """The network size (H, W) and the FLOPs are those for `image_size` (H, W); `file_bytes` counts the whole folder."""
 
     image_size: tuple[int, int]
     network_size: tuple[int, int]

@@ -162,8 +162,8 @@ def state_dict_of(content: Any, under: Sequence[str], path: str | Path) -> dict[
 
 
 def without_prefix(state: Mapping[str, Tensor], *prefixes: str) -> dict[str, Tensor]:
-    """Each prefix in turn is cut off where every key has it (what DataParallel and wrappers put in front)."""
-    for prefix in prefixes:
+    """Each prefix in turn is cut off where every key has it: what DataParallel, torch.compile and wrappers add."""
+    for prefix in ("_orig_mod.", *prefixes, "_orig_mod."):
         if state and all(key.startswith(prefix) for key in state):
             state = {key[len(prefix) :]: value for key, value in state.items()}
     return dict(state)

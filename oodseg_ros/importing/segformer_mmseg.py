@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..model_card import Licence
 from .checkpoint import read_checkpoint, state_dict_of, without_prefix
+from .class_names import known_label_set
 from .imported import CITYSCAPES_TERMS, Imported, imagenet_input
 from .mapping import Rule, as_conv1x1, as_linear, changed, renamed, split
 
@@ -59,6 +62,9 @@ ORIGINAL_RULES: tuple[Rule, ...] = (
 )
 UNUSED = re.compile(r"decode_head\.conv_seg\..+")  # in the original files only
 TRAINING = re.compile(r"criterion\..+|auxiliary_head\..+")
+# What changes the answer and no tensor's shape, and its usual values, the only ones that are imported.
+USUAL = {"num_heads": [1, 2, 5, 8], "sr_ratios": [8, 4, 2, 1], "strides": [4, 2, 2, 2], "patch_sizes": [7, 3, 3, 3]}
+USUAL |= {"align_corners": "False", "to_rgb": "True", "bgr_to_rgb": "True"}
 VARIANTS = {(2, 2, 2, 2): {32: "b0", 64: "b1"}, (3, 4, 6, 3): {64: "b2"}, (3, 4, 18, 3): {64: "b3"}}
 VARIANTS |= {(3, 8, 27, 3): {64: "b4"}, (3, 6, 40, 3): {64: "b5"}}
 
@@ -70,7 +76,42 @@ def read(files: Sequence[Path]) -> Imported:
         CheckpointError: the file cannot be read safely, or is neither form of SegFormer.
     """
     (path,) = files
-    return interpret(state_dict_of(read_checkpoint(path), ("state_dict",), path), path)
+    content = read_checkpoint(path)
+    imported = interpret(state_dict_of(content, ("state_dict",), path), path)
+    return _as_told(imported, content.get("meta") if isinstance(content, Mapping) else None, path)
+
+
+def _as_told(imported: Imported, meta: Any, path: Path) -> Imported:
+    """With the class names and the normalisation that mmsegmentation writes beside the tensors.
+
+    Raises:
+        CheckpointError: the configuration beside them asks for what this network does not do.
+    """
+    meta = meta if isinstance(meta, Mapping) else {}
+    dataset = meta.get("dataset_meta")
+    names = meta.get("CLASSES") or (dataset.get("classes") if isinstance(dataset, Mapping) else None) or ()
+    names = tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
+    text = str(meta.get("config") or meta.get("cfg") or "")
+    for key, usual in USUAL.items():
+        for found in re.findall(rf"\b{key}=([\[(][^\])]*[\])]|\w+)", text):
+            value = [int(number) for number in re.findall(r"\d+", found)] if found[0] in "[(" else found
+            if value != usual:
+                raise CheckpointError(
+                    f"{path} was trained with {key}={found}, as its configuration says; only {usual} is imported"
+                )
+    scales = {}
+    for key in ("mean", "std"):
+        told = {tuple(map(float, re.findall(r"[\d.]+", found))) for found in re.findall(rf"\b{key}=\[([^\]]*)\]", text)}
+        if len(told) > 1 or any(len(values) != 3 for values in told):
+            raise CheckpointError(f"{path}: its configuration names several values of {key}: {sorted(told)}")
+        if told:
+            scales[key] = tuple(value / 255 for value in told.pop())
+    return replace(
+        imported,
+        input=imported.input.model_copy(update=scales) if len(scales) == 2 else imported.input,
+        label_set=known_label_set(names) if names else imported.label_set,
+        names=names,
+    )
 
 
 def interpret(state: dict[str, Tensor], path: Path) -> Imported:

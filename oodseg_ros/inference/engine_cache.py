@@ -160,7 +160,7 @@ def _instead(wanted: EngineIdentity, engines: list[StoredEngine]) -> str:
 
 
 class Draft:
-    """Files of an engine under a temporary name; `keep` gives them their final one."""
+    """Files of an engine under a temporary name; `store` gives them their final one."""
 
     def __init__(self, folder: Path, identity: EngineIdentity, scratch: Path) -> None:
         self.identity = identity

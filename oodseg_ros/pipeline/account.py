@@ -94,7 +94,7 @@ class AgeWindow:
         self.missed = 0
 
     def add(self, seconds: float, deadline: float = 0.0) -> None:
-        """`deadline` 0 = none."""
+        """Add an age in seconds; above `deadline` seconds it counts as missed, 0 = never."""
         self._values.append(seconds)
         self.missed += bool(deadline and seconds > deadline)
 

@@ -31,7 +31,7 @@ class _Camera:
 
 
 class AlertBoard:
-    """Thread-safe.
+    """Every camera's newest answer, and what hides it. Thread-safe.
 
     Args:
         cameras: names, in the order of the alert message.

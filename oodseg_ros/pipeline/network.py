@@ -47,7 +47,7 @@ class Outcome:
 
 
 class Network:
-    """Called from one thread.
+    """Runs frames through the engine and keeps those that wait for a compile. Called from one thread.
 
     Args:
         runner: images → predictions.
@@ -75,7 +75,7 @@ class Network:
         self._refused: set[tuple[int, int, int]] = set()
 
     def start(self) -> None:
-        """Nothing from before counts."""
+        """Forget failures and waiting frames from before."""
         self._failures = 0
         self._waiting.clear()
 

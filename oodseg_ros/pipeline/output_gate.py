@@ -102,7 +102,7 @@ def read(score: np.ndarray, labels: np.ndarray, finite: bool) -> Reading:
 
 
 class NotFinite:
-    """Stateless."""
+    """Faulty from the first such answer on; keeps no state."""
 
     def __init__(self, calibration: Calibration, settings: OutputGateSettings) -> None:
         pass
@@ -112,7 +112,7 @@ class NotFinite:
 
 
 class OneClass:
-    """Stateless."""
+    """Faulty from the first such answer on; keeps no state."""
 
     def __init__(self, calibration: Calibration, settings: OutputGateSettings) -> None:
         self._limit = settings.one_class
@@ -128,7 +128,7 @@ class OneClass:
 
 
 class Saturated:
-    """Stateless."""
+    """Faulty from the first such answer on; keeps no state."""
 
     def __init__(self, calibration: Calibration, settings: OutputGateSettings) -> None:
         self._threshold = np.float32(calibration.threshold)

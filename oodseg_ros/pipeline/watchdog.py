@@ -33,14 +33,14 @@ class Watched:
 
 
 class Watchdog:
-    """`look` is one look; `start` takes one every `period` seconds in a thread of its own until `stop`.
+    """`check` looks once; `start` does so every `period` seconds in a thread of its own until `stop`.
 
     Args:
         watched: see there.
         stall_after: seconds at one step after which a thread stands still; read each time.
         stall_exit: seconds after which it is given up; 0 = never; read each time.
         silence: seconds without a heartbeat after which one is sent from here.
-        period: of the looks, seconds.
+        period: seconds from one check to the next.
     """
 
     def __init__(

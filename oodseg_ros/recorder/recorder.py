@@ -30,7 +30,8 @@ STALE_PART = 600.0
 
 
 class Quota:
-    """Asked by the recorder's thread only; looks at the folder anew each time, since people move bags away.
+    """Whether one more bag may be written. For the recorder's thread only; looks at the folder anew each time, since
+    people move bags away.
 
     Args:
         settings: the bounds.

@@ -42,7 +42,7 @@ class Moment:
 
     @property
     def bytes(self) -> int:
-        """Memory that goes when this moment goes."""
+        """Bytes of memory that are freed with this moment."""
         arrays = [array.nbytes for array in (self.image, self.score) if array is not None]
         return 500 + sum(arrays) + (len(self.encoded) if self.encoded is not None else 0)
 

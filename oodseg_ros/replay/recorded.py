@@ -153,7 +153,7 @@ def judge(
 
 
 def begun(frames: Iterator[Judged]) -> Iterator[Judged]:
-    """The same, the first one judged already: whatever refuses it does so before results of an earlier run go."""
+    """The same frames, the first one judged already: what cannot run is refused before earlier results are replaced."""
     return itertools.chain(list(itertools.islice(frames, 1)), frames)
 
 

@@ -202,7 +202,7 @@ def summarize_drive(drive: Drive, runner: Runner) -> dict[str, Any]:
 
 
 def refuse_unjudged(name: str, judged: int, skipped: Mapping[str, int]) -> None:
-    """No frame that was judged is no result, however many were read.
+    """Refuse a result in which not one frame was judged, however many were read.
 
     Raises:
         DatasetError: with the commonest reasons.

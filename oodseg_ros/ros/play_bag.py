@@ -70,7 +70,7 @@ class Conductor:
         self._stamp = 0
 
     def run(self) -> None:
-        """All of it.
+        """Wait for the node, play the bag, wait for the last answer.
 
         Raises:
             UserError: it was not played, or no frame was answered.
@@ -272,7 +272,7 @@ def _ros(name: str) -> Iterator[tuple[Node, threading.Event]]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """See the module."""
+    """Entry point; returns the exit status that the module describes."""
     options = parse(arguments)
     with _ros("bag_player") as (node, stop):
         try:

@@ -24,13 +24,13 @@ ASK_AGAIN = 2.0
 
 
 class Player(Protocol):
-    """What plays; holds at the first message until `resume`."""
+    """A player of a bag. It holds at the first message until `resume`."""
 
     def heard(self) -> bool:
         """Whether the subscribers of all images are known."""
 
     def resume(self) -> None:
-        """Let it play."""
+        """Play on from where it holds."""
 
     def ended(self) -> bool:
         """Whether all was played; raises UserError if it failed."""

@@ -287,7 +287,9 @@ class ReplayBag:
     def _choose_files(self, path: Path, meta: _Metadata) -> list[Path]:
         if not path.is_dir():
             return [path]
-        there = sorted((file for file in path.iterdir() if _has_bag_suffix(file)), key=natural_key)
+        # Hidden files, as macOS leaves them on foreign disks, are no part of a bag.
+        here = (file for file in path.iterdir() if not file.name.startswith("."))
+        there = sorted(filter(_has_bag_suffix, here), key=natural_key)
         chosen, lost = [], []
         for name in list(meta.files):
             # By name alone: metadata of other folders and of files that were packed or unpacked since fits, too.

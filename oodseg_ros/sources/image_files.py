@@ -13,7 +13,9 @@ from ..frame import Frame
 from .image_bytes import decode_file, orientation
 from .source import STILL_PERIOD_NS, Source, natural_key
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+FOREIGN_SUFFIXES = (".heic", ".heif", ".avif", ".gif", ".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf")
+"""Pictures of phones and cameras that are not read, and are told where they lie among others."""
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -76,7 +78,10 @@ def open_folder(path: Path) -> Source:
     """
     files = image_files(path)
     name = path.resolve().name
-    return Source(name, "folder", (name,), len(files), lambda source: _frames(source, files, name))
+    foreign = [file for file in path.iterdir() if file.suffix.lower() in FOREIGN_SUFFIXES and _meant(file)]
+    return Source(
+        name, "folder", (name,), len(files) + len(foreign), lambda source: _frames(source, files, name, foreign)
+    )
 
 
 def image_files(path: Path) -> list[Path]:
@@ -85,7 +90,13 @@ def image_files(path: Path) -> list[Path]:
     Raises:
         DatasetError: it holds no images.
     """
-    files = sorted((file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES), key=natural_key)
+    found = [file for file in path.iterdir() if _meant(file)]
+    files = sorted((file for file in found if file.suffix.lower() in IMAGE_SUFFIXES), key=natural_key)
+    if not files and (foreign := sorted({s for f in found if (s := f.suffix.lower()) in FOREIGN_SUFFIXES})):
+        raise DatasetError(
+            f"folder {path} holds only pictures of kinds that are not read ({', '.join(foreign)}); convert them to "
+            "JPEG or PNG"
+        )
     if not files:
         inner = sorted(child.name for child in path.iterdir() if child.is_dir())[:5]
         hint = f"; give one of its folders: {', '.join(inner)}" if inner else ""
@@ -93,7 +104,14 @@ def image_files(path: Path) -> list[Path]:
     return files
 
 
-def _frames(source: Source, files: list[Path], camera: str) -> Iterator[Frame]:
+def _meant(file: Path) -> bool:
+    """Not what macOS and editors leave beside files (`._name.jpg`)."""
+    return not file.name.startswith(".") and not file.is_dir()
+
+
+def _frames(source: Source, files: list[Path], camera: str, foreign: list[Path]) -> Iterator[Frame]:
+    for file in foreign:
+        source.skipped[f"{file.suffix} files are not read; convert them to JPEG or PNG"] += 1
     for index, file in enumerate(files):
         try:
             image = read_image(file)

@@ -189,7 +189,7 @@ class SaveCheckpoint(lightning.Callback):
         return {"seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """What comes out of it."""
+        """Take back what `state_dict` gave."""
         self._before = float(state_dict["seconds"])
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -206,7 +206,7 @@ class SaveCheckpoint(lightning.Callback):
         trainer.should_stop = trainer.should_stop or self.stopped
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Steps are over."""
+        """A stop no longer waits for the end of a step."""
         self._signals.stepping = False
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: Any) -> None:

@@ -39,16 +39,16 @@ class StageLog(Logger):
 
     @property
     def name(self) -> str:
-        """Of the stage."""
+        """Name of the stage."""
         return self._file.parent.name
 
     @property
     def version(self) -> str:
-        """There is only one."""
+        """Lightning asks for it; a stage has one log."""
         return ""
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
-        """The recipe stands elsewhere."""
+        """Nothing: the recipe is stored beside the log."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -97,7 +97,7 @@ class ShowSteps(lightning.Callback):
             self._bar.start()
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, *_: Any) -> None:
-        """One more."""
+        """Advance by one step."""
         done = trainer.global_step
         tenth = max(1, self._steps // 10)
         if self._task is None and done % tenth and done < self._steps:

@@ -15,6 +15,7 @@ def test_card_and_network_are_shown(tiny_bundle):
         assert word in shown
     assert f"{sum(p.numel() for p in bundle.segmentor().parameters()):,}" in shown
     assert "no metrics in the card" in shown
+    assert "no table: only hits alert" in shown
 
 
 def test_what_a_script_gets(tiny_bundle):

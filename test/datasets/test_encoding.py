@@ -25,6 +25,35 @@ def test_palette_indices_are_kept(tmp_path):
     assert np.array_equal(read_values(tmp_path / "palette.png"), VALUES)
 
 
+def palette_picture(file, values, palette):
+    picture = Image.fromarray(np.asarray(values, np.uint8))
+    picture.putpalette([channel for color in palette for channel in color])
+    picture.save(file)
+    with Image.open(file) as stored:
+        assert stored.mode == "P"
+    return file
+
+
+def test_a_palette_of_grays_that_are_not_its_indices_is_refused(tmp_path):
+    """As pngquant leaves 0, 1 and 255: index 2 would be the class of that number."""
+    shrunk = palette_picture(tmp_path / "a.png", [[0, 1, 2]], [(0,) * 3, (1,) * 3, (255,) * 3])
+    with pytest.raises(DatasetError, match=r"index 2 shows gray 255.*without a palette"):
+        read_values(shrunk)
+    white = palette_picture(tmp_path / "b.png", [[0, 1, 1]], [(0,) * 3, (255,) * 3])
+    assert read_values(white).tolist() == [[0, 1, 1]]
+    same = palette_picture(tmp_path / "c.png", [[0, 7, 255]], [(k,) * 3 for k in range(256)])
+    assert read_values(same).tolist() == [[0, 7, 255]]
+    # Pascal's colors: car is gray.
+    colors = [(0, 0, 0), (128, 0, 0), *[(0, 128, 0)] * 5, (128, 128, 128)]
+    assert read_values(palette_picture(tmp_path / "d.png", [[0, 7]], colors)).tolist() == [[0, 7]]
+
+
+def test_labels_as_jpeg_are_refused(tmp_path):
+    Image.fromarray(np.full((16, 16), 3, np.uint8)).save(tmp_path / "a.jpg")
+    with pytest.raises(DatasetError, match=r"a\.jpg is a JPEG.*again as PNG"):
+        read_values(tmp_path / "a.jpg")
+
+
 def test_one_bit_masks(tmp_path):
     Image.fromarray(VALUES > 2).save(tmp_path / "bits.png")
     assert np.array_equal(read_values(tmp_path / "bits.png"), (VALUES > 2).astype(np.uint8))

@@ -220,6 +220,13 @@ def test_a_renamed_file_is_read_and_told_and_a_stray_one_is_left_alone(tmp_path)
     assert told == "copy.mcap, not named by metadata.yaml, was not read"
 
 
+def test_what_a_mac_leaves_beside_files_is_no_part_of_a_bag(tmp_path):
+    path = write_split(tmp_path / "drive")
+    for file in list(path.glob("*.mcap")):
+        (path / f"._{file.name}").write_bytes(b"\0\5\x16\7" + bytes(100))
+    assert account(path) == (FRAMES, 0, "")
+
+
 @pytest.mark.parametrize("change", ["gone", "damaged"])
 def test_without_metadata_the_files_speak_and_that_is_told(tmp_path, change):
     path = write_split(tmp_path / "drive")

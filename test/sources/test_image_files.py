@@ -31,6 +31,23 @@ def test_folder_is_in_natural_order_and_stamped(tmp_path):
     assert (source.kind, source.count, source.sequential) == ("folder", 3, False)
 
 
+def test_pictures_of_phones_that_are_not_read_are_told_and_what_a_mac_leaves_is_not(tmp_path):
+    for name in ("IMG_1.HEIC", "IMG_2.dng", "._IMG_3.JPG", ".DS_Store"):
+        (tmp_path / name).write_bytes(b"x" * 100)
+    with pytest.raises(DatasetError, match=r"only pictures of kinds that are not read \(\.dng, \.heic\); convert them"):
+        open_folder(tmp_path)
+    write_image(tmp_path / "IMG_3.JPG", PICTURE)
+    write_image(tmp_path / "IMG_4.JPEG", PICTURE)
+    (tmp_path / "IMG_4.JPEG").rename(tmp_path / "IMG_4.jfif")
+    source = open_folder(tmp_path)
+    assert len(list(source)) == 2
+    assert source.skipped == {
+        ".HEIC files are not read; convert them to JPEG or PNG": 1,
+        ".dng files are not read; convert them to JPEG or PNG": 1,
+    }
+    assert source.count == 4
+
+
 def test_a_damaged_image_is_passed_over_and_counted(tmp_path):
     for number in range(3):
         write_image(tmp_path / f"{number}.png", PICTURE)

@@ -75,7 +75,7 @@ def choose_threshold(
 
 
 def refuse_too_few(frames: int, alpha: float, confidence: float | None = None) -> None:
-    """So many frames, or fewer, will count: call it before the work as well.
+    """Refuse a bound that this many frames cannot prove; call it before the work, when fewer may count.
 
     Raises:
         ConfigError: with as many frames nothing can prove the bound, or it is no bound.

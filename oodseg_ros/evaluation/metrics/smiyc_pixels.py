@@ -87,7 +87,7 @@ class SmiycPixelMetrics:
         """Keys as `PixelMetrics.compute`, but without the `_error` keys: the binning is the rule.
 
         The thresholds are bin edges. The benchmark compares strictly with them in float16 (`half` in
-        `component_metrics.frame_components`), although scores on the edge count in the curve.
+        `components.frame_components`), although scores on the edge count in the curve.
         """
         figures = self.figures()
         found = {key: value for key, value in summarize(self, figures).items() if not key.endswith("_error")}

@@ -217,7 +217,7 @@ def _numbers(matrix: np.ndarray) -> str:
 
 
 def content(info: CameraInfo) -> tuple:
-    """What of a calibration decides; a driver sends an equal one with every image."""
+    """The fields that decide the geometry, to be compared: a driver sends an equal calibration with every image."""
     roi = info.roi
     numbers = (
         info.width,

@@ -47,7 +47,7 @@ class Stamps:
 class Size:
     """Another size or encoding than before: a driver that was reconfigured, or another camera on the topic.
 
-    The first image tells what is usual; at once.
+    The first image tells what is usual; faulty from the first other one on.
     """
 
     def __init__(self, settings: InputGateSettings) -> None:
@@ -79,7 +79,10 @@ def _text(size: tuple[int, int]) -> str:
 
 
 class CameraInfoCheck:
-    """camera_info that contradicts the image: positions would be wrong without any other sign. Stateless; at once."""
+    """camera_info that contradicts the image: positions would be wrong without any other sign.
+
+    Faulty from the first such frame on; keeps no state.
+    """
 
     def __init__(self, settings: InputGateSettings) -> None:
         pass

@@ -132,7 +132,7 @@ class Blurred:
 
 
 def sharpness(statistics: ImageStatistics) -> float:
-    """See above; 0 or more, without unit."""
+    """Energy of the Laplacian over that of the contrast (see the module); 0 or more, without unit."""
     contrast, detail = statistics.contrast.reshape(-1), statistics.detail.reshape(-1)
     strong = np.argpartition(contrast, -_STRONG)[-_STRONG:]
     return float(detail[strong].sum() / (np.square(contrast[strong]).sum() + _QUIET))

@@ -111,7 +111,7 @@ _SMALL = (32, 18)
 
 
 class Black:
-    """Stateless; at once."""
+    """Faulty from the first such picture on; keeps no state."""
 
     def __init__(self, settings: InputGateSettings) -> None:
         pass
@@ -125,7 +125,7 @@ class Black:
 
 
 class OverExposed:
-    """Stateless; at once."""
+    """Faulty from the first such picture on; keeps no state."""
 
     def __init__(self, settings: InputGateSettings) -> None:
         pass
@@ -137,7 +137,7 @@ class OverExposed:
 
 
 class LowContrast:
-    """Stateless; at once."""
+    """Faulty from the first such picture on; keeps no state."""
 
     def __init__(self, settings: InputGateSettings) -> None:
         pass

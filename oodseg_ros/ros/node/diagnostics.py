@@ -238,7 +238,7 @@ _FIGURES = re.compile(r"-?\d[\d.]*")
 
 
 class LogOnce:
-    """Thread-safe.
+    """Logs every kind of trouble once per camera. Thread-safe.
 
     Args:
         logger: rclpy's.

@@ -157,7 +157,7 @@ class Session:
 
     @property
     def labels(self) -> LabelSet:
-        """The bundle's."""
+        """Label set of the bundle."""
         return self._runner.bundle.labels
 
     def newest(self) -> list[Answer]:

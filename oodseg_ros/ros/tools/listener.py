@@ -48,7 +48,7 @@ class AlertSeen:
 
 
 def read_alert(status: DiagnosticStatus, received_ns: int) -> AlertSeen:
-    """The alert in one status of the topic `alert` (see `alert_messages`)."""
+    """The alert in one status of the topic `alert` (see `ros.messages.alert`)."""
     values = {pair.key: pair.value for pair in status.values}
     seconds, _, nanoseconds = values["stamp"].partition(".")
     obstacles = [text for key, text in values.items() if re.fullmatch(r"obstacle_\d+", key)]

@@ -108,7 +108,7 @@ class MixtureStage(Stage):
             checkpoint["mixture_memory"] = self.em.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """And comes back from it."""
+        """The feature memory comes back from the checkpoint."""
         if self.em is not None:
             self.em.load(checkpoint["mixture_memory"])
 

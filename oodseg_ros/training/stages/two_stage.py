@@ -105,7 +105,7 @@ class TwoStageA(Stage):
     """Only the uncertainty learns, so inlier logits stay bit-identical.
 
     Batches are pairs of an original and its generated image. With plain batches the second image is the first in other
-    weather and light (`appearance`): that teaches less than generated scenes, and needs none.
+    weather and light (`shifted`): that teaches less than generated scenes, and needs none.
 
     The released code puts the frozen network into train mode (batch norm and dropout active); this does not.
     """

@@ -90,7 +90,7 @@ CHANGES = 60
 
 
 def write_page(result: DemoResult, given: DemoInput, path: Path) -> None:
-    """Write the page; it holds its pictures itself."""
+    """Write the page, its pictures inside."""
     parts = [_headline(result), _story(result), _gallery(result), _numbers(result), _identity(result, given)]
     how = "over DDS to the node in its own process, and back"
     cut = "; ended early by Ctrl-C" if result.interrupted else ""

@@ -50,7 +50,7 @@ class FaultProcess:
         return self.process.poll() is None
 
     def tell(self, line: str) -> None:
-        """One command for `faults.engine`.
+        """Send one command of `tools.faults.node` to the process.
 
         Raises:
             UserError: the process is gone.
