@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..sources.image_files import IMAGE_SUFFIXES
+from ..sources.source import natural_key
 from .dataset import Item
 from .encoding import Encoding
 
@@ -65,12 +65,7 @@ def images_in(folder: Path, pattern: str = "*") -> list[Path]:
     if not folder.is_dir():
         return []
     found = [p for p in folder.glob(pattern) if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
-    return sorted(found, key=lambda p: _natural(p.relative_to(folder).as_posix()))
-
-
-def _natural(name: str) -> list[tuple[bool, int | str]]:
-    """Sort key in which numbers count as numbers: 2 before 10."""
-    return [(not part.isdigit(), int(part) if part.isdigit() else part) for part in re.split(r"(\d+)", name) if part]
+    return sorted(found, key=natural_key)
 
 
 def key(path: Path, folder: Path, endings: Iterable[str]) -> str:

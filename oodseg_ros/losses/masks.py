@@ -66,6 +66,11 @@ def uniform_cross_entropy(logits: Tensor, target: Tensor, outlier: int) -> Tenso
     return masked_mean(-logits.float().log_softmax(dim=1).mean(dim=1), target == outlier)
 
 
+def drawn(values: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+    """`count` rows of `values`, or all where there are fewer, at random; the generator is on the CPU."""
+    return values[torch.randperm(len(values), generator=generator)[:count].to(values.device)]
+
+
 def log_sum_exp(logits: Tensor) -> Tensor:
     """log Σ_k exp λ_k in float32, `[B, K, ...]` → `[B, ...]`."""
     return logits.float().logsumexp(dim=1)

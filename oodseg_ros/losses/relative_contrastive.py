@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .masks import classed, cross_entropy_map, inliers, masked_mean
+from .masks import classed, cross_entropy_map, drawn, inliers, masked_mean
 
 
 def relative_contrastive_terms(
@@ -63,7 +63,7 @@ def relative_contrastive_terms(
         terms["ce_generated"] = ce_weights[1] * masked_mean(ce[half:], trusted)
     first, second, above = uncertainty[:half][original], uncertainty[half:][generated], uncertainty[unknown]
     count = min(len(first), len(second), len(above))
-    first, second, above = (_draw(values, count, generator) for values in (first, second, above))
+    first, second, above = (drawn(values, count, generator) for values in (first, second, above))
     terms["inlier"] = _mean((first + margins[0] - above).relu(), uncertainty)
     terms["generated"] = _mean((second + margins[1] - above).relu(), uncertainty)
     shift = uncertainty[half:] - uncertainty[:half]
@@ -80,10 +80,6 @@ def _smallest(ce: Tensor, mask: Tensor, share: float) -> Tensor:
         kept = ce.flatten()[places].topk(max(1, int(share * len(places))), largest=False).indices
         chosen.view(-1)[places[kept]] = True
     return chosen
-
-
-def _draw(values: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-    return values[torch.randperm(len(values), generator=generator)[:count].to(values.device)]
 
 
 def _mean(values: Tensor, graph: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .llr import crowding
-from .masks import cross_entropy_map, inliers, log_sum_exp, masked_mean
+from .masks import cross_entropy_map, drawn, inliers, log_sum_exp, masked_mean
 
 MIN_PROBABILITY = 1e-7
 
@@ -84,8 +84,8 @@ def corocl_loss(
     count = min(samples, *(len(rows) for rows in (*driving, *context)))
     if count == 0:
         return 0.0 * (embeddings.float().sum() + context_embeddings.float().sum())
-    anchors = torch.cat([_draw(rows, count, generator) for rows in driving])
-    contrasts = torch.cat([anchors, *(_draw(rows, count, generator) for rows in context)])
+    anchors = torch.cat([drawn(rows, count, generator) for rows in driving])
+    contrasts = torch.cat([anchors, *(drawn(rows, count, generator) for rows in context)])
     unknown = torch.arange(4 * count, device=anchors.device) // count % 2 == 0
     return info_nce(anchors, contrasts, unknown[: 2 * count], unknown, temperature)
 
@@ -114,7 +114,3 @@ def _rows(embeddings: Tensor, target: Tensor, outlier: int, ignore: int) -> tupl
         target = F.interpolate(target[:, None].float(), size=embeddings.shape[-2:], mode="nearest")[:, 0].long()
     rows = embeddings.permute(0, 2, 3, 1)
     return rows[target == outlier], rows[inliers(target, outlier, ignore)]
-
-
-def _draw(rows: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-    return rows[torch.randperm(len(rows), generator=generator)[:count].to(rows.device)]

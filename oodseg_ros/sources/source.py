@@ -67,6 +67,6 @@ class Source:
 
 
 def natural_key(path: Path) -> tuple[tuple[int, int, str], ...]:
-    """Sorts `frame_2` before `frame_10`, and numbers before letters."""
-    parts = [part for part in re.split(r"(\d+)", path.name) if part]
+    """Sorts `frame_2` before `frame_10`, and numbers before letters; folders count as their names do."""
+    parts = [part for part in re.split(r"(\d+)", path.as_posix()) if part]
     return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts)

@@ -99,6 +99,14 @@ def test_order_is_natural_and_splits_join(tree):
     assert [item.id for item in dataset.items] == ["test/2", "train/9", "train/10", "val/1"]
 
 
+def test_names_with_digits_that_are_no_decimals_are_names(tree):
+    """A superscript two was taken for a number, and the folder for a traceback."""
+    for name in ("frame1²2", "frame10", "frame2"):
+        tree.image(f"images/{name}.png")
+        tree.label(f"labels/{name}.png", 0)
+    assert [item.id for item in open_dataset("folder", tree.root).items] == ["frame1²2", "frame2", "frame10"]
+
+
 def test_road_anomaly_frame_list_is_honored(tree):
     for name in ("a", "b"):
         tree.image(f"frames/{name}.jpg")
