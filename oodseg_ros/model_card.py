@@ -164,7 +164,7 @@ class Calibration(_Strict):
     Attributes:
         threshold: raw score above which a pixel is anomalous (strict).
         objects: how such pixels become objects; None = every group of them is one.
-        evidence: what candidates tell over several frames; None = nothing is known. Without `objects` it has no meaning.
+        evidence: what candidates tell over several frames; None = nothing is known. Meaningless without `objects`.
         table: pairs (raw score, calibrated score in [0, 1]), both non-decreasing; linear between, constant outside.
         inlier_histogram: scores of inlier pixels on the calibration set.
         source: the data and the rule that gave these numbers.
