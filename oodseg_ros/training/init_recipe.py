@@ -30,7 +30,7 @@ OBJECTS = (
     *("car", "vehicle", "truck", "bus", "van", "train", "tram", "motorcycle", "bicycle", "two-wheeler", "bike"),
     *("person", "pedestrian", "people", "human", "rider", "bicyclist", "cyclist", "living", "sign", "traffic light"),
 )
-LEAST = 3
+MIN_PICTURES = 3
 """Fewest pictures of which a fifth, rounded, is one."""
 CLASS_FILES = ("labels.yaml", "classes.txt", "labels.txt")
 
@@ -79,9 +79,9 @@ def first_recipe(
     """
     train, held_out, items = _parts(folder)
     labelled = [item for item in items if item.label_path is not None]
-    if len(labelled) < LEAST:
+    if len(labelled) < MIN_PICTURES:
         raise DatasetError(
-            f"{folder}: {len(labelled)} images have a mask of the same name; at least {LEAST} are needed, since some "
+            f"{folder}: {len(labelled)} images have a mask of the same name; at least {MIN_PICTURES} are needed, since some "
             "are held out for the threshold"
         )
     counted = _count(labelled)
