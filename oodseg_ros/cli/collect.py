@@ -67,6 +67,9 @@ def command(
         highlight=False,
         soft_wrap=True,
     )
+    if not gathered.seen:
+        now = runner.bundle.card.calibration.threshold if threshold is None else threshold
+        shown.warn(f"no object was found; a --threshold below {now:.4g} finds more")
     for reason, count in gathered.skipped.most_common(5):
         shown.warn(f"{count} frames without a judgement: {reason}")
     for damage in gathered.damage:

@@ -78,10 +78,17 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _of_a_command(asked: bool) -> None:
+    if asked:
+        raise typer.BadParameter("it belongs behind the command, as in `oodseg info road_lite --json -q`")
+
+
 def _options(
     version: bool = typer.Option(
         False, "--version", help="Show the version and end.", callback=_show_version, is_eager=True
     ),
+    json: bool = typer.Option(False, "--json", hidden=True, callback=_of_a_command),
+    quiet: bool = typer.Option(False, "--quiet", "-q", hidden=True, callback=_of_a_command),
 ) -> None:
     """Options before the command."""
 

@@ -46,6 +46,14 @@ def test_unknown_command_is_named():
     assert "No such command 'nonsense'" in result.stderr
 
 
+@pytest.mark.parametrize("option", ["-q", "--quiet", "--json"])
+def test_an_option_of_commands_is_sent_behind_the_command(option: str) -> None:
+    arguments = [option, "info", "road_lite"]
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(cli.build_app(arguments), arguments)
+    assert done.exit_code == 2
+    assert "it belongs behind the command" in done.output
+
+
 def test_version():
     result = CliRunner().invoke(cli.build_app(["--version"]), ["--version"])
     assert result.exit_code == 0

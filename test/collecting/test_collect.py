@@ -247,6 +247,12 @@ def test_an_export_counts_before_what_was_written_and_two_corrections_are_refuse
             load_frames([spec.model_copy(update={"root": str(several)})], labels)
 
 
+def test_where_nothing_was_found_it_says_what_finds_more(collected: Path, tmp_path: Path) -> None:
+    done = run("collect", "road_lite", collected.parent / "drive.avi", "--out", tmp_path / "out", "--threshold", "1e6")
+    assert done.exit_code == 0, done.output
+    assert "no object was found; a --threshold below 1e+06 finds more" in done.output
+
+
 def test_pictures_of_a_folder_can_be_found_again(tmp_path: Path) -> None:
     (tmp_path / "stills").mkdir()
     for index, scene in enumerate(drive(5, 2)):
