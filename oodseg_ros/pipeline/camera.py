@@ -211,9 +211,8 @@ class CameraPipeline:
             score, prediction.labels, self._grow, self._calibration.objects, area, sys.maxsize
         )
         strongest = sorted(candidates, key=lambda component: -component.margin)[: 4 * MAX_CANDIDATES]
-        placed = [found for component in strongest if (found := self._placed(component, score, geometry))][
-            :MAX_CANDIDATES
-        ]
+        placed = [found for component in strongest if (found := self._placed(component, score, geometry))]
+        placed = placed[:MAX_CANDIDATES]
         decided = self._evidences.update(
             frame.stamp_ns,
             [one.component.box for one in placed],
