@@ -97,7 +97,7 @@ class CameraPipeline:
         self._release = release_threshold(self._calibration, self._threshold, settings.release_threshold)
         self._machine = AlertMachine(settings)
         table, objects = self._calibration.evidence, self._calibration.objects
-        self.lacks_evidence = settings.alert_rule == EVIDENCE and table is None
+        self.lacks_evidence = settings.alert_rule == EVIDENCE and (table is None or objects is None)
         self._evidences = None
         if settings.alert_rule == EVIDENCE and table is not None and objects is not None:
             self._evidences = Evidences(table, settings.false_alerts)

@@ -256,8 +256,9 @@ def test_beside_the_ground_weak_things_are_no_candidates():
     assert judged[-1].alert.state is AlertState.CLEAR
 
 
-def test_a_bundle_without_a_table_keeps_to_hits_and_says_so():
-    bare = CALIBRATION.model_copy(update={"evidence": None})
+@pytest.mark.parametrize("missing", ["evidence", "objects"])
+def test_a_bundle_without_a_table_keeps_to_hits_and_says_so(missing):
+    bare = CALIBRATION.model_copy(update={missing: None})
     pipe = camera(bare)
     assert pipe.lacks_evidence
     assert states(pipe, [2.5] * 30) == states(camera(bare, rule="hits"), [2.5] * 30)
