@@ -15,7 +15,7 @@ from ..parameters.judging import ALERT, EVIDENCE, IGNORE, ObstacleSettings, Outp
 from .alert import AlertMachine
 from .geometry.ground import CameraGeometry, ground_area, ground_position
 from .obstacles.components import Component, anomaly_mask, find_objects, least_area, release_threshold
-from .obstacles.evidence import MOST, Evidences
+from .obstacles.evidence import MAX_CANDIDATES, Evidences
 from .obstacles.tracks import Closing, Tracker, time_to_reach
 from .obstacles.zones import check_ego_mask, fit_ego_mask, place
 from .output_gate import OutputGate, read
@@ -210,8 +210,9 @@ class CameraPipeline:
         candidates, _, weak = find_objects(
             score, prediction.labels, self._grow, self._calibration.objects, area, sys.maxsize
         )
-        strongest = sorted(candidates, key=lambda component: -component.margin)[: 4 * MOST]
-        placed = [found for component in strongest if (found := self._placed(component, score, geometry))][:MOST]
+        strongest = sorted(candidates, key=lambda component: -component.margin)[: 4 * MAX_CANDIDATES]
+        placed = [found for component in strongest if (found := self._placed(component, score, geometry))]
+        placed = placed[:MAX_CANDIDATES]
         decided = self._evidences.update(
             frame.stamp_ns,
             [one.component.box for one in placed],
