@@ -28,8 +28,8 @@ def test_what_a_script_gets(tiny_bundle):
 def test_training_tells_what_differs_from_a_recipes_defaults():
     told = json.loads(CliRunner().invoke(build_app(["info"]), ["info", "road_lite", "--json"]).output)
     whole, differs = told["card"]["training"]["recipe"], told["training_differs"]["recipe"]
-    assert "augment" in whole
-    assert "augment" not in differs
+    assert "mirror" in whole["augment"]
+    assert differs["augment"] == {"enlarge": 2.8}
     assert differs["stages"][0]["steps"] == whole["stages"][0]["steps"]
     assert "loss_stride" in whole["stages"][0]
     assert len(str(differs)) < len(str(whole)) / 2
