@@ -164,7 +164,7 @@ class Calibration(_Strict):
     Attributes:
         threshold: raw score above which a pixel is anomalous (strict).
         objects: how such pixels become objects; None = every group of them is one.
-        evidence: what candidates tell over several frames; None = nothing is known.
+        evidence: what candidates tell over several frames; None = nothing is known. Meaningless without `objects`.
         table: pairs (raw score, calibrated score in [0, 1]), both non-decreasing; linear between, constant outside.
         inlier_histogram: scores of inlier pixels on the calibration set.
         source: the data and the rule that gave these numbers.
@@ -194,8 +194,6 @@ class Calibration(_Strict):
     def _objects_fit(self) -> Calibration:
         if self.objects is not None and not self.objects.grow <= self.threshold <= self.objects.beside:
             raise ValueError("objects: `grow` must be at most the threshold, and `beside` at least")
-        if self.evidence is not None and self.objects is None:
-            raise ValueError("evidence: it is about candidates, which only a rule for objects makes")
         return self
 
     def calibrate(self, score: np.ndarray | float) -> np.ndarray:

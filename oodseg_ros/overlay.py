@@ -32,7 +32,7 @@ _HEAT_FROM = 0.5
 """Calibrated score at which heat begins, where that is below the threshold; there it covers three quarters."""
 _HEAT_SPAN = 0.25
 """Else it begins this part of the score table's width below the threshold."""
-_HEAT_MOST = 0.75
+_MAX_HEAT = 0.75
 _BELOW = 0.8
 """Of the way from yellow to red: as far as anything comes that is not above the threshold."""
 _BANNER = 1.3
@@ -142,7 +142,7 @@ def _heat(
     level[above != 0] = 255
     share = np.append(np.arange(255) / 255.0 * _BELOW, 1.0)
     # Squared: the eye shall go to what is near the threshold, not to what is merely a little unusual.
-    weight = _HEAT_MOST * share[:, None] ** 2
+    weight = _MAX_HEAT * share[:, None] ** 2
     # In bytes: OpenCV's blendLinear takes 50 ms for 1080p, this takes 6.
     kept = cv2.applyColorMap(level, _as_table(np.repeat(255 * (1 - weight), 3, axis=1)))
     added = cv2.applyColorMap(level, _as_table(weight * _heat_colors(share)))

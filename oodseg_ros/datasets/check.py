@@ -96,7 +96,7 @@ def check_dataset(
     items = dataset.items[:limit]
     findings = []
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        for done, finding in enumerate(pool.map(lambda item: _look(dataset, item), items), 1):
+        for done, finding in enumerate(pool.map(lambda item: _checked(dataset, item), items), 1):
             findings.append(finding)
             if progress:
                 progress(done, len(items))
@@ -146,7 +146,7 @@ def _one_by_one(findings: list[_Finding], encoding: Encoding) -> list[str]:
     return [f"{said}. {encoding.cure}", *(f.problem for f in findings if f.problem and not f.strange)]
 
 
-def _look(dataset: Dataset, item: Item) -> _Finding:
+def _checked(dataset: Dataset, item: Item) -> _Finding:
     """Everything that can be known of one frame."""
     none = np.zeros(256, np.int64)
     size = None

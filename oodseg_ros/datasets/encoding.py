@@ -150,6 +150,11 @@ def read_values(path: Path) -> np.ndarray:
         _check_palette(values, palette, path)
     if mode == "1":
         return values.astype(np.uint8)
+    if values.ndim == 3 and values.shape[2] in (2, 4) and np.ptp(values[..., :-1]) == 0 < np.ptp(values[..., -1]):
+        raise DatasetError(
+            f"label file {path} says the same everywhere but in its transparency; write the labels as gray levels, "
+            "without transparency"
+        )
     if values.ndim == 3 and values.shape[2] == 2:
         values = values[..., 0]
     elif values.ndim == 3:

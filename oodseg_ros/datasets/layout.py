@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..errors import DatasetError
 from ..sources.image_files import IMAGE_SUFFIXES
 from ..sources.source import natural_key
 from .dataset import Item
@@ -95,13 +96,20 @@ def pair(
 
     Returns:
         one item per image; its label is None where the label folder has none.
+
+    Raises:
+        DatasetError: two label files differ in their suffixes only.
     """
     found = images_in(images, pattern)
     if image_endings:
         found = [p for p in found if p.stem.endswith(image_endings)]
-    truth = {
-        key(p, labels, label_endings): p for p in images_in(labels, pattern) if p.stem.endswith(label_endings or "")
-    }
+    truth: dict[str, Path] = {}
+    for file in images_in(labels, pattern):
+        if file.stem.endswith(label_endings or ""):
+            other = truth.setdefault(key(file, labels, label_endings), file)
+            if other is not file and other.stem == file.stem:
+                raise DatasetError(f"two label files of one name, {other} and {file}: remove the one that is not meant")
+            truth[key(file, labels, label_endings)] = file
     items = [Item(name := key(p, images, image_endings), p, truth.get(name)) for p in found]
     if needs_labels and not any(item.label_path for item in items):
         return []

@@ -205,12 +205,19 @@ def _load(folder: Path, kind: str | None) -> tuple[nn.Module, list[str]]:
         ) from error
     unexpected = [key for key in report["unexpected_keys"] if not TRAINING_ONLY.fullmatch(key)]
     missing = [key for key in report["missing_keys"] if not TRAINING_ONLY.fullmatch(key)]
+    misshapen = [found for found in report["mismatched_keys"] if not TRAINING_ONLY.fullmatch(str(found[0]))]
+    for prefix in {str(key).partition(".")[0] + "." for key in unexpected}:
+        if all(str(key).startswith(prefix) and str(key)[len(prefix) :] in missing for key in unexpected):
+            raise CheckpointError(
+                f"{folder}: every tensor's name begins with {prefix!r}, which a wrapper (DataParallel, torch.compile, "
+                "a training framework) put there; save the wrapped model itself, or cut it off the names in the file"
+            )
     problems = [
         f"{what} ({len(keys)}):\n  " + "\n  ".join(sorted(map(str, keys)))
         for what, keys in (
             ("missing", missing),
             ("unexpected", unexpected),
-            ("misshapen", report["mismatched_keys"]),
+            ("misshapen", [f"{key}: file {list(here)}, network {list(there)}" for key, here, there in misshapen]),
         )
         if keys
     ]

@@ -87,6 +87,8 @@ def input_spec(
     size = {key: value for key, value in size.items() if value}
     if size and set(size) not in ({"height", "width"}, {"shortest_edge"}, {"shortest_edge", "longest_edge"}):
         raise CheckpointError(f"{where}: size {size} is neither height and width nor a shortest edge")
+    if bad := {key: value for key, value in size.items() if not isinstance(value, int) or value < 1}:
+        raise CheckpointError(f"{where}: size {bad} of preprocessor_config.json is no whole number of pixels")
     divisor = int(given.get("size_divisor") or 1)
     base = {"mean": mean, "std": std, "channel_order": "bgr" if given.get("do_flip_channel_order") else "rgb"}
     base |= {"pixels": size["height"] * size["width"] if "height" in size else FULL_SIZE}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..bundle import Bundle, save_bundle
-from ..errors import CheckpointError
+from ..errors import CheckpointError, why
 from ..evaluation.calibration.fit import fit_calibration
 from ..inference.graph import DeployGraph, predict
 from ..labels import load_labels
@@ -200,11 +200,17 @@ def agreement(
         image = scene(GOLDEN_SEED, size).image
     elif image.shape[:2] != size:
         image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
-    graph = DeployGraph(segmentor, spec, *size).eval()
     batch = torch.from_numpy(np.ascontiguousarray(image))[None]
-    maps = resize(graph.segmentor(graph.normalized(batch)).logits, size)[0].numpy()
-    labels = graph(batch)[0][0].numpy()
-    their_labels, their_maps = reference.answer(image)
+    try:
+        their_labels, their_maps = reference.answer(image)
+        graph = DeployGraph(segmentor, spec, *size).eval()
+        maps = resize(graph.segmentor(graph.normalized(batch)).logits, size)[0].numpy()
+        labels = graph(batch)[0][0].numpy()
+    except (RuntimeError, ValueError, TypeError) as error:  # a configuration that builds, and cannot be run
+        raise CheckpointError(
+            f"{where}: the network cannot be run on a picture of {size[1]}x{size[0]} pixels ({why(error)}); look for "
+            "what is odd in its configuration"
+        ) from error
     if their_maps.shape != maps.shape:
         raise CheckpointError(
             f"{where}: {reference.what} gives maps of shape {their_maps.shape}, the import {maps.shape}"

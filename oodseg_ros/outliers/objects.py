@@ -61,7 +61,10 @@ def _index(folder: Path) -> dict[str, set[str | None]]:
     if not file.is_file():
         return {}
     try:
-        return {entry["file"]: {entry.get("cls"), entry.get("kind")} for entry in json.loads(file.read_text())}
+        return {
+            entry["file"]: {entry.get("cls"), entry.get("kind")}
+            for entry in json.loads(file.read_text(encoding="utf-8-sig"))
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{file} is no list of entries with `file`, `cls` and `kind`: {error!r}") from error
 

@@ -75,7 +75,7 @@ def open_reviewed(
     """
     file = instances_file(root)
     try:
-        data = json.loads(file.read_text())
+        data = json.loads(file.read_text(encoding="utf-8-sig"))
         names = {entry["id"]: entry["name"] for entry in data["categories"]}
         pictures = {entry["id"]: entry for entry in data["images"]}
         entries = [_checked(entry, pictures, names, file) for entry in data["annotations"]]
@@ -121,7 +121,7 @@ def instances_file(root: Path) -> Path:
 
 def _untouched(file: Path) -> bool:
     try:
-        data = json.loads(file.read_text())
+        data = json.loads(file.read_text(encoding="utf-8-sig"))
         names = {entry["id"]: entry["name"] for entry in data["categories"]}
         return all(names[entry["category_id"]] == UNKNOWN for entry in data["annotations"])
     except (OSError, ValueError, KeyError, TypeError):

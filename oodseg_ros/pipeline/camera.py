@@ -15,7 +15,7 @@ from ..parameters.judging import ALERT, EVIDENCE, IGNORE, ObstacleSettings, Outp
 from .alert import AlertMachine
 from .geometry.ground import CameraGeometry, ground_area, ground_position
 from .obstacles.components import Component, anomaly_mask, find_objects, least_area, release_threshold
-from .obstacles.evidence import MOST, Evidences
+from .obstacles.evidence import MAX_CANDIDATES, Evidences
 from .obstacles.tracks import Closing, Tracker, time_to_reach
 from .obstacles.zones import check_ego_mask, fit_ego_mask, place
 from .output_gate import OutputGate, read
@@ -97,7 +97,7 @@ class CameraPipeline:
         self._release = release_threshold(self._calibration, self._threshold, settings.release_threshold)
         self._machine = AlertMachine(settings)
         table, objects = self._calibration.evidence, self._calibration.objects
-        self.lacks_evidence = settings.alert_rule == EVIDENCE and table is None
+        self.lacks_evidence = settings.alert_rule == EVIDENCE and (table is None or objects is None)
         self._evidences = None
         if settings.alert_rule == EVIDENCE and table is not None and objects is not None:
             self._evidences = Evidences(table, settings.false_alerts)
@@ -210,8 +210,9 @@ class CameraPipeline:
         candidates, _, weak = find_objects(
             score, prediction.labels, self._grow, self._calibration.objects, area, sys.maxsize
         )
-        strongest = sorted(candidates, key=lambda component: -component.margin)[: 4 * MOST]
-        placed = [found for component in strongest if (found := self._placed(component, score, geometry))][:MOST]
+        strongest = sorted(candidates, key=lambda component: -component.margin)[: 4 * MAX_CANDIDATES]
+        placed = [found for component in strongest if (found := self._placed(component, score, geometry))]
+        placed = placed[:MAX_CANDIDATES]
         decided = self._evidences.update(
             frame.stamp_ns,
             [one.component.box for one in placed],

@@ -30,7 +30,7 @@ OBJECTS = (
     *("car", "vehicle", "truck", "bus", "van", "train", "tram", "motorcycle", "bicycle", "two-wheeler", "bike"),
     *("person", "pedestrian", "people", "human", "rider", "bicyclist", "cyclist", "living", "sign", "traffic light"),
 )
-LEAST = 3
+MIN_PICTURES = 3
 """Fewest pictures of which a fifth, rounded, is one."""
 CLASS_FILES = ("labels.yaml", "classes.txt", "labels.txt")
 
@@ -79,10 +79,10 @@ def first_recipe(
     """
     train, held_out, items = _parts(folder)
     labelled = [item for item in items if item.label_path is not None]
-    if len(labelled) < LEAST:
+    if len(labelled) < MIN_PICTURES:
         raise DatasetError(
-            f"{folder}: {len(labelled)} images have a mask of the same name; at least {LEAST} are needed, since some "
-            "are held out for the threshold"
+            f"{folder}: {len(labelled)} images have a mask of the same name; at least {MIN_PICTURES} are needed, since "
+            "some are held out for the threshold"
         )
     counted = _count(labelled)
     values = [int(value) for value in np.flatnonzero(counted.pixels)]
@@ -96,8 +96,6 @@ def first_recipe(
         f"{len(items)} images, {len(labelled)} with a mask, most of {width}x{height}",
         "share of pixels: " + ", ".join(f"{found.names[value]} {shares[value]:.1%}" for value in used),
     ]
-    if any(item.label_path.suffix.lower() in (".jpg", ".jpeg") for item in labelled if item.label_path):
-        notes.append("masks are JPEG files, which change ids at the borders of classes: write them as PNG")
     if unlabelled := len(items) - len(labelled):
         notes.append(f"{unlabelled} images without a mask are not used; `dataset: frames` can use them")
     if absent := [entry for index, entry in enumerate(found.names) if index not in used]:

@@ -48,6 +48,17 @@ def test_a_palette_of_grays_that_are_not_its_indices_is_refused(tmp_path):
     assert read_values(palette_picture(tmp_path / "d.png", [[0, 7]], colors)).tolist() == [[0, 7]]
 
 
+@pytest.mark.parametrize("gray", [0, 255])
+def test_a_mask_that_lies_in_the_transparency_is_refused(tmp_path, gray):
+    mask = 255 * (VALUES > 2).astype(np.uint8)
+    flat = np.full_like(mask, gray)
+    Image.fromarray(np.dstack([flat, flat, flat, mask])).save(tmp_path / "a.png")
+    with pytest.raises(DatasetError, match="the same everywhere but in its transparency"):
+        read_values(tmp_path / "a.png")
+    Image.fromarray(np.dstack([VALUES] * 3 + [mask])).save(tmp_path / "b.png")
+    assert np.array_equal(read_values(tmp_path / "b.png"), VALUES)
+
+
 def test_labels_as_jpeg_are_refused(tmp_path):
     Image.fromarray(np.full((16, 16), 3, np.uint8)).save(tmp_path / "a.jpg")
     with pytest.raises(DatasetError, match=r"a\.jpg is a JPEG.*again as PNG"):

@@ -24,6 +24,14 @@ def test_smiyc_test_frames_are_known_to_have_no_truth(tree):
     assert (len(whole), len(whole.scored)) == (4, 2)
 
 
+def test_two_labels_that_differ_in_their_suffix_only_are_refused(tree):
+    tree.image("images/a.jpg")
+    tree.label("labels/a.png", 0, 1)
+    tree.label("labels/a.tif", 0)
+    with pytest.raises(DatasetError, match=r"two label files of one name, .*a\.png and .*a\.tif"):
+        open_dataset("folder", tree.root)
+
+
 def test_obstacle_track_splits_and_exclusions(tree):
     names = [f"validation_{k}" for k in (1, 2, 19, 20, 21, 29, 30)] + ["validation_19_b"]
     names += ["driveway_1", "snowstorm1_00_16_02.578", "curvy-street_1", "darkasphalt2_dog_1"]

@@ -145,6 +145,7 @@ def test_a_proof_would_notice_what_is_not_carried(tmp_path):
         ({"image_mean": [0.5, 0.5]}, "image_mean is .* three numbers"),
         ({"image_std": [0.5, 0.0, 0.5]}, "not above 0"),
         ({"rescale_factor": 0.0}, "rescale_factor|not above 0"),
+        ({"size": {"height": "128", "width": 160}}, "size {'height': '128'} .* no whole number"),
         ({"rescale_factor": "1/255"}, "rescale_factor is '1/255', and a number is needed"),
         ({"image_processor_type": "NobodysProcessor"}, "cannot be made"),
     ],
@@ -182,6 +183,23 @@ def test_maps_of_an_untrained_network_are_compared_however_small_they_are(tmp_pa
     maps = imported.reference.answer(scene(4, (192, 320)).image)[1]
     assert np.abs(maps).max() < 1e-20, "their squares are no numbers of float32"
     assert proven(imported) == (1.0, pytest.approx(0, abs=1e-3))
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model."])
+def test_names_under_a_wrapper_say_so(tmp_path, prefix):
+    folder = directory(tmp_path, segformer())
+    state = {prefix + key: value for key, value in load_file(folder / "model.safetensors").items()}
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=rf"begins with '{prefix}', which a wrapper"):
+        hf.read([folder])
+
+
+def test_a_network_that_builds_and_cannot_run_is_a_sentence(tmp_path):
+    folder = directory(tmp_path, segformer())
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_dropout_prob": float("nan")}))
+    with pytest.raises(CheckpointError, match=r"cannot be run on a picture of .*dropout"):
+        proven(hf.read([folder]))
 
 
 def test_a_missing_processor_file_is_refused_unless_it_is_said_what_it_held(tmp_path):

@@ -29,7 +29,7 @@ FORGET_S = 2.0
 """Seconds without a judged frame after which nothing from before counts: boxes no longer tell what is what."""
 NEW_VIEW = 0.2
 """Movement, in sizes of the candidate, and logarithm of its growth, from which on it is seen anew."""
-MOST = 200
+MAX_CANDIDATES = 200
 """Candidates per frame, the strongest: assignment takes the cube of their number."""
 
 
@@ -71,7 +71,7 @@ class Evidences:
 
         Args:
             stamp_ns: of the frame; not before the last one.
-            boxes: (x0, y0, x1, y1) in pixels, at most `MOST`.
+            boxes: (x0, y0, x1, y1) in pixels, at most `MAX_CANDIDATES`.
             strengths: raw scores that the table is of.
             margin: pixels by which a far obstacle may jump.
         """

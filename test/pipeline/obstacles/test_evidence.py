@@ -15,7 +15,7 @@ from oodseg_ros.model_card import Calibration, Evidence, Objects
 from oodseg_ros.parameters.judging import IGNORE, REPORT, ObstacleSettings, Zones
 from oodseg_ros.pipeline.alert import AlertMachine
 from oodseg_ros.pipeline.camera import CameraPipeline
-from oodseg_ros.pipeline.obstacles.evidence import APART_S, FORGET_S, MOST, Evidences
+from oodseg_ros.pipeline.obstacles.evidence import APART_S, FORGET_S, MAX_CANDIDATES, Evidences
 
 TABLE = Evidence(strengths=[1.0, 2.0, 3.0], unknown=[0.2, 0.2, 0.3], normal=[0.9, 0.09, 0.01], candidates=2.0)
 BOX = (40, 40, 60, 60)
@@ -256,8 +256,9 @@ def test_beside_the_ground_weak_things_are_no_candidates():
     assert judged[-1].alert.state is AlertState.CLEAR
 
 
-def test_a_bundle_without_a_table_keeps_to_hits_and_says_so():
-    bare = CALIBRATION.model_copy(update={"evidence": None})
+@pytest.mark.parametrize("missing", ["evidence", "objects"])
+def test_a_bundle_without_a_table_keeps_to_hits_and_says_so(missing):
+    bare = CALIBRATION.model_copy(update={missing: None})
     pipe = camera(bare)
     assert pipe.lacks_evidence
     assert states(pipe, [2.5] * 30) == states(camera(bare, rule="hits"), [2.5] * 30)
@@ -273,7 +274,7 @@ def test_noise_of_ever_so_many_candidates_is_cut_to_the_strongest():
     made = Prediction(np.full(score.shape, 3, np.uint8), score, "test@0")
     pipe = camera(min_area=4)
     judged = pipe.judge(Frame(np.zeros((400, 600, 3), np.uint8), 1, "front"), made, 0)
-    assert len(pipe._evidences._tests) == MOST
+    assert len(pipe._evidences._tests) == MAX_CANDIDATES
     assert judged.obstacles == ()
 
 
