@@ -299,7 +299,9 @@ def _input(folder: Path, model: nn.Module, kind: str, processor: Any, resize: st
     exact = forced or resize == "processor"
     if forced:
         notes.append("the network takes one size only: every frame is brought to it")
-    spec, more = input_spec(options, exact, None, kind in QUERY_MODELS, str(folder), forced)
+    # OneFormer's processor, unlike those of the others, does not fill sides up to a multiple of 32.
+    padded = kind in QUERY_MODELS and kind != "oneformer"
+    spec, more = input_spec(options, exact, None, padded, str(folder), forced)
     if exact:
         size = spec.resize.model_dump(exclude_none=True)
         notes.append("frames are resized as its processor does: " + ", ".join(f"{k} {v}" for k, v in size.items()))

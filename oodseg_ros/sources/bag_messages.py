@@ -119,6 +119,8 @@ class ReplayBag:
             if told.kind
         }
         told = [(topic, what) for file in self._files for topic, what in file.topics.items()]
+        if untyped := sorted({topic for topic, _ in told} - self.topics.keys()):
+            self._told.append(f"of {', '.join(untyped)} the bag does not tell the type, so it is not read")
         self.qos = {topic: what.qos for topic, what in told if what.qos} | {t: q for t, q in meta.qos.items() if q}
         ros1 = any(isinstance(file, Ros1File) for file in self._files)
         self.definitions = {

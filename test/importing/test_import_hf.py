@@ -174,6 +174,19 @@ def test_the_answer_is_compared_with_the_networks_own_whatever_processor_lies_be
     assert proven(hf.read([folder])) == (1.0, pytest.approx(0, abs=1e-4))
 
 
+@pytest.mark.parametrize(("name", "multiple"), [("oneformer", 1), ("mask2former", 32), ("maskformer", 32)])
+def test_networks_with_queries_are_sized_and_filled_up_as_their_processors_do(tmp_path, name, multiple):
+    folder = write(name, tmp_path)
+    file = folder / "preprocessor_config.json"
+    size = {"size": {"shortest_edge": 128, "longest_edge": 213}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | size))
+    imported = hf.read([folder], resize="processor")
+    assert imported.input.multiple == multiple
+    labels, off = proven(imported)
+    assert labels >= 0.98
+    assert off < 0.02
+
+
 def test_maps_of_an_untrained_network_are_compared_however_small_they_are(tmp_path):
     torch.manual_seed(0)
     model, _, _ = DEPLOYED["mobilenet_v2"]()

@@ -503,6 +503,17 @@ def test_camera_info_of_ros1_keeps_its_calibration(tmp_path):
     np.testing.assert_array_equal(parsed.p, arrays[3])
 
 
+def test_a_topic_whose_type_nobody_tells_is_named(tmp_path):
+    with (tmp_path / "x.mcap").open("wb") as stream:
+        writer = McapWriter(stream)
+        writer.start("ros2")
+        channel = writer.register_channel("/front/image_raw", "cdr", 0)
+        writer.add_message(channel, START, bytes(STORE.serialize_cdr(image(0), IMAGE)), START)
+        writer.finish()
+    with pytest.raises(BagError, match="of /front/image_raw the bag does not tell the type"):
+        open_source(tmp_path / "x.mcap")
+
+
 def test_a_bag_without_one_frame_is_an_error_that_says_why(tmp_path):
     with Writer(tmp_path / "empty", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         writer.add_connection("/front/image_raw", "sensor_msgs/msg/Image", typestore=STORE)
