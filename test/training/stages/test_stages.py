@@ -274,8 +274,8 @@ def test_a_teacher_on_the_same_backbone_reads_its_features_and_says_the_same(mak
     from oodseg_ros.training.methods import StageSpec
 
     shipped = load_bundle("road_lite")
-    spec = StageSpec(method="distil", steps=1, batch=2, lr=1e-3, member=1, options=TAUGHT)
-    stage = stage_class("distil")(with_member(shipped.segmentor(), 1), shipped.card.input, spec)
+    spec = StageSpec(method="distil", steps=1, batch=2, lr=1e-3, member=0, options=TAUGHT)
+    stage = stage_class("distil")(with_member(shipped.segmentor(), 0), shipped.card.input, spec)
     images, target = make_batch()
     images = stage.normalize(images)
     stage.terms(images, target, None)
