@@ -17,8 +17,6 @@ from ...model_card import Calibration, Objects
 STRENGTH_QUANTILE = 0.9
 """A component's score is this quantile of its pixels: its strong part decides, a single hot pixel does not."""
 
-"""Names of the classes that an object can stand on, where a bundle does not say it by id."""
-
 _SAMPLE = 16384
 # One algorithm of OpenCV's, by name: its own choice is 2.5 times slower on masks like ours.
 _ALGORITHM = cv2.CCL_GRANA
