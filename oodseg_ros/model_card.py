@@ -106,14 +106,21 @@ class Objects(_Strict):
     Attributes:
         grow: raw score above which pixels that hang together are one object, if it is any; at most the threshold.
         seed: share of its pixels that must be above the threshold.
+        among: the same where an object stands on the ground, but most of what is around it is something else: there a
+            network errs more often. At least the threshold; None = the threshold.
         beside: the same for an object that does not stand on the ground; at least the threshold.
-        ground: class ids that an object can stand on; empty = `beside` counts for none.
+        ground: class ids that an object can stand on; empty = `among` and `beside` count for none.
     """
 
     grow: float
     seed: float = Field(gt=0, le=1)
+    among: float | None = None
     beside: float
     ground: list[Annotated[int, Field(ge=0, le=254)]] = Field(default_factory=list)
+
+    def limit_among(self, threshold: float) -> float:
+        """What an object among other things needs, where one that is free needs `threshold`."""
+        return threshold if self.among is None else self.among
 
 
 class Evidence(_Strict):
@@ -192,8 +199,9 @@ class Calibration(_Strict):
 
     @model_validator(mode="after")
     def _objects_fit(self) -> Calibration:
-        if self.objects is not None and not self.objects.grow <= self.threshold <= self.objects.beside:
-            raise ValueError("objects: `grow` must be at most the threshold, and `beside` at least")
+        rule = self.objects
+        if rule is not None and not rule.grow <= self.threshold <= min(rule.beside, rule.limit_among(self.threshold)):
+            raise ValueError("objects: `grow` must be at most the threshold, `among` and `beside` at least")
         return self
 
     def calibrate(self, score: np.ndarray | float) -> np.ndarray:

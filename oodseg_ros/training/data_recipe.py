@@ -132,6 +132,7 @@ class OutlierSpec(Strict):
         most: road_paste: most unknowns per image.
         known_classes: road_paste: class names whose instances are cut out of other frames and pasted as what they are.
         on_ground: road_paste: share of objects that stand on `ground_classes`.
+        markings: road_paste: share of images whose ground gets paint, patches, cracks or covers, which stay ground.
         sizes: road_paste: smallest and largest side of an object as a fraction of the crop height.
         variant: anomaly_mix: which publication's rules (`uem`, `rpl`, `mss`).
         probability, scales: anomaly_mix: instead of the variant's.
@@ -155,6 +156,7 @@ class OutlierSpec(Strict):
     known_classes: list[str] = []
     ground_classes: list[str] = ["road", "sidewalk"]
     on_ground: float = Field(0.6, ge=0, le=1)
+    markings: float = Field(0.0, ge=0, le=1)
     sizes: tuple[float, float] = (0.02, 0.45)
     variant: Literal["uem", "rpl", "mss"] = "uem"
     probability: float | None = Field(None, ge=0, le=1)

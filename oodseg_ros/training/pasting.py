@@ -13,6 +13,7 @@ from ..labels import LabelSet
 from ..outliers.anomaly_mix import VARIANTS, Align, mix_object
 from ..outliers.objects import cut_components, random_shape, random_texture
 from ..outliers.patch_paste import PatchRules, paste_patches
+from ..outliers.road_paint import paint_ground
 from ..outliers.road_paste import paste
 from ..outliers.style_alignment import build_align
 from .data_recipe import OutlierSpec
@@ -44,6 +45,12 @@ class RoadPasting:
     def __call__(self, rng: np.random.Generator, image: np.ndarray, target: np.ndarray, others: Sequence[int]) -> None:
         spec = self.spec
         ground = self.ground[target]
+        # A generator of its own, drawn always: the same frame with and without paint has the same objects.
+        if spec.markings:
+            painter = np.random.default_rng(int(rng.integers(2**32)))
+            if painter.random() < spec.markings:
+                for _ in range(int(painter.integers(1, 4))):
+                    paint_ground(painter, image, ground)
         # Known objects first, so that an unknown is never hidden behind one without its label saying so.
         if self.knowns:
             for _ in range(int(rng.integers(0, 3))):

@@ -17,6 +17,11 @@ from ...model_card import Calibration, Objects
 STRENGTH_QUANTILE = 0.9
 """A component's score is this quantile of its pixels: its strong part decides, a single hot pixel does not."""
 
+AROUND = 0.3
+"""How far an object's surroundings reach, in square roots of its area."""
+FREE = 0.7
+"""Share of them that is ground, from which on an object is free on it."""
+
 _SAMPLE = 16384
 # One algorithm of OpenCV's, by name: its own choice is 2.5 times slower on masks like ours.
 _ALGORITHM = cv2.CCL_GRANA
@@ -62,7 +67,7 @@ def find_objects(
         score: float32 `[H, W]`.
         labels: uint8 `[H, W]`, predicted class ids.
         threshold: raw score that a share `seed` of an object's pixels must be above. Where it is another one than the
-            bundle's, `grow` is at most that, and `beside` at least.
+            bundle's, `grow` is at most that, `among` and `beside` at least.
         objects: the bundle's rule; None = every group of pixels above the threshold is an object, and the mask holds
             all of those pixels, however few hang together.
         min_area: least number of pixels of an object, grown.
@@ -76,10 +81,11 @@ def find_objects(
         return (), 0, np.zeros_like(mask)
     ground = np.zeros(256, bool)
     ground[objects.ground] = True
+    limits = [threshold, max(threshold, objects.limit_among(threshold)), max(threshold, objects.beside)]
     kept = []
     for box, area, members in _grouped(mask, min_area):
         members = _members(box, members)
-        wanted = threshold if stands(labels, ground, box, members) else max(objects.beside, threshold)
+        wanted = limits[_place(labels, ground, box, members)]
         x0, y0, x1, y1 = box
         if np.count_nonzero(score[y0:y1, x0:x1][members] > np.float32(wanted)) >= objects.seed * area:
             kept.append((box, area, members, wanted, max(1, math.ceil(objects.seed * area))))
@@ -89,21 +95,39 @@ def find_objects(
     return *_listed(score, kept, max_count), mask
 
 
-def strongest_seeds(score: np.ndarray, labels: np.ndarray, objects: Objects, min_area: int) -> tuple[float, float]:
-    """The thresholds at and above which `find_objects` finds nothing on the ground, and nothing beside it, in a frame.
+def strongest_seeds(
+    score: np.ndarray, labels: np.ndarray, objects: Objects, min_area: int
+) -> tuple[float, float, float]:
+    """The thresholds at and above which `find_objects` finds nothing free on the ground, nothing among other things on
+    it, and nothing beside it, in a frame.
 
     -inf where it finds nothing at any threshold from `grow` on. Arguments as there.
     """
     ground = np.zeros(256, bool)
     ground[objects.ground] = True
-    strongest = [-np.inf, -np.inf]
+    strongest = [-np.inf, -np.inf, -np.inf]
     for box, _, members in _grouped(anomaly_mask(score, objects.grow), min_area):
         members = _members(box, members)
         values = score[box[1] : box[3], box[0] : box[2]][members]
-        place = 0 if stands(labels, ground, box, members) else 1
+        place = _place(labels, ground, box, members)
         rank = values.size - math.ceil(objects.seed * values.size)
         strongest[place] = max(strongest[place], float(np.partition(values, rank)[rank]))
-    return strongest[0], strongest[1]
+    return strongest[0], strongest[1], strongest[2]
+
+
+def _place(labels: np.ndarray, ground: np.ndarray, box: tuple[int, int, int, int], members: np.ndarray) -> int:
+    """0: free on the ground, 1: on it, among other things, 2: beside it. Arguments as in `stands`."""
+    if not stands(labels, ground, box, members):
+        return 2
+    if not ground.any():
+        return 0
+    x0, y0, x1, y1 = box
+    margin = max(3, round(AROUND * math.sqrt(np.count_nonzero(members))))
+    rows, columns = slice(max(0, y0 - margin), y1 + margin), slice(max(0, x0 - margin), x1 + margin)
+    own = np.zeros(labels[rows, columns].shape, np.uint8)
+    own[y0 - rows.start :, x0 - columns.start :][: y1 - y0, : x1 - x0] = members
+    around = cv2.dilate(own, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)) > own
+    return 0 if ground[labels[rows, columns][around]].mean() >= FREE else 1
 
 
 def stands(labels: np.ndarray, ground: np.ndarray, box: tuple[int, int, int, int], members: np.ndarray) -> bool:
