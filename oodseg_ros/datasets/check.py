@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,11 +14,13 @@ from ..frame import UNLABELED
 from ..labels import load_labels
 from ..sources.image_files import orientation_of, read_image
 from .dataset import Dataset, Item
-from .encoding import Encoding, mixed_labels, read_values
+from .encoding import Encoding, mixed_labels, palette_of, read_values
 
 ANOMALY_NAMES = {0: "normal", 1: "anomaly"}
 FEW = 5
 """So many label files with strange values are named one by one."""
+DARK = 32
+"""Where no sample of a picture is as bright as this (of 255), not even lamps at night are in it."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class CheckReport:
 class _Finding:
     """One frame: image size (width, height), pixels per label value and per label, or why it cannot be used.
 
-    `turned`: its EXIF orientation turned it upright. `strange`: values of its label file without a meaning.
+    `turned`: its EXIF orientation turned it upright. `strange`: values of its label file without a meaning. `colors`:
+    those of a palette uint8 `[N, 3]`. `brightness`: the largest sample, 0..255.
     """
 
     size: tuple[int, int] | None
@@ -80,6 +83,8 @@ class _Finding:
     problem: str = ""
     turned: bool = False
     strange: tuple[int, ...] = ()
+    colors: np.ndarray | None = None
+    brightness: int = 255
 
 
 def check_dataset(
@@ -105,12 +110,16 @@ def check_dataset(
     total, counted = int(labels.sum()), int(labels[:UNLABELED].sum())
     labeled = [f for f in findings if f.labels.any()]
     problems = _one_by_one(findings, dataset.encoding)
-    problems += _problems(dataset, labels, limit is None)
+    problems += _problems(dataset, labels, limit is None) + _recolored(items, findings)
     notes = list(dataset.notes)
     if turned := sum(f.turned for f in findings):
         notes.append(
             f"{turned} pictures are turned upright as their EXIF orientation asks; their labels must lie on the turned "
             "picture, as labeling tools show it"
+        )
+    if dark := [item.id for item, f in zip(items, findings, strict=True) if f.brightness < DARK]:
+        notes.append(
+            f"{len(dark)} pictures are nearly black, e.g. {dark[0]}: 10 or 12 bits in a 16-bit file must fill its range"
         )
     mixed = mixed_labels(dataset.encoding, [(f.values[1] > 0, f.values[255] > 0) for f in labeled])
     if mixed and (limit is None or values[1]):
@@ -154,9 +163,10 @@ def _checked(dataset: Dataset, item: Item) -> _Finding:
         image = read_image(item.image_path)
         size = (image.shape[1], image.shape[0])
         turned = orientation_of(item.image_path) != 1
+        brightness = int(image.max())
         if item.label_path is None:
-            return _Finding(size, none, none)
-        values = read_values(item.label_path)
+            return _Finding(size, none, none, turned=turned, brightness=brightness)
+        values = read_values(item.label_path, dataset.encoding.colors)
         if values.shape != image.shape[:2]:
             return _Finding(
                 size,
@@ -172,7 +182,8 @@ def _checked(dataset: Dataset, item: Item) -> _Finding:
             where = item.label_path.name
             said = f"{item.id}: {where} holds {strange}, expected {dataset.encoding.what}"
             return _Finding(size, counts, none, said, strange=tuple(strange))
-        return _Finding(size, counts, labels, turned=turned)
+        colors = palette_of(item.label_path)
+        return _Finding(size, counts, labels, turned=turned, colors=colors, brightness=brightness)
     except (DatasetError, ImageError) as error:
         return _Finding(size, none, none, f"{item.id}: {error}")
 
@@ -189,7 +200,26 @@ def _problems(dataset: Dataset, labels: np.ndarray, whole: bool) -> list[str]:
         )
     if whole and dataset.kind == "anomaly" and dataset.scored and labels[0] and not labels[1]:
         found.append("no pixel of any frame is anomalous: average precision and recall have no meaning")
+    if whole and dataset.kind == "semantic" and labels[UNLABELED] and not labels[:UNLABELED].any():
+        found.append("no pixel of any frame has a class: all labels are 255, which is not counted")
     return found
+
+
+def _recolored(items: Sequence[Item], findings: list[_Finding]) -> list[str]:
+    """Palettes that show one value in two colors: tools that shrink or save colored labels number them anew in every
+    file, and the values are then no class ids.
+    """
+    first: dict[int, tuple[tuple[int, ...], str]] = {}
+    for item, finding in zip(items, findings, strict=True):
+        for value in () if finding.colors is None else np.flatnonzero(finding.values[: len(finding.colors)]).tolist():
+            color = tuple(finding.colors[value].tolist())
+            known, where = first.setdefault(value, (color, item.id))
+            if color != known:
+                return [
+                    f"value {value} is shown in color {known} in {where} and {color} in {item.id}: the palettes of "
+                    "these label files number colors, not classes; write class ids as gray levels"
+                ]
+    return []
 
 
 def _names(dataset: Dataset) -> dict[int, str]:

@@ -94,12 +94,12 @@ class Dataset:
         encoding = self.encoding if self.kind == "semantic" else self.classes
         if encoding is None or item.label_path is None:
             return None
-        return encoding.decode(read_values(item.label_path), item.label_path)
+        return encoding.decode(read_values(item.label_path, encoding.colors), item.label_path)
 
     def _labels(self, item: Item, image: np.ndarray, encoding: Encoding) -> np.ndarray | None:
         if item.label_path is None:
             return None
-        values = read_values(item.label_path)
+        values = read_values(item.label_path, encoding.colors)
         if values.shape != image.shape[:2]:
             turned = ""
             if values.shape == image.shape[1::-1]:

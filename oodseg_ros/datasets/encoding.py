@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,11 +22,13 @@ class Encoding:
         what: for messages, e.g. `0 normal, 1 anomaly, 255 ignore`.
         meaning: value in the file → our label; a value that is not listed is an error in the data.
         cure: a sentence for people whose files hold other values.
+        colors: RGB of the values 0, 1, … where they are class ids of a label set; empty where they are not.
     """
 
     what: str
     meaning: Mapping[int, int]
     cure: str = "It is damaged, of another dataset, or in another encoding"
+    colors: tuple[tuple[int, int, int], ...] = ()
 
     @cached_property
     def table(self) -> np.ndarray:
@@ -79,10 +81,11 @@ CITYSCAPES_IDS = Encoding(
 CITYSCAPES_TRAIN_IDS = Encoding("Cityscapes train ids 0..18, 255 ignore", {**{k: k for k in range(19)}, 255: 255})
 
 
-def class_ids(count: int) -> Encoding:
-    """Class ids 0..count-1 as they are, 255 = unlabeled."""
+def class_ids(colors: tuple[tuple[int, int, int], ...]) -> Encoding:
+    """Class ids of a label set with these RGB colours as they are, 255 = unlabeled."""
+    meaning = {**{index: index for index in range(len(colors))}, 255: 255}
     cure = "Of another label set? If a value marks unknown objects, say which: --unknown (`outlier_values` in a recipe)"
-    return Encoding(f"class ids 0..{count - 1}, 255 unlabeled", {**{k: k for k in range(count)}, 255: 255}, cure)
+    return Encoding(f"class ids 0..{len(colors) - 1}, 255 unlabeled", meaning, cure, colors)
 
 
 def unknown_among(classes: Encoding, unknown: int) -> tuple[Encoding, Encoding]:
@@ -96,8 +99,8 @@ def unknown_among(classes: Encoding, unknown: int) -> tuple[Encoding, Encoding]:
     what = f"{classes.what}, {unknown} unknown object"
     anomalies = {value: UNLABELED if label == UNLABELED else 0 for value, label in classes.meaning.items()}
     return (
-        Encoding(what, anomalies | {unknown: 1}, classes.cure),
-        Encoding(what, dict(classes.meaning) | {unknown: UNLABELED}, classes.cure),
+        replace(classes, what=what, meaning=anomalies | {unknown: 1}),
+        replace(classes, what=what, meaning=dict(classes.meaning) | {unknown: UNLABELED}),
     )
 
 
@@ -126,14 +129,29 @@ def mixed_labels(encoding: Encoding, frames: Sequence[tuple[bool, bool]]) -> str
 WHITE_MASKS = [[[0, 1], [0, 255]], [[1], [255]]]
 
 
-def read_values(path: Path) -> np.ndarray:
+def palette_of(path: Path) -> np.ndarray:
+    """The colours of a palette picture, uint8 `[N, 3]`; none of another picture, or of one that cannot be read."""
+    try:
+        with Image.open(path) as picture:
+            return np.reshape((picture.mode == "P" and picture.getpalette()) or [], (-1, 3)).astype(np.uint8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return np.zeros((0, 3), np.uint8)
+
+
+def read_values(path: Path, colors: Sequence[tuple[int, int, int]] = ()) -> np.ndarray:
     """The values of a label picture, uint8 `[H, W]`: gray levels, or indices of a palette.
 
+    Args:
+        path: the file.
+        colors: RGB of the class ids 0, 1, … that it should hold, where they are known.
+
     Raises:
-        DatasetError: it cannot be read, is a color picture or a JPEG, or a palette of grays that are not its indices.
+        DatasetError: it cannot be read, is a color picture or a JPEG, has a palette of grays that are not its indices
+            or of the classes' colors in another order, or values that are no whole numbers from 0 to 255.
     """
     try:
         with Image.open(path) as picture:
+            few_bits = picture.format == "PNG" and picture.tile and picture.tile[0][3] in ("L;2", "L;4")
             # Pillow keeps the indices of a palette picture, where OpenCV would give its colors.
             values = np.asarray(picture)
             mode = picture.mode
@@ -146,8 +164,14 @@ def read_values(path: Path) -> np.ndarray:
             f"label file {path} is a JPEG, whose compression changes class ids along every border; write the labels "
             "again as PNG, from where they were drawn"
         )
+    if few_bits:
+        raise DatasetError(
+            f"label file {path} has 2 or 4 bits a pixel, which every reader stretches to 0..255: a 1 comes out as 85 "
+            "or 17; write the labels with 8 bits"
+        )
     if palette is not None:
         _check_palette(values, palette, path)
+        _check_order(values, palette, colors, path)
     if mode == "1":
         return values.astype(np.uint8)
     if values.ndim == 3 and values.shape[2] in (2, 4) and np.ptp(values[..., :-1]) == 0 < np.ptp(values[..., -1]):
@@ -163,8 +187,14 @@ def read_values(path: Path) -> np.ndarray:
             raise DatasetError(f"label file {path} is a color picture; class ids or 0/1/255 in one channel are needed")
         values = channels[..., 0]
     if values.dtype != np.uint8:
-        if values.min(initial=0) < 0 or values.max(initial=0) > 255:
+        # NaN compares false.
+        if not (values.min(initial=0) >= 0 and values.max(initial=0) <= 255):
             raise DatasetError(f"label file {path} holds values outside 0..255 ({values.min()}..{values.max()})")
+        if (values != np.rint(values)).any():
+            raise DatasetError(
+                f"label file {path} holds fractions, as scores do, or labels that were interpolated; class ids or "
+                "0/1/255 are needed"
+            )
         values = values.astype(np.uint8)
     return np.ascontiguousarray(values)
 
@@ -183,3 +213,19 @@ def _check_palette(values: np.ndarray, palette: np.ndarray, path: Path) -> None:
             f"label file {path} has a palette of grays that are not its indices (index {index} shows gray {shown});"
             " which of the two is the class cannot be told: save it as a gray picture without a palette"
         )
+
+
+def _check_order(values: np.ndarray, palette: np.ndarray, colors: Sequence[tuple[int, int, int]], path: Path) -> None:
+    """Tools that shrink or save colored labels number the colors of every file anew."""
+    used = np.flatnonzero(np.bincount(values.ravel(), minlength=256)[: len(palette)])
+    shown = {int(index): tuple(map(int, palette[index])) for index in used}
+    known = [tuple(color) for color in colors]
+    # Black is what tools draw where there is no class.
+    if not {*shown.values()} <= {*known, (0, 0, 0)}:
+        return
+    for index, color in shown.items():
+        if color in known and index != UNLABELED and (index >= len(known) or known[index] != color):
+            raise DatasetError(
+                f"label file {path} has a palette in which index {index} has the color of class {known.index(color)}: "
+                "its colors tell the classes and its indices do not; write the class ids as gray levels"
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,16 +63,18 @@ class Format:
 
 
 def images_in(folder: Path, pattern: str = "*") -> list[Path]:
-    """Image files of a folder that match a glob pattern, in natural order; hidden files are not meant."""
+    """Image files of a folder that match a glob pattern, in natural order; hidden files and folders are not meant."""
     if not folder.is_dir():
         return []
-    found = [p for p in folder.glob(pattern) if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+    found = [p for p in folder.glob(pattern) if p.suffix.lower() in IMAGE_SUFFIXES]
+    found = [p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
     return sorted(found, key=natural_key)
 
 
 def key(path: Path, folder: Path, endings: Iterable[str]) -> str:
     """A file's name below `folder` without its suffix and without the first of `endings` that fits."""
-    name = path.relative_to(folder).with_suffix("").as_posix()
+    # A Mac writes é as two characters, and copies keep that: names that look equal are.
+    name = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
     for ending in endings:
         if ending and name.endswith(ending):
             return name[: -len(ending)]

@@ -11,7 +11,7 @@ from .dataset import Dataset, Item
 from .encoding import CITYSCAPES_TRAIN_IDS, class_ids, unknown_among
 from .layout import NO_SPLITS, Format, Layout, images_in
 from .layouts import anomalies, driving, own, road_anomaly, simulated
-from .layouts.own import FOLDER, FOLDER_TRAIN_IDS
+from .layouts.own import DEPTHS, FOLDER, FOLDER_TRAIN_IDS
 
 KINDS = (road_anomaly, anomalies, simulated, driving, own)
 FORMATS: dict[str, Format] = {form.name: form for kind in KINDS for form in kind.FORMATS}
@@ -59,7 +59,7 @@ def _folder_format(split: str | None, labels: str | None, unknown: int | None) -
     """`folder` for this call: any split, and class ids where a label set is named."""
     form = replace(FOLDER, splits=(split or "",))
     if labels:
-        encoding, layouts = class_ids(len(load_labels(labels))), (*form.layouts, FOLDER_TRAIN_IDS)
+        encoding, layouts = class_ids(load_labels(labels).colors), (*form.layouts, FOLDER_TRAIN_IDS)
         form = replace(form, label_set=labels, layouts=layouts)
         if unknown is None:
             return replace(form, kind="semantic", encoding=encoding)
@@ -127,11 +127,17 @@ def _refuse_doubles(form: Format, items: list[Item]) -> None:
 
 
 def _no_pairs(root: Path) -> str:
-    """Why pictures and labels that are there do not belong together: their names."""
+    """Why pictures and labels that are there do not belong together: their names, or labels that are no pictures."""
     for labels in ("labels", "masks"):
-        first = [next((file.name for file in images_in(root / place)), None) for place in ("images", labels)]
+        first = []
+        for place in (root / "images", root / labels):
+            files = [file for depth in DEPTHS for file in images_in(place, depth)]
+            first.append(files[0].relative_to(place) if files else None)
         if all(first):
             return f". No name is in both: images/ has, e.g., {first[0]}, {labels}/ has {first[1]}; they must be equal"
+        others = sorted({file.suffix for file in (root / labels).glob("*.*") if not file.name.startswith(".")})
+        if first[0] and others:
+            return f". {labels}/ holds no pictures but {', '.join(others)} files: draw them as label PNGs first"
     return ""
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..datasets.dataset import Dataset, Item
-from ..datasets.encoding import Encoding, read_values
+from ..datasets.encoding import read_values
 from ..datasets.generated import Generated, find_generated
 from ..datasets.registry import open_dataset
 from ..errors import ConfigError, DatasetError
@@ -155,7 +155,8 @@ def stored_reader(
     if outlier_values and dataset.kind == "semantic":
         table[OUTLIER] = OUTLIER
         meaning = {**dataset.encoding.meaning, **dict.fromkeys(outlier_values, OUTLIER)}
-        dataset = replace(dataset, encoding=Encoding(f"{dataset.encoding.what}, {outlier_values} unknown", meaning))
+        what = f"{dataset.encoding.what}, {outlier_values} unknown"
+        dataset = replace(dataset, encoding=replace(dataset.encoding, what=what, meaning=meaning))
     return partial(_read_stored, dataset, table)
 
 

@@ -179,7 +179,8 @@ def test_a_label_without_its_picture_is_told(tree, where):
         (tree.root / where).mkdir()
         gone.rename(tree.root / where / "a.png")
     dataset = open_dataset("folder", tree.root)
-    assert [item.id for item in dataset.items] == ["b"]
+    assert [item.id for item in dataset.scored] == ["b"]
+    assert len(dataset) == (1 if where == "nowhere" else 2)
     assert any("1 label files have no picture" in note and "a.png" in note for note in dataset.notes)
 
 
@@ -215,3 +216,35 @@ def test_a_value_that_marks_unknown_objects_is_named(tree):
     for wrong in ({"labels": "driving11", "unknown": 3}, {"unknown": 254}):
         with pytest.raises(DatasetError, match="unknown"):
             open_dataset("folder", root, **wrong)
+
+
+def test_a_folder_without_one_class_is_a_problem(tree):
+    tree.image("images/a.jpg")
+    tree.label("labels/a.png", 255)
+    report = check_dataset(open_dataset("folder", tree.root, labels="driving11"))
+    assert report.problems == ("no pixel of any frame has a class: all labels are 255, which is not counted",)
+
+
+def test_palettes_that_number_the_colors_of_every_file_anew_are_a_problem(tree):
+    """As Pillow's `quantize` and PNG optimizers save colored labels: the rarest color of each file is its 0."""
+    colors = {0: (200, 10, 10), 1: (10, 200, 10), 2: (10, 10, 200)}
+    for name, present in (("a", (0, 1, 2)), ("b", (1, 2))):
+        tree.image(f"images/{name}.jpg")
+        (tree.root / "labels").mkdir(exist_ok=True)
+        drawn = np.array(
+            [[colors[present[min(x // 2, len(present) - 1)]] for x in range(6)] for _ in range(4)], np.uint8
+        )
+        Image.fromarray(drawn).quantize(3).save(tree.root / f"labels/{name}.png")
+    report = check_dataset(open_dataset("folder", tree.root, labels="driving11"))
+    assert len(report.problems) == 1
+    assert "number colors, not classes" in report.problems[0]
+
+
+def test_twelve_bits_in_a_file_of_sixteen_are_told(tree):
+    tree.image("images/a.jpg")
+    tree.label("labels/a.png", 0, 1)
+    (tree.root / "images/a.jpg").unlink()
+    cv2.imwrite(str(tree.root / "images/a.png"), np.full((4, 6, 3), 4000, np.uint16))
+    report = check_dataset(open_dataset("folder", tree.root))
+    assert report.ok
+    assert any("1 pictures are nearly black, e.g. a" in note for note in report.notes)

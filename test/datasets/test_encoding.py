@@ -1,5 +1,8 @@
 """Label pictures of all kinds are read as the values they hold."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -79,6 +82,40 @@ def test_what_cannot_be_labels(tmp_path):
             read_values(tmp_path / name)
     with pytest.raises(DatasetError, match=r"none\.png"):
         read_values(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.5, "holds fractions"), (np.nan, "outside 0..255")])
+def test_numbers_that_are_no_ids_are_never_rounded(tmp_path, value, text):
+    Image.fromarray(np.array([[0, value]], np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(DatasetError, match=text):
+        read_values(tmp_path / "a.tif")
+    Image.fromarray(VALUES.astype(np.float32)).save(tmp_path / "b.tif")
+    assert np.array_equal(read_values(tmp_path / "b.tif"), VALUES)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_gray_levels_of_few_bits_are_refused(tmp_path, bits):
+    """Readers stretch them: an id 1 of 4 bits would be the class 17."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 8 // bits, 1, bits, 0, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(b"\0\x01"))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + data + chunk(b"IEND", b""))
+    with pytest.raises(DatasetError, match="2 or 4 bits a pixel"):
+        read_values(tmp_path / "a.png")
+
+
+def test_a_palette_of_the_classes_colors_in_another_order_is_refused(tmp_path):
+    colors = [(128, 64, 128), (244, 35, 232), (70, 70, 70)]
+    right = palette_picture(tmp_path / "a.png", [[0, 1, 2, 255]], [*colors, *[(0, 0, 0)] * 253])
+    assert read_values(right, colors).tolist() == [[0, 1, 2, 255]]
+    moved = palette_picture(tmp_path / "b.png", [[0, 1, 2]], [colors[2], colors[0], (0, 0, 0)])
+    with pytest.raises(DatasetError, match="index 0 has the color of class 2"):
+        read_values(moved, colors)
+    # Colors of somebody else's say nothing of these classes.
+    assert read_values(moved, [(1, 2, 3), (4, 5, 6)]).tolist() == [[0, 1, 2]]
 
 
 def test_unexpected_values_are_listed_with_the_file(tmp_path):

@@ -202,3 +202,32 @@ def test_only_frames_whose_name_fits(tree):
     assert "only the 2 of 3 frames" in some.notes[-1]
     with pytest.raises(DatasetError, match=r"no frame fits 'x\*'.*e.g., 00_1"):
         dataset.only("x*")
+
+
+def test_pictures_in_folders_of_any_depth_are_frames(tree):
+    for name in ("a", "day/b", "day/one/c"):
+        tree.image(f"images/{name}.jpg")
+        tree.label(f"labels/{name}.png", 0)
+    tree.image("images/day/d.jpg", "images/.trash/e.jpg")
+    dataset = open_dataset("folder", tree.root)
+    assert [item.id for item in dataset.items] == ["a", "day/b", "day/d", "day/one/c"]
+    assert [item.id for item in dataset.items if item.label_path is None] == ["day/d"]
+
+
+def test_names_that_look_equal_are_equal(tree):
+    """A Mac stores é as e and an accent."""
+    tree.image("images/caf\u00e9.jpg")
+    tree.label("labels/cafe\u0301.png", 0)
+    assert len(open_dataset("folder", tree.root).scored) == 1
+
+
+def test_label_files_that_are_no_pictures_are_named(tree):
+    tree.image("images/a.jpg")
+    (tree.root / "labels").mkdir()
+    (tree.root / "labels/a.json").write_text("{}")
+    with pytest.raises(DatasetError, match=r"labels/ holds no pictures but \.json files"):
+        open_dataset("folder", tree.root)
+    (tree.root / "labels/a.json").unlink()
+    tree.label("labels/b/a.png", 0)
+    with pytest.raises(DatasetError, match=r"images/ has, e\.g\., a\.jpg, labels/ has b/a\.png"):
+        open_dataset("folder", tree.root)

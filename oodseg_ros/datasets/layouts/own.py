@@ -22,16 +22,23 @@ from ..dataset import Item
 from ..encoding import ANOMALY, CITYSCAPES_TRAIN_IDS, Encoding
 from ..layout import Format, Layout, folders, images_in, pair
 
+DEPTHS = ("*", "*/*", "*/*/*", "*/*/*/*")
+
 
 def _find_folder(labels: str):
-    """With a split, `{split}/images` or `images/{split}`; without, the folders themselves, at most one level deep."""
+    """With a split, `{split}/images` or `images/{split}`; without, the folders themselves; and folders in these."""
 
     def find(root: Path, split: str) -> list[Item]:
+        places = [("images", labels)]
         if split:
-            return folders("{split}/images", f"{{split}}/{labels}")(root, split) or folders(
-                "images/{split}", f"{labels}/{{split}}"
-            )(root, split)
-        return folders("images", labels)(root, split) or folders("images", labels, pattern="*/*")(root, split)
+            places = [("{split}/images", f"{{split}}/{labels}"), ("images/{split}", f"{labels}/{{split}}")]
+        for place in places:
+            found = [
+                item for depth in DEPTHS for item in folders(*place, pattern=depth, needs_labels=False)(root, split)
+            ]
+            if any(item.label_path for item in found):
+                return found
+        return []
 
     return find
 
@@ -41,7 +48,7 @@ def _alone(items: list[Item], split: str) -> tuple[list[Item], list[str]]:
     labeled = [(item.id, item.label_path) for item in items if item.label_path]
     roots = {path.parents[name.count("/")] for name, path in labeled}
     used = {path for _, path in labeled}
-    alone = [file for root in sorted(roots) for file in images_in(root, "**/*") if file not in used]
+    alone = [file for root in sorted(roots) for depth in DEPTHS for file in images_in(root, depth) if file not in used]
     return items, [f"{len(alone)} label files have no picture, e.g. {alone[0]}"] if alone else []
 
 

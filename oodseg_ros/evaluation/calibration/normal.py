@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ...datasets.dataset import Dataset, Item
-from ...datasets.encoding import ANOMALY, Encoding
+from ...datasets.encoding import ANOMALY
 from ...datasets.registry import open_dataset
 from ...errors import ConfigError, DatasetError
 from ...frame import UNLABELED
@@ -60,6 +60,6 @@ def open_normal(name: str, root: Path, split: str | None = None, labels: str | N
         dataset,
         kind="anomaly",
         label_set=None,
-        encoding=Encoding(dataset.encoding.what, meaning),
+        encoding=replace(dataset.encoding, meaning=meaning),
         notes=(*dataset.notes, note),
     )
