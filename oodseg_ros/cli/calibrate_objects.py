@@ -18,8 +18,12 @@ def command(
         typer.Argument(help="Frames without unknowns: folders, videos, bags, or quoted patterns of image files."),
     ],
     false_frames: Annotated[
-        float, typer.Option(help="Bound of the share of frames with a false object, on the ground and beside it.")
+        float, typer.Option(help="Bound of the share of frames with a false object that is free on the ground.")
     ] = 0.01,
+    false_elsewhere: Annotated[
+        float | None,
+        typer.Option(help="The same among other things, and beside the ground; default: as --false-frames."),
+    ] = None,
     grow: Annotated[float, typer.Option(help="Share of the pixels above the score that objects grow to.")] = 0.02,
     seed: Annotated[float, typer.Option(help="Share of an object's pixels that must be above the threshold.")] = 0.5,
     min_area: MinArea = 100,
@@ -35,6 +39,10 @@ def command(
             help="Folder of RGBA cut-outs of unknown things. Pasted into the frames, they tell what several weak "
             "frames are worth (parameter alert_rule); without it the bundle has no table for that."
         ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="File name of a frame that shows something unknown after all; repeat."),
     ] = None,
     every: Annotated[
         int, typer.Option(min=1, help="Only every n-th frame chooses; on the others the result is measured.")
@@ -55,21 +63,27 @@ def command(
     from ..signatures import is_signed
 
     refuse_existing(out)
-    target = ObjectTarget(false_frames, grow, seed, min_area, confidence)
+    target = ObjectTarget(false_frames, false_elsewhere, grow, seed, min_area, confidence)
     cutouts = [] if objects is None else load_cutouts(objects)
     shown = Output(json, quiet)
     console = shown.console
     (loaded,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     with console.status("judging frames without unknowns"):
-        found = calibrate_objects(loaded, sources, target, every, ground or (), cutouts=cutouts)
+        found, deciding = calibrate_objects(loaded, sources, target, every, ground or (), cutouts=cutouts, without=without or ())
     signed = is_signed(loaded.bundle.path)
     written = write_calibration(loaded.bundle, found.calibration, out, key)
     rule = found.calibration.objects
     console.print(
         f"{escape(written.id)}: threshold {loaded.bundle.card.calibration.threshold:.6g} -> "
-        f"[bold]{found.calibration.threshold:.6g}[/], beside the ground {rule.beside:.6g}, grown to {rule.grow:.6g}"
+        f"[bold]{found.calibration.threshold:.6g}[/], among other things {rule.among:.6g}, beside the ground "
+        f"{rule.beside:.6g}, grown to {rule.grow:.6g}"
     )
     console.print(escape(found.calibration.source), highlight=False)
+    console.print(
+        f"frames that decide, strongest first (look at them; leave out with --without what shows something unknown): "
+        f"{escape(', '.join(deciding))}",
+        highlight=False,
+    )
     evidence = found.calibration.evidence
     if evidence is not None:
         console.print(f"evidence over time: {escape(evidence.source)}", highlight=False)
@@ -88,5 +102,6 @@ def command(
             "rule": rule.model_dump(),
             "evidence": None if evidence is None else evidence.model_dump(),
             "source": found.calibration.source,
+            "deciding": deciding,
         }
     )

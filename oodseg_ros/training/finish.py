@@ -152,7 +152,7 @@ def without_folder(path: str) -> str:
 
 def _with_objects(spec: ObjectsSpec, calibration: Calibration, labels: LabelSet, predict: Predict) -> Calibration:
     images = (frame.read()[0] for frame in load_frames(spec.data, labels))
-    target = ObjectTarget(spec.false_frames, spec.grow_rate, spec.seed, spec.min_area)
+    target = ObjectTarget(spec.false_frames, spec.false_elsewhere, spec.grow_rate, spec.seed, spec.min_area)
     return fit_objects(
         (predict(image)[::-1] for image in track(images, "frames without unknowns", console=Console(stderr=True))),
         target,

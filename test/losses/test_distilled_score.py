@@ -96,3 +96,13 @@ def test_classes_diverge_as_numpy_says_on_known_pixels_alone() -> None:
     by_hand = (p * (np.log(p) - np.log(q))).sum(axis=1)[(target < 254).numpy()].mean()
     assert class_divergence(logits, shares, target).item() == pytest.approx(by_hand, rel=1e-5)
     assert class_divergence(other, shares, target).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_what_the_label_calls_a_rider_is_taught_less_than_the_teacher_says() -> None:
+    target = torch.tensor([[[10, 3, 254]]])
+    taught = torch.tensor([[[3.0, 1.5, 3.0]]])
+    right = torch.tensor([[[1.0, 1.5, 3.0]]])
+    assert sum(distilled_terms(right, taught, target, caps={10: 1.0}).values()) == 0
+    assert distilled_terms(right, taught, target)["known"] == pytest.approx((1.0 - 0.5) / 2)  # cut at 2: Huber of 1
+    plain, heavy = (distilled_terms(taught, taught, target, caps={10: 1.0}, cap_weight=w)["known"] for w in (1.0, 6.0))
+    assert heavy == pytest.approx(6 * plain)

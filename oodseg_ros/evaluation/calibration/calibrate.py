@@ -143,7 +143,8 @@ def calibrate(
         fitted = fit_calibration(lambda score: score, frames, 0.01, said)
     if objects is not None:  # the rule stays what it is, as far as the threshold lets it
         limits = {"grow": min(objects.grow, choice.threshold), "beside": max(objects.beside, choice.threshold)}
-        objects = objects.model_copy(update=limits)
+        among = objects.limit_among(choice.threshold)
+        objects = objects.model_copy(update=limits | {"among": max(among, choice.threshold)})
     more = {"threshold": choice.threshold, "objects": objects}
     if not anomalous:
         # Nothing was learnt about unknowns, so what a score means for them stays: two points would pretend to know.

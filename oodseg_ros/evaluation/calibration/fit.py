@@ -78,8 +78,9 @@ def frame_loss(
         return None
     masked = np.where(normal, score, -np.inf).astype(np.float32)
     if objects is not None:
-        standing, beside = strongest_seeds(masked, labels, objects, min_area)
-        critical = max(standing, beside) if beside > objects.beside else standing
+        critical, among, beside = strongest_seeds(masked, labels, objects, min_area)
+        limits = ((among, objects.limit_among(-np.inf)), (beside, objects.beside))
+        critical = max(critical, *(seed for seed, limit in limits if seed > limit), -np.inf)
         return ((grid < critical) | (grid < objects.grow)).astype(np.float64)
     # A larger threshold shrinks every group, so the answer flips once: bisection finds where.
     low, high = -1, grid.size - 1  # at `high` and above there is no obstacle, at `low` and below there is

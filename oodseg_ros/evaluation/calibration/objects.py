@@ -38,6 +38,9 @@ COVERED = 0.25
 """Share of an object that a candidate must cover to be its candidate."""
 PASTED, PASTED_SIZES = 2, (0.015, 0.25)
 """Objects per frame, and their larger side as a share of the image's height: also those that are weak and far."""
+PLACES = ("free on the ground", "among other things", "beside the ground")
+STRONGEST = 12
+"""So many frames are named whose false objects decide the thresholds: somebody should look at them."""
 KEPT = " Table and histogram: "
 """What follows in a card's `source` is where its score table and inlier histogram are from."""
 
@@ -47,8 +50,9 @@ class ObjectTarget:
     """What the thresholds must keep to on frames without unknowns.
 
     Attributes:
-        false_frames: bound of the share of frames with a false object that stands on the ground, and of those with one
-            that does not; each in (0, 1).
+        false_frames: bound of the share of frames with a false object that is free on the ground, in (0, 1).
+        false_elsewhere: the same for one that stands on it among other things, and for one beside it; None =
+            `false_frames`.
         grow_rate: share of the pixels above `grow`.
         seed: share of an object's pixels that must be above its threshold.
         min_area: least number of pixels of an object, at image size, as the node has it.
@@ -56,10 +60,17 @@ class ObjectTarget:
     """
 
     false_frames: float = 0.01
+    false_elsewhere: float | None = None
     grow_rate: float = 0.02
     seed: float = 0.5
     min_area: int = 100
     confidence: float | None = None
+
+    @property
+    def bounds(self) -> tuple[float, float, float]:
+        """For an object free on the ground, among other things on it, and beside it."""
+        elsewhere = self.false_frames if self.false_elsewhere is None else self.false_elsewhere
+        return self.false_frames, elsewhere, elsewhere
 
 
 @dataclass(frozen=True)
@@ -69,14 +80,16 @@ class ObjectThresholds:
     Attributes:
         calibration: with threshold and rule.
         frames: frames that it was chosen on.
-        false: shares of them with a false object on the ground, and beside it.
+        false: shares of them with a false object free on the ground, among other things on it, and beside it.
         held_out: number of frames that were kept apart, and the same shares of those; shares nan without any.
+        strongest: index and place (0, 1, 2) of the frames whose false object would vanish last, strongest first.
     """
 
     calibration: Calibration
     frames: int
-    false: tuple[float, float]
-    held_out: tuple[int, float, float]
+    false: tuple[float, float, float]
+    held_out: tuple[int, float, float, float]
+    strongest: list[tuple[int, int]]
 
 
 def fit_objects(
@@ -125,26 +138,31 @@ def fit_objects(
         if pasted is not None:
             clean = ((score, labels) for index, (_, score, labels) in enumerate(store) if chosen[index])
             evidence = fit_evidence(clean, pasted, rule, target.min_area)
-    on_ground, beside = (_choose(column, grow, target) for column in seeds[chosen].T)
-    threshold = on_ground.threshold
-    objects = rule.model_copy(update={"beside": max(beside.threshold, threshold)})
-    above = seeds > [threshold, objects.beside]
+    bounds = target.bounds
+    threshold, *others = (
+        _choose(column, grow, bound, target.confidence).threshold
+        for column, bound in zip(seeds[chosen].T, bounds, strict=True)
+    )
+    among, beside = (max(other, threshold) for other in others)
+    objects = rule.model_copy(update={"among": among, "beside": beside})
+    above = seeds > [threshold, among, beside]
     false = above[chosen].mean(axis=0).tolist()
-    bound, least = target.false_frames, target.min_area
     kept = int((~chosen).sum())
-    held_out = above[~chosen].mean(axis=0).tolist() if kept else [float("nan")] * 2
+    held_out = above[~chosen].mean(axis=0).tolist() if kept else [float("nan")] * 3
+    strongest = [divmod(int(flat), 3) for flat in np.argsort(seeds - [threshold, among, beside], axis=None)[::-1]]
     # Of a bundle whose objects were calibrated before, only the table and the histogram stay.
     source = calibration.source.rpartition(KEPT)[2]
     said = (
         f"{what}, {int(chosen.sum())} frames without unknowns: objects are what hangs together above the score that "
-        f"{target.grow_rate:.2%} of the pixels exceed; a false one on the ground in at most {bound:.2%} of the frames "
-        f"(measured {false[0]:.2%}), one beside it in at most as many (measured {false[1]:.2%}), min_area {least}; "
-        f"{_kept_apart(kept, held_out)}.{KEPT}{source}"
+        f"{target.grow_rate:.2%} of the pixels exceed; a false one free on the ground in at most {bounds[0]:.2%} of the "
+        f"frames (measured {false[0]:.2%}), among other things on it in {bounds[1]:.2%} ({false[1]:.2%}), beside it in "
+        f"{bounds[2]:.2%} ({false[2]:.2%}), min_area {target.min_area}; {_kept_apart(kept, held_out)}.{KEPT}{source}"
     )
     # A table of before is of other candidates.
     more = {"threshold": threshold, "objects": objects, "evidence": evidence, "source": said}
     found = calibration.model_copy(update=more)
-    return ObjectThresholds(found, int(chosen.sum()), tuple(false), (kept, *held_out))
+    shown = [one for one in strongest if np.isfinite(seeds[one])][:STRONGEST]
+    return ObjectThresholds(found, int(chosen.sum()), tuple(false), (kept, *held_out), shown)
 
 
 def fit_evidence(
@@ -162,7 +180,7 @@ def fit_evidence(
         ConfigError: no pasted object is large enough.
     """
     # What stands beside the ground is no candidate below its own threshold, which is not lower than the ground's.
-    rule = rule.model_copy(update={"beside": np.finfo(np.float32).max})
+    rule = rule.model_copy(update={"among": None, "beside": np.finfo(np.float32).max})
 
     def strengths(score: np.ndarray, labels: np.ndarray) -> tuple[dict[tuple[int, ...], float], np.ndarray]:
         components, _, mask = find_objects(score, labels, rule.grow, rule, min_area, sys.maxsize)
@@ -227,8 +245,9 @@ def calibrate_objects(
     ground_classes: Sequence[str] = (),
     workers: int = 2,
     cutouts: Sequence[np.ndarray] = (),
-) -> ObjectThresholds:
-    """`fit_objects` on what a bundle makes of images.
+    without: Sequence[str] = (),
+) -> tuple[ObjectThresholds, list[str]]:
+    """`fit_objects` on what a bundle makes of images, and the names of its `strongest` frames with the place.
 
     Args:
         runner: a loaded bundle.
@@ -237,9 +256,11 @@ def calibrate_objects(
         ground_classes: names of the classes that objects stand on; none = those of the label set.
         workers: threads that read.
         cutouts: RGBA uint8 `[h, w, 4]` of unknown things, pasted into the frames for the evidence; empty = none.
+        without: file names, with or without suffix, of frames that show something unknown after all: not read.
 
     Raises:
-        ConfigError: a pattern that fits no file, a label set without such classes, too few frames.
+        ConfigError: a pattern that fits no file, a label set without such classes, too few frames, a frame of `without`
+            that is not there.
         DatasetError, ImageError: what cannot be opened or read.
     """
     labels = runner.bundle.labels
@@ -254,9 +275,12 @@ def calibrate_objects(
         )
 
     if (count := _counted(sources)) is not None:
-        refuse_too_few(len(range(0, count, every)), target.false_frames, target.confidence)
+        refuse_too_few(len(range(0, count - len(without), every)), min(target.bounds), target.confidence)
     # The last two names: never where it lay.
     what = ", ".join(str(Path(*Path(source).parts[-2:])) for source in sources)
+    if without:
+        what += f" (without {', '.join(without)})"
+    left = set(without)
     with ExitStack() as stack:
         pasted = None
         if cutouts:
@@ -264,7 +288,8 @@ def calibrate_objects(
 
         def predicted() -> Iterable[tuple[np.ndarray, np.ndarray]]:
             with ThreadPoolExecutor(workers) as pool:
-                for index, image in enumerate(ahead(pool, lambda read: read(), _images(sources), 2 * workers)):
+                for index, (name, image) in enumerate(ahead(pool, lambda read: read(), _images(sources, without, left), 2 * workers)):
+                    names.append(name)
                     prediction = runner([image])[0]
                     if pasted is not None and index % every == 0:
                         changed, truth = _with_objects(image, np.isin(prediction.labels, ground), cutouts, index)
@@ -272,7 +297,11 @@ def calibrate_objects(
                         pasted.put(f"{index:06d}", again.score, truth, labels=again.labels)
                     yield prediction.score, prediction.labels
 
-        return fit_objects(predicted(), target, ground, runner.bundle.card.calibration, what, every, pasted)
+        names: list[str] = []
+        found = fit_objects(predicted(), target, ground, runner.bundle.card.calibration, what, every, pasted)
+        if left:
+            raise ConfigError(f"--without {', '.join(sorted(left))}: no frame has this name")
+        return found, [f"{names[frame]} ({PLACES[place]})" for frame, place in found.strongest]
 
 
 def _with_objects(
@@ -307,29 +336,45 @@ def _counted(sources: Sequence[str]) -> int | None:
     return total
 
 
-def _images(sources: Sequence[str]) -> Iterator[Callable[[], np.ndarray]]:
+def _images(
+    sources: Sequence[str], without: Sequence[str], left: set[str]
+) -> Iterator[Callable[[], tuple[str, np.ndarray]]]:
+    """Reads of all frames but those `without`, which are taken out of `left` when met."""
+
+    def wanted(name: str) -> bool:
+        met = {name, Path(name).stem} & set(without)
+        left.difference_update(met)
+        return not met
+
     for source in sources:
         if (files := _matching(source)) is not None:
-            yield from (partial(read_image, Path(file)) for file in files)
+            yield from (partial(_read_named, Path(file)) for file in files if wanted(Path(file).name))
         else:
             opened = open_source(source)
-            yield from (partial(_image_of, frame) for frame in opened)
+            for number, frame in enumerate(opened):
+                name = Path(frame.file).name or f"{Path(source).name} frame {number}"
+                if wanted(name):
+                    yield partial(_image_of, name, frame)
             if troubles := opened.troubles():
                 logging.getLogger(__name__).warning("%s: %s", source, troubles)
 
 
-def _image_of(frame: Frame) -> np.ndarray:
-    return frame.image
+def _read_named(file: Path) -> tuple[str, np.ndarray]:
+    return file.name, read_image(file)
+
+
+def _image_of(name: str, frame: Frame) -> tuple[str, np.ndarray]:
+    return name, frame.image
 
 
 def _kept_apart(count: int, shares: Sequence[float]) -> str:
     if not count:
         return "no frame was kept apart to check it"
-    return f"on {count} frames kept apart {shares[0]:.2%} and {shares[1]:.2%}"
+    return f"on {count} frames kept apart " + ", ".join(f"{share:.2%}" for share in shares)
 
 
-def _choose(seeds: np.ndarray, grow: float, target: ObjectTarget) -> Choice:
+def _choose(seeds: np.ndarray, grow: float, bound: float, confidence: float | None) -> Choice:
     grid = np.unique(np.concatenate([[grow], seeds[np.isfinite(seeds)], seeds[np.isfinite(seeds)] + MARGIN]))
     # Strictly above, as the pipeline compares.
     losses = (seeds[:, None] > grid).astype(np.float64)
-    return choose_threshold(losses, grid, target.false_frames, False, target.confidence)
+    return choose_threshold(losses, grid, bound, False, confidence)

@@ -171,7 +171,9 @@ def _vehicle_section(found: dict[str, Any]) -> html.Html:
     rule, parts = found["rule"], []
     how = f"threshold {found['threshold']:.4g}"
     if rule is not None:
-        how += f" for {rule['seed']:.0%} of an object's pixels, beside the ground {rule['beside']:.4g}"
+        among = found["threshold"] if rule["among"] is None else rule["among"]
+        how += f" for {rule['seed']:.0%} of an object's pixels, among other things {among:.4g}, beside the ground "
+        how += f"{rule['beside']:.4g}"
         how += f"; an object is what hangs together above {rule['grow']:.4g}"
     rows = [
         ["objects found", f"{percent(found['found'], 1)} % of {found['objects']}"],

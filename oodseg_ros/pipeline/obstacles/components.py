@@ -127,7 +127,8 @@ def _place(labels: np.ndarray, ground: np.ndarray, box: tuple[int, int, int, int
     own = np.zeros(labels[rows, columns].shape, np.uint8)
     own[y0 - rows.start :, x0 - columns.start :][: y1 - y0, : x1 - x0] = members
     around = cv2.dilate(own, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)) > own
-    return 0 if ground[labels[rows, columns][around]].mean() >= FREE else 1
+    share = ground[labels[rows, columns][around]]
+    return 0 if np.count_nonzero(share) >= FREE * share.size else 1
 
 
 def stands(labels: np.ndarray, ground: np.ndarray, box: tuple[int, int, int, int], members: np.ndarray) -> bool:

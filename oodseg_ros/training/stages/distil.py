@@ -36,7 +36,7 @@ class DistilOptions(Strict):
         trained: parts of the network that learn. A decoder that the inlier classifier reads moves the classes with it:
         class_weight: of the divergence of the classes from the teachers' (`class_divergence`), which holds them.
         initialize: the head starts as the inlier classifier where it can.
-        cap, floor, delta, unknown_weight, small_weight, alarm_weight: see `distilled_terms`.
+        cap, caps, cap_weight, floor, delta, unknown_weight, small_weight, alarm_weight: see `distilled_terms`.
     """
 
     teachers: list[ScoreTeacher] = Field(min_length=1)
@@ -44,6 +44,8 @@ class DistilOptions(Strict):
     class_weight: float = Field(0.0, ge=0)
     initialize: bool = False
     cap: float = 2.0
+    caps: dict[int, float] = {}
+    cap_weight: float = Field(1.0, gt=0)
     floor: float = 3.0
     delta: float = Field(1.0, gt=0)
     unknown_weight: float = Field(0.3, ge=0)

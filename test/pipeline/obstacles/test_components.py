@@ -168,6 +168,20 @@ def test_what_does_not_stand_on_the_ground_needs_more():
     assert len(find_objects(score, labels, 3.0, anywhere, 10, 10)[0]) == 3
 
 
+def test_what_is_not_free_on_the_ground_needs_what_was_found_for_it():
+    free, half_before_the_wall = (40, 45, 50, 55, 4.0), (10, 24, 30, 36, 4.0)
+    score, labels = street(free, half_before_the_wall)
+    rule = RULE.model_copy(update={"among": 4.5})
+    assert [one.box for one in find_objects(score, labels, 3.0, rule, 10, 10)[0]] == [free[:4]]
+    assert len(find_objects(score, labels, 3.0, RULE, 10, 10)[0]) == 2
+    labels[42:58, 37:53] = WALL  # a crowd around it; the ground begins below its foot
+    labels[55:] = ROAD
+    assert find_objects(score, labels, 3.0, rule, 10, 10)[0] == ()
+    assert strongest_seeds(score, labels, rule, 10) == (-np.inf, 4.0, -np.inf)
+    everything = np.full((20, 20), 4.0, np.float32)
+    assert len(find_objects(everything, np.full((20, 20), ROAD, np.uint8), 3.0, rule, 10, 10)[0]) == 1
+
+
 def test_a_threshold_of_the_users_own_moves_the_rule_along():
     score, labels = street((5, 5, 25, 15, 6.0), (40, 40, 60, 50, 0.8))
     assert [one.area for one in find_objects(score, labels, 0.5, RULE, 10, 10)[0]] == [200, 200]
@@ -179,12 +193,12 @@ def test_the_strongest_seeds_are_where_the_last_objects_vanish(seed, threshold, 
     rng = np.random.default_rng(seed)
     score = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 2) * 12).astype(np.float32)
     labels = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 4) > 0).astype(np.uint8) * ROAD
-    rule = RULE.model_copy(update={"seed": share, "beside": 1e30})
-    standing, beside = strongest_seeds(score, labels, rule, 15)
-    assert bool(find_objects(score, labels, threshold, rule, 15, 10)[0]) == (standing > np.float32(threshold))
-    both = rule.model_copy(update={"beside": threshold})
-    found = find_objects(score, labels, threshold, both, 15, 10)[0]
-    assert bool(found) == (max(standing, beside) > np.float32(threshold))
+    never = {"seed": share, "among": 1e30, "beside": 1e30}
+    seeds = strongest_seeds(score, labels, RULE.model_copy(update=never), 15)
+    for more, standing in (({}, seeds[:1]), ({"among": threshold}, seeds[:2]), ({"beside": threshold}, seeds[::2])):
+        rule = RULE.model_copy(update=never | more)
+        found = find_objects(score, labels, threshold, rule, 15, 10)[0]
+        assert bool(found) == (max(standing) > np.float32(threshold))
 
 
 @pytest.mark.parametrize("objects", [None, Objects(grow=2.0, seed=0.02, beside=9.0, ground=[])])
