@@ -130,7 +130,6 @@ def table(*titles: str, title: str | None = None, numbers: bool = False) -> Tabl
 
     Args:
         titles: of the columns; none = two columns without titles, names and values.
-        title: above it.
         numbers: all columns but the first are aligned right.
     """
     made = Table(title=title, show_header=bool(titles), title_justify="left")

@@ -42,7 +42,6 @@ class Comparison:
         bundles, thresholds: ids and raw thresholds, old and new; the same weights can have another threshold.
         figures: per dataset: see `figures.compare_counts`.
         alerts: number of alerts of old and new, and of those that appeared, disappeared, moved or are the same.
-        hours: of all drives.
         unknown_frames: share of frames that were UNKNOWN, old and new.
         differences: in time order, drive by drive.
         notes: what a reader must know, e.g. damage.
@@ -101,11 +100,8 @@ def compare(
 
     Args:
         runners: old and new.
-        bags: drives.
-        dataset: labelled frames.
         options: of the replays, for both the same.
         tolerance_s: by so much an alert may begin or end elsewhere and still be the same.
-        limit: frames of the dataset.
         progress: called with (stage, done, total or None).
 
     Raises:

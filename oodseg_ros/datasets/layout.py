@@ -92,7 +92,6 @@ def pair(
     """Frames of an image folder with the labels of the same key in a label folder.
 
     Args:
-        images, labels: the folders.
         pattern: glob of the images below their folder.
         image_endings, label_endings: ends of file names (before the suffix) that are not part of the key.
         needs_labels: no label found at all means that this is another layout.

@@ -41,12 +41,9 @@ class EvaluationOptions:
     """What the user may choose.
 
     Attributes:
-        limit: evaluate only the first frames.
-        workers: threads for reading and measuring.
         track: component rule, `anomaly` or `obstacle`; None = by dataset.
         mount: pose of the dataset's camera, for recall by distance; None = not known.
         keep_scores: leave `state/` with the lossless score maps.
-        shard: this process's part.
     """
 
     limit: int | None = None
@@ -66,7 +63,6 @@ class Evaluation:
     """What a report is made of.
 
     Attributes:
-        metrics: the content of `metrics.json`.
         figures: pooled metrics, with one row per frame in `figures.rows`.
         curves: pooled curves, or None for a dataset of class labels.
         components: one entry per row, at the threshold of the best pixel F1; empty without one.
@@ -114,10 +110,8 @@ def evaluate_scores(
     """Run once, measure and write every score.
 
     Args:
-        runner: a loaded bundle.
         dataset: as `datasets.registry.open_dataset` gives it.
         outs: for each score that the bundle gives, the variant that has it alone and its folder, made if absent.
-        options: see there.
         progress: called with (stage, done, total).
         then: called with each evaluation while the score maps are still on disk: reports and exports.
 

@@ -64,7 +64,6 @@ def import_bundle(
 
     Args:
         kind: one of `KINDS`.
-        files: what to read.
         out: folder of the bundle; its name becomes the bundle's.
         score: a post-hoc or fitted score to use instead of the file's own; the file's head is then left out.
         labels: name or file of the label set, where the file's own is not known; `class_names.FROM_FILE` = its names.

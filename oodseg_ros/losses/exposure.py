@@ -66,7 +66,6 @@ def ovr_topk_terms(
         logits: of the inlier classes alone, float `[B, K, H, W]`.
         target: integer `[B, H, W]`; `outlier` = unknown, `ignore` and ids of K and more are not counted.
         k: how many of the largest logits of a pixel are pushed down; all of them where there are fewer.
-        scale: s.
         ce_weight: weight of the cross-entropy of the inliers.
         inlier_weight: weight of -log σ(s·max λ) on inliers, with or without a class.
     """

@@ -24,7 +24,6 @@ def read_params(path: Path, node: str = NODE) -> dict[str, Any]:
 
     Args:
         path: YAML; blocks are named like the node (`perception`, `/front/perception`) or by wildcards (`/**`, `/*`).
-        node: name of the node, in whatever namespace.
 
     Raises:
         ConfigError: it cannot be read, is no parameter file, or has no block for the node.

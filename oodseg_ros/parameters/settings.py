@@ -140,7 +140,6 @@ class Settings:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Camera names, as configured."""
         return tuple(camera.name for camera in self.cameras)
 
     def camera(self, name: str) -> CameraSettings:

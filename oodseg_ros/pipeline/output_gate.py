@@ -182,12 +182,7 @@ CHECKS: dict[str, Callable[[Calibration, OutputGateSettings], Check]] = {
 
 
 class OutputGate:
-    """State of one camera; not thread-safe.
-
-    Args:
-        calibration: the bundle's: what is normal.
-        settings: see there.
-    """
+    """State of one camera; not thread-safe."""
 
     def __init__(self, calibration: Calibration, settings: OutputGateSettings | None = None) -> None:
         self._calibration, self._settings = calibration, settings or OutputGateSettings()

@@ -24,7 +24,6 @@ class LiveFigures:
 
     Args:
         truth: masks by stamp, or None.
-        track: component rule.
 
     Attributes:
         alerts: (camera, stamp of the judged frame) → (state, reason); the first word on a frame counts.

@@ -44,7 +44,6 @@ class CameraHealth:
     """One camera over a whole drive.
 
     Attributes:
-        frames: judged or refused.
         unknown: share of them that were UNKNOWN.
         expected, lost: frames that the stamps say there were, and those of them that are missing.
         rate: frames per second by the stamps; NaN where too few.

@@ -53,8 +53,6 @@ class _Told:
 
 
 class McapFile(StorageFile):
-    """See `StorageFile`."""
-
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._schemas: dict[int, Schema] = {}
@@ -79,14 +77,12 @@ class McapFile(StorageFile):
         self._settle(set(), set())
 
     def prefer(self, topics: set[str], kinds: set[str]) -> None:
-        """See `StorageFile`."""
         # A second pass over the file, so only where it may matter.
         if any((topics and c.topic not in topics) or self._kind(c) not in kinds for c in self._doubtful()):
             self._learn()
         self._settle(topics, kinds)
 
     def messages(self, topics: set[str] | None) -> Iterator[RawMessage]:
-        """See `storage.StorageFile`."""
         self.damage = list(self._found)
         yield from self._all(topics)
         self._say_what_differs()
@@ -171,7 +167,6 @@ class McapFile(StorageFile):
         """Records that describe; one that cannot be parsed is left out, what hangs on it is said by whom it lacks.
 
         Args:
-            op, content: of the record.
             place: where in the file it stands.
             vouched: whether a checksum of it was right.
         """

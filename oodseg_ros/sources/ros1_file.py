@@ -57,7 +57,6 @@ class Ros1File(StorageFile):
             self.counts, self.expected = dict(counts), counts.total()
 
     def messages(self, topics: set[str] | None) -> Iterator[RawMessage]:
-        """See `StorageFile`."""
         self.damage = list(self._found)
         seen: Counter[str] = Counter()
         strangers: Counter[int] = Counter()

@@ -53,7 +53,6 @@ class SqliteFile(StorageFile):
         self._found = list(self.damage)
 
     def messages(self, topics: set[str] | None) -> Iterator[RawMessage]:
-        """See `StorageFile`."""
         self.damage = list(self._found)
         seen: Counter[str] = Counter()
         base = self._open()

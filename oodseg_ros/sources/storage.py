@@ -44,7 +44,6 @@ class StorageFile(ABC):
     """One file of a bag. `messages` never raises for damage: it reads on behind it, and says so in `damage`.
 
     Attributes:
-        path: the file.
         topics: topic → what the file says of it.
         counts: topic → messages by the file's own statistics; None = it does not tell.
         expected: messages of all topics together, where the file tells that much; None = it does not.

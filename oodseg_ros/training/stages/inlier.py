@@ -76,11 +76,9 @@ class MixtureEm:
                 values /= distributed.get_world_size()
 
     def state(self) -> dict[str, Tensor]:
-        """The memory as tensors, for a checkpoint."""
         return {"features": self.memory.features, "next": self.memory.next}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Put a checkpoint's memory back."""
         self.memory.features.copy_(state["features"])
         self.memory.next.copy_(state["next"])
 
@@ -93,22 +91,18 @@ class MixtureStage(Stage):
     em: MixtureEm | None = None
 
     def use_em(self, classifier: GmmClassifier) -> None:
-        """Train `classifier` by EM with this stage's options."""
         self.em = MixtureEm(classifier, self.options)
 
     def optimizer_step(self, *arguments: Any, **named: Any) -> None:
-        """As Lightning's, then the M step."""
         super().optimizer_step(*arguments, **named)
         if self.em is not None:
             self.em.after_step(self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The feature memory goes into the checkpoint."""
         if self.em is not None:
             checkpoint["mixture_memory"] = self.em.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The feature memory comes back from the checkpoint."""
         if self.em is not None:
             self.em.load(checkpoint["mixture_memory"])
 

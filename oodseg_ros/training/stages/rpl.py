@@ -52,7 +52,6 @@ class RplStage(Stage):
         return self.rpl_terms(residual, self.fit(logits, target), target)
 
     def rpl_terms(self, residual: Tensor, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """RPL's three terms with this stage's weight."""
         options = self.options
         weights = {"energy_weight": options.energy_weight, "small_weight": options.small_weight}
         return rpl_terms(residual, logits, target, **weights, **IDS)

@@ -16,6 +16,7 @@ from ....evaluation.report.html import plot_uri
 from ....evaluation.results import provenance
 from ....frame import AlertState
 from ....overlay import range_text
+from ....paths import completed
 from ..gallery import Picture
 from ..listener import AlertSeen, CameraSeen
 from .input import MIN_AREA, DemoInput
@@ -95,9 +96,8 @@ def write_page(result: DemoResult, given: DemoInput, path: Path) -> None:
     how = "over DDS to the node in its own process, and back"
     cut = "; ended early by Ctrl-C" if result.interrupted else ""
     subtitle = f"{given.name}: {_sent(result)} frames {how}{cut}"
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(html.page("oodseg_ros demo", parts, subtitle))
-    temporary.replace(path)
+    with completed(path) as part:
+        part.write_text(html.page("oodseg_ros demo", parts, subtitle))
 
 
 def figures(result: DemoResult) -> dict[str, object]:
