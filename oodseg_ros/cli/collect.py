@@ -44,7 +44,6 @@ def command(
         raise ConfigError(f"{out} holds a collection already, perhaps a corrected one; give another --out")
     given = given_params(params, threshold, min_area)
     shown = Output(json, quiet)
-    console = shown.console
     (runner,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     with shown.frame_count() as bar:
         runner.preparing = stages(bar)
@@ -61,11 +60,9 @@ def command(
             progress=lambda name, done: bar.update(task, description=escape(name), completed=done),
         )
         content = write_collection(gathered, runner.bundle, out, shlex.join(["oodseg", *sys.argv[1:]]))
-    console.print(
+    shown.say(
         f"{gathered.frames} frames, {gathered.seen} objects; {len(gathered.kept)} kept in {len(content['images'])} "
-        f"pictures ({len(content['annotations'])} objects are marked in them)",
-        highlight=False,
-        soft_wrap=True,
+        f"pictures ({len(content['annotations'])} objects are marked in them)"
     )
     if not gathered.seen:
         now = runner.bundle.card.calibration.threshold if threshold is None else threshold
@@ -74,7 +71,7 @@ def command(
         shown.warn(f"{count} frames without a judgement: {reason}")
     for damage in gathered.damage:
         shown.warn(f"not read: {damage}")
-    console.print(f"look through {escape(str(out / PAGE))}, correct {escape(str(out / INSTANCES))}", soft_wrap=True)
+    shown.say(f"look through {escape(str(out / PAGE))}, correct {escape(str(out / INSTANCES))}")
     shown.result(
         {
             "frames": gathered.frames,

@@ -12,11 +12,12 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..frame import OUTLIER, UNLABELED
 from .masks import class_cross_entropy, inliers, masked_mean, uniform_cross_entropy
 
 
 def outlier_exposure_terms(
-    logits: Tensor, target: Tensor, *, outlier: int = 254, ignore: int = 255, weight: float = 0.5
+    logits: Tensor, target: Tensor, *, outlier: int = OUTLIER, ignore: int = UNLABELED, weight: float = 0.5
 ) -> dict[str, Tensor]:
     """CE of the inliers (`ce`) and weighted CE of the unknowns to the uniform distribution (`exposure`). Scalars.
 
@@ -32,7 +33,7 @@ def outlier_exposure_terms(
 
 
 def entropy_max_terms(
-    logits: Tensor, target: Tensor, *, outlier: int = 254, ignore: int = 255, balance: float = 0.9
+    logits: Tensor, target: Tensor, *, outlier: int = OUTLIER, ignore: int = UNLABELED, balance: float = 0.9
 ) -> dict[str, Tensor]:
     """Weighted CE of the inliers (`ce`) and of the unknowns to the uniform distribution (`uniform`). Scalars.
 
@@ -51,8 +52,8 @@ def ovr_topk_terms(
     logits: Tensor,
     target: Tensor,
     *,
-    outlier: int = 254,
-    ignore: int = 255,
+    outlier: int = OUTLIER,
+    ignore: int = UNLABELED,
     k: int = 5,
     scale: float = 1.0,
     ce_weight: float = 0.0,

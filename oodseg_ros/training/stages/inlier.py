@@ -13,13 +13,14 @@ from pydantic import Field
 from torch import Tensor
 
 from ...errors import ConfigError
+from ...frame import UNLABELED
 from ...losses.masks import class_cross_entropy, component_contrast
 from ...model_card import InputSpec
 from ...networks.classifiers import FeatureMemory, GmmClassifier, assign, update
 from ...networks.segmentor import Segmentor
 from ..data_recipe import Strict
 from ..methods import StageSpec
-from .stage import IDS, UNLABELED, Stage, flat_pairs
+from .stage import Stage, flat_pairs
 
 
 class MixtureOptions(Strict):
@@ -124,7 +125,7 @@ class InlierStage(Stage):
     def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
         images, target = flat_pairs(images, 4), self.subsample(flat_pairs(target, 3))
         logits = self.fit(self.segmentor.classifier(self.decoded(images)), target)
-        return {"ce": class_cross_entropy(logits, target, **IDS)}
+        return {"ce": class_cross_entropy(logits, target)}
 
 
 class InlierGmmStage(MixtureStage, InlierStage):
@@ -144,6 +145,6 @@ class InlierGmmStage(MixtureStage, InlierStage):
         target = self.subsample(target)
         logits = self.fit(self.segmentor.classifier(decoded), target)
         return {
-            "ce": class_cross_entropy(logits, target, **IDS),
+            "ce": class_cross_entropy(logits, target),
             "contrast": self.em.contrast(decoded, labels),
         }
