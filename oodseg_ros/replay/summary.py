@@ -17,7 +17,6 @@ from ..evaluation.results import latency
 from ..frame import AlertState
 from ..inference.runner import Runner
 from ..pipeline.account import AgeWindow, FrameCounter
-from ..pipeline.reasons import sentence
 from .drive import Drive
 
 MAX_EPISODES = 50
@@ -33,11 +32,6 @@ class Episode:
     seconds: float
     frames: int
 
-    @property
-    def text(self) -> str:
-        """The reason for people."""
-        return sentence(self.reason)
-
 
 @dataclass(frozen=True)
 class CameraHealth:
@@ -47,8 +41,8 @@ class CameraHealth:
         unknown: share of them that were UNKNOWN.
         expected, lost: frames that the stamps say there were, and those of them that are missing.
         rate: frames per second by the stamps; NaN where too few.
-        age_p50, age_p99, age_max: of the evidence, seconds; NaN where there was none.
-        drift_p50, drift_p95, drift_max: of single frames from the calibration, bits; NaN where not measured.
+        age_p50, age_p99: of the evidence, seconds; NaN where there was none.
+        drift_p50, drift_max: of single frames from the calibration, bits; NaN where not measured.
         reasons: reason of UNKNOWN → frames, most frequent first.
     """
 
@@ -59,9 +53,7 @@ class CameraHealth:
     rate: float
     age_p50: float
     age_p99: float
-    age_max: float
     drift_p50: float
-    drift_p95: float
     drift_max: float
     reasons: dict[str, int]
 
@@ -109,9 +101,7 @@ def _camera(rows: list[Mapping[str, Any]]) -> CameraHealth:
         rate=1 / counter.period_s(),
         age_p50=age.p50,
         age_p99=age.p99,
-        age_max=age.max,
         drift_p50=drift.p50,
-        drift_p95=drift.p95,
         drift_max=drift.max,
         reasons=dict(reasons.most_common()),
     )
