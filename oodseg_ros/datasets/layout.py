@@ -138,8 +138,9 @@ def folders(
     """
 
     def find(root: Path, split: str) -> list[Item]:
-        places = [root / place.format(split=(names or {}).get(split, split)) for place in (images, labels)]
-        return pair(*places, **{"needs_labels": split not in hidden, **options})
+        name = (names or {}).get(split, split)
+        given = {"needs_labels": split not in hidden, **options}
+        return pair(root / images.format(split=name), root / labels.format(split=name), **given)
 
     return find
 
@@ -150,7 +151,7 @@ def paired(pattern: str, encoding: Encoding | None = None, **options: Any) -> La
     Args:
         options: of `folders`; endings of file names take the place of those in the pattern.
     """
-    (images, deep, image), (labels, _, label) = (_PART.match(part).groups() for part in pattern.split(" + "))  # type: ignore[union-attr]
+    (images, deep, image), (labels, _, label) = (_PART.match(part).groups() for part in pattern.split(" + "))
     described = {
         "pattern": "*/*" if deep else "*",
         "image_endings": (image,) if image else (),

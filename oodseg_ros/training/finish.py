@@ -23,7 +23,7 @@ from ..networks.heads.ensemble import Ensemble, with_member
 from ..networks.segmentor import Segmentor
 from ..scenes import scene
 from .frames import load_frames
-from .pasting import class_ids
+from .pasting import ground_ids
 from .recipe import ObjectsSpec, Recipe
 from .samples import Samples
 
@@ -137,7 +137,7 @@ def _with_objects(spec: ObjectsSpec, calibration: Calibration, labels: LabelSet,
     return fit_objects(
         (predict(image)[::-1] for image in track(images, "frames without unknowns", console=Console(stderr=True))),
         target,
-        class_ids(labels, spec.ground_classes),
+        ground_ids(labels, spec.ground_classes),
         calibration,
         ", ".join(dict.fromkeys(Path(data.root).name or data.dataset for data in spec.data)),
         spec.every,
