@@ -26,7 +26,7 @@ from .metric_pass import Figures, anomaly_metrics, measure, notes
 from .metrics.components import TRACKS, FrameComponents
 from .metrics.curves import CurveFigures
 from .metrics.recall import CameraMount
-from .results import latency, per_image_averages, provenance, write_frames, write_json
+from .results import distribution, per_image_averages, provenance, write_frames, write_json
 from .score_store import ScoreStore
 from .score_variant import ScoreVariant
 from .vehicle import vehicle_figures
@@ -229,7 +229,7 @@ def _conclude(
     if together > 1:
         metrics["notes"].append(f"{together} scores came from one pass; latency and seconds are those of all together.")
     metrics["per_image_average"] = per_image_averages(figures.rows)
-    metrics["latency_ms"] = latency([row["milliseconds"] for row in figures.rows])
+    metrics["latency_ms"] = distribution([row["milliseconds"] for row in figures.rows])
     metrics["skipped"] = figures.skipped
     metrics["seconds"] = time.monotonic() - started
     metrics["provenance"] = provenance(bundle=f"{bundle.id} (weights sha256 {bundle.weights_hash})", engine=engine)

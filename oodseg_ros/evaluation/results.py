@@ -97,12 +97,10 @@ def per_image_averages(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return means
 
 
-def latency(milliseconds: Sequence[float]) -> dict[str, float]:
-    """Distribution of the time from an image to its prediction, in milliseconds; nan without frames."""
-    if not len(milliseconds):
-        return dict.fromkeys(("p50", "p95", "p99", "max"), math.nan)
-    p50, p95, p99 = np.percentile(milliseconds, [50, 95, 99]).tolist()
-    return {"p50": p50, "p95": p95, "p99": p99, "max": float(max(milliseconds))}
+def distribution(values: Sequence[float] | np.ndarray) -> dict[str, float]:
+    """Percentiles and the maximum; nan without values."""
+    figures = np.percentile(values if len(values) else [math.nan], (50, 95, 99, 100)).tolist()
+    return dict(zip(("p50", "p95", "p99", "max"), figures, strict=True))
 
 
 def write_json(path: Path, data: Any) -> None:

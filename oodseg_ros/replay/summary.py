@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DatasetError
-from ..evaluation.results import latency
+from ..evaluation.results import distribution
 from ..frame import AlertState
 from ..inference.runner import Runner
 from ..pipeline.account import AgeWindow, FrameCounter
@@ -172,9 +172,9 @@ def summarize_drive(drive: Drive, runner: Runner) -> dict[str, Any]:
             "share_of_frames": {s.value: states[s.value] / max(1, len(drive.rows)) for s in AlertState},
             "reasons": dict(Counter(row["reason"] for row in drive.rows)),
         },
-        "evidence_age_s": _distribution(ages),
+        "evidence_age_s": distribution(ages),
         "drift": {"first_quarter": _quarter(drive, 0), "last_quarter": _quarter(drive, 3)},
-        "latency_ms": latency(drive.milliseconds),
+        "latency_ms": distribution(drive.milliseconds),
         "skipped": dict(drive.skipped),
         "missing": drive.missing,
         "damage": drive.damage,
@@ -199,13 +199,6 @@ def refuse_unjudged(name: str, judged: int, skipped: Mapping[str, int]) -> None:
     if not judged:
         reasons = "; ".join(f"{count} {why}" for why, count in Counter(skipped).most_common(3))
         raise DatasetError(f"{name}: not one frame was judged: {reasons or 'there is none'}")
-
-
-def _distribution(values: list[float]) -> dict[str, float]:
-    if not values:
-        return dict.fromkeys(("p50", "p95", "p99", "max"), math.nan)
-    p50, p95, p99 = np.percentile(values, [50, 95, 99]).tolist()
-    return {"p50": p50, "p95": p95, "p99": p99, "max": max(values)}
 
 
 def _quarter(drive: Drive, number: int) -> float:
