@@ -198,7 +198,7 @@ def _frames(
                 Found(picture, one, _mask_of(judgement, one, release), f"{track}/{one.track_id}")
                 for one in judgement.obstacles
             ]
-    gathered.damage += [f"{path.name}: {note}" for note in notes]
+    gathered.damage += [f"{path.name}: {note}" for note in (*notes, *recorded.notes)]
     if bag is not None:
         missing = bag.missing(set(reader.cameras))
         lost = [bag.damage] if bag.damage else []

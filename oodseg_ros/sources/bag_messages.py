@@ -141,6 +141,13 @@ class ReplayBag:
         return "; ".join(texts) or None
 
     @property
+    def empty(self) -> set[str]:
+        """Topics without one message, as far as the bag tells: a recorder notes all that was announced."""
+        counted = all(file.counts is not None for file in self._files)
+        told = self.topics if counted else self.topics.keys() & self._meta.counts.keys()
+        return {topic for topic in told if not self.promised.get(topic, 0)}
+
+    @property
     def is_sound(self) -> bool:
         """Whether `damage` holds nothing worse than notes, such as a missing metadata.yaml; final after `messages`."""
         return not self.missing() and not any(file.damage for file in self._files)
