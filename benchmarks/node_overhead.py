@@ -28,6 +28,7 @@ from oodseg_ros.ros.node.launching import dds_profile
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "node_overhead.json"
 OUTPUTS = ("semantic/image", "anomaly/score", "anomaly/mask")
+END_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 CHILDREN = Path(__file__).with_name("node_overhead_processes.py")
 WARM_UP = 3.0
 """Seconds whose ages are not counted: first allocations, a governor that wakes up."""
@@ -73,7 +74,8 @@ def measure(node: str, listeners: str, options: argparse.Namespace) -> dict[str,
     try:
         for role, arguments in roles.items():
             command = [sys.executable, str(CHILDREN), role, str(folder / f"{role}.json"), *map(str, arguments)]
-            processes[role] = subprocess.Popen(command, env=environment)
+            # Whatever ends this process, SIGKILL included, ends its children with it.
+            processes[role] = subprocess.Popen([*END_WITH_PARENT, *command], env=environment)
         begun = folder / "camera.json.begun"
         while not begun.exists():
             if any(process.poll() is not None for process in processes.values()):

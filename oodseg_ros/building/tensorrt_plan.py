@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EngineError
-from ..inference.engines.tensorrt_api import load_api
+from ..inference.engines.tensorrt_api import Collector, load_api
 from ..paths import cache_dir
 from .onnx_export import INPUT, OUTPUTS, scopes
 from .onnx_precision import islands
@@ -250,36 +250,6 @@ def _store_timing_cache(config: Any, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(bytes(cache.serialize()))
         part.replace(file)
-
-
-class Collector:
-    """A logger that keeps the errors for the message.
-
-    Attributes:
-        errors: first line of each.
-    """
-
-    def __init__(self, api: Any) -> None:
-        errors: list[str] = []
-        self.errors = errors
-
-        class Logger(api.ILogger):
-            """Silent."""
-
-            def __init__(self) -> None:
-                api.ILogger.__init__(self)
-
-            def log(self, severity: Any, text: str) -> None:
-                # Without a GPU, every call complains of CUDA; that is no reason of anything here.
-                if severity <= api.ILogger.Severity.ERROR and "catchCudaError" not in text:
-                    errors.append(text.strip().splitlines()[0])
-
-        self.logger = Logger()
-
-    @property
-    def last(self) -> str:
-        """The last error."""
-        return self.errors[-1] if self.errors else "no reason given"
 
 
 def _monitor(api: Any, progress: Progress) -> Any:

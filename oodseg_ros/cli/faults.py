@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,6 +82,6 @@ def command(
     console.print(
         f"{len(outcomes) - len(failed)} of {len(outcomes)} faults handled; table in {escape(str(out))}", soft_wrap=True
     )
-    shown.result({"out": str(out), "failed": failed, "faults": [outcome.as_dict() for outcome in outcomes]})
+    shown.result({"out": str(out), "failed": failed, "faults": [asdict(outcome) for outcome in outcomes]})
     if failed:
         raise typer.Exit(1)

@@ -8,62 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .reasons import (
-    BLACK,
-    BLOCKED,
-    BLURRED,
-    CAMERA_INFO,
-    DECODE_FAILED,
-    DISABLED,
-    ENCODING_CHANGED,
-    ENGINE_ERROR,
-    FROZEN,
-    INACTIVE,
-    INTERNAL_ERROR,
-    LOW_CONTRAST,
-    NO_STAMP,
-    ONE_CLASS,
-    OVER_EXPOSED,
-    OVERWRITTEN,
-    REPEATED_STAMP,
-    SCORE_DRIFT,
-    SCORE_NOT_FINITE,
-    SCORE_SATURATED,
-    SEVERAL_PUBLISHERS,
-    STAMP_IN_FUTURE,
-    STAMP_WENT_BACK,
-    TOO_OLD,
-    WRONG_SIZE,
-)
-
-# Why a received frame was not answered. Each received frame is answered, waiting, or counted under one of these.
-REASONS = (
-    OVERWRITTEN,
-    TOO_OLD,
-    DECODE_FAILED,
-    REPEATED_STAMP,
-    NO_STAMP,
-    STAMP_IN_FUTURE,
-    STAMP_WENT_BACK,
-    WRONG_SIZE,
-    ENCODING_CHANGED,
-    CAMERA_INFO,
-    SEVERAL_PUBLISHERS,
-    FROZEN,
-    BLACK,
-    OVER_EXPOSED,
-    LOW_CONTRAST,
-    BLURRED,
-    BLOCKED,
-    SCORE_NOT_FINITE,
-    ONE_CLASS,
-    SCORE_SATURATED,
-    SCORE_DRIFT,
-    ENGINE_ERROR,
-    INTERNAL_ERROR,
-    DISABLED,
-    INACTIVE,
-)
+from .reasons import NO_STAMP, REPEATED_STAMP
 
 PERIODS = 31
 """Stamp differences from which the period of a camera is estimated (their median)."""

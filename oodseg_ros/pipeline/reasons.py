@@ -91,6 +91,10 @@ SENTENCES = {
     SCORE_DRIFT: "the scores are unlike those that the model was calibrated on",
 }
 """Reason → the sentence for people; every code above stands here."""
+_OF_ALERTS = {OK, CONFIRMING, OBSTACLE, HOLDING, RELEASING, STARTING, RECOVERING}
+_OF_ALERTS |= {NO_IMAGE, LATE, ENGINE_WARMING, ENGINE_FAILED, INFERENCE_BLOCKED}
+DROPS = tuple(code for code in SENTENCES if code not in _OF_ALERTS)
+"""Why a received frame was not answered. Each received frame is answered, waiting, or counted under one of these."""
 
 
 def sentence(reason: str) -> str:

@@ -295,7 +295,7 @@ def main() -> None:
 
     from oodseg_ros.building import tensorrt_plan
     from oodseg_ros.inference.engines.tensorrt import Bound, deserialized, tensor_names
-    from oodseg_ros.inference.engines.tensorrt_api import context_of, load_api, store_kernels
+    from oodseg_ros.inference.engines.tensorrt_api import Collector, context_of, load_api, store_kernels
 
     assert load_api(engine) is api
     for name, member in (("Builder", "nonsense"), ("IBuilderConfig", "nonsense")):
@@ -311,7 +311,7 @@ def main() -> None:
     plan = tensorrt_plan.build_plan(graph, engine, target, ("backbone", "decoder"), phases.__setitem__, device)
     file = Path(folder) / "engine.plan"
     file.write_bytes(plan.data)
-    runtime = api.Runtime(api.Logger(api.Logger.WARNING))
+    runtime = api.Runtime(Collector(api).logger)
     loaded = deserialized(api, runtime, file, "a test")
     names = tensor_names(api, loaded, shape, shape)
     context, kernels, one_graph = context_of(api, loaded, file)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from importlib.util import find_spec
 
 import onnx
@@ -12,10 +14,10 @@ from oodseg_ros.building.onnx_export import SCOPE, export_onnx
 from oodseg_ros.building.onnx_precision import islands
 from oodseg_ros.building.order import Order
 from oodseg_ros.building.tensorrt import identity
-from oodseg_ros.building.tensorrt_plan import Collector, build_plan, check_islands, parsed
+from oodseg_ros.building.tensorrt_plan import build_plan, check_islands, parsed
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import EngineError
-from oodseg_ros.inference.engines.tensorrt_api import load_api
+from oodseg_ros.inference.engines.tensorrt_api import Collector, load_api
 
 SHAPE = (1, 32, 64)
 
@@ -144,6 +146,41 @@ def test_a_check_that_saw_no_island_is_no_check() -> None:
         layer.name = f"other {layer.name}"
     check_islands(api, network, {"sum_node"})  # the metadata still tells where a layer came from
     del parser
+
+
+def test_every_builder_and_runtime_of_a_process_has_one_logger(caplog: pytest.LogCaptureFixture) -> None:
+    """A second one is only told that it is ignored, under a lock that a dying builder waits for: builds then hung."""
+    api = load_api("tensorrt_rtx")
+    first = Collector(api)
+    builder = api.Builder(first.logger)
+    with pytest.raises(EngineError, match="operation Det"):
+        build_plan(graph(helper.make_node("Det", ["x"], ["y"], "determinant")), "tensorrt_rtx", "sm_89")
+    second = Collector(api)
+    assert second.logger is first.logger
+    assert second.errors == []
+    assert first.errors
+    del first, second
+    runtime = api.Runtime(Collector(api).logger)
+    assert runtime.deserialize_cuda_engine(b"no engine") is None
+    assert "differs from one already registered" not in caplog.text
+    assert "tensorrt_rtx" in caplog.text  # what the runtime says is said
+    del builder
+
+
+def test_nothing_of_a_build_waits_for_a_garbage_collection() -> None:
+    class Held:
+        pass
+
+    def building() -> weakref.ref:
+        held = Held()
+        load_api("tensorrt_rtx")
+        return weakref.ref(held)
+
+    gc.disable()
+    try:
+        assert building()() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("same_size", [True, False])

@@ -11,9 +11,9 @@ import torch
 
 from oodseg_ros.building.onnx_export import export_onnx
 from oodseg_ros.building.onnx_precision import islands
-from oodseg_ros.building.tensorrt_plan import Collector, build_plan, check_islands, parsed
+from oodseg_ros.building.tensorrt_plan import build_plan, check_islands, parsed
 from oodseg_ros.errors import EngineError
-from oodseg_ros.inference.engines.tensorrt_api import load_api
+from oodseg_ros.inference.engines.tensorrt_api import Collector, load_api
 from oodseg_ros.inference.precision import half_parts
 from oodseg_ros.model_card import InputSpec
 from oodseg_ros.networks.build import build_segmentor

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from oodseg_ros.pipeline.account import NO_STAMP, REPEATED_STAMP, TOO_OLD, AgeWindow, FrameCounter
+from oodseg_ros.pipeline.account import AgeWindow, FrameCounter
+from oodseg_ros.pipeline.reasons import NO_STAMP, REPEATED_STAMP, TOO_OLD
 
 MS = 1_000_000
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import oodseg_ros
 from oodseg_ros.pipeline import reasons
-from oodseg_ros.pipeline.account import REASONS
 
 CODES = {value for name, value in vars(reasons).items() if name.isupper() and isinstance(value, str)}
 
@@ -16,8 +15,15 @@ TELLING = ("unknown", "failed", "drop", "dropped")
 
 def test_every_code_has_a_sentence_and_no_sentence_lacks_its_code() -> None:
     assert set(reasons.SENTENCES) == CODES
-    assert set(REASONS) <= CODES
+    assert set(reasons.DROPS) <= CODES
     assert len(set(reasons.SENTENCES.values())) == len(CODES)
+
+
+def test_the_account_counts_under_what_becomes_of_frames_and_not_under_states() -> None:
+    assert "overwritten" in reasons.DROPS
+    assert "engine_error" in reasons.DROPS
+    assert len(reasons.DROPS) == 25
+    assert not {"ok", "obstacle", "starting", "no_image", "late", "engine_failed"} & set(reasons.DROPS)
 
 
 def test_an_unknown_code_is_still_readable() -> None:

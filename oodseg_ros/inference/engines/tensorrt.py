@@ -21,7 +21,16 @@ from ..engine_cache import StoredEngine, accepted_at_any_size, find
 from ..golden_check import verified
 from ..sizes import at_image_size, graph_size
 from .captured import CapturedGraph, device_errors
-from .tensorrt_api import PLAN, architecture, check_valid, context_of, load_api, store_kernels, tensorrt_identity
+from .tensorrt_api import (
+    PLAN,
+    Collector,
+    architecture,
+    check_valid,
+    context_of,
+    load_api,
+    store_kernels,
+    tensorrt_identity,
+)
 
 
 class TensorRtEngine:
@@ -50,8 +59,7 @@ class TensorRtEngine:
         self._score_type = torch.float16 if score_type == "fp16" else torch.float32
         self._bundle = bundle
         self._wanted = partial(tensorrt_identity, bundle, engine, precision, target=target)
-        self._logger = self._api.Logger(self._api.Logger.WARNING)
-        self._runtime = self._api.Runtime(self._logger)
+        self._runtime = self._api.Runtime(Collector(self._api).logger)
         self._loaded: dict[Path, tuple[Run, float]] = {}
 
     def check_golden(self) -> float:

@@ -5,11 +5,13 @@ TensorRT-RTX compiles its kernels when an engine is first run; they are kept, so
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from ...bundle import Bundle
 from ...errors import EngineError
@@ -35,6 +37,7 @@ INVALID = {
 """The bits of `EngineInvalidityDiagnostics`."""
 PLAN = ".plan"
 """Suffix of an engine's file."""
+_LOG = logging.getLogger(__name__)
 
 
 def load_api(engine: str) -> Any:
@@ -43,17 +46,66 @@ def load_api(engine: str) -> Any:
     Raises:
         EngineError: it is not installed, or cannot be loaded here.
     """
-    reason: Exception | None = None
     for name in PACKAGES[engine]:
         try:
             return import_module(name)
-        except ModuleNotFoundError as error:
-            reason = reason or error
+        except ModuleNotFoundError:
+            continue  # kept in a name, it would keep its frames, and a caller's builder, until a garbage collection
         except (ImportError, OSError, RuntimeError) as error:
             raise EngineError(f"engine {engine}: the Python package {name} cannot be loaded: {error}") from error
     raise EngineError(
         f"engine {engine} needs the Python package {PACKAGES[engine][0]}, which is not installed: {INSTALL[engine]}"
-    ) from reason
+    )
+
+
+class Collector:
+    """What TensorRT says while this object lives, and the logger to give it.
+
+    Attributes:
+        logger: the one of this package in this process. TensorRT keeps the first logger that it is given and tells
+            another one so while it holds a lock: if Python collects garbage just then and an older builder is in it,
+            that builder waits for the lock, and the process stands still.
+        errors: first line of each error, oldest first.
+    """
+
+    def __init__(self, api: Any) -> None:
+        self.errors: list[str] = []
+        if api.__name__ not in _LOGGERS:
+            _LOGGERS[api.__name__] = _logger(api)
+        self.logger, listeners = _LOGGERS[api.__name__]
+        listeners.add(self)
+
+    @property
+    def last(self) -> str:
+        """The last error."""
+        return self.errors[-1] if self.errors else "no reason given"
+
+
+_LOGGERS: dict[str, tuple[Any, WeakSet[Collector]]] = {}
+"""Package → its logger in this process, and who listens to it."""
+
+
+def _logger(api: Any) -> tuple[Any, WeakSet[Collector]]:
+    listeners: WeakSet[Collector] = WeakSet()
+
+    class Logger(api.ILogger):
+        """Errors of a build to who builds; without one, warnings and errors of the runtime to Python's logging."""
+
+        def __init__(self) -> None:
+            api.ILogger.__init__(self)
+
+        def log(self, severity: Any, text: str) -> None:
+            # Without a GPU, every call complains of CUDA; that is no reason of anything here.
+            if severity > api.ILogger.Severity.WARNING or "catchCudaError" in text:
+                return
+            building = list(listeners)
+            if not building:
+                _LOG.warning("%s: %s", api.__name__, text.strip())
+            elif severity <= api.ILogger.Severity.ERROR:
+                for listener in building:
+                    listener.errors.append(text.strip().splitlines()[0])
+
+    return Logger(), listeners
 
 
 def capability(device: str = "cuda") -> str | None:

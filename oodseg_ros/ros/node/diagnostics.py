@@ -8,18 +8,15 @@ import math
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from ...errors import UserError
-from ...frame import Alert
+from ...frame import Alert, AlertState
 from ...parameters.settings import Settings
-from ...pipeline.account import REASONS, AgeSummary, FrameCounts
 from ...pipeline.alert import alert_sentence, reaction_sentence, worst_case_reaction
-from ...pipeline.reasons import sentence
+from ...pipeline.reasons import DROPS, sentence
 from ...pipeline.step import Camera
 
 CAMERA = "camera "
@@ -28,118 +25,95 @@ ALERT = "alert"
 """In the name of the statuses that repeat the alert, for aggregators and robot monitors: `<node>: alert: <name>`."""
 
 
-@dataclass(frozen=True)
-class CameraReport:
-    """One camera since the node was configured.
+def engine_status(
+    node: str,
+    mode: str,
+    engine: str,
+    bundle: str,
+    golden_error: float,
+    warnings: tuple[str, ...] = (),
+    reaction: str = "",
+) -> DiagnosticStatus:
+    """The node itself, as `<node>: engine`.
 
-    Attributes:
-        counts: its account.
-        ages: stamp → published over the last frames, seconds.
-        received_rate, answered_rate: per second since the last report.
-        state: its alert in a word.
-        geometry: where positions come from, in a sentence; empty = fine.
-        publishers: why those on its topics are too many; empty = fine.
-        overlays_skipped: left out because the node was late.
-        sentence: its alert in a line.
-        troubled: frames were lost, dropped or late since the last report.
-        missed: answers later than `deadline` seconds, ever.
-        drift, drift_limit: of the scores from the calibration, bits; NaN = not measured.
-        period: seconds between two images, as they come; NaN = not known yet.
-        reaction: worst-case seconds from in view to OBSTACLE, by the measured period and the largest age.
-    """
-
-    counts: FrameCounts
-    ages: AgeSummary
-    received_rate: float
-    answered_rate: float
-    state: str
-    geometry: str = ""
-    publishers: str = ""
-    overlays_skipped: int = 0
-    sentence: str = ""
-    troubled: bool = False
-    missed: int = 0
-    deadline: float = 0.0
-    drift: float = math.nan
-    drift_limit: float = math.nan
-    period: float = math.nan
-    reaction: float = math.nan
-
-
-@dataclass(frozen=True)
-class NodeReport:
-    """The node itself.
-
-    Attributes:
+    Args:
+        node: its full name.
         mode: why nothing is answered at the moment; empty = it is.
         engine, bundle, golden_error: identities, and how far the engine's golden answer is off.
         warnings: hold permanently.
         reaction: the worst case by the parameters, in a sentence.
     """
-
-    mode: str
-    engine: str
-    bundle: str
-    golden_error: float
-    warnings: tuple[str, ...] = ()
-    reaction: str = ""
-
-
-def to_diagnostics(
-    node: str,
-    stamp: Time,
-    report: NodeReport,
-    cameras: Mapping[str, CameraReport],
-    recorder: Mapping[str, str] | None = None,
-    recorder_trouble: str | None = None,
-) -> DiagnosticArray:
-    """One status of the node, one per camera, one of the recorder if it is on.
-
-    They are called `<node>: engine`, `<node>: camera <name>` and `<node>: recorder`.
-    """
-    array = DiagnosticArray()
-    array.header.stamp = stamp
-    array.status = [_engine(node, report)] + [_camera(node, name, camera) for name, camera in cameras.items()]
-    if recorder:
-        array.status.append(_recorder(node, recorder, recorder_trouble))
-    return array
-
-
-def _engine(node: str, report: NodeReport) -> DiagnosticStatus:
-    level, message = DiagnosticStatus.OK, f"{report.bundle} on {report.engine}"
-    if report.warnings:
-        level, message = DiagnosticStatus.WARN, "; ".join(report.warnings)
-    if report.mode:
-        level = DiagnosticStatus.ERROR if "failed" in report.mode else DiagnosticStatus.WARN
-        message = f"{sentence(report.mode)} ({report.mode})"
+    level, message = DiagnosticStatus.OK, f"{bundle} on {engine}"
+    if warnings:
+        level, message = DiagnosticStatus.WARN, "; ".join(warnings)
+    if mode:
+        level = DiagnosticStatus.ERROR if "failed" in mode else DiagnosticStatus.WARN
+        message = f"{sentence(mode)} ({mode})"
     values = {
-        "bundle": report.bundle,
-        "engine": report.engine,
-        "golden_error": f"{report.golden_error:.3g}",
-        "mode": report.mode or "running",
-        "worst_case_reaction": report.reaction,
+        "bundle": bundle,
+        "engine": engine,
+        "golden_error": f"{golden_error:.3g}",
+        "mode": mode or "running",
+        "worst_case_reaction": reaction,
     }
-    values |= {f"warning_{index}": text for index, text in enumerate(report.warnings)}
-    return _status(level, f"{node}: engine", message, report.engine, values)
+    values |= {f"warning_{index}": text for index, text in enumerate(warnings)}
+    return _status(level, f"{node}: engine", message, engine, values)
 
 
-def _camera(node: str, name: str, camera: CameraReport) -> DiagnosticStatus:
-    counts, ages = camera.counts, camera.ages
-    dropped = sum(counts.dropped.values())
-    level = DiagnosticStatus.WARN if camera.troubled else DiagnosticStatus.OK
-    if camera.state.startswith("UNKNOWN"):
+def camera_status(
+    node: str,
+    camera: Camera,
+    alert: Alert,
+    settings: Settings,
+    rates: Rates,
+    now: float,
+    overlays_skipped: int = 0,
+    publishers: str = "",
+) -> DiagnosticStatus:
+    """A camera since the node was configured, as `<node>: camera <name>`.
+
+    WARN: frames were lost, dropped or late since the last status, or `publishers`; ERROR: it is UNKNOWN.
+
+    Args:
+        node: full name.
+        camera: with its account.
+        alert: its present one.
+        settings: the present ones.
+        rates: kept from one status to the next.
+        now: monotonic seconds.
+        overlays_skipped: left out because the node was late.
+        publishers: why those on its topics are too many; empty = fine.
+    """
+    name, counts, ages, missed = (
+        camera.settings.name,
+        camera.counter.counts(),
+        camera.ages.summary(),
+        camera.ages.missed,
+    )
+    dropped, state = sum(counts.dropped.values()), f"{alert.state.value} ({alert.reason})"
+    period = camera.counter.period_s()
+    received, answered, troubles = (
+        rates.rate(f"{name}/{key}", total, now)
+        for key, total in (
+            ("received", counts.received),
+            ("answered", counts.answered),
+            ("troubles", counts.lost + dropped + missed),
+        )
+    )
+    level = DiagnosticStatus.WARN if troubles > 0 or publishers else DiagnosticStatus.OK
+    if alert.state is AlertState.UNKNOWN:
         level = DiagnosticStatus.ERROR
     age = f", age p99 {ages.p99 * 1e3:.0f} ms" if math.isfinite(ages.p99) else ""
     message = (
-        f"{camera.sentence or camera.state}; {camera.answered_rate:.1f} of {camera.received_rate:.1f} frames/s "
-        f"answered{age}; in all {dropped} dropped, {counts.lost} lost in transport"
+        f"{alert_sentence(alert)}; {answered:.1f} of {received:.1f} frames/s answered{age}; "
+        f"in all {dropped} dropped, {counts.lost} lost in transport"
     )
-    if camera.publishers:
-        message = f"{camera.publishers}; {message}"
+    if publishers:
+        message = f"{publishers}; {message}"
     values = {
-        "state": camera.state,
-        "received_rate": f"{camera.received_rate:.2f}",
-        "answered_rate": f"{camera.answered_rate:.2f}",
+        "state": state,
+        "received_rate": f"{received:.2f}",
+        "answered_rate": f"{answered:.2f}",
         "frames_expected": str(counts.expected),
         "frames_received": str(counts.received),
         "frames_answered": str(counts.answered),
@@ -147,22 +121,24 @@ def _camera(node: str, name: str, camera: CameraReport) -> DiagnosticStatus:
         "frames_lost_in_transport": str(counts.lost),
         "frames_dropped": str(dropped),
     }
-    values |= {f"dropped_{reason}": str(counts.dropped.get(reason, 0)) for reason in REASONS}
+    values |= {f"dropped_{reason}": str(counts.dropped.get(reason, 0)) for reason in DROPS}
     values |= {f"age_{key}_s": f"{getattr(ages, key):.4f}" for key in ("p50", "p95", "p99", "max")}
     values |= {
-        "deadline_s": f"{camera.deadline:g}",
-        "deadline_misses": str(camera.missed),
-        "period_s": f"{camera.period:.4f}",
-        "worst_case_reaction_s": f"{camera.reaction:.3f}",
-        "score_drift_bits": f"{camera.drift:.3f}",
-        "score_drift_limit_bits": f"{camera.drift_limit:g}",
+        "deadline_s": f"{settings.deadline:g}",
+        "deadline_misses": str(missed),
+        "period_s": f"{period:.4f}",
+        "worst_case_reaction_s": f"{worst_case_reaction(settings.obstacles, period, ages.max):.3f}",
+        "score_drift_bits": f"{math.nan if alert.drift is None else alert.drift:.3f}",
+        "score_drift_limit_bits": f"{settings.output_gate.drift_limit:g}",
+        "overlays_skipped": str(overlays_skipped),
+        "geometry": camera.placing or "ok",
+        "publishers": publishers or "ok",
     }
-    values |= {"overlays_skipped": str(camera.overlays_skipped), "geometry": camera.geometry or "ok"}
-    values["publishers"] = camera.publishers or "ok"
     return _status(level, f"{node}: {CAMERA}{name}", message, name, values)
 
 
-def _recorder(node: str, counts: Mapping[str, str], trouble: str | None) -> DiagnosticStatus:
+def recorder_status(node: str, counts: Mapping[str, str], trouble: str | None) -> DiagnosticStatus:
+    """The recorder, as `<node>: recorder`; `trouble` = why it does not write now."""
     level, message = DiagnosticStatus.OK, f"{counts.get('written', 0)} bags written"
     if trouble is not None:
         level, message = DiagnosticStatus.WARN, f"{message}; not writing now: {trouble}"
@@ -192,44 +168,6 @@ def reaction(settings: Settings) -> str:
     rates = {camera.name: camera.rate for camera in settings.cameras}
     return reaction_sentence(
         settings.obstacles, settings.max_age, settings.image_timeout, 1 / settings.alert_rate, rates
-    )
-
-
-def to_report(
-    camera: Camera,
-    alert: Alert,
-    settings: Settings,
-    rates: Rates,
-    now: float,
-    overlays_skipped: int = 0,
-    publishers: str = "",
-) -> CameraReport:
-    """Report of a camera at `now` (monotonic seconds), gathered from where it is counted.
-
-    Args:
-        overlays_skipped: left out because the node was late.
-        publishers: why those who publish on its topics are too many.
-    """
-    name, counts, ages = camera.settings.name, camera.counter.counts(), camera.ages.summary()
-    period, missed = camera.counter.period_s(), camera.ages.missed
-    troubles = counts.lost + sum(counts.dropped.values()) + missed
-    return CameraReport(
-        counts,
-        ages,
-        rates.rate(name + "/received", counts.received, now),
-        rates.rate(name + "/answered", counts.answered, now),
-        f"{alert.state.value} ({alert.reason})",
-        geometry=camera.placing,
-        publishers=publishers,
-        overlays_skipped=overlays_skipped,
-        sentence=alert_sentence(alert),
-        troubled=rates.rate(name + "/troubles", troubles, now) > 0 or bool(publishers),
-        missed=missed,
-        deadline=settings.deadline,
-        drift=math.nan if alert.drift is None else alert.drift,
-        drift_limit=settings.output_gate.drift_limit,
-        period=period,
-        reaction=worst_case_reaction(settings.obstacles, period, ages.max),
     )
 
 

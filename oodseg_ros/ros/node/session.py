@@ -21,7 +21,7 @@ from ..messages.alert import to_alert
 from ..messages.detections import VISION_MSGS
 from . import qos, topics
 from .camera_input import CameraInput
-from .diagnostics import ALERT, LogOnce, NodeReport, Rates, reaction, to_diagnostics, to_report
+from .diagnostics import ALERT, LogOnce, Rates, camera_status, engine_status, reaction, recorder_status
 from .heartbeat import Heartbeat
 from .outputs import Answer, CameraOutputs
 from .recording import Recording
@@ -247,30 +247,25 @@ class Session:
         now, monotonic = self._node.get_clock().now(), time.monotonic()
         board, settings = self.pipeline.board, self._settings()
         alerts = board.alerts(now.nanoseconds)
-        reports = {
-            name: to_report(
-                *(camera, alerts[name], settings, self._rates, monotonic),
-                overlays_skipped=self._overlays_skipped[name],
-                publishers=self._look_around(name),
-            )
-            for name, camera in self.pipeline.cameras.items()
-        }
-        runner = self._runner
-        node = NodeReport(
-            board.mode or "",
-            runner.engine_identity,
-            runner.bundle.id,
-            runner.golden_error,
-            self._warnings,
-            reaction(settings),
-        )
-        name = self._node.get_fully_qualified_name()
-        recorder = self.recording.counts(), self.recording.trouble
-        array = to_diagnostics(name, now.to_msg(), node, reports, *recorder)
+        runner, recorder = self._runner, self.recording.counts()
+        name, reason = self._node.get_fully_qualified_name(), reaction(settings)
+        engine = (board.mode or "", runner.engine_identity, runner.bundle.id, runner.golden_error)
         said = to_alert(
             *(alerts, now.to_msg(), self._heartbeat.sequence, runner.bundle.id, f"{name}: {ALERT}"),
             self.pipeline.unplaced,
         )
-        # Before the cameras, whose statuses end in the same name.
-        array.status[1:1] = said.status
+        array = DiagnosticArray()
+        array.header.stamp = now.to_msg()
+        # The alerts before the cameras, whose statuses end in the same name.
+        array.status = [engine_status(name, *engine, self._warnings, reason), *said.status]
+        array.status += [
+            camera_status(
+                *(name, camera, alerts[each], settings, self._rates, monotonic),
+                overlays_skipped=self._overlays_skipped[each],
+                publishers=self._look_around(each),
+            )
+            for each, camera in self.pipeline.cameras.items()
+        ]
+        if recorder:
+            array.status.append(recorder_status(name, recorder, self.recording.trouble))
         self._diagnostics.publish(array)

@@ -8,44 +8,65 @@ from __future__ import annotations
 import math
 
 import pytest
-from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from oodseg_ros.errors import ImageError
-from oodseg_ros.pipeline.account import OVERWRITTEN, REASONS, AgeWindow, FrameCounts
-from oodseg_ros.ros.node.diagnostics import MAX_KINDS, CameraReport, LogOnce, NodeReport, Rates, to_diagnostics
+from oodseg_ros.frame import Alert, AlertState
+from oodseg_ros.parameters.settings import Settings, default_settings
+from oodseg_ros.pipeline.reasons import DROPS, OVERWRITTEN
+from oodseg_ros.pipeline.step import Camera
+from oodseg_ros.ros.node.diagnostics import MAX_KINDS, LogOnce, Rates, camera_status, engine_status
 
 pytest.importorskip("rclpy")
 
-
-FINE = NodeReport("", "openvino-fp32", "road@123", 1e-5)
-
-
-def camera(state: str = "CLEAR (ok)", **counts: object) -> CameraReport:
-    troubled = bool(counts.get("lost"))
-    return CameraReport(FrameCounts(**counts), AgeWindow().summary(), 30.0, 29.5, state, troubled=troubled)
+CLEAR = Alert(AlertState.CLEAR, "ok")
 
 
-def levels(node: NodeReport, report: CameraReport) -> list[bytes]:
-    return [status.level for status in to_diagnostics("/perception", Time(), node, {"front": report}).status]
+@pytest.fixture
+def settings() -> Settings:
+    return default_settings(["front"])
 
 
-def test_levels_of_engine_and_camera() -> None:
+@pytest.fixture
+def camera(settings: Settings) -> Camera:
+    """Ten frames came, six were answered; two were lost on the way, three were dropped, one waits."""
+    camera = Camera(settings.cameras[0], judge=None, gate=None, contradiction=None, locate=None)
+    for period in (1, 2, 3, 4, 5, 6, 7, 8, 9, 12):
+        camera.counter.receive(period * 100_000_000)
+    for _ in range(6):
+        camera.counter.answer()
+    for _ in range(3):
+        camera.counter.drop(OVERWRITTEN)
+    return camera
+
+
+def test_levels_of_the_engine() -> None:
+    identity = ("openvino-fp32", "road@123", 1e-5)
+    assert engine_status("/n", "", *identity).level == DiagnosticStatus.OK
+    assert engine_status("/n", "inactive", *identity).level == DiagnosticStatus.WARN
+    assert engine_status("/n", "engine_failed", *identity).level == DiagnosticStatus.ERROR
+    assert engine_status("/n", "", *identity, ("on the slow engine",)).level == DiagnosticStatus.WARN
+
+
+def test_levels_of_a_camera(settings: Settings, camera: Camera) -> None:
     ok, warn, error = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
-    assert levels(FINE, camera(received=5, answered=5)) == [ok, ok]
-    assert levels(NodeReport("inactive", "e", "b", 0.0), camera("UNKNOWN (inactive)")) == [warn, error]
-    assert levels(NodeReport("engine_failed", "e", "b", 0.0), camera()) == [error, ok]
-    assert levels(NodeReport("", "e", "b", 0.0, ("on the slow engine",)), camera(lost=1)) == [warn, warn]
+    rates, unknown = Rates(), Alert(AlertState.UNKNOWN, "inactive")
+    assert camera_status("/n", camera, CLEAR, settings, rates, 10.0).level == ok
+    assert camera_status("/n", camera, CLEAR, settings, rates, 11.0).level == ok
+    assert camera_status("/n", camera, CLEAR, settings, rates, 12.0, publishers="two").level == warn
+    camera.counter.drop(OVERWRITTEN)
+    assert camera_status("/n", camera, CLEAR, settings, rates, 13.0).level == warn
+    assert camera_status("/n", camera, CLEAR, settings, rates, 14.0).level == ok
+    assert camera_status("/n", camera, unknown, settings, rates, 15.0).level == error
 
 
-def test_the_account_of_a_camera_adds_up() -> None:
-    report = camera(received=10, answered=6, dropped={OVERWRITTEN: 3}, lost=2)
-    status = to_diagnostics("/v/perception", Time(), FINE, {"front": report}).status[1]
+def test_the_account_of_a_camera_adds_up(settings: Settings, camera: Camera) -> None:
+    status = camera_status("/v/perception", camera, CLEAR, settings, Rates(), 10.0)
     values = {pair.key: pair.value for pair in status.values}
     assert status.name == "/v/perception: camera front"
     assert values["frames_waiting"] == "1"
     assert values["frames_lost_in_transport"] == "2"
-    assert sum(int(values[f"dropped_{reason}"]) for reason in REASONS) == int(values["frames_dropped"]) == 3
+    assert sum(int(values[f"dropped_{reason}"]) for reason in DROPS) == int(values["frames_dropped"]) == 3
     assert "3 dropped, 2 lost in transport" in status.message
     assert math.isnan(float(values["age_p99_s"]))
 

@@ -1,4 +1,4 @@
-"""The acts of fault scripts: name → what is done. Each returns whether the node accepted it."""
+"""The acts of fault scripts: name → what is done. Those that ask the node return whether it accepted."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool, Trigger
 
 from ...node import qos
+from .cameras import RATE
 from .harness import NAMESPACE, PATIENCE, Harness
 from .script import VICTIM, Act
 
@@ -23,38 +24,12 @@ OUTPUTS = ("anomaly/score", "anomaly/mask", "semantic/image", "overlay")
 
 
 def do(harness: Harness, act: Act) -> bool:
-    """Do one act."""
-    return bool(ACTS[act.kind](harness, **act.options))
+    """Do one act; False: the node refused."""
+    return ACTS[act.kind](harness, **act.options) is not False
 
 
-def _camera(harness: Harness, camera: str, **behavior: Any) -> bool:
-    harness.cameras[camera].behave(**behavior)
-    return True
-
-
-def _driver_dies(harness: Harness, camera: str) -> bool:
-    harness.cameras[camera].dies()
-    return True
-
-
-def _driver_returns(harness: Harness, camera: str) -> bool:
-    harness.cameras[camera].returns()
-    return True
-
-
-def _rate(harness: Harness, camera: str, factor: float) -> bool:
-    harness.cameras[camera].rate = 10.0 * factor
-    return True
-
-
-def _engine(harness: Harness, mode: str, count: int = 0, size: str = "") -> bool:
-    harness.process.tell(f"{mode} {count} {size}")
-    return True
-
-
-def _wait(harness: Harness, seconds: float) -> bool:
-    time.sleep(seconds)
-    return True
+def _rate(harness: Harness, camera: str, factor: float) -> None:
+    harness.cameras[camera].rate = RATE * factor
 
 
 def _enable(harness: Harness, on: bool, times: int = 1) -> bool:
@@ -79,15 +54,6 @@ def _recorder(harness: Harness, counts: str) -> bool:
     return harness.until(lambda: int(harness.watch.account("recorder").get(counts, 0)) > before, PATIENCE)
 
 
-def _lifecycle(harness: Harness, transition: str, wait: bool = True) -> bool:
-    return harness.change(transition, wait)
-
-
-def _bring(harness: Harness, state: str) -> bool:
-    harness.bring(state)
-    return True
-
-
 def _parameters(harness: Harness, name: str, values: list[Any]) -> bool:
     requests = []
     for value in values:
@@ -100,30 +66,18 @@ def _parameters(harness: Harness, name: str, values: list[Any]) -> bool:
     return all(answer is not None and all(result.successful for result in answer.results) for answer in answers)
 
 
-def _signal(harness: Harness, number: str, times: int = 1) -> bool:
+def _signal(harness: Harness, number: str, times: int = 1) -> None:
     for _ in range(times):
         harness.process.signal(number)
-    return True
 
 
-def _respawn(harness: Harness) -> bool:
-    harness.respawn()
-    return True
-
-
-def _file_limit(harness: Harness, bytes: int | None) -> bool:
+def _file_limit(harness: Harness, bytes: int | None) -> None:
     harness.process.limit_files(bytes)
     if bytes is not None:
         harness.extra.append(lambda: harness.process.alive and harness.process.limit_files(None))
-    return True
 
 
-def _remove_records(harness: Harness) -> bool:
-    shutil.rmtree(harness.folder / "records", ignore_errors=True)
-    return True
-
-
-def _block_records(harness: Harness, on: bool) -> bool:
+def _block_records(harness: Harness, on: bool) -> None:
     folder = harness.folder / "records"
     if on:
         shutil.rmtree(folder, ignore_errors=True)
@@ -131,21 +85,19 @@ def _block_records(harness: Harness, on: bool) -> bool:
         harness.extra.append(lambda: folder.is_file() and folder.unlink())
     else:
         folder.unlink()
-    return True
 
 
-def _clock(harness: Harness, jump: float = 0.0, running: bool | None = None) -> bool:
+def _clock(harness: Harness, jump: float = 0.0, running: bool | None = None) -> None:
     if running is not None:
         harness.clock.run(running)
     if jump:
         harness.clock.jump(jump)
-    return True
 
 
-def _slow_listener(harness: Harness, on: bool) -> bool:
+def _slow_listener(harness: Harness, on: bool) -> None:
     if not on:
         harness.undo_extras()
-        return True
+        return
     context = harness.node.context
     node = rclpy.create_node("slow_listener", namespace=NAMESPACE, context=context)
     executor = SingleThreadedExecutor(context=context)
@@ -168,10 +120,9 @@ def _slow_listener(harness: Harness, on: bool) -> bool:
         node.destroy_node()
 
     harness.extra.append(end)
-    return True
 
 
-def _subscription_storm(harness: Harness, count: int) -> bool:
+def _subscription_storm(harness: Harness, count: int) -> None:
     node = rclpy.create_node("storm", namespace=NAMESPACE, context=harness.node.context)
     for _ in range(count // 10):
         topics = [f"{VICTIM}/{output}" for output in OUTPUTS]
@@ -180,36 +131,34 @@ def _subscription_storm(harness: Harness, count: int) -> bool:
         for subscription in made:
             node.destroy_subscription(subscription)
     node.destroy_node()
-    return True
 
 
-def _publisher_storm(harness: Harness, count: int) -> bool:
+def _publisher_storm(harness: Harness, count: int) -> None:
     node = rclpy.create_node("storm", namespace=NAMESPACE, context=harness.node.context)
     for _ in range(count):
         publisher = node.create_publisher(Image, f"{VICTIM}/image_raw", 1)
         time.sleep(0.02)
         node.destroy_publisher(publisher)
     node.destroy_node()
-    return True
 
 
-ACTS: dict[str, Callable[..., bool]] = {
-    "camera": _camera,
-    "driver_dies": _driver_dies,
-    "driver_returns": _driver_returns,
+ACTS: dict[str, Callable[..., Any]] = {
+    "camera": lambda harness, camera, **behavior: harness.cameras[camera].behave(**behavior),
+    "driver_dies": lambda harness, camera: harness.cameras[camera].dies(),
+    "driver_returns": lambda harness, camera: harness.cameras[camera].returns(),
     "rate": _rate,
-    "engine": _engine,
-    "wait": _wait,
+    "engine": lambda harness, mode, count=0, size="": harness.process.tell(f"{mode} {count} {size}"),
+    "wait": lambda harness, seconds: time.sleep(seconds),
     "enable": _enable,
     "snapshot": _snapshot,
     "recorder": _recorder,
-    "lifecycle": _lifecycle,
-    "bring": _bring,
+    "lifecycle": lambda harness, transition, wait=True: harness.change(transition, wait),
+    "bring": lambda harness, state: harness.bring(state),
     "parameters": _parameters,
     "signal": _signal,
-    "respawn": _respawn,
+    "respawn": lambda harness: harness.respawn(),
     "file_limit": _file_limit,
-    "remove_records": _remove_records,
+    "remove_records": lambda harness: shutil.rmtree(harness.folder / "records", ignore_errors=True),
     "block_records": _block_records,
     "clock": _clock,
     "slow_listener": _slow_listener,

@@ -35,14 +35,6 @@ def good(index: int, size: tuple[int, int]) -> np.ndarray:
     return (road + noise).clip(0, 255).astype(np.uint8)
 
 
-def _black(index: int, size: tuple[int, int]) -> np.ndarray:
-    return np.random.default_rng(index).integers(0, 3, (*size, 3), dtype=np.uint8)
-
-
-def _over_exposed(index: int, size: tuple[int, int]) -> np.ndarray:
-    return cv2.convertScaleAbs(good(index, size), alpha=1.0, beta=250)
-
-
 def _fog(index: int, size: tuple[int, int]) -> np.ndarray:
     """A tenth of the contrast, and the sensor's noise whole."""
     noise = np.random.default_rng(index).integers(-2, 3, (*size, 3), dtype=np.int16)
@@ -65,28 +57,16 @@ def _blocked(index: int, size: tuple[int, int]) -> np.ndarray:
     return picture
 
 
-def _frozen(index: int, size: tuple[int, int]) -> np.ndarray:
-    return good(0, size)
-
-
-def _small(index: int, size: tuple[int, int]) -> np.ndarray:
-    return good(index, (size[0] // 2, size[1] // 2))
-
-
-def _changing(index: int, size: tuple[int, int]) -> np.ndarray:
-    return good(index, (size[0] - 16 * (index % 4), size[1]))
-
-
 PICTURES: dict[str, Callable[[int, tuple[int, int]], np.ndarray]] = {
     "good": good,
-    "black": _black,
-    "over_exposed": _over_exposed,
+    "black": lambda index, size: np.random.default_rng(index).integers(0, 3, (*size, 3), dtype=np.uint8),
+    "over_exposed": lambda index, size: cv2.convertScaleAbs(good(index, size), alpha=1.0, beta=250),
     "fog": _fog,
     "blurred": _blurred,
     "blocked": _blocked,
-    "frozen": _frozen,
-    "small": _small,
-    "changing": _changing,
+    "frozen": lambda _, size: good(0, size),
+    "small": lambda index, size: good(index, (size[0] // 2, size[1] // 2)),
+    "changing": lambda index, size: good(index, (size[0] - 16 * (index % 4), size[1])),
 }
 
 

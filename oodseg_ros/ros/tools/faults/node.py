@@ -133,10 +133,6 @@ def _raise(labels: np.ndarray, score: np.ndarray, text: str) -> tuple[np.ndarray
     raise RuntimeError(text or "the engine broke")
 
 
-def _memory(labels: np.ndarray, score: np.ndarray, _: str) -> tuple[np.ndarray, np.ndarray]:
-    raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB (a test)")
-
-
 def _hang(labels: np.ndarray, score: np.ndarray, seconds: str) -> tuple[np.ndarray, np.ndarray]:
     time.sleep(float(seconds))
     return labels, score
@@ -147,39 +143,22 @@ def _nan(labels: np.ndarray, score: np.ndarray, value: str) -> tuple[np.ndarray,
     return labels, score
 
 
-def _one_class(labels: np.ndarray, score: np.ndarray, _: str) -> tuple[np.ndarray, np.ndarray]:
-    labels[:] = 3
-    return labels, score
-
-
-def _shift(labels: np.ndarray, score: np.ndarray, by: str) -> tuple[np.ndarray, np.ndarray]:
-    return labels, score + np.float32(by)
-
-
 def _obstacle(labels: np.ndarray, score: np.ndarray, _: str) -> tuple[np.ndarray, np.ndarray]:
     height, width = score.shape
     score[height // 2 : height // 2 + 30, width // 2 : width // 2 + 30] = 2 * THRESHOLD
     return labels, score
 
 
-def _size(labels: np.ndarray, score: np.ndarray, _: str) -> tuple[np.ndarray, np.ndarray]:
-    return labels[:-8], score[:, :-8]
-
-
-def _short(labels: np.ndarray, score: np.ndarray, _: str) -> tuple[np.ndarray, np.ndarray]:
-    return labels, score
-
-
 MODES: dict[str, Callable[[np.ndarray, np.ndarray, str], tuple[np.ndarray, np.ndarray]]] = {
     "raise": _raise,
-    "memory": _memory,
+    "memory": lambda labels, score, _: _raise(labels, score, "CUDA out of memory. Tried to allocate 2.00 GiB (a test)"),
     "hang": _hang,
     "nan": _nan,
-    "one_class": _one_class,
-    "shift": _shift,
+    "one_class": lambda labels, score, _: (np.full_like(labels, 3), score),
+    "shift": lambda labels, score, by: (labels, score + np.float32(by)),
     "obstacle": _obstacle,
-    "size": _size,
-    "short": _short,
+    "size": lambda labels, score, _: (labels[:-8], score[:, :-8]),
+    "short": lambda labels, score, _: (labels, score),
 }
 """Mode → what becomes of a good answer; the text after a colon is its argument. `short` answers too few frames."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
 import subprocess
@@ -12,11 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ....errors import UserError
-from ....paths import share_dir
-from ...node import launching
+from ..node_process import end_node, start_node
 
 
 class FaultProcess:
@@ -29,19 +25,9 @@ class FaultProcess:
     """
 
     def __init__(self, parameters: Mapping[str, Any], folder: Path, namespace: str) -> None:
-        file = folder / "node.yaml"
-        file.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(parameters)}}, sort_keys=False))
-        command = [sys.executable, "-m", f"{__package__}.node", "--ros-args", "--params-file", str(file)]
-        environment = {**os.environ, **launching.dds_profile(os.environ, share_dir())}
-        self.process = subprocess.Popen(
-            # No log files: a limit of file sizes must hit the recorder, not rcl's logger.
-            [*command, "-r", f"__ns:={namespace}", "--disable-external-lib-logs"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
+        # No log files: a limit of file sizes must hit the recorder, not rcl's logger.
+        command = [sys.executable, "-m", f"{__package__}.node", "--ros-args", "--disable-external-lib-logs", "--"]
+        self.process = start_node(command, parameters, folder, namespace, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._log = folder / "node.log"
         threading.Thread(target=self._drain, daemon=True).start()
 
@@ -76,14 +62,9 @@ class FaultProcess:
         except subprocess.TimeoutExpired:
             return None
 
-    def end(self, patience: float = 20.0) -> None:
+    def end(self) -> None:
         """SIGINT, then SIGKILL."""
-        if self.alive:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.send_signal(signal.SIGINT)
-        if self.wait(patience) is None:
-            self.process.kill()
-            self.process.wait()
+        end_node(self.process)
         self.process.stdin.close()
 
     def _drain(self) -> None:

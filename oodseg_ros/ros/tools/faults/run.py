@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from ....errors import UserError
@@ -58,7 +59,7 @@ def write(
 ) -> None:
     """`faults.json` and `reliability.md` in an existing folder."""
     head = {"command": command, "machine": machine, "timeout_s": timeout, **more}
-    data = {**head, "faults": [outcome.as_dict() for outcome in outcomes]}
+    data = {**head, "faults": [asdict(outcome) for outcome in outcomes]}
     (folder / "faults.json").write_text(json.dumps(data, indent=1) + "\n")
     (folder / "reliability.md").write_text(markdown(outcomes, command, machine, timeout))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 KNOWN = frozenset({"CLEAR", "OBSTACLE", "UNKNOWN"})
@@ -103,7 +103,3 @@ class Outcome:
     heartbeat_gap_s: float | None = None
     exit: int | None = None
     trouble: list[str] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
