@@ -39,7 +39,8 @@ _FORMATS: tuple[tuple[str, bytes, Any], ...] = (
     (".bag", ROS1_MAGIC, Ros1File),
 )
 BAG_SUFFIXES = tuple(suffix for suffix, _, _ in _FORMATS)
-_PACKED = (".zstd", ".zst")
+_PACKED = (".zstd", ".zst", ".active")
+"""After the suffix: packed, or still being written by the recorder of ROS 1, for ever if it was killed."""
 
 
 def is_bag(path: Path) -> bool:
