@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import BundleName, Device, EngineName, Json, Output, Precision, Quiet, Threads, Threshold, stages
+from .output import (
+    BundleName,
+    CameraHeight,
+    CameraPitch,
+    Device,
+    EngineName,
+    FieldOfView,
+    Json,
+    Output,
+    Precision,
+    Quiet,
+    Threads,
+    Threshold,
+    stages,
+)
 
 
 def command(
@@ -26,6 +40,9 @@ def command(
     threshold: Threshold = None,
     min_area: Annotated[int | None, typer.Option(min=1, help="Least area of an object in pixels.")] = None,
     params: Annotated[Path | None, typer.Option(help="Parameter file of the node.")] = None,
+    camera_height: CameraHeight = None,
+    camera_pitch: CameraPitch = 0.0,
+    fov: FieldOfView = 60.0,
     engine: EngineName = None,
     device: Device = "cpu",
     precision: Precision = "fp32",
@@ -38,11 +55,12 @@ def command(
     from ..collecting.collect import collect
     from ..collecting.export import INSTANCES, PAGE, write_collection
     from ..errors import ConfigError
-    from .run import given_params
+    from ..pipeline.geometry.source import NO_POSITION
+    from .run import given_geometry, given_params
 
     if (out / INSTANCES).exists():
         raise ConfigError(f"{out} holds a collection already, perhaps a corrected one; give another --out")
-    given = given_params(params, threshold, min_area)
+    given, geometry = given_params(params, threshold, min_area), given_geometry(camera_height, camera_pitch, fov)
     shown = Output(json, quiet)
     console = shown.console
     (runner,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
@@ -58,6 +76,7 @@ def command(
             per_track=per_track,
             most=most,
             limit=limit,
+            geometry=geometry,
             progress=lambda name, done: bar.update(task, description=escape(name), completed=done),
         )
         content = write_collection(gathered, runner.bundle, out, shlex.join(["oodseg", *sys.argv[1:]]))
@@ -74,6 +93,10 @@ def command(
         shown.warn(f"{count} frames without a judgement: {reason}")
     for damage in gathered.damage:
         shown.warn(f"not read: {damage}")
+    for note in gathered.notes[:10]:
+        shown.warn(f"note: {note}")
+    if geometry is None and any(NO_POSITION in note for note in gathered.notes):
+        shown.warn("note: --camera-height METRES, --camera-pitch and --fov give them one, where the ground is flat")
     console.print(f"look through {escape(str(out / PAGE))}, correct {escape(str(out / INSTANCES))}", soft_wrap=True)
     shown.result(
         {
@@ -86,5 +109,6 @@ def command(
             "page": str(out / PAGE),
             "skipped": dict(gathered.skipped),
             "damage": gathered.damage,
+            "notes": gathered.notes,
         }
     )

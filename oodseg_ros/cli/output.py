@@ -48,6 +48,12 @@ Unknown = Annotated[
 Split = Annotated[str | None, typer.Option(help="Split of the dataset; default: the one with ground truth.")]
 FirstFrames = Annotated[int | None, typer.Option(min=1, help="Only the first frames.")]
 Threshold = Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")]
+CameraHeight = Annotated[
+    float | None,
+    typer.Option(help="Metres above the road; with --camera-pitch and --fov in place of a calibration."),
+]
+CameraPitch = Annotated[float, typer.Option(help="Degrees, positive looks down.")]
+FieldOfView = Annotated[float, typer.Option(min=5, max=170, help="Horizontal field of view in degrees.")]
 MinArea = Annotated[int, typer.Option(min=1, help="Least area of an obstacle in pixels.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of an earlier run in OUT.")]
 

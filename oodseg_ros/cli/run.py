@@ -9,10 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from .output import BundleName, EngineName, Json, Output, Overwrite, Quiet, Threshold, stages, table
+from .output import (
+    BundleName,
+    CameraHeight,
+    CameraPitch,
+    EngineName,
+    FieldOfView,
+    Json,
+    Output,
+    Overwrite,
+    Quiet,
+    Threshold,
+    stages,
+    table,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..frame import Frame
     from ..inference.runner import Runner
+    from ..pipeline.geometry.ground import CameraGeometry
     from ..replay.offline_run import RunSummary
 
 ENGINE = ("engine", "device", "precision", "threads", "hint", "score_type")
@@ -40,18 +57,14 @@ def command(
         typer.Option("--sequence/--stills", help="Folder of images: consecutive frames, or (default) each by itself."),
     ] = None,
     ego_mask: Annotated[Path | None, typer.Option(help="Image, white on the own vehicle: not judged.")] = None,
-    camera_height: Annotated[
-        float | None,
-        typer.Option(help="Metres above the road; with --camera-pitch and --fov in place of a calibration."),
-    ] = None,
-    camera_pitch: Annotated[float, typer.Option(help="Degrees, positive looks down.")] = 0.0,
-    fov: Annotated[float, typer.Option(min=5, max=170, help="Horizontal field of view in degrees.")] = 60.0,
+    camera_height: CameraHeight = None,
+    camera_pitch: CameraPitch = 0.0,
+    fov: FieldOfView = 60.0,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Run a bundle over frames as the node judges them; leaves overlays and alerts.csv."""
-    from ..pipeline.geometry.ground import pinhole
     from ..pipeline.geometry.source import NO_POSITION
     from ..replay.offline_run import RunOptions, run_source
     from ..replay.summary import refuse_unjudged
@@ -63,11 +76,7 @@ def command(
     source = open_source(input, topic) if bag is None else bag
     shown = Output(json, quiet)
     (runner,) = shown.load(bundle, **engine_options(given, engine, device, threads, precision))
-    geometry = None
-    if camera_height is not None:
-        view, pitch = math.radians(fov), math.radians(camera_pitch)
-        geometry = lambda h, w: pinhole(w, h, view, camera_height, pitch)  # noqa: E731
-        geometry(480, 640)  # a height that means nothing is said now
+    geometry = given_geometry(camera_height, camera_pitch, fov)
     options = RunOptions(
         out=out,
         limit=limit,
@@ -90,6 +99,19 @@ def command(
         summary.notes.append("--camera-height METRES, --camera-pitch and --fov give them one, where the ground is flat")
     print_summary(shown, runner, summary, out)
     refuse_unjudged(input, summary.frames, summary.skipped)
+
+
+def given_geometry(
+    height: float | None, pitch: float, field_of_view: float
+) -> Callable[[Frame], CameraGeometry | None] | None:
+    """Of cameras without a calibration, for pictures of any size; None where no height is given. Angles in degrees."""
+    from ..pipeline.geometry.ground import pinhole
+
+    if height is None:
+        return None
+    view, down = math.radians(field_of_view), math.radians(pitch)
+    pinhole(640, 480, view, height, down)  # a height that means nothing is said now
+    return lambda frame: pinhole(frame.image.shape[1], frame.image.shape[0], view, height, down)
 
 
 def given_params(file: Path | None, threshold: float | None, min_area: int | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ..errors import DatasetError, UserError
 from ..frame import Frame, Obstacle
 from ..inference.runner import Runner
 from ..pipeline.camera import Judgement
+from ..pipeline.geometry.ground import CameraGeometry
 from ..pipeline.obstacles.components import find_objects, release_threshold
 from ..replay.recorded import RecordedBag, from_source, judge, settings_of
 from ..replay.summary import refuse_unjudged
@@ -31,8 +32,8 @@ NEAREST_NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Picture:
-    """A frame with objects: where it comes from (`file`: its name in a folder, else empty), its pixels as JPEG, and the
-    place of the vehicle if the bag tells.
+    """A frame with objects: where it comes from (`source`: as in `source_names`; `file`: its name in a folder, else
+    empty), its pixels as JPEG, and the place of the vehicle if the bag tells.
     """
 
     source: str
@@ -86,6 +87,7 @@ class Collection:
         seen: objects that were found in them.
         skipped: frames without a judgement, by reason.
         damage: what of the sources could not be read.
+        notes: what a reader must know of the others.
     """
 
     kept: list[Found] = field(default_factory=list)
@@ -94,6 +96,7 @@ class Collection:
     seen: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     damage: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def collect(
@@ -106,6 +109,7 @@ def collect(
     per_track: int = 3,
     most: int = 500,
     limit: int | None = None,
+    geometry: Callable[[Frame], CameraGeometry | None] | None = None,
     progress: Callable[[str, int], None] = lambda name, done: None,
 ) -> Collection:
     """Judge every frame and keep the objects that differ.
@@ -118,6 +122,7 @@ def collect(
         per_track: objects that are looked at per track, the largest ones.
         most: objects that are kept.
         limit: frames per input.
+        geometry: of the cameras, in place of a bag's calibrations; None = those, and elsewhere objects have no range.
         progress: called with (input, frames so far).
 
     Raises:
@@ -125,8 +130,8 @@ def collect(
     """
     gathered = Collection()
     tracks: dict[str, list[Found]] = {}
-    for path in inputs:
-        for found in _frames(runner, _bag_of(path), params, topics, limit, gathered, progress):
+    for path, name in source_names(inputs).items():
+        for found in _frames(runner, _bag_of(path), name, params, topics, limit, geometry, gathered, progress):
             gathered.pictures[_key(found[0].picture)] = found
             for one in found:
                 best = tracks.setdefault(one.track, [])
@@ -142,6 +147,19 @@ def collect(
     wanted = {_key(one.picture) for one in gathered.kept}
     gathered.pictures = {key: found for key, found in gathered.pictures.items() if key in wanted}
     return gathered
+
+
+def source_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """How the pictures of each input tell where they are from: its last name, with as many of the folders above it as
+    it takes to tell it from the others. An input that was given twice counts once.
+    """
+    whole = {path.resolve(): path for path in paths}
+    names = {}
+    for full, path in whole.items():
+        tails = ["/".join(full.parts[-depth:]) for depth in range(1, len(full.parts))] or [full.name]
+        others = [f"/{other}" for other in whole if other != full]
+        names[path] = next((tail for tail in tails if not any(one.endswith(f"/{tail}") for one in others)), tails[-1])
+    return names
 
 
 def _keep_different(runner: Runner, candidates: list[Found], gathered: Collection, similar: float, most: int) -> None:
@@ -163,9 +181,11 @@ def _keep_different(runner: Runner, candidates: list[Found], gathered: Collectio
 def _frames(
     runner: Runner,
     path: Path,
+    name: str,
     params: Mapping[str, Any],
     topics: list[str] | None,
     limit: int | None,
+    geometry: Callable[[Frame], CameraGeometry | None] | None,
     gathered: Collection,
     progress: Callable[[str, int], None],
 ) -> Iterator[list[Found]]:
@@ -174,38 +194,38 @@ def _frames(
     if path.exists() and is_bag(path):
         bag = ReplayBag(path)
         reader = RecordedBag(bag, topics, params)
-        recorded = reader.recorded()
+        recorded = reader.recorded(geometry)
     else:
         source = open_source(path, topics)
-        recorded, sequential = from_source(source), source.sequential
+        recorded, sequential = from_source(source, geometry), source.sequential
     settings, notes = settings_of(params, recorded.cameras)
     calibration, places = runner.bundle.card.calibration, _places(bag)
     for judged in judge(runner, recorded, settings, limit, sequential):
         gathered.frames += 1
-        progress(path.name, judged.number + 1)
+        progress(name, judged.number + 1)
         frame, judgement = judged.step.frame, judged.step.judgement
         if judged.trouble is not None or frame is None or judgement is None:
-            gathered.skipped[f"{path.name}, {judged.trouble}"] += 1
+            gathered.skipped[f"{name}, {judged.trouble}"] += 1
         elif judgement.obstacles:
             still = "" if sequential else f"#{judged.number}"
             place = places(frame.stamp_ns)
             file = "" if sequential else frame.file
-            picture = Picture(path.name, frame.camera, frame.stamp_ns, judged.number, _jpeg(frame), place, file)
+            picture = Picture(name, frame.camera, frame.stamp_ns, judged.number, _jpeg(frame), place, file)
             release = release_threshold(calibration, judgement.threshold, settings.obstacles.release_threshold)
-            track = f"{path.name}/{frame.camera}{still}"
+            track = f"{name}/{frame.camera}{still}"
             gathered.seen += len(judgement.obstacles)
             yield [
                 Found(picture, one, _mask_of(judgement, one, release), f"{track}/{one.track_id}")
                 for one in judgement.obstacles
             ]
-    gathered.damage += [f"{path.name}: {note}" for note in (*notes, *recorded.notes)]
+    gathered.notes += [f"{name}: {note}" for note in (*notes, *recorded.notes)]
     if bag is not None:
         missing = bag.missing(set(reader.cameras))
         lost = [bag.damage] if bag.damage else []
         lost += [f"{missing} frames are missing"] if missing else []
-        gathered.damage += [f"{path.name}: {text}" for text in lost]
+        gathered.damage += [f"{name}: {text}" for text in lost]
     elif trouble := source.troubles():
-        gathered.damage.append(f"{path.name}: {trouble}")
+        gathered.damage.append(f"{name}: {trouble}")
 
 
 def _bag_of(path: Path) -> Path:

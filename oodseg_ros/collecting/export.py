@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ FINER = 8
 def write_collection(gathered: Collection, bundle: Bundle, out: Path, command: str) -> dict[str, Any]:
     """Write `images/`, `annotations/instances.json` and `index.html`; returns the content of the COCO file.
 
+    Ids and file names come from source, camera and stamp (or file), of objects from their box too: collected again, a
+    picture has the same ones, so that corrected files can be merged.
+
     Categories: `unknown` (what everything starts as), `negative` (nothing: a false alarm), `ignored`, and the bundle's
     classes, so that whoever corrects has them at hand.
 
@@ -45,9 +50,14 @@ def write_collection(gathered: Collection, bundle: Bundle, out: Path, command: s
     ]
     kept = {id(one) for one in gathered.kept}
     images, annotations, placed = [], [], {}
-    for number, found in enumerate(gathered.pictures.values(), 1):
+    numbers: dict[str, set[int]] = {"images": set(), "annotations": set()}
+    for found in gathered.pictures.values():
         picture = found[0].picture
-        name = f"{number:06d}.jpg"
+        which = picture.source, picture.camera, picture.file or str(picture.stamp_ns)
+        number = _number(numbers["images"], *which)
+        name = f"{_file_name(*which)}.jpg"
+        if (out / "images" / name).exists():
+            name = f"{_file_name(*which)}-{number}.jpg"
         (out / "images" / name).write_bytes(picture.jpeg)
         height, width = found[0].image.shape[:2]
         images.append(
@@ -60,7 +70,8 @@ def write_collection(gathered: Collection, bundle: Bundle, out: Path, command: s
             }
         )
         for one in found:
-            annotations.append(_annotation(len(annotations) + 1, number, one, id(one) in kept))
+            own = _number(numbers["annotations"], *which, str(one.obstacle.box))
+            annotations.append(_annotation(own, number, one, id(one) in kept))
             placed[id(one)] = (name, annotations[-1])
     content = {
         "info": {"description": f"unknown objects found by {bundle.id}", "version": f"oodseg_ros {__version__}"},
@@ -74,6 +85,24 @@ def write_collection(gathered: Collection, bundle: Bundle, out: Path, command: s
     part.write_text(json.dumps(content) + "\n")
     part.replace(out / INSTANCES)
     return content
+
+
+def _number(taken: set[int], *parts: str) -> int:
+    """An id that says the same in every collection: of 31 bits, since tools may store it in as many."""
+    number = int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:4], "big") >> 1
+    while number in taken or not number:
+        number = (number + 1) % 2**31
+    taken.add(number)
+    return number
+
+
+def _file_name(source: str, camera: str, which: str) -> str:
+    """A picture's name in every collection, of letters that no tool changes."""
+    parts = [
+        re.sub(r"[^A-Za-z0-9_]+", "_", part)[-60:].strip("_")
+        for part in (source, camera, Path(which).with_suffix("").as_posix())
+    ]
+    return "-".join(part for part in parts if part)
 
 
 def outlines(mask: np.ndarray) -> list[list[float]]:
@@ -102,6 +131,7 @@ def _annotation(number: int, image: int, one: Found, kept: bool) -> dict[str, An
         "attributes": {
             **{"score": round(one.obstacle.score, 4), "track": one.track, "kept": kept, "near_repeats": one.repeats},
             **({"range_m": round(ground.range_min, 2)} if ground else {}),
+            **({"position_m": [round(value, 2) for value in ground.position]} if ground else {}),
         },
     }
 
@@ -135,6 +165,7 @@ def _page(gathered: Collection, bundle: Bundle, command: str, placed: dict[int, 
         ],
         skipped=gathered.skipped.most_common(20),
         damage=gathered.damage,
+        notes=gathered.notes,
         footer=command,
     )
 

@@ -1,7 +1,8 @@
-"""What changes in the alerts of a drive: which appear, which disappear, which move in time."""
+"""What changes in the alerts of a drive: which appear, which disappear, which move in time or are for other objects."""
 
 from __future__ import annotations
 
+import bisect
 import csv
 import json
 from collections.abc import Sequence
@@ -9,7 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
 OBSTACLE = "OBSTACLE"
+KINDS = ("appeared", "disappeared", "moved", "changed")
+NEAR_NS = 500_000_000
+"""Boxes of both bundles are compared where they are nearest in time, at most so far apart."""
+OVERLAP = 0.2
+"""Boxes that share so much of the smaller one are of one object."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +36,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Alarm:
-    """A camera's OBSTACLE without a break: first and last row."""
+    """A camera's OBSTACLE without a break, row by row."""
 
-    first: Row
-    last: Row
+    rows: tuple[Row, ...]
+
+    @property
+    def first(self) -> Row:
+        """Where it begins."""
+        return self.rows[0]
+
+    @property
+    def last(self) -> Row:
+        """The last row of it."""
+        return self.rows[-1]
 
     @property
     def camera(self) -> str:
@@ -39,20 +58,26 @@ class Alarm:
 
 @dataclass(frozen=True)
 class Change:
-    """Alarms of both bundles that meet in time, or those of one that meet none.
+    """Alarms of both bundles that meet in time for one object, or those of one that meet none.
 
     Attributes:
-        kind: `appeared`, `disappeared` or `moved`.
+        kind: `appeared`, `disappeared`, `moved`, or `changed`: at the same time, but an object is in one of them only.
         old, new: the alarms of each, in time order.
+        lost, gained: where an object of the old that the new never has was seen first, and the other way round; one
+            row for each object.
     """
 
     kind: str
     old: tuple[Alarm, ...]
     new: tuple[Alarm, ...]
+    lost: tuple[Row, ...] = ()
+    gained: tuple[Row, ...] = ()
 
     @property
     def first(self) -> Row:
-        """Where to look: the first frame that only one of them has in alarm."""
+        """Where to look: the first frame that only one of them has in alarm, or has this object in."""
+        if self.kind == "changed":
+            return min((*self.lost, *self.gained), key=lambda row: row.stamp_ns)
         begins = [alarms[0].first for alarms in (self.old, self.new) if alarms]
         ends = [alarms[-1].last for alarms in (self.old, self.new) if alarms]
         begin = min(begins, key=lambda row: row.stamp_ns)
@@ -96,7 +121,7 @@ def alarms(rows: Sequence[Row]) -> list[Alarm]:
             if row is not None and row.state == OBSTACLE:
                 run.append(row)
             elif run:
-                found.append(Alarm(run[0], run[-1]))
+                found.append(Alarm(tuple(run)))
                 run = []
     return found
 
@@ -104,35 +129,82 @@ def alarms(rows: Sequence[Row]) -> list[Alarm]:
 def changes(old: Sequence[Row], new: Sequence[Row], tolerance_s: float = 0.0) -> tuple[list[Change], int]:
     """What differs, in time order, and the number of alarms that do not.
 
+    Alarms of the same camera that overlap in time are for the same object if boxes of theirs overlap, or if one of
+    them tells no box.
+
     Args:
         old, new: of the same drive.
         tolerance_s: by so much begin and end may differ.
     """
-    entries = [(0, alarm) for alarm in alarms(old)] + [(1, alarm) for alarm in alarms(new)]
-    entries.sort(key=lambda entry: (entry[1].camera, entry[1].first.stamp_ns))
-    groups: list[list[tuple[int, Alarm]]] = []
-    end = -1
-    for side, alarm in entries:
-        meets = groups and groups[-1][0][1].camera == alarm.camera and alarm.first.stamp_ns <= end
-        if meets:
-            groups[-1].append((side, alarm))
-            end = max(end, alarm.last.stamp_ns)
-        else:
-            groups.append([(side, alarm)])
-            end = alarm.last.stamp_ns
     found, same = [], 0
-    for group in groups:
-        before, after = (tuple(alarm for side, alarm in group if side == wanted) for wanted in (0, 1))
+    for before, after in _groups(alarms(old), alarms(new)):
+        lost, gained = _only_in(before, after), _only_in(after, before)
         if not before or not after:
-            found.append(Change("appeared" if after else "disappeared", before, after))
-            continue
-        if len(before) == len(after) and all(
-            abs(one.stamp_ns - other.stamp_ns) <= 1e9 * tolerance_s + 0.5
+            found.append(Change("appeared" if after else "disappeared", before, after, lost, gained))
+        elif len(before) != len(after) or any(
+            abs(one.stamp_ns - other.stamp_ns) > 1e9 * tolerance_s + 0.5
             for pair in zip(before, after, strict=True)
             for one, other in zip(*((alarm.first, alarm.last) for alarm in pair), strict=True)
         ):
-            same += len(before)
+            found.append(Change("moved", before, after, lost, gained))
+        elif lost or gained:
+            found.append(Change("changed", before, after, lost, gained))
         else:
-            found.append(Change("moved", before, after))
+            same += len(before)
     found.sort(key=lambda change: (change.first.stamp_ns, change.first.camera))
     return found, same
+
+
+def _groups(old: Sequence[Alarm], new: Sequence[Alarm]) -> list[tuple[tuple[Alarm, ...], tuple[Alarm, ...]]]:
+    """Alarms that belong together, directly or by way of others: those of old and of new, in time order."""
+    pairs = [(i, j) for i, before in enumerate(old) for j, after in enumerate(new) if _one_object(before, after)]
+    graph = coo_array(
+        (np.ones(len(pairs)), ([i for i, _ in pairs], [len(old) + j for _, j in pairs])),
+        shape=(len(old) + len(new),) * 2,
+    )
+    count, group = connected_components(graph, directed=False)
+    members: list[tuple[list[Alarm], list[Alarm]]] = [([], []) for _ in range(count)]
+    for index, alarm in enumerate((*old, *new)):
+        members[group[index]][index >= len(old)].append(alarm)
+    return [(tuple(before), tuple(after)) for before, after in members]
+
+
+def _one_object(one: Alarm, other: Alarm) -> bool:
+    meet = one.first.stamp_ns <= other.last.stamp_ns and other.first.stamp_ns <= one.last.stamp_ns
+    if one.camera != other.camera or not meet:
+        return False
+    mine, theirs = ([row for row in alarm.rows if row.obstacles] for alarm in (one, other))
+    if not mine or not theirs:
+        return True  # nothing but the time tells
+    return any(_has(theirs, row, obstacle["box"]) for row in mine for obstacle in row.obstacles)
+
+
+def _only_in(these: Sequence[Alarm], others: Sequence[Alarm]) -> tuple[Row, ...]:
+    """Of each object of `these` that `others` never have: the row where it is seen first."""
+    there = sorted((row for alarm in others for row in alarm.rows if row.obstacles), key=lambda row: row.stamp_ns)
+    seen: dict[Any, Row] = {}
+    shared = set()
+    for row in (row for alarm in these for row in alarm.rows):
+        for number, obstacle in enumerate(row.obstacles):
+            # What is not tracked is one object per row.
+            name = obstacle.get("track") or (row.stamp_ns, number)
+            seen.setdefault(name, row)
+            if (others and not there) or (there and _has(there, row, obstacle["box"])):
+                shared.add(name)
+    return tuple(row for name, row in seen.items() if name not in shared)
+
+
+def _has(rows: Sequence[Row], at: Row, box: Sequence[int]) -> bool:
+    """Whether the rows (with obstacles, in time order) have this object at that time, or nearest to it."""
+    index = bisect.bisect_left(rows, at.stamp_ns, key=lambda row: row.stamp_ns)
+    near = min(rows[max(0, index - 1) : index + 1], key=lambda row: abs(row.stamp_ns - at.stamp_ns))
+    return abs(near.stamp_ns - at.stamp_ns) <= NEAR_NS and any(
+        _overlap(box, obstacle["box"]) >= OVERLAP for obstacle in near.obstacles
+    )
+
+
+def _overlap(one: Sequence[int], other: Sequence[int]) -> float:
+    """Share of the smaller box that both have."""
+    sides = [min(one[axis + 2], other[axis + 2]) - max(one[axis], other[axis]) for axis in (0, 1)]
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return max(0, sides[0]) * max(0, sides[1]) / max(1, min(areas))

@@ -16,7 +16,7 @@ from ..inference.runner import Runner
 from ..replay.run import ReplayOptions, replay_bags
 from ..replay.summary import refuse_unjudged
 from ..sources.open_source import open_source
-from .alerts import Change, Row, changes, read_rows
+from .alerts import KINDS, Change, Row, changes, read_rows
 from .figures import FrameCounts, compare_counts, count_frames
 
 Progress = Callable[[str, int, int | None], None]
@@ -41,7 +41,9 @@ class Comparison:
     Attributes:
         bundles, thresholds: ids and raw thresholds, old and new; the same weights can have another threshold.
         figures: per dataset: see `figures.compare_counts`.
-        alerts: number of alerts of old and new, and of those that appeared, disappeared, moved or are the same.
+        alerts: number of alerts of old and new, and of those that appeared, disappeared, moved, changed (at the same
+            time, an object in one only) or are the same; `objects_lost` and `objects_gained`: objects in alerts of one
+            that no alert of the other has.
         hours: of all drives.
         unknown_frames: share of frames that were UNKNOWN, old and new.
         differences: in time order, drive by drive.
@@ -78,6 +80,7 @@ class Comparison:
                         **{"drive": one.drive, "kind": one.change.kind, "camera": one.change.first.camera},
                         **{"stamp_ns": one.change.first.stamp_ns, "frame": one.change.first.frame},
                         **{"begins_s": one.change.begins_s, "ends_s": one.change.ends_s},
+                        **{"objects_lost": len(one.change.lost), "objects_gained": len(one.change.gained)},
                     }
                     for one in self.differences
                 ],
@@ -131,7 +134,7 @@ def _drives(
     result: Comparison,
     progress: Progress,
 ) -> None:
-    counts = dict.fromkeys((*SIDES, "appeared", "disappeared", "moved", "same"), 0)
+    counts = dict.fromkeys((*SIDES, *KINDS, "same", "objects_lost", "objects_gained"), 0)
     states: dict[str, list[str]] = {side: [] for side in SIDES}
     for number, bag in enumerate(bags):
         rows, judged = {}, 0
@@ -155,6 +158,8 @@ def _drives(
         counts["same"] += same
         for change in found:
             counts[change.kind] += 1
+            counts["objects_lost"] += len(change.lost)
+            counts["objects_gained"] += len(change.gained)
         result.differences += _with_pictures(bag, options.topics, found, rows["old"], rows["new"])
     result.alerts = counts
     shares = {side: states[side].count("UNKNOWN") / max(1, len(states[side])) for side in SIDES}

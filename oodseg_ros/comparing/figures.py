@@ -20,12 +20,13 @@ from ..evaluation.score_store import ScoreStore
 from ..evaluation.vehicle import frame_objects
 from ..labels import LabelSet
 from ..model_card import Calibration
+from .alerts import KINDS
 
 FIGURES = ("AP", "AUROC", "FPR95", "objects_found", "frames_with_false_object")
 OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 NAMES = (
     *(f"{figure}.{part}" for figure in (*FIGURES, "mIoU") for part in ("old", "new", "change", "low", "high")),
-    *(f"alerts.{kind}" for kind in ("old", "new", "appeared", "disappeared", "moved", "same")),
+    *(f"alerts.{kind}" for kind in ("old", "new", *KINDS, "same", "objects_lost", "objects_gained")),
     *(f"unknown_frames.{part}" for part in ("old", "new", "change")),
 )
 """What rules can ask for: fractions of datasets, numbers of alerts, shares of frames that were UNKNOWN."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..drawing import Style, draw_label, place_label
 from ..pages import image_uri, render
-from .alerts import Row
+from .alerts import KINDS, Row
 from .compare import Comparison, DriveChange
 
 COLORS = {"old": (255, 160, 0), "new": (230, 0, 230)}
@@ -33,7 +33,8 @@ def write_page(comparison: Comparison, broken: Sequence[str], rules: Sequence[st
     if alerts:
         cards = [
             ("alerts", f"{alerts['old']} → {alerts['new']}", f"in {_hours(comparison.hours)} of driving"),
-            *((kind, alerts[kind], "alerts") for kind in ("appeared", "disappeared", "moved", "same")),
+            *((kind, alerts[kind], "alerts") for kind in (*KINDS, "same")),
+            ("objects", f"-{alerts['objects_lost']} +{alerts['objects_gained']}", "lost and gained in alerts"),
             ("UNKNOWN", " → ".join(_percent(comparison.unknown_frames[side]) for side in ("old", "new")), "of frames"),
         ]
     page = render(
@@ -56,14 +57,21 @@ def sentence(one: DriveChange) -> str:
     """A change for people."""
     change = one.change
     when = f"{one.drive}, {change.first.camera}, frame {change.first.frame}"
-    if change.kind != "moved":
+    objects = [
+        f"{len(rows)} {'object' if len(rows) == 1 else 'objects'} {word}"
+        for rows, word in ((change.lost, "lost"), (change.gained, "gained"))
+        if rows
+    ]
+    if not change.old or not change.new:
         alarm = (change.new or change.old)[0]
         lasts = (alarm.last.stamp_ns - alarm.first.stamp_ns) / 1e9
         return f"{change.kind}: {when}, for {lasts:.2f} s"
+    if change.kind == "changed":
+        return f"changed: {when}, at the same time, {', '.join(objects)}"
     parts = [f"begins {_later(change.begins_s)}", f"ends {_later(change.ends_s)}"]
     if len(change.old) != len(change.new):
         parts.append(f"{len(change.old)} → {len(change.new)} alerts")
-    return f"moved: {when}, {', '.join(parts)}"
+    return f"moved: {when}, {', '.join([*parts, *objects])}"
 
 
 def _difference(one: DriveChange) -> dict[str, Any]:

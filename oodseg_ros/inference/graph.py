@@ -100,6 +100,8 @@ def converted(segmentor: Segmentor, spec: InputSpec, batch: int, height: int, wi
     import openvino
 
     graph = DeployGraph(segmentor, spec, height, width, whole).eval()
+    if spec.windows is None and hasattr(segmentor.backbone, "in_bands"):
+        segmentor.backbone.in_bands(batch, *graph.network_size)
     example = torch.zeros((batch, height, width, 3), dtype=torch.uint8)
     with torch.no_grad():
         exported = torch.export.export(graph, (example,))

@@ -51,6 +51,7 @@ DECODERS = {
     "espnetv2": "decoders.espnetv2:EspNetV2Decoder",
     "fpn": "decoders.fpn:Fpn",
     "ladder": "decoders.ladder:Ladder",
+    "light_fpn": "decoders.fpn:LightFpn",
     "none": "segmentor:NoDecoder",
 }
 CLASSIFIERS = {

@@ -100,7 +100,7 @@ def open_coco(
         DatasetError: the file is of another kind (panoptic, boxes only, captions), an entry in it is damaged, it names
             no such class, or nothing is left; the text names the entry.
     """
-    names, pictures, annotations = _read(instances)
+    names, pictures, annotations = read_instances(instances)
     for wanted in (set(drop_images_with), set(exclude)):
         if unknown := sorted(wanted - set(names.values())):
             raise DatasetError(f"{instances} has no class {', '.join(unknown)}; it has {', '.join(names.values())}")
@@ -166,13 +166,39 @@ def open_proxy(masks: Path, images: Path) -> list[ProxyPicture]:
     return found
 
 
-def _read(file: Path) -> tuple[dict[Any, str], dict[Any, dict[str, Any]], list[dict[str, Any]]]:
-    """Class names and pictures by their ids, and the annotations, every id among them known."""
+def foreign(data: Any) -> str:
+    """What JSON of an annotation tool is that is not COCO, and what to export instead; empty = not known."""
+    keys = set(data) if isinstance(data, dict) else set()
+    if isinstance(data, list) and data and all(isinstance(entry, dict) for entry in data):
+        return "a list of tasks, as Label Studio's own JSON is: export from it as COCO"
+    if {"shapes", "imagePath"} <= keys:
+        return "LabelMe's file of one picture: convert all of them to COCO (CVAT imports LabelMe and exports COCO 1.0)"
+    entries = (data.get("_via_img_metadata") or data).values() if keys else ()
+    if keys and all(isinstance(entry, dict) and {"regions", "filename"} <= set(entry) for entry in entries):
+        return "VGG Image Annotator's own project: export annotations as COCO from it"
+    if {"items", "categories"} <= keys:
+        return "Datumaro's JSON: export as COCO 1.0"
+    return ""
+
+
+def read_instances(
+    file: Path, inside: bool = True
+) -> tuple[dict[Any, str], dict[Any, dict[str, Any]], list[dict[str, Any]]]:
+    """Class names and pictures by their ids, and the annotations, every id among them known.
+
+    Args:
+        inside: the names of pictures must lie below the folder of pictures.
+
+    Raises:
+        DatasetError: it is no such file; the text names the entry.
+    """
     try:
         data = json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         why = f"{type(error).__name__}: {error}"[:200]
         raise DatasetError(f"COCO instances file {file} cannot be read ({why}); is it JSON, and all of it?") from error
+    if what := foreign(data):
+        raise DatasetError(f"{file} is {what}")
     parts = ("categories", "images", "annotations")
     missing = [part for part in parts if not isinstance(data, dict) or not isinstance(data.get(part), list)]
     if missing:
@@ -192,7 +218,7 @@ def _read(file: Path) -> tuple[dict[Any, str], dict[Any, dict[str, Any]], list[d
     sides = {"height": (int,), "width": (int,)}
     for entry in _entries(file, data, "images", {"id": (int, str), "file_name": (str,), **sides}):
         name = PurePosixPath(entry["file_name"])
-        if name.is_absolute() or ".." in name.parts or not name.name:
+        if (inside and (name.is_absolute() or ".." in name.parts)) or not name.name:
             raise DatasetError(
                 f"{file}: picture {entry['id']} has the file name {entry['file_name']!r}, outside of ROOT"
             )

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -17,15 +17,21 @@ from ..errors import ConfigError, DatasetError, why
 from ..frame import KNOWN, OUTLIER, UNLABELED
 from ..labels import LabelSet
 from ..sources.image_files import read_image
+from .coco import foreign, read_instances
 from .coco_masks import mask_of, outline_of
 
 UNKNOWN, NEGATIVE, IGNORED = "unknown", "negative", "ignored"
 MEANINGS = {UNKNOWN: OUTLIER, NEGATIVE: KNOWN, IGNORED: UNLABELED}
 """Categories that are no class: an outlier, known though of no class, not counted."""
-WRITTEN = "annotations/instances.json"
-"""As `oodseg collect` writes it; it may be corrected in place."""
-FILES = ("annotations/instances_default.json", "result.json", "instances.json", WRITTEN)
-"""As CVAT and Label Studio export it, and as it was written."""
+WRITTEN, CORRECTED = "annotations/instances.json", "annotations/instances_default.json"
+"""As `oodseg collect` writes it (it may be corrected in place), and as CVAT exports it."""
+FILES = ("annotations/instances_*.json", "result.json", "instances.json", WRITTEN)
+"""As CVAT (named after its subset, usually `default`) and Label Studio export it, and as it was written."""
+XML = {
+    b"<annotations": "CVAT's own XML: export from it as COCO 1.0",
+    b"<annotation": "Pascal VOC's XML: export as COCO",
+}
+"""How annotations begin that are not COCO either."""
 
 
 @dataclass(frozen=True)
@@ -74,29 +80,28 @@ def open_reviewed(
         DatasetError: no instances file, one that is damaged, or several of which any may be the corrected one.
     """
     file = instances_file(root)
-    try:
-        data = json.loads(file.read_text(encoding="utf-8-sig"))
-        names = {entry["id"]: entry["name"] for entry in data["categories"]}
-        pictures = {entry["id"]: entry for entry in data["images"]}
-        entries = [_checked(entry, pictures, names, file) for entry in data["annotations"]]
-        used = {names[entry["category_id"]] for entry in entries}
-        meaning = _meanings(used, names.values(), labels, categories or {}, file)
-        instances: dict[Any, list[tuple[int, Any]]] = {key: [] for key in pictures}
-        for entry in entries:
-            instances[entry["image_id"]].append((meaning[names[entry["category_id"]]], entry["outline"]))
-        found = [
-            ReviewedPicture(
-                str(entry["file_name"]),
-                _image(root, entry),
-                int(entry["height"]),
-                int(entry["width"]),
-                tuple(instances[key]),
-                rest,
+    names, pictures, annotations = read_instances(file, inside=False)
+    subset = file.stem.removeprefix("instances").lstrip("_")
+    entries = [_checked(entry, pictures, file) for entry in annotations]
+    used = {names[entry["category_id"]] for entry in entries}
+    meaning = _meanings(used, names.values(), labels, categories or {}, file)
+    instances: dict[Any, list[tuple[int, Any]]] = {key: [] for key in pictures}
+    for entry in entries:
+        instances[entry["image_id"]].append((meaning[names[entry["category_id"]]], entry["outline"]))
+    found = [
+        ReviewedPicture(
+            *(entry["file_name"], _image(root, subset, entry), entry["height"], entry["width"]),
+            *(tuple(instances[key]), rest),
+        )
+        for key, entry in sorted(pictures.items(), key=lambda pair: str(pair[0]).rjust(20))
+    ]
+    shared: dict[Path, str] = {}
+    for picture in found:
+        if (other := shared.setdefault(picture.image.resolve(), picture.id)) != picture.id:
+            raise DatasetError(
+                f"{file}: the pictures {other} and {picture.id} are both taken for {picture.image}; give them "
+                "different names, or keep the folders that their names tell"
             )
-            for key, entry in sorted(pictures.items())
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"COCO instances file {file} cannot be read: {error!r}") from error
     if not found:
         raise DatasetError(f"{file} lists no picture")
     return found
@@ -108,24 +113,50 @@ def instances_file(root: Path) -> Path:
     Raises:
         DatasetError: there is none, or there are several.
     """
-    there = [root / name for name in FILES if (root / name).is_file()]
+    there = [file for name in FILES for file in sorted(root.glob(name))]
     if len(there) > 1 and there[-1] == root / WRITTEN and _untouched(there[-1]):
         there.pop()
-    if not there:
-        raise DatasetError(f"{root} holds no corrected COCO instances; looked for {', '.join(FILES)}")
     if len(there) > 1:
         names = ", ".join(str(file.relative_to(root)) for file in there)
         raise DatasetError(f"{root} holds several corrected COCO files: {names}; leave only the one that counts")
+    corrected = bool(there) and (there != [root / WRITTEN] or not _untouched(there[0]))
+    if not corrected and (other := _other_form(root, there)):
+        raise DatasetError(f"{root} holds no corrected COCO instances; {other}")
+    if not there:
+        raise DatasetError(f"{root} holds no corrected COCO instances; looked for {', '.join(FILES)}")
     return there[0]
+
+
+def _other_form(root: Path, known: Sequence[Path]) -> str:
+    """What else somebody may have corrected in or put there, and what to do with it; empty = nothing."""
+    for file in (file for folder in (root, root / "annotations") for file in sorted(folder.glob("*"))):
+        what = ""
+        if file in known or not file.is_file():
+            continue
+        if file.suffix.lower() == ".zip":
+            what = "an archive: if it is an export of the corrections, unpack it there"
+        elif file.suffix.lower() == ".xml":
+            head = file.read_bytes()[:2000]
+            what = next((text for start, text in XML.items() if start in head), "")
+        elif file.suffix.lower() == ".json":
+            try:
+                data = json.loads(file.read_text(encoding="utf-8-sig"))
+            except (OSError, ValueError, RecursionError):
+                continue
+            what = foreign(data)
+            if not what and isinstance(data, dict) and {"images", "annotations", "categories"} <= set(data):
+                what = f"COCO under another name: if it is the corrected one, call it {CORRECTED}"
+        if what:
+            return f"{file.relative_to(root)} is {what}. If it does not count, move it away"
+    return ""
 
 
 def _untouched(file: Path) -> bool:
     try:
-        data = json.loads(file.read_text(encoding="utf-8-sig"))
-        names = {entry["id"]: entry["name"] for entry in data["categories"]}
-        return all(names[entry["category_id"]] == UNKNOWN for entry in data["annotations"])
-    except (OSError, ValueError, KeyError, TypeError):
+        names, _, annotations = read_instances(file, inside=False)
+    except DatasetError:
         return False  # damaged: reading it says so, or the person does
+    return all(names[entry["category_id"]] == UNKNOWN for entry in annotations)
 
 
 def told(root: Path, pictures: Sequence[ReviewedPicture], labels: LabelSet) -> str:
@@ -136,20 +167,23 @@ def told(root: Path, pictures: Sequence[ReviewedPicture], labels: LabelSet) -> s
     return f"{instances_file(root)}: {len(pictures)} pictures with {what}"
 
 
-def unknown_objects(root: Path) -> list[tuple[ReviewedPicture, Any]]:
-    """Every instance of the category `unknown`: its picture and COCO segmentation.
+def unknown_objects(root: Path, categories: Mapping[str, str] | None = None) -> list[tuple[ReviewedPicture, Any]]:
+    """Every instance of the category `unknown`, and of those that `categories` calls so: its picture and COCO
+    segmentation.
 
     Raises:
         DatasetError: no instances file, a damaged one, or none of that category.
     """
     found = [
         (picture, segmentation)
-        for picture in open_reviewed(root, None)
+        for picture in open_reviewed(root, None, categories)
         for value, segmentation in picture.instances
         if value == OUTLIER
     ]
     if not found:
-        raise DatasetError(f"{root}: no instance is called {UNKNOWN!r}")
+        raise DatasetError(
+            f"{root}: no instance is called {UNKNOWN!r}; `categories: {{NAME: unknown}}` says so of others"
+        )
     return found
 
 
@@ -193,35 +227,35 @@ def _meanings(
     return meaning
 
 
-def _checked(entry: Any, pictures: Mapping[Any, Any], names: Mapping[Any, str], file: Path) -> dict[str, Any]:
-    """An annotation with its `outline` for `mask_of`; what cannot be one is refused now, not while training."""
-    if not isinstance(entry, dict):
-        raise DatasetError(f"{file}: an annotation is {entry!r:.40}, not a mapping")
-    where = f"{file}, annotation {entry.get('id')}"
-    for key, known in (("image_id", pictures), ("category_id", names)):
-        if entry.get(key) not in known:
-            raise DatasetError(f"{where}: its {key} {entry.get(key)!r} is not in the file")
+def _checked(entry: dict[str, Any], pictures: Mapping[Any, Any], file: Path) -> dict[str, Any]:
+    """An annotation with its `outline` for `mask_of`; what cannot be one is refused now, not while training.
+
+    `iscrowd` says nothing here: CVAT sets it for every object that was drawn as a mask.
+    """
     picture = pictures[entry["image_id"]]
-    where += f" in {picture['file_name']}"
-    outline = outline_of(entry.get("segmentation"), int(picture["height"]), int(picture["width"]), where)
+    where = f"{file}, annotation {entry.get('id')} in {picture['file_name']}"
+    outline = outline_of(entry.get("segmentation"), picture["height"], picture["width"], where)
     if outline is None:
         raise DatasetError(f"{where} has no outline, perhaps only a box: draw one as polygon or mask, or delete it")
     return entry | {"outline": outline}
 
 
-def _image(root: Path, entry: Mapping[str, Any]) -> Path:
-    """Tools write names with and without the folder, with backslashes, and with eight letters of their own before."""
-    name = str(entry["file_name"]).replace("\\", "/")
-    last = Path(name).name
-    names = (name, last, re.sub(r"^[0-9a-f]{8}-", "", last))
-    for place in (folder / one for one in names for folder in (root / "images", root)):
+def _image(root: Path, subset: str, entry: Mapping[str, Any]) -> Path:
+    """Tools write names with and without the folder, with backslashes, and with eight letters of their own before; CVAT
+    has a folder for its subset.
+    """
+    name = PurePosixPath(entry["file_name"].replace("\\", "/"))
+    whole = () if name.is_absolute() or ".." in name.parts else (str(name),)
+    names = (*whole, name.name, re.sub(r"^[0-9a-f]{8}-", "", name.name))
+    images = root / "images"
+    for place in (folder / one for one in names for folder in (images, images / subset, root)):
         if place.is_file():
             break
     else:
         raise DatasetError(
             f"the picture {name} is not below {root}; its images/ folder must lie beside the annotations"
         )
-    told = (int(entry["width"]), int(entry["height"]))
+    told = (entry["width"], entry["height"])
     try:
         with Image.open(place) as opened:
             size = opened.size

@@ -40,7 +40,7 @@ class RunOptions:
         sequence: frames of a camera follow each other; False = each frame is judged by itself, without tracks or
             N-of-M; None = as the source's kind suggests.
         overwrite: replace the results of an earlier run in `out`.
-        geometry: camera geometry for an image size (height, width); None = that of the bag, elsewhere no ranges.
+        geometry: camera geometry of a frame; None = that of the bag, elsewhere no ranges.
         ego_mask: image file for all cameras, before those of the parameters.
         topics: image topics of a bag; None = those of the cameras in `params`, else one per camera.
         params: the node's parameters, full name → value.
@@ -52,7 +52,7 @@ class RunOptions:
     image_format: str = "jpg"
     sequence: bool | None = None
     overwrite: bool = False
-    geometry: Callable[[int, int], CameraGeometry] | None = None
+    geometry: Callable[[Frame], CameraGeometry | None] | None = None
     ego_mask: Path | None = None
     topics: list[str] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -106,9 +106,8 @@ def run_source(
     sequence = timed if options.sequence is None else options.sequence
     params = options.params if sequence else {**options.params, **BY_ITSELF}
     summary = RunSummary(source.path.name if isinstance(source, ReplayBag) else source.name)
-    geometry = None if options.geometry is None else _at_size(options.geometry)
     bag = RecordedBag(source, options.topics, params) if isinstance(source, ReplayBag) else None
-    recorded = bag.recorded(geometry) if bag is not None else from_source(source, geometry)
+    recorded = bag.recorded(options.geometry) if bag is not None else from_source(source, options.geometry)
     settings, notes = settings_of(params, list(recorded.cameras), options.ego_mask)
     started = time.perf_counter()
     _check_out(options)
@@ -129,10 +128,6 @@ def run_source(
     summary.notes = notes + recorded.notes
     summary.wall_s = time.perf_counter() - started
     return summary
-
-
-def _at_size(geometry: Callable[[int, int], CameraGeometry]) -> Callable[[Frame], CameraGeometry]:
-    return lambda frame: geometry(*frame.image.shape[:2])
 
 
 def _check_out(options: RunOptions) -> None:

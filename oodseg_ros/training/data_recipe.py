@@ -104,6 +104,7 @@ class CutoutSpec(Strict):
         unit: `coco`, `coco_proxy`: what is pasted at once, all objects of a `picture` or one `instance`.
         most: a random subset of at most so many pictures; 0 = all.
         weight: how often its objects are drawn, relative to their number.
+        categories: `reviewed` only: as in `data`; what it calls `unknown` is pasted too.
         instances, images, masks: below `root`.
     """
 
@@ -115,6 +116,7 @@ class CutoutSpec(Strict):
     unit: Literal["picture", "instance"] = "picture"
     most: int = Field(0, ge=0)
     weight: float = Field(1.0, gt=0)
+    categories: dict[str, str] = {}
     instances: str = "annotations/instances_train2017.json"
     images: str = "train2017"
     masks: str = "annotations/ood_seg_train2017"
@@ -131,7 +133,8 @@ class OutlierSpec(Strict):
         clean: road_paste: share of images without any unknown.
         most: road_paste: most unknowns per image.
         known_classes: road_paste: class names whose instances are cut out of other frames and pasted as what they are.
-        on_ground: road_paste: share of objects that stand on `ground_classes`.
+        ground_classes: what objects stand on; none = the `ground` of the label set, else its road and sidewalk.
+        on_ground: road_paste: share of objects that stand on them.
         sizes: road_paste: smallest and largest side of an object as a fraction of the crop height.
         variant: anomaly_mix: which publication's rules (`uem`, `rpl`, `mss`).
         probability, scales: anomaly_mix: instead of the variant's.
@@ -153,7 +156,7 @@ class OutlierSpec(Strict):
     clean: float = Field(0.15, ge=0, le=1)
     most: int = Field(4, ge=1, le=32)
     known_classes: list[str] = []
-    ground_classes: list[str] = ["road", "sidewalk"]
+    ground_classes: list[str] = []
     on_ground: float = Field(0.6, ge=0, le=1)
     sizes: tuple[float, float] = (0.02, 0.45)
     variant: Literal["uem", "rpl", "mss"] = "uem"

@@ -74,7 +74,10 @@ def _proxy(spec: CutoutSpec, seed: int) -> list[ReadObject]:
 
 
 def _reviewed(spec: CutoutSpec, seed: int) -> list[ReadObject]:
-    return [partial(cut_out, *entry) for entry in _subset(unknown_objects(expand(spec.root)), spec.most, seed)]
+    return [
+        partial(cut_out, *entry)
+        for entry in _subset(unknown_objects(expand(spec.root), spec.categories), spec.most, seed)
+    ]
 
 
 def _subset(pictures: list, most: int, seed: int) -> list:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..frame import OUTLIER
-from ..labels import LabelSet
+from ..labels import GROUND, LabelSet
 from ..outliers.anomaly_mix import VARIANTS, Align, mix_object
 from ..outliers.objects import cut_components, random_shape, random_texture
 from ..outliers.patch_paste import PatchRules, paste_patches
@@ -171,7 +171,7 @@ def _none(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, see
 
 def _road_paste(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, seed: int) -> Pasting:
     ground = np.zeros(256, bool)
-    ground[class_ids(labels, spec.ground_classes)] = True
+    ground[ground_ids(labels, spec.ground_classes)] = True
     unknowns = [(entry, source) for source in spec.cutouts for entry in open_objects([source], seed)]
     weights = np.cumsum([source.weight for _, source in unknowns])
     sources = tuple((entry, source.unit) for entry, source in unknowns)
@@ -194,7 +194,8 @@ def _anomaly_mix(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: i
 
 
 def _patch_paste(spec: OutlierSpec, labels: LabelSet, read: ReadFrame, frames: int, seed: int) -> Pasting:
-    road = class_ids(labels, spec.ground_classes)[0]
+    ids = ground_ids(labels, spec.ground_classes)
+    road = next((index for index in ids if labels.names[index] == GROUND[0]), ids[0])
     rules = replace(PatchRules(), road=road, sides=spec.patch_sides)
 
     return Pasting(on_scaled=PatchPasting(read, spec.patches, rules), patches=rules)
@@ -217,10 +218,26 @@ def class_ids(labels: LabelSet, names: Sequence[str]) -> list[int]:
     if unknown := [name for name in names if name not in labels.names]:
         raise ConfigError(
             f"label set {labels.name} has no class {', '.join(unknown)}; say in the recipe which of its classes are "
-            f"the ground (`ground_classes: [...]` in `outliers`, and in `calibration.objects` if it is used) and which "
-            f"are objects (`known_classes: [...]`, may be empty). Its classes: {', '.join(labels.names)}"
+            f"the ground (`ground_classes: [...]`) and which are objects (`known_classes: [...]`, may be empty). Its "
+            f"classes: {', '.join(labels.names)}"
         )
     return [labels.names.index(name) for name in names]
+
+
+def ground_ids(labels: LabelSet, names: Sequence[str]) -> list[int]:
+    """Ids of the classes that objects stand on: those of a recipe, or without any those of the label set.
+
+    Raises:
+        ConfigError: the label set does not have one of them, or says of none that it is ground.
+    """
+    found = class_ids(labels, names) or labels.ground_ids()
+    if not found:
+        raise ConfigError(
+            f"label set {labels.name} does not say which of its classes objects stand on; say it in its file "
+            f"(`ground: [...]`) or in the recipe (`ground_classes: [...]` in `outliers`, and in `calibration.objects` "
+            f"if it is used). Its classes: {', '.join(labels.names)}"
+        )
+    return found
 
 
 _METHODS = {"none": _none, "road_paste": _road_paste, "anomaly_mix": _anomaly_mix, "patch_paste": _patch_paste}

@@ -20,13 +20,13 @@ class ObjectsSpec(Strict):
 
     Attributes:
         data: the frames; their labels do not matter.
-        ground_classes: classes that objects stand on.
+        ground_classes: classes that objects stand on; none = those of the label set.
         every: every n-th frame chooses, the others are kept apart to measure on.
         false_frames, grow_rate, seed, min_area: see `calibration.objects.ObjectTarget`.
     """
 
     data: list[DataSpec] = Field(min_length=1)
-    ground_classes: tuple[str, ...] = ("road", "sidewalk")
+    ground_classes: tuple[str, ...] = ()
     false_frames: float = Field(0.01, gt=0, lt=1)
     grow_rate: float = Field(0.02, gt=0, lt=1)
     seed: float = Field(0.5, gt=0, le=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.cli.main import build_app
-from oodseg_ros.collecting.collect import _mask_of
+from oodseg_ros.collecting.collect import _mask_of, source_names
 from oodseg_ros.collecting.export import outlines
 from oodseg_ros.collecting.features import ObjectFeatures, square_around
 from oodseg_ros.errors import ConfigError, DatasetError
@@ -73,6 +74,54 @@ def test_coco_reads_it_and_every_mask_is_where_it_was_found(collected: Path) -> 
         assert "source_file" not in picture  # its time tells where it is
 
 
+def instances(folder: Path) -> dict:
+    return json.loads((folder / "annotations" / "instances.json").read_text())
+
+
+def test_collected_again_pictures_and_objects_have_the_ids_that_they_had(collected: Path, tmp_path: Path) -> None:
+    """So that what was corrected in one collection can be merged with another one."""
+    words = ("collect", "road_lite", collected.parent / "drive.avi", "--threshold", "1", "--similar", "1")
+    assert run(*words, "--out", tmp_path / "more", "--per-track", "100").exit_code == 0
+    before, after = instances(collected), instances(tmp_path / "more")
+    assert len(after["images"]) > len(before["images"])
+    for part, what in (("images", ("file_name", "stamp_ns")), ("annotations", ("image_id", "bbox"))):
+        now = {entry["id"]: [entry[key] for key in what] for entry in after[part]}
+        assert len(now) == len(after[part])
+        assert all(now[entry["id"]] == [entry[key] for key in what] for entry in before[part])
+    assert all(0 < entry["id"] < 2**31 for entry in after["annotations"] + after["images"])
+
+
+def test_drives_of_one_name_in_two_folders_are_two_drives(collected: Path, tmp_path: Path) -> None:
+    """The bags of `oodseg replay` are all called bag."""
+    names = source_names([Path("a/x/bag"), Path("b/x/bag"), Path("c")])
+    assert list(names.values()) == ["a/x/bag", "b/x/bag", "c"]
+    drives = [tmp_path / day / "drive.avi" for day in ("monday", "tuesday")]
+    for copy in drives:
+        copy.parent.mkdir()
+        copy.write_bytes((collected.parent / "drive.avi").read_bytes())
+    (tmp_path / "link.avi").symlink_to(drives[0])
+    words = ("--threshold", "1", "--similar", "1", "--limit", "3")
+    assert run("collect", "road_lite", *drives, tmp_path / "link.avi", "--out", tmp_path / "out", *words).exit_code == 0
+    found = instances(tmp_path / "out")
+    sources = [picture["source"] for picture in found["images"]]
+    assert set(sources) == {"monday/drive.avi", "tuesday/drive.avi"}  # and the link counts once
+    assert sources.count("monday/drive.avi") == sources.count("tuesday/drive.avi")
+    assert len({picture["file_name"] for picture in found["images"]}) == len(list((tmp_path / "out/images").iterdir()))
+    assert len({entry["attributes"]["track"].split("/")[0] for entry in found["annotations"]}) == 2
+
+
+def test_a_camera_height_gives_objects_a_distance_and_a_place(collected: Path, tmp_path: Path) -> None:
+    words = ("collect", "road_lite", collected.parent / "drive.avi", "--threshold", "1", "--limit", "3")
+    where = ("--camera-height", "1.59", "--camera-pitch", "1.47", "--fov", "48.7")
+    done = run(*words, *where, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    placed = [one["attributes"] for one in instances(tmp_path / "out")["annotations"] if "range_m" in one["attributes"]]
+    assert placed
+    assert all(one["range_m"] <= np.hypot(*one["position_m"][:2]) + 0.01 for one in placed)
+    refused = run(*words, "--camera-height", "-1", "--out", tmp_path / "no")
+    assert isinstance(refused.exception, ConfigError)
+
+
 def test_near_repeats_are_left_out_and_counted(collected: Path, tmp_path: Path) -> None:
     data = json.loads((collected / "annotations" / "instances.json").read_text())
     kept = [entry["attributes"] for entry in data["annotations"] if entry["attributes"]["kept"]]
@@ -112,7 +161,7 @@ def test_a_corrected_collection_is_not_written_over(collected: Path) -> None:
 
 
 def corrected(collected: Path, folder: Path, **changes: str) -> Path:
-    """A copy in which annotation number i has category `changes['a<i>']`, as an annotator leaves it."""
+    """A copy in which the i-th annotation has category `changes['a<i>']`, as an annotator leaves it."""
     (folder / "annotations").mkdir(parents=True)
     (folder / "images").symlink_to(collected / "images")
     data = json.loads((collected / "annotations" / "instances.json").read_text())
@@ -120,8 +169,8 @@ def corrected(collected: Path, folder: Path, **changes: str) -> Path:
     for name in set(changes.values()) - set(ids):
         ids[name] = max(ids.values()) + 1
         data["categories"].append({"id": ids[name], "name": name})
-    for entry in data["annotations"]:
-        entry["category_id"] = ids[changes.get(f"a{entry['id']}", "unknown")]
+    for number, entry in enumerate(data["annotations"], 1):
+        entry["category_id"] = ids[changes.get(f"a{number}", "unknown")]
     (folder / "annotations" / "instances_default.json").write_text(json.dumps(data))
     return folder
 
@@ -279,16 +328,28 @@ def first(data: dict, key: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda data: first(data, "segmentation", []), r"annotation 1 in 0+1\.jpg has no outline, perhaps only a box"),
+        (
+            lambda data: first(data, "segmentation", []),
+            r"annotation \d+ in drive_avi-.*\.jpg has no outline, perhaps only a box",
+        ),
         (lambda data: data["annotations"][0].pop("segmentation"), "has no outline"),
         (lambda data: first(data, "segmentation", [[1, 2, 3, 4]]), "has no outline"),
         (lambda data: first(data, "segmentation", [[1, 2, 3]]), "a COCO polygon is a list"),
-        (lambda data: first(data, "image_id", 99), "annotation 1: its image_id 99 is not in the file"),
-        (lambda data: first(data, "category_id", 99), "its category_id 99 is not in the file"),
-        (lambda data: data["annotations"].append(None), "an annotation is None"),
+        (lambda data: first(data, "image_id", 99), "annotation 0 has the image_id 99, which the file does not list"),
+        (lambda data: first(data, "category_id", 99), "annotation 0 has the category_id 99"),
+        (lambda data: data["annotations"].append(None), "needs `image_id`, .* and has None"),
         (lambda data: data["images"][-1].update(width=7), r"is \d+x\d+, its instances file says 7x\d+"),
         (lambda data: data["images"][-1].update(file_name="gone.jpg"), "gone.jpg is not below"),
         (lambda data: data.pop("categories"), "cannot be read"),
+        (lambda data: data["categories"].append({"id": 1, "name": "dog"}), "two categories have the id 1"),
+        (lambda data: data["images"].append(data["images"][0] | {"file_name": "b.jpg"}), "two pictures have the id"),
+        (lambda data: data["images"][0].pop("height"), "needs `height`, a whole number, and has None"),
+        (
+            lambda data: data["images"].append(
+                data["images"][0] | {"id": 1, "file_name": "other/" + data["images"][0]["file_name"]}
+            ),
+            "are both taken for .*; give them different names",
+        ),
     ],
 )
 def test_an_export_that_would_lose_an_object_is_refused_before_training(
@@ -305,7 +366,125 @@ def test_an_export_that_would_lose_an_object_is_refused_before_training(
         open_reviewed(root, load_labels("driving11"))
 
 
-@pytest.mark.parametrize("form", ["{}", "images/{}", "images/0a1b2c3d-{}", "images\\0a1b2c3d-{}"])
+def rewritten(collected: Path, root: Path, change) -> list[dict]:
+    """Annotations of a corrected copy, each changed."""
+    file = corrected(collected, root) / "annotations" / "instances_default.json"
+    data = json.loads(file.read_text())
+    sizes = {picture["id"]: (picture["height"], picture["width"]) for picture in data["images"]}
+    for entry in data["annotations"]:
+        change(entry, *sizes[entry["image_id"]])
+    file.write_text(json.dumps(data))
+    return data["annotations"]
+
+
+def holed(entry: dict, height: int, width: int) -> np.ndarray:
+    """The annotation's mask with a hole in it."""
+    mask = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(entry["segmentation"], height, width)))
+    x, y, w, h = entry["bbox"]
+    mask[y + h // 3 : y + h // 2, x + w // 3 : x + w // 2] = 0
+    return mask
+
+
+def packed(entry: dict, height: int, width: int) -> None:
+    run_lengths = coco_mask.encode(np.asfortranarray(holed(entry, height, width)))
+    entry["segmentation"] = {"size": [height, width], "counts": run_lengths["counts"].decode()}
+    entry["iscrowd"] = 1  # as CVAT does with masks
+
+
+def plain(entry: dict, height: int, width: int) -> None:
+    values = np.concatenate([[0], holed(entry, height, width).T.ravel(), [2]])
+    ends = np.flatnonzero(np.diff(values))
+    entry["segmentation"] = {"size": [height, width], "counts": np.diff(ends, prepend=0).tolist()}
+    entry["iscrowd"] = 1
+
+
+def parted(entry: dict, height: int, width: int) -> None:
+    """Of two parts, the second of them given twice: COCO joins them."""
+    x, y, w, h = entry["bbox"]
+    second = [x, y, x + w / 4, y, x + w / 4, y + h / 4, x, y + h / 4]
+    entry["segmentation"] = [[x + w / 2, y + h / 2, x + w, y + h / 2, x + w, y + h], second, second]
+
+
+@pytest.mark.parametrize("change", [packed, plain, parted])
+def test_masks_holes_and_parts_are_what_coco_makes_of_them(collected: Path, tmp_path: Path, change) -> None:
+    entries = rewritten(collected, tmp_path / "back", change)
+    coco = COCO(str(tmp_path / "back" / "annotations" / "instances_default.json"))
+    pictures = open_reviewed(tmp_path / "back", load_labels("driving11"), rest=253)
+    assert sum(len(picture.instances) for picture in pictures) == len(entries)
+    for picture in pictures:
+        (there,) = [entry for entry in coco.dataset["images"] if entry["file_name"] == picture.id]
+        masks = [coco.annToMask(entry) for entry in coco.loadAnns(coco.getAnnIds(there["id"]))]
+        wanted = np.any(masks, axis=0)
+        target = picture.read()[1] == 254
+        assert (target & wanted).sum() > 0.95 * (target | wanted).sum()  # pixels on edges may go either way
+        if change is not parted:
+            assert (target == wanted).all()
+
+
+def test_what_the_annotator_did_to_categories_and_pictures_is_taken_as_meant(collected: Path, tmp_path: Path) -> None:
+    root, labels = corrected(collected, tmp_path / "back", a1="trailer"), load_labels("driving11")
+    file = root / "annotations" / "instances_default.json"
+    data = json.loads(file.read_text())
+    # Numbered anew and without those that nothing has, as Label Studio does.
+    names = {entry["id"]: entry["name"] for entry in data["categories"]}
+    data["categories"] = [{"id": 0, "name": "trailer"}, {"id": 1, "name": "unknown"}]
+    for entry in data["annotations"]:
+        entry["category_id"] = int(names[entry["category_id"]] == "unknown")
+    gone = data["images"].pop()["id"]
+    data["annotations"] = [entry for entry in data["annotations"] if entry["image_id"] != gone]
+    file.write_text(json.dumps(data))
+    with pytest.raises(ConfigError, match="uses trailer, which label set driving11 does not have; say in the recipe"):
+        open_reviewed(root, labels)
+    pictures = open_reviewed(root, labels, {"trailer": "vehicle"})
+    assert [picture.id for picture in pictures] == [
+        entry["file_name"] for entry in sorted(data["images"], key=lambda entry: entry["id"])
+    ]
+    values = [value for picture in pictures for value, _ in picture.instances]
+    assert values.count(labels.names.index("vehicle")) == 1
+    assert len(unknown_objects(root)) == len(values) - 1
+    assert len(unknown_objects(root, {"trailer": "unknown"})) == len(values)
+    assert len(open_objects([CutoutSpec(root=str(root), kind="reviewed", categories={"trailer": "unknown"})])) == len(
+        values
+    )
+
+
+FOREIGN = {
+    "annotations.xml": ("<?xml version='1.0'?>\n<annotations>\n<version>1.1</version>", "CVAT's own XML: export"),
+    "a.xml": ("<annotation><folder>x</folder>", "Pascal VOC's XML"),
+    "project-1.json": ('[{"id": 1, "data": {"image": "a.jpg"}, "annotations": []}]', "Label Studio's own JSON"),
+    "a.json": ('{"version": "5.0", "shapes": [], "imagePath": "a.jpg"}', "LabelMe's file of one picture"),
+    "via.json": ('{"a.jpg1": {"filename": "a.jpg", "regions": []}}', "VGG Image Annotator's own project"),
+    "default.json": ('{"info": {}, "categories": {}, "items": []}', "Datumaro's JSON"),
+    "mine.json": ('{"images": [], "annotations": [], "categories": []}', "if it is the corrected one, call it"),
+    "task.zip": ("PK", "unpack it there"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_an_export_that_is_no_coco_is_named_and_never_passed_over(collected: Path, tmp_path: Path, name: str) -> None:
+    """What `oodseg collect` wrote lies beside it: without a word, training would take all of it for unknown."""
+    content, sentence = FOREIGN[name]
+    root = corrected(collected, tmp_path / "back", a1="vehicle")
+    export = root / "annotations" / "instances_default.json"
+    (root / name).write_text(content)
+    assert instances_file(root) == export
+    export.rename(root / "annotations" / "instances.json")
+    assert instances_file(root).name == "instances.json"  # corrected in place
+    for folder in (root, root / "annotations"):
+        shutil.copy(collected / "annotations" / "instances.json", root / "annotations" / "instances.json")
+        (root / name).rename(folder / name)
+        with pytest.raises(DatasetError, match=sentence):
+            instances_file(root)
+        (folder / name).rename(root / name)
+    if name.endswith(".json") and name != "mine.json":
+        (root / name).rename(export)
+        with pytest.raises(DatasetError, match=sentence):
+            open_reviewed(root, load_labels("driving11"))
+
+
+@pytest.mark.parametrize(
+    "form", ["{}", "images/{}", "/data/upload/1/0a1b2c3d-{}", "../../{}", "images/0a1b2c3d-{}", "images\\0a1b2c3d-{}"]
+)
 def test_pictures_are_found_as_tools_name_them(collected: Path, tmp_path: Path, form: str) -> None:
     root = corrected(collected, tmp_path / "back")
     file = root / "annotations" / "instances_default.json"

@@ -19,6 +19,7 @@ MIT = {"name": "mit", "widths": [8, 16, 20, 24], "depths": [1, 1, 1, 1]}
 DENSE = {"name": "densenet", "depths": [1, 1, 2, 1], "growth": 8}
 LADDER = {"name": "ladder", "channels": 16, "pooled": 4}
 LITE = {"name": "efficientnet_lite", "variant": 0}
+LIGHT = {"name": "light_fpn", "channels": 8, "width": 16}
 QUERIES = {
     "feature_size": 32,
     "mask_feature_size": 32,
@@ -54,6 +55,9 @@ SPECS = {
         "likelihood_ratio",
     ),
     "uem_lite": _spec(LITE, {"name": "fpn", "channels": 16}, LINEAR, _uem(levels=[1, 3]), "likelihood_ratio"),
+    "two_stage_lite": _spec(
+        {**LITE, "stages": 6}, LIGHT, LINEAR, {"name": "learnable_uncertainty"}, "learnable_uncertainty"
+    ),
     "rpl": _spec(WIDE, DEEPLAB, UNBIASED, {"name": "residual_pattern", "rates": [2, 4, 6]}, "residual_energy"),
     "two_stage": _spec(WIDE, DEEPLAB, UNBIASED, {"name": "learnable_uncertainty"}, "learnable_uncertainty"),
     "deeplab_resnet": _spec({"name": "resnet", "depth": 50, "width": 8}, DEEPLAB, UNBIASED, None, "max_min_logit"),

@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.frame import KNOWN, OUTLIER
-from oodseg_ros.labels import load_labels
+from oodseg_ros.labels import LabelSet, load_labels
 from oodseg_ros.training.frames import load_frames
+from oodseg_ros.training.pasting import build_pasting, ground_ids
 from oodseg_ros.training.recipe import AugmentSpec, DataSpec, OutlierSpec
 from oodseg_ros.training.samples import Samples
 
@@ -170,6 +171,20 @@ def test_pairs_and_single_frames_do_not_mix(pairs: DataSpec, road_folder: Path) 
     frames = load_frames([pairs, single], LABELS)
     with pytest.raises(ConfigError, match="cannot be mixed"):
         Samples(frames, OutlierSpec(method="none"), LABELS, (64, 96), (96, 200), 7, 0, 1)
+
+
+def test_what_objects_stand_on_is_told_by_the_recipe_else_by_the_label_set() -> None:
+    assert ground_ids(LABELS, []) == [LABELS.names.index("road"), LABELS.names.index("sidewalk")]
+    assert ground_ids(LABELS, ["vegetation"]) == [LABELS.names.index("vegetation")]
+    own = LabelSet("own", ("tarmac", "grass", "car"), ((0, 0, 0),) * 3, ground=("tarmac", "grass"))
+    assert ground_ids(own, []) == [0, 1]
+    pasting = build_pasting(OutlierSpec(shapes=1.0), own, lambda index: None, 0, 0).on_crop
+    assert np.flatnonzero(pasting.ground).tolist() == [0, 1]
+    patches = build_pasting(OutlierSpec(method="patch_paste"), own, lambda index: None, 0, 0).patches
+    assert patches.road == 0
+    silent = LabelSet("silent", ("tarmac", "car"), ((0, 0, 0),) * 2)
+    with pytest.raises(ConfigError, match=r"silent does not say which .*`ground: \[...\]`.*tarmac, car"):
+        build_pasting(OutlierSpec(shapes=1.0), silent, lambda index: None, 0, 0)
 
 
 def test_classes_that_are_not_there_are_named(make) -> None:

@@ -7,6 +7,8 @@ which is asymmetric at stride 2, and batch-norm epsilon 1e-3.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,7 +24,10 @@ STAGES = (
     (6, 320, 1, 1, 3),
 )
 SCALING = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}  # variant: (width, depth)
-TAPS = (1, 2, 4, 6)  # stages whose outputs are returned: strides 4, 8, 16, 32
+TAPS = (1, 2, 4)  # stages whose outputs are returned, at strides 4, 8 and 16; the last one's at 32 is too
+BAND_BYTES = 6 << 20
+"""Float32 bytes of a block's widest map, above which it may run in bands of rows: a few of these fit into the cache of
+a processor's last level."""
 
 
 def _round_channels(channels: int, width: float) -> int:
@@ -43,7 +48,12 @@ class SameConv2d(nn.Conv2d):
 
 
 class InvertedBottleneck(nn.Module):
-    """Expand 1x1 → depthwise → project 1x1, with a skip where shapes allow."""
+    """Expand 1x1 → depthwise → project 1x1, with a skip where shapes allow.
+
+    Attributes:
+        bands: run in so many bands of rows, one after the other; at most the rows of the output. The answer is the
+            same, the wide map between the two 1x1 convolutions is never whole in memory. For inference.
+    """
 
     def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -57,16 +67,44 @@ class InvertedBottleneck(nn.Module):
         self._bn2 = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01)
         self._expands = expansion != 1
         self._skips = stride == 1 and inputs == outputs
+        self.hidden, self.bands = hidden, 1
 
     def forward(self, x: Tensor) -> Tensor:
+        y = self._whole(x) if self.bands == 1 else torch.cat([self._rows(x, *rows) for rows in self._edges(x)], dim=2)
+        return x + y if self._skips else y
+
+    def _whole(self, x: Tensor) -> Tensor:
         y = F.relu6(self._bn0(self._expand_conv(x))) if self._expands else x
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
-        y = self._bn2(self._project_conv(y))
-        return x + y if self._skips else y
+        return self._bn2(self._project_conv(y))
+
+    def _edges(self, x: Tensor) -> list[tuple[int, int]]:
+        """First and last+1 row of the output of every band."""
+        rows = x.shape[-2] // self._depthwise_conv.stride[0]
+        edges = [rows * band // self.bands for band in range(self.bands + 1)]
+        return list(pairwise(edges))
+
+    def _rows(self, x: Tensor, first: int, last: int) -> Tensor:
+        conv, height = self._depthwise_conv, x.shape[-2]
+        kernel, stride = conv.kernel_size[0], conv.stride[0]
+        before = (kernel - stride) // 2
+        after = kernel - stride - before
+        top, bottom = first * stride - before, (last - 1) * stride - before + kernel
+        y = x[:, :, max(top, 0) : min(bottom, height)]
+        if self._expands:
+            y = F.relu6(self._bn0(self._expand_conv(y)))
+        # The wide map is padded with zeros, at the picture's edges only: its neighbours are real elsewhere.
+        y = F.pad(y, (before, after, max(-top, 0), max(bottom - height, 0)))
+        y = F.relu6(self._bn1(F.conv2d(y, conv.weight, None, stride, groups=conv.groups)))
+        return self._bn2(self._project_conv(y))
 
 
 class EfficientNetLite(nn.Module):
     """Images float32 `[B, 3, H, W]` (H, W multiples of 32) → four maps at strides 4, 8, 16, 32.
+
+    Args:
+        variant: 0..2.
+        stages: 7, or 6 without the last stage: its one block at stride 32 takes 5 % of the time of all.
 
     Attributes:
         channels: channels of the four maps.
@@ -77,13 +115,15 @@ class EfficientNetLite(nn.Module):
     strides = (4, 8, 16, 32)
     multiple = 32
 
-    def __init__(self, variant: int = 0) -> None:
+    def __init__(self, variant: int = 0, stages: int = len(STAGES)) -> None:
         super().__init__()
+        if stages not in (len(STAGES) - 1, len(STAGES)):
+            raise ValueError(f"stages is {stages}, it must be {len(STAGES) - 1} or {len(STAGES)}")
         width, depth = SCALING[variant]
         self._conv_stem = SameConv2d(3, 32, 3, 2, bias=False)
         self._bn0 = nn.BatchNorm2d(32, eps=1e-3, momentum=0.01)
         blocks, ends, inputs, outputs_of = [], [], 32, []
-        for index, (expansion, channels, repeats, stride, kernel) in enumerate(STAGES):
+        for index, (expansion, channels, repeats, stride, kernel) in enumerate(STAGES[:stages]):
             outputs = _round_channels(channels, width)
             # Lite models scale neither the depth of the first and last stage nor the stem.
             count = repeats if index in (0, len(STAGES) - 1) else int(-(-repeats * depth // 1))
@@ -93,8 +133,21 @@ class EfficientNetLite(nn.Module):
             ends.append(len(blocks) - 1)
             outputs_of.append(outputs)
         self._blocks = nn.ModuleList(blocks)
-        self._taps = frozenset(ends[index] for index in TAPS)
-        self.channels = tuple(outputs_of[index] for index in TAPS)
+        self._last_stage = stages == len(STAGES)
+        self._taps = frozenset(ends[index] for index in (*TAPS, -1))
+        self.channels = tuple(outputs_of[index] for index in (*TAPS, -1))
+
+    def in_bands(self, batch: int, height: int, width: int) -> None:
+        """Let blocks whose widest map exceeds `BAND_BYTES` for images of this size run in bands of rows.
+
+        For processors. Until it is called again; not for training.
+        """
+        rows, columns = height // 2, width // 2
+        for block in self._blocks:
+            size = 4 * batch * block.hidden * rows * columns
+            stride = block._depthwise_conv.stride[0]
+            rows, columns = rows // stride, columns // stride
+            block.bands = max(1, min(rows, round(size / BAND_BYTES)))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         x = F.relu6(self._bn0(self._conv_stem(images)))
@@ -106,9 +159,13 @@ class EfficientNetLite(nn.Module):
         return maps
 
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
-        """Load a state dict of the PyPI weight packages; its classifier (`_conv_head`, `_bn1`, `_fc`) is dropped."""
-        kept = {key: value for key, value in state.items() if not key.startswith(("_conv_head", "_bn1.", "_fc"))}
-        self.load_state_dict(kept, strict=True)
+        """Load a state dict of the PyPI weight packages; its classifier (`_conv_head`, `_bn1`, `_fc`) is dropped, and
+        the last stage where this network has none.
+        """
+        gone = ["_conv_head", "_bn1.", "_fc"]
+        if not self._last_stage:
+            gone.append(f"_blocks.{len(self._blocks)}.")
+        self.load_state_dict({key: value for key, value in state.items() if not key.startswith(tuple(gone))})
 
 
 def imagenet_weights(variant: int) -> dict[str, torch.Tensor]:
