@@ -83,7 +83,7 @@ def test_what_is_packed_is_cut_and_put_together_again(carry, tmp_path: Path) -> 
     parts = carry.pack(folder, content, 1000)
     assert len(parts) >= 6
     sizes = [part.stat().st_size for part in parts]
-    assert 900 < max(sizes) <= 1000
+    assert max(sizes) <= 1000 < sum(sizes) / (len(sizes) - 1)  # one part fewer would not do
     assert max(sizes) - min(sizes) < len(parts)
     site = carry.unpack(folder, place)
     assert site == place / "site"
