@@ -90,7 +90,7 @@ def command(
         )
     if result.alerts:
         told = ", ".join(f"{kind} {count}" for kind, count in result.alerts.items())
-        console.print(f"alerts: {told}", highlight=False)
+        console.print(f"alerts: {told}", highlight=False, soft_wrap=True)
         for one in result.differences[:20]:
             console.print(f"  {escape(sentence(one))}", highlight=False, soft_wrap=True)
     console.print(f"pictures and the rest are in {escape(str(out / 'index.html'))}", soft_wrap=True)
