@@ -198,12 +198,59 @@ def test_maps_of_an_untrained_network_are_compared_however_small_they_are(tmp_pa
     assert proven(imported) == (1.0, pytest.approx(0, abs=1e-3))
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model."])
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod."])
 def test_names_under_a_wrapper_say_so(tmp_path, prefix):
     folder = directory(tmp_path, segformer())
     state = {prefix + key: value for key, value in load_file(folder / "model.safetensors").items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match=rf"begins with '{prefix}', which a wrapper"):
+        hf.read(folder)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "bin"])
+def test_whole_numbers_in_place_of_weights_are_refused(tmp_path, form):
+    """Quantized weights have the right names and shapes; transformers takes an int8 of 100 for 100.0."""
+    folder = directory(tmp_path, segformer())
+    state = load_file(folder / "model.safetensors")
+    key = "decode_head.classifier.weight"
+    state[key] = (100 * state[key]).to(torch.int8)
+    (folder / "model.safetensors").unlink()
+    if form == "bin":
+        torch.save(state, folder / "pytorch_model.bin")
+        (folder / "training_args.bin").write_bytes((folder / "pytorch_model.bin").read_bytes())
+    else:
+        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=rf"whole numbers \(torch.int8\).*in 1 tensors \({key}\)"):
+        hf.read(folder)
+
+
+def test_what_only_goes_with_a_model_is_named(tmp_path):
+    folder = directory(tmp_path, segformer())
+    config = json.loads((folder / "config.json").read_text())
+    quantized = config | {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}
+    (folder / "config.json").write_text(json.dumps(quantized))
+    with pytest.raises(CheckpointError, match=r"weights are quantized \(bitsandbytes\)"):
+        hf.read(folder)
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"holds an adapter.*merge_and_unload"):
+        hf.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "git-lfs pointer"),
+        (b"", "is empty"),
+        (b"<html>", "a web page"),
+    ],
+)
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_weights_that_a_download_did_not_bring_are_named(tmp_path, name, content, sentence):
+    folder = directory(tmp_path, segformer())
+    (folder / "model.safetensors").unlink()
+    (folder / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=sentence):
         hf.read(folder)
 
 
