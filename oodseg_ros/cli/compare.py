@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import Device, EngineName, Json, Labels, Output, Precision, Quiet, Threads, Unknown, stages
+from .output import (
+    CameraHeight,
+    CameraPitch,
+    Device,
+    EngineName,
+    FieldOfView,
+    Json,
+    Labels,
+    Output,
+    Precision,
+    Quiet,
+    Threads,
+    Unknown,
+    stages,
+)
 
 
 def command(
@@ -31,6 +45,9 @@ def command(
     ] = None,
     tolerance: Annotated[float, typer.Option(min=0, help="Seconds by which an alert may move and be the same.")] = 0.0,
     params: Annotated[Path | None, typer.Option(help="Parameter file of the node, for both.")] = None,
+    camera_height: CameraHeight = None,
+    camera_pitch: CameraPitch = 0.0,
+    fov: FieldOfView = 60.0,
     topic: Annotated[list[str] | None, typer.Option(help="Image topic of the bags; repeat for several.")] = None,
     engine: EngineName = None,
     device: Device = "cpu",
@@ -49,7 +66,7 @@ def command(
     from ..datasets.registry import open_dataset
     from ..errors import ConfigError
     from ..replay.run import ReplayOptions
-    from .run import given_params
+    from .run import given_geometry, given_params
 
     rules = [parse_rule(text) for text in fail_if or ()]
     if not bags and not dataset:
@@ -58,6 +75,12 @@ def command(
         raise ConfigError("--dataset and --root belong together")
     if (out / "comparison.json").exists():
         raise ConfigError(f"{out} holds a comparison already; give another --out")
+    options = ReplayOptions(
+        topics=topic,
+        limit=limit,
+        params=given_params(params, None, None),
+        geometry=given_geometry(camera_height, camera_pitch, fov),
+    )
     opened = open_dataset(dataset, root, split, labels, unknown) if dataset else None
     how = {"engine": engine, "device": device, "precision": precision, "threads": threads}
     shown = Output(json, quiet)
@@ -72,7 +95,7 @@ def command(
             out,
             bags=bags or [],
             dataset=opened,
-            options=ReplayOptions(topics=topic, limit=limit, params=given_params(params, None, None)),
+            options=options,
             tolerance_s=tolerance,
             limit=limit,
             progress=lambda stage, done, total: bar.update(

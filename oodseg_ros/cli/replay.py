@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import BundleName, EngineName, Json, Output, Overwrite, Quiet, Threshold, refuse_overwriting, stages
+from .output import (
+    BundleName,
+    CameraHeight,
+    CameraPitch,
+    EngineName,
+    FieldOfView,
+    Json,
+    Output,
+    Overwrite,
+    Quiet,
+    Threshold,
+    refuse_overwriting,
+    stages,
+)
 
 SHOWN = 20
 """Alerts that are listed on the terminal."""
@@ -27,6 +40,9 @@ def command(
     track: Annotated[str, typer.Option(help="Component rule with ground truth: obstacle or anomaly.")] = "obstacle",
     threshold: Threshold = None,
     min_area: Annotated[int | None, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = None,
+    camera_height: CameraHeight = None,
+    camera_pitch: CameraPitch = 0.0,
+    fov: FieldOfView = 60.0,
     ego_mask: Annotated[Path | None, typer.Option(help="Image, white on the own vehicle: not judged.")] = None,
     gates: Annotated[bool, typer.Option(help="Refuse pictures and answers as the node does.")] = True,
     write_bag: Annotated[bool, typer.Option("--write-bag", help="Leave a bag with outputs beside inputs.")] = False,
@@ -45,7 +61,7 @@ def command(
     from ..pipeline.geometry.source import NO_POSITION
     from ..replay.run import ReplayOptions, replay_bags
     from ..replay.summary import MIN_RATE_S, refuse_unjudged
-    from .run import engine_options, given_params
+    from .run import engine_options, given_geometry, given_params
 
     shard = this_shard()
     refuse_overwriting(out, ("alerts.csv", "metrics.json"), overwrite or shard.rank > 0)
@@ -54,6 +70,7 @@ def command(
         given |= {"health.input": [], "health.output": []}
     options = ReplayOptions(
         params=given,
+        geometry=given_geometry(camera_height, camera_pitch, fov),
         ego_mask=ego_mask,
         shard=shard,
         topics=topic,
@@ -105,7 +122,7 @@ def command(
         for note in run["notes"][:10]:
             shown.warn(f"note: {note}")
         if any(NO_POSITION in note for note in run["notes"]):
-            shown.warn("note: `oodseg run` takes --camera-height where a bag has no camera_info")
+            shown.warn("note: --camera-height METRES, --camera-pitch and --fov give them one, where the ground is flat")
         if run["missing"]:
             shown.warn(f"{run['missing']} frames are missing")
         for topic, why in run["left_out"].items():
