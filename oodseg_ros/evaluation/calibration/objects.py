@@ -288,7 +288,9 @@ def calibrate_objects(
 
         def predicted() -> Iterable[tuple[np.ndarray, np.ndarray]]:
             with ThreadPoolExecutor(workers) as pool:
-                for index, (name, image) in enumerate(ahead(pool, lambda read: read(), _images(sources, without, left), 2 * workers)):
+                for index, (name, image) in enumerate(
+                    ahead(pool, lambda read: read(), _images(sources, without, left), 2 * workers)
+                ):
                     names.append(name)
                     prediction = runner([image])[0]
                     if pasted is not None and index % every == 0:

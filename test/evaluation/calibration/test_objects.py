@@ -114,7 +114,9 @@ def test_a_bundle_is_calibrated_on_folders_and_patterns(runner, folder: Path, tm
     assert found.calibration.source.startswith("data/images, images/*[0-3].png, 10 frames")
     bundle = write_calibration(runner.bundle, found.calibration, tmp_path / "copy")
     assert load_bundle(bundle.path).card.calibration == found.calibration
-    fewer, named = calibrate_objects(runner, [str(folder / "images"), pattern], target, without=["frame0", "frame4.png"])
+    fewer, named = calibrate_objects(
+        runner, [str(folder / "images"), pattern], target, without=["frame0", "frame4.png"]
+    )
     assert fewer.frames == 4 + 3
     assert not any(name.startswith(("frame0", "frame4")) for name in named)
     with pytest.raises(ConfigError, match="without nothing.png: no frame has this name"):
