@@ -45,8 +45,8 @@ def distilled_terms(
         taught: the teacher's, in its own; gets no gradient.
         target: integer `[B, H, W]`; `outlier` = unknown, `ignore` = not counted, any other = inlier.
         cap: `taught` is cut here on known pixels: a false alarm of the teacher is not learnt.
-        caps: lower cuts of single classes, by class id: what a label calls a vehicle or a rider is none of the teacher's
-            unknowns. Not for the ground, where they cost what lies on it: Lost&Found fell from 39 to 15 AP so.
+        caps: lower cuts of single classes, by class id: what a label calls a vehicle or a rider is known, whatever the
+            teacher says. Not for the ground, where they cost what lies on it: Lost&Found fell from 39 to 15 AP so.
         cap_weight: of pixels that one of `caps` cut.
         floor: and it is at least this on unknown ones, so that all of an object stands out. Nothing is rewarded beyond
             either: a score without an upper end learns to tell pasted things, and forgets real ones.

@@ -1,4 +1,4 @@
-"""Paint on the ground what belongs there and is no obstacle: letters, arrows, stripes, patches, cracks, covers, shadows.
+"""Paint on the ground what belongs there and is no obstacle: letters, arrows, stripes, patches, cracks, covers.
 
 Flat markings are what a detector of pasted things mistakes most often: they have edges and a shape, and training frames
 show few of them. They stay what the ground is.

@@ -45,7 +45,7 @@ class DistilOptions(Strict):
     class_weight: float = Field(0.0, ge=0)
     initialize: bool = False
     cap: float = 2.0
-    caps: dict[int, float] = {}
+    caps: dict[int, float] = Field(default_factory=dict)
     cap_weight: float = Field(1.0, gt=0)
     floor: float = 3.0
     delta: float = Field(1.0, gt=0)

@@ -119,7 +119,7 @@ def test_a_bundle_is_calibrated_on_folders_and_patterns(runner, folder: Path, tm
     )
     assert fewer.frames == 4 + 3
     assert not any(name.startswith(("frame0", "frame4")) for name in named)
-    with pytest.raises(ConfigError, match="without nothing.png: no frame has this name"):
+    with pytest.raises(ConfigError, match=r"without nothing\.png: no frame has this name"):
         calibrate_objects(runner, [str(folder / "images")], target, without=["nothing.png"])
     with pytest.raises(ConfigError, match=r"has no class meadow; it has .*road"):
         calibrate_objects(runner, [pattern], target, ground_classes=["meadow"])
