@@ -69,17 +69,18 @@ def install(packages: Sequence[str], python: str, site: Path) -> None:
 
 
 def pack(folder: Path, content: Path, limit: int) -> list[Path]:
-    """`content` as one compressed archive, cut into `folder`/0/part, ... of at most `limit` bytes; the parts."""
+    """`content` as one compressed archive, cut into as few equal `folder`/0/part, ... as `limit` bytes allow."""
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / ARCHIVE
         with tarfile.open(archive, "w:xz") as tar:
             tar.add(content, arcname=".")
         data = archive.read_bytes()
     parts = []
-    for index, start in enumerate(range(0, len(data), limit)):
+    size = -(-len(data) // -(-len(data) // limit))
+    for index, start in enumerate(range(0, len(data), size)):
         part = folder / str(index) / "part"
         part.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data[start : start + limit])
+        part.write_bytes(data[start : start + size])
         parts.append(part)
     return parts
 

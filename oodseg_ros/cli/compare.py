@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import Device, EngineName, Json, Labels, Output, Precision, Quiet, Threads, Unknown, stages
+from .output import (
+    CameraHeight,
+    CameraPitch,
+    Device,
+    EngineName,
+    FieldOfView,
+    Json,
+    Labels,
+    Output,
+    Precision,
+    Quiet,
+    Threads,
+    Unknown,
+    stages,
+)
 
 
 def command(
@@ -31,6 +45,9 @@ def command(
     ] = None,
     tolerance: Annotated[float, typer.Option(min=0, help="Seconds by which an alert may move and be the same.")] = 0.0,
     params: Annotated[Path | None, typer.Option(help="Parameter file of the node, for both.")] = None,
+    camera_height: CameraHeight = None,
+    camera_pitch: CameraPitch = 0.0,
+    fov: FieldOfView = 60.0,
     topic: Annotated[list[str] | None, typer.Option(help="Image topic of the bags; repeat for several.")] = None,
     engine: EngineName = None,
     device: Device = "cpu",
@@ -49,7 +66,7 @@ def command(
     from ..datasets.registry import open_dataset
     from ..errors import ConfigError
     from ..replay.run import ReplayOptions
-    from .run import given_params
+    from .run import given_geometry, given_params
 
     rules = [parse_rule(text) for text in fail_if or ()]
     if not bags and not dataset:
@@ -58,10 +75,15 @@ def command(
         raise ConfigError("--dataset and --root belong together")
     if (out / "comparison.json").exists():
         raise ConfigError(f"{out} holds a comparison already; give another --out")
+    options = ReplayOptions(
+        topics=topic,
+        limit=limit,
+        params=given_params(params, None, None),
+        geometry=given_geometry(camera_height, camera_pitch, fov),
+    )
     opened = open_dataset(dataset, root, split, labels, unknown) if dataset else None
     how = {"engine": engine, "device": device, "precision": precision, "threads": threads}
     shown = Output(json, quiet)
-    console = shown.console
     runners = shown.load(old, new, **how)
     with shown.frame_count() as bar:
         for runner in runners:
@@ -72,7 +94,7 @@ def command(
             out,
             bags=bags or [],
             dataset=opened,
-            options=ReplayOptions(topics=topic, limit=limit, params=given_params(params, None, None)),
+            options=options,
             tolerance_s=tolerance,
             limit=limit,
             progress=lambda stage, done, total: bar.update(
@@ -82,22 +104,20 @@ def command(
     values = result.values()
     broken = [why for rule in rules if (why := rule.broken(values))]
     write_page(result, broken, [str(rule) for rule in rules], out / "index.html", shlex.join(["oodseg", *sys.argv[1:]]))
-    console.print(f"{escape(result.bundles[0])} → {escape(result.bundles[1])}", highlight=False, soft_wrap=True)
+    shown.say(f"{escape(result.bundles[0])} → {escape(result.bundles[1])}")
     for name, parts in result.figures.items():
         interval = "" if "low" not in parts else f" ({parts['low']:+.4f} to {parts['high']:+.4f})"
-        console.print(
-            f"{name:26} {parts['old']:.4f} → {parts['new']:.4f}, {parts['change']:+.4f}{interval}", highlight=False
-        )
+        shown.say(f"{name:26} {parts['old']:.4f} → {parts['new']:.4f}, {parts['change']:+.4f}{interval}")
     if result.alerts:
         told = ", ".join(f"{kind} {count}" for kind, count in result.alerts.items())
-        console.print(f"alerts: {told}", highlight=False)
+        shown.say(f"alerts: {told}")
         for one in result.differences[:20]:
-            console.print(f"  {escape(sentence(one))}", highlight=False, soft_wrap=True)
-    console.print(f"pictures and the rest are in {escape(str(out / 'index.html'))}", soft_wrap=True)
+            shown.say(f"  {escape(sentence(one))}")
+    shown.say(f"pictures and the rest are in {escape(str(out / 'index.html'))}")
     for note in result.notes:
         shown.warn(f"note: {note}")
     if rules and not broken:
-        console.print(f"no rule refuses it: {escape('; '.join(map(str, rules)))}", highlight=False, soft_wrap=True)
+        shown.say(f"no rule refuses it: {escape('; '.join(map(str, rules)))}")
     for why in broken:
         shown.warn(f"refused: {why}")
     shown.result(result.to_dict() | {"refused": broken, "page": str(out / "index.html")})

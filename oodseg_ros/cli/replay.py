@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import BundleName, EngineName, Json, Output, Overwrite, Quiet, Threshold, refuse_overwriting, stages
+from .output import (
+    BundleName,
+    CameraHeight,
+    CameraPitch,
+    EngineName,
+    FieldOfView,
+    Json,
+    Output,
+    Overwrite,
+    Quiet,
+    Threshold,
+    refuse_overwriting,
+    stages,
+)
 
 SHOWN = 20
 """Alerts that are listed on the terminal."""
@@ -27,6 +40,9 @@ def command(
     track: Annotated[str, typer.Option(help="Component rule with ground truth: obstacle or anomaly.")] = "obstacle",
     threshold: Threshold = None,
     min_area: Annotated[int | None, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = None,
+    camera_height: CameraHeight = None,
+    camera_pitch: CameraPitch = 0.0,
+    fov: FieldOfView = 60.0,
     ego_mask: Annotated[Path | None, typer.Option(help="Image, white on the own vehicle: not judged.")] = None,
     gates: Annotated[bool, typer.Option(help="Refuse pictures and answers as the node does.")] = True,
     write_bag: Annotated[bool, typer.Option("--write-bag", help="Leave a bag with outputs beside inputs.")] = False,
@@ -45,7 +61,7 @@ def command(
     from ..pipeline.geometry.source import NO_POSITION
     from ..replay.run import ReplayOptions, replay_bags
     from ..replay.summary import MIN_RATE_S, refuse_unjudged
-    from .run import engine_options, given_params
+    from .run import engine_options, given_geometry, given_params
 
     shard = this_shard()
     refuse_overwriting(out, ("alerts.csv", "metrics.json"), overwrite or shard.rank > 0)
@@ -54,6 +70,7 @@ def command(
         given |= {"health.input": [], "health.output": []}
     options = ReplayOptions(
         params=given,
+        geometry=given_geometry(camera_height, camera_pitch, fov),
         ego_mask=ego_mask,
         shard=shard,
         topics=topic,
@@ -65,7 +82,6 @@ def command(
         write_bag=write_bag,
     )
     shown = Output(json and not shard.rank, quiet or shard.rank > 0)
-    console = shown.console
     if missing := [path for path in bag if not path.exists()]:
         raise BagError(f"bag {missing[0]} does not exist")
     (loaded,) = shown.load(bundle, **engine_options(given, engine, device, threads, precision))
@@ -78,44 +94,42 @@ def command(
     if metrics is None:
         return
     alerts = metrics["alerts"]
-    console.print(f"{escape(metrics['bundle'])}: {metrics['frames']} frames, {metrics['duration_s']:.1f} s of driving")
+    shown.say(f"{escape(metrics['bundle'])}: {metrics['frames']} frames, {metrics['duration_s']:.1f} s of driving")
     rates = f"no rates below {MIN_RATE_S / 60:.0f} minutes of driving"
     if metrics["duration_s"] >= MIN_RATE_S:
         rates = f"{_number(alerts['per_hour'])} per hour, {_number(alerts['per_kilometre'])} per kilometre"
-    console.print(f"alerts that began: {alerts['onsets']}; {rates}", highlight=False)
+    shown.say(f"alerts that began: {alerts['onsets']}; {rates}")
     drives = metrics.get("bags", [metrics])
     began = [(drive["bag"], entry) for drive in drives for entry in drive["alerts"]["began"]]
     for name, entry in began[:SHOWN]:
         place = f"{name}, " if len(drives) > 1 else ""
-        console.print(
+        shown.say(
             f"  after {entry['at_s']:.2f} s, {escape(place + entry['camera'])}, score {entry['score']:.2f} "
-            f"(stamp {entry['stamp_ns']})",
-            highlight=False,
-            soft_wrap=True,
+            f"(stamp {entry['stamp_ns']})"
         )
     if len(began) > SHOWN:
-        console.print(f"  … {len(began) - SHOWN} more in metrics.json")
+        shown.say(f"  … {len(began) - SHOWN} more in metrics.json")
     if "pixel" in metrics:
         pixel = metrics["pixel"]
         figures = ", ".join(f"{key} {100 * pixel[key]:.2f} %" for key in ("AP", "AUROC", "FPR95"))
-        console.print(f"{figures} on {pixel['frames']} frames with ground truth", highlight=False)
+        shown.say(f"{figures} on {pixel['frames']} frames with ground truth")
     for run in metrics.get("bags", [metrics]):
         if run["damage"]:
             shown.warn(f"{run['bag']}, damage: {run['damage']}")
         for note in run["notes"][:10]:
             shown.warn(f"note: {note}")
         if any(NO_POSITION in note for note in run["notes"]):
-            shown.warn("note: `oodseg run` takes --camera-height where a bag has no camera_info")
+            shown.warn("note: --camera-height METRES, --camera-pitch and --fov give them one, where the ground is flat")
         if run["missing"]:
             shown.warn(f"{run['missing']} frames are missing")
         for topic, why in run["left_out"].items():
-            console.print(f"not in the new bag: {escape(topic)} ({escape(why)})", highlight=False)
+            shown.say(f"not in the new bag: {escape(topic)} ({escape(why)})")
         for reason, count in list(run["skipped"].items())[:5]:
             shown.warn(f"{count} frames skipped: {reason}")
     if len(bag) == 1:
-        console.print(f"alerts.csv, metrics.json and report.html are in {escape(str(out))}", soft_wrap=True)
+        shown.say(f"alerts.csv, metrics.json and report.html are in {escape(str(out))}")
     else:
-        console.print(f"metrics.json, and a folder for each bag, are in {escape(str(out))}", soft_wrap=True)
+        shown.say(f"metrics.json, and a folder for each bag, are in {escape(str(out))}")
     shown.result(metrics | {"out": str(out)})
     refuse_unjudged(", ".join(each.name for each in bag), metrics["judged"], metrics["skipped"])
 

@@ -81,22 +81,7 @@ def read_checkpoint(path: str | Path, admitted: Sequence[tuple[Any, str]] = ()) 
         CheckpointError: missing, damaged, something else, or in need of more than that; the text says what to do.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}" + (", which is a folder" if path.is_dir() else ""))
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(512)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {why(error)}") from error
-    if not start:
-        raise CheckpointError(f"{path} is empty; fetch it again")
-    for pattern, what in FIRST_BYTES:
-        if pattern.match(start):
-            raise CheckpointError(f"{path} is {what}")
-    # What `torch.save` and safetensors write begins with bytes that no text has.
-    if re.fullmatch(rb"[\t\n\r -~\x80-\xff]+", start):
-        told = start.decode("utf-8", "replace").strip()[:60]
-        raise CheckpointError(f"{path} is a text file that begins with {told!r}, not a checkpoint: fetch it again")
+    start = beginning(path)
     if start[8:9] == b"{":
         from safetensors.torch import load_file
 
@@ -126,6 +111,31 @@ def read_checkpoint(path: str | Path, admitted: Sequence[tuple[Any, str]] = ()) 
             f"{path} is no checkpoint, or a damaged one: {first_line(error)}; fetch it again and compare its length "
             "with the source's"
         ) from error
+
+
+def beginning(path: Path) -> bytes:
+    """The first bytes of a file of weights.
+
+    Raises:
+        CheckpointError: it is missing, empty, or by its first bytes something else.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}" + (", which is a folder" if path.is_dir() else ""))
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(512)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {why(error)}") from error
+    if not start:
+        raise CheckpointError(f"{path} is empty; fetch it again")
+    for pattern, what in FIRST_BYTES:
+        if pattern.match(start):
+            raise CheckpointError(f"{path} is {what}")
+    # What `torch.save` and safetensors write begins with bytes that no text has.
+    if re.fullmatch(rb"[\t\n\r -~\x80-\xff]+", start):
+        told = start.decode("utf-8", "replace").strip()[:60]
+        raise CheckpointError(f"{path} is a text file that begins with {told!r}, not a checkpoint: fetch it again")
+    return start
 
 
 def first_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ from ..errors import CheckpointError, why
 from ..inference.sizes import network_size
 from ..model_card import InputSpec, Licence
 from ..networks.backbones.hf import QUERY_MODELS, fetching
-from .checkpoint import check_archive, first_line
+from .checkpoint import beginning, check_archive, first_line
 from .class_names import known_label_set
 from .hf_processor import MULTIPLE, input_spec
-from .imported import FULL_SIZE, Imported, Reference, imagenet_input
+from .imported import FULL_SIZE, Imported, Reference, check_numbers, imagenet_input
 from .mapping import Rule, as_conv1x1, changed, renamed
 
 SEGFORMER_RULES: tuple[Rule, ...] = (
@@ -53,12 +53,13 @@ PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 PROOF_SIZE, QUERY_PROOF_SIZE = (192, 320), (384, 384)
 """H and W of the picture that is compared. transformers brings Mask2Former's masks to 384x384 before it sums them,
 whatever the picture; at that size a network that does not do so answers the same."""
+ADAPTER = "adapter_config.json"
 RESIZES = ("keep", "processor")
 POST_PROCESSING = {"mask2former": "Mask2FormerImageProcessorPil", "maskformer": "MaskFormerImageProcessorPil"}
 """Whose semantic answer is the network's own, whatever processor lies beside it."""
 
 
-def read(files: Sequence[Path], preprocessing: str | None = None, resize: str = "keep") -> Imported:
+def read(folder: Path, preprocessing: str | None = None, resize: str = "keep") -> Imported:
     """One directory with `config.json`, weights and `preprocessor_config.json`.
 
     Args:
@@ -71,8 +72,18 @@ def read(files: Sequence[Path], preprocessing: str | None = None, resize: str = 
     """
     import transformers
 
-    (folder,) = files
+    if (folder / ADAPTER).is_file():
+        raise CheckpointError(
+            f"{folder} holds an adapter (LoRA or another of peft: {ADAPTER}), which changes a model and is none; merge "
+            "it with peft's `model.merge_and_unload()` and import what `save_pretrained` then writes"
+        )
     config = _json(folder / "config.json")
+    if quantized := config.get("quantization_config"):
+        method = quantized.get("quant_method", "") if isinstance(quantized, Mapping) else ""
+        raise CheckpointError(
+            f"{folder}: its weights are quantized ({method or 'quantization_config'}); import those of the network "
+            "before, in float32 or float16"
+        )
     if asked := fetching(config):
         raise CheckpointError(f"{folder}: config.json asks for code or files from elsewhere ({', '.join(asked)})")
     kind = config.get("model_type")
@@ -182,7 +193,8 @@ def _load(folder: Path, kind: str | None) -> tuple[nn.Module, list[str]]:
     """The model in float32, and the keys of the file that it does not need."""
     import transformers
 
-    for file in sorted(folder.glob("*.bin")):
+    for file in sorted((*folder.glob("*.bin"), *folder.glob("*.safetensors"))):
+        beginning(file)
         check_archive(file)
     auto = (
         transformers.AutoModelForUniversalSegmentation
@@ -206,7 +218,8 @@ def _load(folder: Path, kind: str | None) -> tuple[nn.Module, list[str]]:
     unexpected = [key for key in report["unexpected_keys"] if not TRAINING_ONLY.fullmatch(key)]
     missing = [key for key in report["missing_keys"] if not TRAINING_ONLY.fullmatch(key)]
     misshapen = [found for found in report["mismatched_keys"] if not TRAINING_ONLY.fullmatch(str(found[0]))]
-    for prefix in {str(key).partition(".")[0] + "." for key in unexpected}:
+    first = str(unexpected[0]) if unexpected else ""
+    for prefix in (first[: dot.end()] for dot in re.finditer(r"\.", first)):
         if all(str(key).startswith(prefix) and str(key)[len(prefix) :] in missing for key in unexpected):
             raise CheckpointError(
                 f"{folder}: every tensor's name begins with {prefix!r}, which a wrapper (DataParallel, torch.compile, "
@@ -223,7 +236,24 @@ def _load(folder: Path, kind: str | None) -> tuple[nn.Module, list[str]]:
     ]
     if problems:
         raise CheckpointError(f"{folder}: the weights do not fit config.json\n" + "\n".join(problems))
+    # transformers turns whatever it finds into the numbers that the network has.
+    check_numbers(_stored_types(folder), model.state_dict(), str(folder))
     return model.eval(), sorted(set(report["unexpected_keys"]) - set(unexpected))
+
+
+def _stored_types(folder: Path) -> dict[str, torch.dtype]:
+    """Types of the tensors as the files of a directory hold them."""
+    from safetensors import safe_open
+
+    types: dict[str, torch.dtype] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(str(file), "pt") as tensors:
+            shaped = [key for key in tensors.keys() if tensors.get_slice(key).get_shape()]  # noqa: SIM118 (no dict)
+            types |= {key: tensors.get_slice(key)[:0].dtype for key in shaped}
+    for file in () if types else sorted(folder.glob("pytorch_model*.bin")):
+        found = torch.load(file, map_location="meta", weights_only=True)
+        types |= {key: value.dtype for key, value in found.items() if isinstance(value, Tensor)}
+    return types
 
 
 def _processor(folder: Path, preprocessing: str | None) -> Any:

@@ -114,6 +114,7 @@ def build_checked(imported: Imported, where: str = "the file") -> Segmentor:
         if key in imported.state or not key.endswith(".num_batches_tracked")
     }
     check_fit(imported.state, expected, imported.unknown, where)
+    check_numbers({key: value.dtype for key, value in imported.state.items()}, expected, where)
     _check_values(imported.state, where)
     segmentor = build_segmentor(imported.network)
     state = {key: value.float() if value.is_floating_point() else value for key, value in imported.state.items()}
@@ -260,3 +261,21 @@ def _check_values(state: Mapping[str, Tensor], where: str) -> None:
     broken = [key for key, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()]
     if broken:
         raise CheckpointError(f"{where} holds NaN or infinity in {len(broken)} tensors: {', '.join(broken[:5])}")
+
+
+def check_numbers(found: Mapping[str, torch.dtype], expected: Mapping[str, Tensor], where: str) -> None:
+    """Refuse whole numbers where the network has weights: quantized ones, which mean nothing without their scales.
+
+    Raises:
+        CheckpointError: there are some.
+    """
+    whole = [
+        key
+        for key, dtype in found.items()
+        if key in expected and expected[key].is_floating_point() and not dtype.is_floating_point
+    ]
+    if whole:
+        raise CheckpointError(
+            f"{where} holds whole numbers ({found[whole[0]]}) where the network has weights, in {len(whole)} tensors "
+            f"({', '.join(whole[:3])}): it is quantized; export it in float32 or float16"
+        )

@@ -16,9 +16,10 @@ from typing import Any
 from ..errors import BagError, UserError
 from ..evaluation.metrics.components import ComponentMetrics
 from ..evaluation.metrics.pixels import PixelMetrics
-from ..frame import AlertState
+from ..frame import AlertState, Frame
 from ..inference.runner import Runner
 from ..parameters.settings import Settings
+from ..pipeline.geometry.ground import CameraGeometry
 from ..pipeline.output_gate import ScoreDrift
 from .alert_table import AlertTable
 from .recorded import Judged, RecordedBag, begun, judge
@@ -37,7 +38,6 @@ class Drive:
         metres: way driven, nan without an odometry topic.
         pixel, components: metrics of the frames with ground truth; None without.
         milliseconds: time of the network per frame; the only thing here that depends on the machine.
-        damage: what of the bag could not be read.
         missing: frames that the bag promises and that did not come.
         notes: what a person should know of bag and parameters.
     """
@@ -64,19 +64,17 @@ def replay(
     truth: Truth | None = None,
     track: str = "obstacle",
     limit: int | None = None,
+    geometry: Callable[[Frame], CameraGeometry | None] | None = None,
     watch: Callable[[Judged], None] = lambda judged: None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Drive:
     """Judge every frame of the bag and write `out/alerts.csv`.
 
     Args:
-        runner: a loaded bundle.
-        bag: its cameras.
-        settings: of those that are judged.
         out: an existing folder.
         truth: ground truth by stamp.
         track: component rule for frames with ground truth.
-        limit: frames at most.
+        geometry: of the cameras, in place of the bag's calibrations; None = those.
         watch: called with every frame, in order.
         progress: called with the number of frames so far.
 
@@ -91,7 +89,7 @@ def replay(
     histogram = runner.bundle.card.calibration.inlier_histogram
     drifts = {camera: ScoreDrift(histogram) for camera in settings.names}
     states: dict[str, AlertState] = {}
-    recorded = bag.recorded()
+    recorded = bag.recorded(geometry)
     frames = begun(judge(runner, recorded, settings, limit))
     with AlertTable(out / "alerts.csv") as table:
         for judged in frames:

@@ -23,7 +23,7 @@ from ..pipeline.obstacles.zones import load_ego_mask
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.step import Arrival, Step, Surroundings
 from ..sources.bag_messages import RawMessage, ReplayBag
-from ..sources.bags import IMAGE_TYPES, TRANSPORTS, FrameReader, camera_names, choose_topics
+from ..sources.bags import IMAGE_TYPES, TRANSPORTS, FrameReader, camera_names, choose_topics, passed_over
 from ..sources.source import Source
 from ..sources.video_packets import stamp_of
 
@@ -40,7 +40,6 @@ class Recorded:
     """Frames with the time at which they came.
 
     Attributes:
-        cameras: names.
         arrivals: each with the clock's nanoseconds.
         surroundings: by camera.
         speed: of the vehicle at the present frame.
@@ -109,10 +108,7 @@ def judge(
     """Every frame through the pipeline.
 
     Args:
-        runner: a loaded bundle.
-        recorded: the frames.
         settings: of the cameras that are to be judged; frames of others are left out.
-        limit: frames at most.
         together: frames of a camera follow each other; False = each is judged as if it were its camera's first.
 
     Raises:
@@ -120,13 +116,13 @@ def judge(
         EngineGivenUp: it failed again and again.
     """
     clock = [0]
+    said: set[tuple[str, str]] = set()
 
     def report(camera: str, kind: str, text: str) -> None:
-        if (
-            text not in recorded.notes
-            and len(recorded.notes) < 100
-            and kind.startswith(("geometry/", "clock", "evidence"))
-        ):
+        # Why frames are refused differs in its numbers from frame to frame: the first time tells.
+        known = text in recorded.notes if kind.startswith("geometry/") else (camera, kind) in said
+        if kind != "debug" and not known and len(recorded.notes) < 100:
+            said.add((camera, kind))
             recorded.notes.append(text)
 
     pipeline: Pipeline | None = None
@@ -176,7 +172,6 @@ def from_source(source: Source, geometry: Callable[[Frame], CameraGeometry | Non
     """Images, a video or procedural scenes; their clock is that of their stamps.
 
     Args:
-        source: opened.
         geometry: of all its cameras; None = they have none.
     """
 
@@ -194,7 +189,6 @@ class RecordedBag:
     """A bag's cameras with their calibrations, its static transforms, speed and way driven.
 
     Args:
-        bag: opened.
         asked: image topics; None = those of the parameters' cameras, else one per camera.
         given: parameters; `cameras`, their `transport`, `odometry` and `base_frame` say what is read.
 
@@ -212,6 +206,8 @@ class RecordedBag:
         self.metres = math.nan
         self.skipped: Counter[str] = Counter()
         self.cameras = _topics(bag, asked, given)
+        more = "" if asked or "cameras" in given else passed_over(bag, self.cameras)
+        self._notes = [more] if more else []
         self._infos: dict[str, Any] = {}
         self._reader = FrameReader(bag)
         self._info_topics = {
@@ -237,7 +233,8 @@ class RecordedBag:
             )
             for topic, camera in self.cameras.items()
         }
-        return Recorded(tuple(self.cameras.values()), lambda: self._arrivals(static), around, self._known_speed)
+        cameras = tuple(self.cameras.values())
+        return Recorded(cameras, lambda: self._arrivals(static), around, self._known_speed, list(self._notes))
 
     def _arrivals(self, static: set[str]) -> Iterator[tuple[Arrival, int]]:
         self._reader = FrameReader(self.bag)
@@ -328,8 +325,8 @@ def _topics(bag: ReplayBag, asked: list[str] | None, given: Mapping[str, Any]) -
     """Image topic → camera."""
     cameras = given.get("cameras")
     if asked or not isinstance(cameras, (list, tuple)):
-        return camera_names(choose_topics(bag.topics, asked, str(bag.path)))
-    usual = camera_names(choose_topics(bag.topics, None, str(bag.path)))
+        return camera_names(choose_topics(bag.topics, asked, str(bag.path), bag.empty))
+    usual = camera_names(choose_topics(bag.topics, None, str(bag.path), bag.empty))
     found: dict[str, str] = {}
     for camera in cameras:
         transport = given.get(f"{camera}.transport", "raw")

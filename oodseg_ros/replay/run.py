@@ -16,7 +16,9 @@ from ..errors import ConfigError
 from ..evaluation.frame_pass import Shard
 from ..evaluation.metrics.pixels import PixelMetrics
 from ..evaluation.results import provenance, write_json
+from ..frame import Frame
 from ..inference.runner import Runner
+from ..pipeline.geometry.ground import CameraGeometry
 from ..sources.bag_messages import ReplayBag
 from .drive import replay
 from .output_bag import OutputBag
@@ -35,11 +37,10 @@ class ReplayOptions:
         truth: folder of masks by stamp.
         truth_topic: topic of masks in the bag.
         tolerance_s: how far a mask's stamp may be from the frame's.
-        track: component rule.
-        limit: frames per bag.
         ego_mask: image file for all cameras, before those of the parameters.
         write_bag: leave `bag/` with outputs beside inputs.
         params: the node's parameters, full name → value.
+        geometry: of all cameras, in place of the bags' calibrations; None = those.
         shard: which of the bags are this process's.
     """
 
@@ -52,6 +53,7 @@ class ReplayOptions:
     ego_mask: Path | None = None
     write_bag: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)
+    geometry: Callable[[Frame], CameraGeometry | None] | None = None
     shard: Shard = field(default_factory=Shard)
 
     def __post_init__(self) -> None:
@@ -76,7 +78,8 @@ def replay_bag(
     settings, notes = settings_of(options.params, list(cameras.cameras.values()), options.ego_mask)
     kept = Highlights(runner.bundle.labels)
     left_out: dict[str, str] = {}
-    more = {"truth": truth, "track": options.track, "limit": options.limit, "progress": progress}
+    more = {"truth": truth, "track": options.track, "limit": options.limit, "geometry": options.geometry}
+    more["progress"] = progress
     if options.write_bag:
         with OutputBag(out / "bag", runner.bundle.id) as output:
             output.copy(bag)

@@ -39,7 +39,8 @@ _FORMATS: tuple[tuple[str, bytes, Any], ...] = (
     (".bag", ROS1_MAGIC, Ros1File),
 )
 BAG_SUFFIXES = tuple(suffix for suffix, _, _ in _FORMATS)
-_PACKED = (".zstd", ".zst")
+_PACKED = (".zstd", ".zst", ".active")
+"""After the suffix: packed, or still being written by the recorder of ROS 1, for ever if it was killed."""
 
 
 def is_bag(path: Path) -> bool:
@@ -139,6 +140,13 @@ class ReplayBag:
         """What could not be read or does not fit what was promised, None = all is well; final after `messages`."""
         texts = self._told + [text for file in self._files for text in file.damage] + self._differences
         return "; ".join(texts) or None
+
+    @property
+    def empty(self) -> set[str]:
+        """Topics without one message, as far as the bag tells: a recorder notes all that was announced."""
+        counted = all(file.counts is not None for file in self._files)
+        told = self.topics if counted else self.topics.keys() & self._meta.counts.keys()
+        return {topic for topic in told if not self.promised.get(topic, 0)}
 
     @property
     def is_sound(self) -> bool:

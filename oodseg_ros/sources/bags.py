@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +22,18 @@ TRANSPORTS = ("", "compressed", "ffmpeg", "foxglove")
 
 # Names that drivers and image_proc give a camera's picture, best first; others are masks, depth or debug views.
 _PICTURES = ("image_raw", "image_rect_color", "image_rect", "image_color", "image", "image_mono")
+_PICTURE_TYPES = re.compile(r"(Image|Video)$|theora")
+_HOLDS_PICTURES = re.compile(r"^sensor_msgs/(?:msg/)?(?:Compressed)?Image(?:\[\w*\])?\s", re.MULTILINE)
 
 
-def choose_topics(types: dict[str, str], asked: list[str] | None, where: str) -> list[str]:
+def choose_topics(types: dict[str, str], asked: list[str] | None, where: str, empty: Collection[str] = ()) -> list[str]:
     """The topics to read, sorted: those asked for, else the best one per camera.
 
     Args:
         types: topic → message type, of the whole bag.
         asked: topics to read, or None.
         where: the bag, named in errors.
+        empty: topics without one message, which a recorder notes as well: taken only where there is nothing else.
 
     Raises:
         BagError: the bag has no image topic, or not the ones asked for.
@@ -45,14 +50,32 @@ def choose_topics(types: dict[str, str], asked: list[str] | None, where: str) ->
         raise BagError(
             f"bag {where} holds no sensor_msgs/Image or CompressedImage and no video packets; it holds: {others}"
         )
-    best: dict[str, tuple[int, int, str]] = {}
+    best: dict[str, tuple[bool, int, int, str]] = {}
     for topic in images:
         base, transport = _split_transport(topic)
         prefix, _, last = base.rpartition("/")
         if last in _PICTURES and transport in TRANSPORTS:
-            rank = (_PICTURES.index(last), TRANSPORTS.index(transport), topic)
-            best[prefix] = min(best.get(prefix, (99, 0, "")), rank)
-    return sorted(topic for _, _, topic in best.values()) or images
+            rank = (topic in empty, _PICTURES.index(last), TRANSPORTS.index(transport), topic)
+            best[prefix] = min(best.get(prefix, rank), rank)
+    full = [topic for is_empty, *_, topic in best.values() if not is_empty]
+    return sorted(full) or [topic for topic in images if topic not in empty] or images
+
+
+def passed_over(bag: ReplayBag, chosen: Collection[str]) -> str:
+    """A sentence on topics with pictures beside those of the chosen cameras, "" = there are none."""
+    places = {_split_transport(topic)[0].rpartition("/")[0] for topic in chosen}
+    named, foreign = [], []
+    for topic, kind in sorted(bag.topics.items()):
+        place = _split_transport(topic)[0].rpartition("/")[0]
+        if place in places or any(place.startswith(f"{near}/") for near in places if near) or topic in bag.empty:
+            continue
+        if kind in IMAGE_TYPES:
+            named.append(topic)
+        elif _PICTURE_TYPES.search(kind) or _HOLDS_PICTURES.search(bag.definitions.get(topic, ("",))[0]):
+            foreign.append(f"{topic} ({kind})")
+    texts = [f"image topics that were not read: {', '.join(named)}; --topic names the ones to read"] if named else []
+    texts += [f"pictures of a type that is not read: {', '.join(foreign)}"] if foreign else []
+    return "; ".join(texts)
 
 
 def camera_names(topics: list[str]) -> dict[str, str]:
@@ -87,9 +110,11 @@ def open_bag(path: Path, topics: list[str] | None = None) -> Source:
     bag = ReplayBag(path)
     path = bag.path
     try:
-        cameras = camera_names(choose_topics(bag.topics, topics, str(path)))
+        cameras = camera_names(choose_topics(bag.topics, topics, str(path), bag.empty))
     except BagError as error:
         raise BagError(f"{error}; {bag.damage}") if bag.damage else error from None
+    if topics is None and (text := passed_over(bag, cameras)):
+        logging.getLogger(__name__).warning("%s: %s", path, text)
     promised = [bag.promised.get(topic) for topic in cameras]
     return Source(
         name=path.stem if path.is_file() else path.resolve().name,
@@ -102,11 +127,7 @@ def open_bag(path: Path, topics: list[str] | None = None) -> Source:
 
 
 class FrameReader:
-    """Messages of a bag's cameras → pictures; packets of a video must come in order and all of them.
-
-    Args:
-        bag: parses the messages.
-    """
+    """Messages of a bag's cameras → pictures; packets of a video must come in order and all of them."""
 
     def __init__(self, bag: ReplayBag) -> None:
         self._bag = bag

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from ..bundle import Bundle, save_bundle
+from ..errors import DatasetError
 from ..evaluation.calibration.fit import fit_calibration
 from ..evaluation.calibration.objects import ObjectTarget, fit_objects
 from ..frame import OUTLIER
@@ -34,6 +35,24 @@ GOLDEN_SEED = 4
 CALIBRATION_SEED = 10_000
 PATHS = ("root", "originals", "start", "teacher", "labels", "label_set", "bundle", "onnx")
 """Keys of a recipe that may hold a path of the machine it was written on."""
+
+
+def check_held_out(recipe: Recipe, labels: LabelSet) -> None:
+    """Make sure, before anything is trained, that the end of training has what it needs.
+
+    Raises:
+        ConfigError, DatasetError: held-out frames are not where the recipe says, or no pixel of theirs is known.
+    """
+    spec = recipe.calibration
+    if not any((frame.read()[1] < OUTLIER).any() for frame in load_frames(spec.data, labels)):
+        where = ", ".join(f"{data.dataset} at {data.root}" for data in spec.data)
+        raise DatasetError(
+            f"calibration: no pixel of the held-out frames ({where}) has a class of {labels.name}, and the threshold "
+            "is chosen on such pixels; hold out other frames (`calibration: {data: [...]}`)"
+        )
+    if spec.objects is not None:
+        load_frames(spec.objects.data, labels)
+        ground_ids(labels, spec.objects.ground_classes)
 
 
 def write_bundle(

@@ -30,6 +30,8 @@ OBJECTS = (
     *("car", "vehicle", "truck", "bus", "van", "train", "tram", "motorcycle", "bicycle", "two-wheeler", "bike"),
     *("person", "pedestrian", "people", "human", "rider", "bicyclist", "cyclist", "living", "sign", "traffic light"),
 )
+TRAINED = 0.8
+"""Share of the pictures that is trained on, where the folder does not say."""
 MIN_PICTURES = 3
 """Fewest pictures of which a fifth, rounded, is one."""
 CLASS_FILES = ("labels.yaml", "classes.txt", "labels.txt")
@@ -41,7 +43,6 @@ class FirstRecipe:
 
     Attributes:
         recipe, labels: YAML; `labels` is empty where an existing label set is used.
-        notes: sentences.
         facts: the same for scripts: `images`, `masks`, `size` (width, height), `shares` of the labelled pixels by
             class, `ground_classes`, `known_classes`, `outlier_values`.
     """
@@ -54,11 +55,40 @@ class FirstRecipe:
 
 @dataclass(frozen=True)
 class _Counted:
-    pixels: np.ndarray
-    """int64 `[256]`."""
+    parts: tuple[np.ndarray, np.ndarray]
+    """Pixels of what is trained on and of what is held out, int64 `[256]` by value."""
     below: np.ndarray
     """The same for the lower middle of the pictures, where the ground is."""
     sizes: dict[tuple[int, int], int]
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """Of both parts."""
+        return self.parts[0] + self.parts[1]
+
+    @classmethod
+    def of(cls, parts: Sequence[list[Item]]) -> _Counted:
+        """Read label files of both parts, spread over all."""
+        counted = cls((np.zeros(256, np.int64), np.zeros(256, np.int64)), np.zeros(256, np.int64), {})
+        total = sum(map(len, parts))
+        for items, pixels in zip(parts, counted.parts, strict=True):
+            most = min(len(items), max(1, round(MAX_READ * len(items) / total)))
+            for index in np.unique(np.linspace(0, len(items) - 1, most).round().astype(int)) if items else ():
+                counted._add(items[index], pixels)
+        return counted
+
+    def _add(self, item: Item, pixels: np.ndarray) -> None:
+        values = read_values(item.label_path)
+        height, width = values.shape
+        size = read_image(item.image_path).shape[:2]
+        if size != (height, width):
+            raise DatasetError(
+                f"{item.image_path} is {size[1]}x{size[0]} pixels, its mask {item.label_path} is {width}x{height}; "
+                "both must have the same size"
+            )
+        self.sizes[values.shape] = self.sizes.get(values.shape, 0) + 1
+        pixels += np.bincount(values.ravel(), minlength=256)
+        self.below[:] += np.bincount(values[height * 2 // 3 :, width // 3 : -(-width * 2 // 3)].ravel(), minlength=256)
 
 
 def first_recipe(
@@ -77,17 +107,23 @@ def first_recipe(
     Raises:
         ConfigError, DatasetError: no such pictures, or values that are no class ids.
     """
-    train, held_out, items = _parts(folder)
-    labelled = [item for item in items if item.label_path is not None]
+    train, held_out, items, parts = _parts(folder)
+    labelled = [item for part in parts for item in part]
     if len(labelled) < MIN_PICTURES:
         raise DatasetError(
             f"{folder}: {len(labelled)} images have a mask of the same name; at least {MIN_PICTURES} are needed, since "
             "some are held out for the threshold"
         )
-    counted = _count(labelled)
+    counted = _Counted.of(parts)
     values = [int(value) for value in np.flatnonzero(counted.pixels)]
     if min(values) >= OUTLIER:
         raise DatasetError(f"{folder}: no pixel of the masks has a class; all are {' or '.join(map(str, values))}")
+    for part, pixels, keys in zip(
+        ("train on", "choose the threshold on"), counted.parts, (train, held_out), strict=True
+    ):
+        if not pixels[:OUTLIER].any():
+            where = ", ".join(f"{key} {value}" for key, value in keys.items())
+            raise DatasetError(f"{folder}: no pixel of the masks to {part} ({where}) has a class; label some there")
     found, notes = _label_set(folder, name, values, labels, classes)
     used = [value for value in values if value < OUTLIER]
     shares = counted.pixels / max(1, counted.pixels[: len(found)].sum())
@@ -96,6 +132,8 @@ def first_recipe(
         f"{len(items)} images, {len(labelled)} with a mask, most of {width}x{height}",
         "share of pixels: " + ", ".join(f"{found.names[value]} {shares[value]:.1%}" for value in used),
     ]
+    if len(used) == 1:
+        notes.append("one class only: every pixel will be called that; what is unknown can be learnt all the same")
     if unlabelled := len(items) - len(labelled):
         notes.append(f"{unlabelled} images without a mask are not used; `dataset: frames` can use them")
     if absent := [entry for index, entry in enumerate(found.names) if index not in used]:
@@ -178,35 +216,21 @@ def _recipe(
     }
 
 
-def _parts(folder: Path) -> tuple[dict, dict, list[Item]]:
-    """Keys that name the training and the held-out part, and all frames."""
+def _parts(folder: Path) -> tuple[dict, dict, list[Item], tuple[list[Item], list[Item]]]:
+    """Keys that name the training and the held-out part, all frames, and those of either part that have a mask."""
     if not folder.is_dir():
         raise DatasetError(f"{folder} is no folder")
     for first, second in (("train", "val"), ("train", "valid"), ("train", "test"), ("training", "validation")):
         try:
-            parts = [open_dataset("folder", folder, split) for split in (first, second)]
+            items = [list(open_dataset("folder", folder, split).items) for split in (first, second)]
         except DatasetError:
             continue
-        return {"split": first}, {"split": second}, [item for part in parts for item in part.items]
-    return {"part": [0.0, 0.8]}, {"part": [0.8, 1.0]}, list(open_dataset("folder", folder).items)
-
-
-def _count(items: list[Item]) -> _Counted:
-    pixels, below, sizes = np.zeros(256, np.int64), np.zeros(256, np.int64), {}
-    chosen = np.unique(np.linspace(0, len(items) - 1, min(MAX_READ, len(items))).round().astype(int))
-    for index in chosen:
-        values = read_values(items[index].label_path)
-        height, width = values.shape
-        size = read_image(items[index].image_path).shape[:2]
-        if size != (height, width):
-            raise DatasetError(
-                f"{items[index].image_path} is {size[1]}x{size[0]} pixels, its mask {items[index].label_path} is "
-                f"{width}x{height}; both must have the same size"
-            )
-        sizes[values.shape] = sizes.get(values.shape, 0) + 1
-        pixels += np.bincount(values.ravel(), minlength=256)
-        below += np.bincount(values[height * 2 // 3 :, width // 3 : -(-width * 2 // 3)].ravel(), minlength=256)
-    return _Counted(pixels, below, sizes)
+        parts = tuple([item for item in part if item.label_path is not None] for part in items)
+        return {"split": first}, {"split": second}, [item for part in items for item in part], parts
+    items = list(open_dataset("folder", folder).items)
+    labelled = [item for item in items if item.label_path is not None]
+    cut = round(TRAINED * len(labelled))
+    return {"part": [0.0, TRAINED]}, {"part": [TRAINED, 1.0]}, items, (labelled[:cut], labelled[cut:])
 
 
 def _label_set(
@@ -230,6 +254,12 @@ def _label_set(
                     "a set for `oodseg evaluate` and `oodseg calibrate`; if these are two classes, name them: "
                     "--classes FIRST,SECOND"
                 )
+            if 2 * len(ids) <= max(ids):
+                raise ConfigError(
+                    f"{folder}: the masks hold {', '.join(map(str, ids[:8]))}{', …' * (len(ids) > 8)}, which look like "
+                    "grey levels and not like class ids 0, 1, 2, …; write ids, or name all of them: --classes NAMES in "
+                    f"the order of the ids, 0 to {max(ids)}, or --labels with a label set that has them"
+                )
             names = [f"class_{index}" for index in range(max(ids) + 1)]
             notes.append("no class names given: numbered; give --classes, or a classes.txt in the folder")
         found = parse_labels(_label_file(LabelSet(name, tuple(names), _colors(len(names)))), "the classes")
@@ -245,11 +275,13 @@ def _ground(labels: LabelSet, counted: _Counted, notes: list[str]) -> list[str]:
     if named := [entry for entry in labels.names if _means(entry, GROUND)]:
         notes.append(f"guessed as the ground, by name (`ground_classes`): {', '.join(named)}")
         return named
-    share = counted.below[: len(labels)] / max(1, counted.below[: len(labels)].sum())
-    guess = int(np.argmax(share))
+    seen, where = counted.below[: len(labels)], "the lower middle of the pictures"
+    if not seen.any():
+        seen, where = counted.pixels[: len(labels)], "what is labelled, and nothing is in the lower middle"
+    guess = int(np.argmax(seen))
     notes.append(
-        f"guessed as the ground (`ground_classes`): {labels.names[guess]}, which covers {share[guess]:.0%} of the "
-        "lower middle of the pictures; no class has the name of one"
+        f"guessed as the ground (`ground_classes`): {labels.names[guess]}, which covers {seen[guess] / seen.sum():.0%} "
+        f"of {where}; no class has the name of one"
     )
     return [labels.names[guess]]
 

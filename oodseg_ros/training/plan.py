@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..labels import load_labels
 from ..networks.build import build_segmentor
 from ..networks.heads.ensemble import with_member
+from .finish import check_held_out
 from .frames import load_frames
 from .recipe import Recipe
 from .run_stage import make_stage, seen_by
@@ -192,7 +193,6 @@ class TrainingPlan:
 
     @property
     def seconds(self) -> float:
-        """Of the whole run."""
         steps = sum(stage.steps * stage.step.seconds for stage in self.stages)
         return self.start_seconds + steps + self.calibration_seconds
 
@@ -208,6 +208,7 @@ def plan(recipe: Recipe) -> TrainingPlan:
     segmentor = segmentor_of(recipe, labels)
     start = load_start(segmentor, recipe)
     frames = load_frames(recipe.data, labels)
+    check_held_out(recipe, labels)
     notes = tuple(notes_on(recipe, labels))
     start_seconds = time.perf_counter() - began
     stages = []

@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from ..labels import LabelSet, load_labels
 from ..networks.build import build_segmentor
 from ..networks.segmentor import Segmentor
-from .finish import recipe_for_card, write_bundle
+from .finish import check_held_out, recipe_for_card, write_bundle
 from .frames import load_frames, reviewed_notes
 from .recipe import Recipe
 from .resume import StopSignals, store_recipe
@@ -61,6 +61,7 @@ def train(
         segmentor = segmentor_of(recipe, labels)
         console.print(load_start(segmentor, recipe), highlight=False, soft_wrap=True)
         frames = load_frames(recipe.data, labels, recipe.seed)
+        check_held_out(recipe, labels)
         for note in notes_on(recipe, labels):
             console.print(escape(note), highlight=False, soft_wrap=True)
         seconds = [

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from oodseg_ros.bundle import load_bundle, rewrite_card
 from oodseg_ros.cli.main import build_app
-from oodseg_ros.comparing.alerts import Row, alarms, changes
+from oodseg_ros.comparing.alerts import Row, alarms, changes, read_rows
 from oodseg_ros.comparing.figures import NAMES, compare_counts, count_frames, parse_rule
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.evaluation.score_store import ScoreStore
@@ -198,10 +198,12 @@ def test_a_rollout_is_refused_by_its_rule(drive: Path, tmp_path: Path) -> None:
     old = with_threshold(models_dir() / "road_lite", tmp_path / "old", 1.5)
     new = with_threshold(models_dir() / "road_lite", tmp_path / "new", 1e6)  # nothing is
     words = (old, new, "--bags", drive, "--fail-if", "alerts.disappeared > 0", "--fail-if", "alerts.appeared > 0")
-    done = compare(*words, "--out", tmp_path / "out")
+    done = compare(*words, "--out", tmp_path / "out", "--camera-height", "1.59", "--fov", "48.7")
     assert done.exit_code == 1, done.output
     assert "refused: alerts.disappeared > 0: it is 1" in done.output
     assert "refused: alerts.appeared" not in done.output
+    (table,) = (tmp_path / "out" / "old").glob("*/alerts.csv")
+    assert any("range_m" in thing for row in read_rows(table) for thing in row.obstacles)  # without camera_info
     told = json.loads((tmp_path / "out" / "comparison.json").read_text())
     lost = told["alerts"].pop("objects_lost")
     assert lost == told["differences"][0]["objects_lost"] > 1  # so low a threshold finds many

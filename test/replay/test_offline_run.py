@@ -94,7 +94,7 @@ def test_a_sequence_needs_evidence(runner, images, tmp_path):
 
 def test_geometry_gives_ranges(runner, images, tmp_path):
     everywhere = {**PARAMS, "obstacles.threshold": -1e9}
-    view = lambda h, w: pinhole(w, h, math.radians(60), 1.5, 0.3)  # noqa: E731
+    view = lambda frame: pinhole(*frame.image.shape[1::-1], math.radians(60), 1.5, 0.3)  # noqa: E731
     run_source(runner, open_folder(images), options(tmp_path / "out", everywhere, limit=1, geometry=view))
     assert float(lines(tmp_path / "out")[0]["min_range_m"]) == 0.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,23 @@ def test_a_camera_without_a_transform_has_no_position_and_that_is_said(
     assert {known for camera, known, _ in rows if camera == "front"} == {"known"}
     assert all(known.startswith("unknown") for camera, known, _ in rows if camera == "rear")
     assert any("/tf_static holds no way from 'rear_lens' to 'base_link'" in note for note in notes)
+
+
+def test_why_frames_are_refused_is_told_once_for_each_reason(runner: Runner, bag: Path, tmp_path: Path) -> None:
+    """A picture that was made smaller than its calibration by no whole factor: the reason's code alone is a riddle."""
+    told = ReplayBag(bag)
+    parse = told.parse
+
+    def parse_resized(message):
+        parsed = parse(message)
+        return replace(parsed, width=WIDTH * 3 // 2, height=HEIGHT * 3 // 2) if hasattr(parsed, "k") else parsed
+
+    told.parse = parse_resized
+    params = {**PARAMS, "cameras": ["front"], "front.geometry": "mount"}
+    summary = run_source(runner, told, RunOptions(tmp_path / "out", params=params))
+    assert summary.skipped == {"front: camera_info": FRAMES}
+    (note,) = [note for note in summary.notes if "camera_info describes images of" in note]
+    assert note.startswith("camera front: frame dropped (camera_info)")
 
 
 def test_zones_count_offline_too(runner: Runner, bag: Path, tmp_path: Path) -> None:

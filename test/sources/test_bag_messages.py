@@ -485,6 +485,9 @@ def test_ros1_bags_become_messages_of_ros2_also_without_their_index(tmp_path, co
     assert 0.5 * FRAMES < frames < FRAMES
     assert "the recorder did not close it (no index)" in told
     assert "how many were lost is not known" in told
+    active = path.rename(path.with_name("drive.bag.active"))  # its name until the recorder closes it
+    assert is_bag(active)
+    assert account(active)[0] == frames
 
 
 def test_camera_info_of_ros1_keeps_its_calibration(tmp_path):

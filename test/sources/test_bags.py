@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from oodseg_ros.errors import BagError
-from oodseg_ros.sources.bag_messages import is_bag
+from oodseg_ros.replay.recorded import RecordedBag
+from oodseg_ros.sources.bag_messages import ReplayBag, is_bag
 from oodseg_ros.sources.bags import camera_names, choose_topics, open_bag
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
@@ -114,6 +115,39 @@ def test_one_topic_of_two(tmp_path):
     source = open_bag(write_bag(tmp_path / "drive"), ["/left/image_raw/compressed"])
     assert source.cameras == ("left",)
     assert [frame.camera for frame in source] == ["left"] * FRAMES
+
+
+@pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+def test_topics_with_pictures_that_are_not_read_are_told(tmp_path, storage, caplog):
+    """An announced topic without messages is not preferred, and cameras of other names are not dropped in silence."""
+    frame = "std_msgs/Header header\nsensor_msgs/Image image\n"
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    store.register(get_types_from_msg(frame, "custom_msgs/msg/Shot"))
+    kinds = {
+        "/front/image_raw": "sensor_msgs/msg/Image",
+        "/front/image_raw/compressed": "sensor_msgs/msg/CompressedImage",
+        "/front/anomaly/overlay": "sensor_msgs/msg/Image",
+        "/rear/color/view": "sensor_msgs/msg/CompressedImage",
+        "/side/shots": "custom_msgs/msg/Shot",
+    }
+    with Writer(tmp_path / "drive", version=9, storage_plugin=storage) as writer:
+        open_topics = {topic: writer.add_connection(topic, kind, typestore=store) for topic, kind in kinds.items()}
+        for topic, connection in open_topics.items():
+            if topic == "/front/image_raw":
+                continue
+            message = compressed_message(0, 0) if connection.msgtype.endswith("CompressedImage") else raw_message(0, 0)
+            if topic == "/side/shots":
+                message = store.types["custom_msgs/msg/Shot"](message.header, message)
+            writer.write(connection, START, store.serialize_cdr(message, connection.msgtype))
+    source = open_bag(tmp_path / "drive")
+    assert source.cameras == ("front",)
+    assert len(list(source)) == 1
+    told = "image topics that were not read: /rear/color/view; --topic names the ones to read; "
+    told += "pictures of a type that is not read: /side/shots (custom_msgs/msg/Shot)"
+    assert told in caplog.text
+    recorded = RecordedBag(ReplayBag(tmp_path / "drive"), None, {}).recorded()
+    assert recorded.notes == [told]
+    assert not RecordedBag(ReplayBag(tmp_path / "drive"), ["/front/image_raw/compressed"], {}).recorded().notes
 
 
 def test_bag_in_two_files_without_metadata_is_merged_in_time(tmp_path):
@@ -274,6 +308,13 @@ def test_raw_picture_goes_before_a_rectified_one():
 
 def test_unusual_names_are_taken_where_there_is_nothing_else():
     assert choose_topics({"/webcam": IMAGE}, None, "x") == ["/webcam"]
+
+
+def test_a_topic_without_a_message_is_taken_only_where_there_is_nothing_else():
+    types = {"/a/image_raw": IMAGE, "/a/image_raw/compressed": COMPRESSED, "/b/image_raw": IMAGE, "/webcam": IMAGE}
+    assert choose_topics(types, None, "x", {"/a/image_raw", "/b/image_raw"}) == ["/a/image_raw/compressed"]
+    assert choose_topics(types, None, "x", set(types) - {"/webcam"}) == ["/webcam"]
+    assert choose_topics(types, None, "x", set(types)) == sorted(types)
 
 
 def test_asked_topics_are_taken_as_they_are():

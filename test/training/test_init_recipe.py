@@ -77,11 +77,36 @@ def test_names_come_from_a_file_in_the_folder_and_splits_from_its_folders(tmp_pa
     [
         ([0, 1, 255], [], "oodseg calibrate.*--classes FIRST,SECOND"),
         ([0, 1, 7], ["a", "b"], r"hold 7, but there are 2 classes"),
+        ([0, 127, 255], [], r"hold 0, 127, which look like grey levels .* --classes NAMES"),
+        ([3, 40, 200, 90], [], "grey levels"),
     ],
 )
 def test_what_is_no_class_set_is_refused(tmp_path: Path, values: list[int], classes: list[str], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         first_recipe(folder_of(tmp_path / "x", values), "own", "own_labels.yaml", classes=classes)
+
+
+def test_held_out_frames_that_cannot_choose_a_threshold_are_said_before_training(tmp_path: Path) -> None:
+    root = folder_of(tmp_path / "drive", [0, 2, 255, 1])
+    words = ["init-recipe", str(root), "--out", str(tmp_path / "own.yaml"), "--classes", "sky,tarmac,cow"]
+    assert CliRunner().invoke(build_app(words), words).exit_code == 0
+    recipe = load_recipe(tmp_path / "own.yaml")
+    nothing_held_out(root)
+    for work in (plan, lambda recipe: train(recipe, tmp_path / "out")):
+        with pytest.raises(DatasetError, match="calibration: no pixel of the held-out frames"):
+            work(recipe)
+    gone = recipe.calibration.data[0].model_copy(update={"root": str(tmp_path / "gone")})
+    moved = recipe.model_copy(update={"calibration": recipe.calibration.model_copy(update={"data": [gone]})})
+    for work in (plan, lambda recipe: train(recipe, tmp_path / "out2")):
+        with pytest.raises(DatasetError, match="gone"):
+            work(moved)
+
+
+def test_one_class_and_nothing_labelled_below_are_told(tmp_path: Path) -> None:
+    made = first_recipe(folder_of(tmp_path / "one", [3]), "own", "own_labels.yaml", classes=["a", "b", "c", "d"])
+    assert any(note.startswith("one class only") for note in made.notes)
+    above = first_recipe(folder_of(tmp_path / "above", [0, 1, 2, 255, 255, 255]), "own", "own_labels.yaml")
+    assert any("33% of what is labelled, and nothing is in the lower middle" in note for note in above.notes)
 
 
 def rename_masks(root: Path) -> None:
@@ -103,9 +128,20 @@ def nothing_labelled(root: Path) -> None:
         cv2.imwrite(str(root / "labels" / f"{index}.png"), np.full((96, 160), 255, np.uint8))
 
 
+def nothing_held_out(root: Path) -> None:
+    cv2.imwrite(str(root / "labels" / "5.png"), np.full((96, 160), 255, np.uint8))
+
+
+def nothing_to_train_on(root: Path) -> None:
+    for index in range(5):
+        cv2.imwrite(str(root / "labels" / f"{index}.png"), np.full((96, 160), 255, np.uint8))
+
+
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
+        (nothing_held_out, r"no pixel of the masks to choose the threshold on \(part \[0\.8, 1\.0\]\) has a class"),
+        (nothing_to_train_on, r"no pixel of the masks to train on \(part \[0\.0, 0\.8\]\) has a class"),
         (rename_masks, r"No name is in both: images/ has, e\.g\., 0\.png, labels/ has 0_mask\.png"),
         (shrink_mask, r"images/3\.png is 160x96 pixels, its mask .*labels/3\.png is 80x48"),
         (only_two, "2 images have a mask of the same name; at least 3 are needed"),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from ...errors import DatasetError
 from ...frame import OUTLIER
 from ...model_card import Calibration, Histogram, Objects
 from ...pipeline.obstacles.components import anomaly_mask, find_components, strongest_seeds
@@ -138,6 +139,9 @@ def fit_calibration(
         frames: pairs (image, target uint8 `[H, W]`: 254 unknown, 255 not counted, anything else known).
         false_positive_rate: share of known pixels above the threshold.
         source: what is written into the calibration as its origin.
+
+    Raises:
+        DatasetError: no pixel of the frames is known.
     """
     rng = np.random.default_rng(seed)
     known, unknown = [], []
@@ -147,6 +151,8 @@ def fit_calibration(
             picked = values[mask]
             into.append(rng.choice(picked, min(PER_FRAME, picked.size), replace=False) if picked.size else picked)
     inlier, outlier = np.concatenate(known).astype(np.float64), np.concatenate(unknown).astype(np.float64)
+    if not inlier.size:
+        raise DatasetError(f"no threshold can be chosen: not one pixel is known, of: {source}")
     threshold = float(np.quantile(inlier, 1.0 - false_positive_rate))
     low, high = float(np.quantile(inlier, 1e-4)), float(np.quantile(np.concatenate([inlier, outlier]), 1 - 1e-4))
     if not low < high:

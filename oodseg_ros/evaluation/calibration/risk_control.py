@@ -84,9 +84,10 @@ def refuse_too_few(frames: int, alpha: float, confidence: float | None = None) -
         raise ConfigError(f"the target {alpha} and the confidence {confidence} must lie between 0 and 1")
     needed = least_frames(alpha, confidence)
     if frames < needed:
+        loose = 1 / (frames + 1) if confidence is None else 1 - (1 - confidence) ** (1 / max(1, frames))
+        proven = f" or a looser target: {frames} can prove {math.ceil(1000 * loose) / 1000:g}" if frames else ""
         raise ConfigError(
-            f"a bound of {alpha:g} needs at least {needed} frames that count, there are {frames}; "
-            "use more data or a looser target"
+            f"a bound of {alpha:g} needs at least {needed} frames that count, there are {frames}; use more data{proven}"
         )
 
 

@@ -22,7 +22,7 @@ from ..graph_cache import identity
 # engine: names under which its Python package is found; torch-tensorrt-rtx brings the first, NVIDIA's own wheels both
 PACKAGES = {"tensorrt": ("tensorrt",), "tensorrt_rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
 INSTALL = {
-    "tensorrt": "it comes with JetPack, with NVIDIA's apt packages, or with torch-tensorrt",
+    "tensorrt": "it comes with JetPack or with NVIDIA's apt or pip packages (docs/install.md)",
     "tensorrt_rtx": "pip install -r requirements/tensorrt_rtx.txt (NVIDIA's own licence)",
 }
 INVALID = {

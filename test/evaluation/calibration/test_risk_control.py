@@ -59,8 +59,10 @@ def test_least_frames_are_the_least():
         n = least_frames(alpha, confidence)
         zero = np.zeros((n, GRID.size))
         assert choose_threshold(zero, GRID, alpha, True, confidence).threshold == 1.0
-        with pytest.raises(ConfigError, match=f"at least {n} frames"):
+        with pytest.raises(ConfigError, match=f"at least {n} frames") as refused:
             choose_threshold(zero[1:], GRID, alpha, True, confidence)
+        looser = float(str(refused.value).rsplit(" ", 1)[1])
+        assert choose_threshold(zero[1:], GRID, looser, True, confidence).threshold == 1.0
 
 
 def test_the_walk_starts_at_the_safe_end():
