@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import re
 import zipfile
@@ -160,6 +161,14 @@ def state_dict_of(content: Any, under: Sequence[str], path: str | Path) -> dict[
     if not tensors:
         keys = ", ".join(map(str, list(found)[:10]))
         raise CheckpointError(f"{path} holds no tensors under {', '.join(under) or 'its top'}; its keys are: {keys}")
+    others = [
+        str(key)
+        for key, value in (content if isinstance(content, Mapping) else {}).items()
+        if value is not found and isinstance(value, Mapping) and any(isinstance(v, Tensor) for v in value.values())
+    ]
+    if others:
+        # Averages of the weights (EMA), a discriminator: which of them is the model, only its author knows.
+        logging.getLogger(__name__).warning("%s holds more tensors, which are not taken: %s", path, ", ".join(others))
     odd = [
         key for key, value in tensors.items() if value.is_meta or value.is_quantized or value.layout != torch.strided
     ]

@@ -211,6 +211,17 @@ def test_tensors_are_found_under_the_first_known_key():
         state_dict_of([1], ("state_dict",), "x")
 
 
+def test_tensors_beside_those_that_are_taken_are_told(caplog):
+    weights, averages = {"a": torch.zeros(1)}, {"a": torch.ones(1)}
+    optimizer = {"state": {0: {"step": torch.ones(1)}}, "param_groups": []}
+    content = {"state_dict": weights, "ema_state_dict": averages, "optimizer": optimizer, "epoch": 3}
+    assert state_dict_of(content, ("state_dict",), "x.pth") == weights
+    assert "x.pth holds more tensors, which are not taken: ema_state_dict" in caplog.text
+    caplog.clear()
+    assert state_dict_of({**weights, "optimizer": optimizer}, ("state_dict",), "x.pth") == weights
+    assert not caplog.text
+
+
 def test_prefixes_go_only_where_all_keys_have_them():
     assert set(without_prefix({"module.a": 1, "module.b": 2}, "module.")) == {"a", "b"}
     assert set(without_prefix({"module.a": 1, "b": 2}, "module.")) == {"module.a", "b"}
