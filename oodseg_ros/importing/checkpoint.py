@@ -216,6 +216,9 @@ def check_archive(path: Path) -> None:
                     ".state_dict(), 'weights.pth'), where you trust its author"
                 )
             members = [entry for entry in archive.infolist() if entry.file_size]
+            # One bit of the attributes says "folder"; torch then reads nothing and leaves the memory as it was.
+            if folders := [entry.filename for entry in members if entry.external_attr & 0x10]:
+                raise CheckpointError(f"{path} is damaged: {folders[0]} in it is marked as a folder; fetch it again")
             # torch.serialization.set_crc32_options(False) leaves them all out.
             damaged = archive.testzip() if any(entry.CRC for entry in members) else None
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:

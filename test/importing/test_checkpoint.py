@@ -114,6 +114,18 @@ def test_a_zip_without_checksums_is_read(tmp_path):
     assert torch.equal(read_checkpoint(tmp_path / "x.pth")["a.weight"], STATE["a.weight"])
 
 
+def test_a_tensor_that_one_bit_marks_as_a_folder_is_no_tensor(tmp_path):
+    """torch reads nothing of it, without a word, though its checksum is right."""
+    file = tmp_path / "x.pth"
+    torch.save(STATE, file)
+    content = bytearray(file.read_bytes())
+    entry = content.rindex(b"PK\x01\x02", 0, content.rindex(b"x/data/0"))
+    content[entry + 38] |= 0x10
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match="x/data/0 in it is marked as a folder"):
+        read_checkpoint(file)
+
+
 FORMS = ("zip", "legacy", "safetensors")
 
 
