@@ -105,7 +105,6 @@ def load(
     For single pictures: `Perception.__call__` says which of the node's checks need a stream and are left out.
 
     Args:
-        bundle: name or folder.
         engine, device, precision: as in `inference.runner.Runner.load`; there is no fallback to another one.
         threshold: raw score above which a pixel is anomalous; None = the bundle's.
         min_area: least number of pixels of an obstacle.

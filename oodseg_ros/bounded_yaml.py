@@ -6,6 +6,7 @@ which whoever copies the data would make real.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,14 @@ def load_yaml(source: Path | bytes, where: str | None = None) -> Any:
     except (ValueError, TypeError, OverflowError, RecursionError, KeyError, AttributeError) as error:
         # PyYAML's constructors raise what the values raise: dates of month 13, integers of 5000 digits, lists as keys.
         raise ConfigError(f"{where} cannot be read: {type(error).__name__}: {str(error)[:200]}") from error
+
+
+def dotted(block: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by the keys that lead to them: `{a: {b: 1}}` is `a.b: 1`."""
+    flat: dict[str, Any] = {}
+    for key, value in block.items():
+        flat |= dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _check_depth(text: str, where: str) -> None:

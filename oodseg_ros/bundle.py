@@ -47,9 +47,7 @@ class Bundle:
     """A verified bundle.
 
     Attributes:
-        path: its folder.
         card: the content of `model.yaml`.
-        labels: its label set.
     """
 
     path: Path
@@ -224,8 +222,6 @@ def rewrite_card(path: Path, card: ModelCard, key: Path | None = None) -> Bundle
     would call the bundle forged.
 
     Args:
-        path: folder of the bundle.
-        card: the new one.
         key: private key to sign the result with; None = it is unsigned afterwards.
 
     Raises:

@@ -22,8 +22,6 @@ class Style:
     """Sizes in pixels for one image size, so that 480x360 and 1920x1080 look alike.
 
     Attributes:
-        line: thickness of boxes and outlines.
-        text: font scale of captions.
         stroke: thickness of caption strokes.
         pad: space around text.
     """
@@ -35,7 +33,6 @@ class Style:
 
     @classmethod
     def of(cls, height: int, width: int) -> Style:
-        """Style for an image of this size."""
         unit = min(height, width * 3 // 4)
         return cls(
             max(1, round(unit / 400)), max(_MIN_SCALE, unit / 1500), max(1, round(unit / 700)), max(2, unit // 180)

@@ -112,7 +112,6 @@ class Alert:
     """What a consumer may act on, per camera.
 
     Attributes:
-        state: CLEAR, OBSTACLE or UNKNOWN.
         reason: short code, one of `pipeline.reasons`.
         stamp_ns: header stamp of the frame that the state rests on; 0 if there is none.
         evidence_age_s: seconds from that stamp to now; infinity if there is none.

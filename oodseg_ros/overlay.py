@@ -43,8 +43,6 @@ def draw_overlay(image: np.ndarray, judgement: Judgement, labels: LabelSet, alph
 
     Args:
         image: RGB uint8 `[H, W, 3]`; not changed.
-        judgement: of this image.
-        labels: the bundle's label set.
         alpha: weight of the class colors, 0..1.
 
     Returns:

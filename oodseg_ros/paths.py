@@ -1,9 +1,13 @@
-"""Where the package's own files and the user's cache lie, from a checkout, a pip install or a colcon install."""
+"""Where the package's own files and the user's cache lie, from a checkout, a pip install or a colcon install; and files
+that are complete or not there.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGE = "oodseg_ros"
@@ -54,3 +58,19 @@ def cache_dir() -> Path:
         return Path(explicit)
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (given if given.is_absolute() else Path.home() / ".cache") / PACKAGE
+
+
+@contextmanager
+def completed(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the name `path` at the end; until then, and after an error, `path` is as it was.
+
+    Its folder is made if absent. Processes that write the same file at the same time do not meet.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{os.getpid()}-{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

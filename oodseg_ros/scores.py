@@ -88,8 +88,6 @@ def odin(
 
     Args:
         network: normalised images `[B, 3, H, W]` → logits `[B, K, H, W]`.
-        images: the images.
-        temperature: T.
         step: in units of the normalised image.
 
     Raises:

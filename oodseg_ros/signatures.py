@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import BundleError, ConfigError, why
+from .paths import completed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -62,11 +63,11 @@ def sign_bundle(bundle: Path, key_file: Path) -> Path:
     try:
         card = (bundle / "model.yaml").read_bytes()
         line = f"{_METHOD} {fingerprint(key.public_key())} {base64.b64encode(key.sign(_message(card))).decode()}\n"
-        part = bundle / f".{SIGNATURE_FILE}.part"
-        part.write_text(line)
-        return part.replace(bundle / SIGNATURE_FILE)
+        with completed(bundle / SIGNATURE_FILE) as part:
+            part.write_text(line)
     except OSError as error:
         raise BundleError(f"bundle {bundle} cannot be signed: {why(error)}") from error
+    return bundle / SIGNATURE_FILE
 
 
 def is_signed(bundle: Path) -> bool:

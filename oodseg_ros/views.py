@@ -25,7 +25,6 @@ def score_picture(prediction: Prediction, mask: np.ndarray, calibration: Calibra
     Args:
         prediction: its raw score, NaN = not judged.
         mask: uint8 `[H, W]`, non-zero = anomalous, as the alert sees it.
-        calibration: of the bundle.
     """
     gray = _bytes(prediction.score, calibration, 0, _MAX_GRAY)
     picture = cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)

@@ -52,8 +52,6 @@ class Acceptance:
             hold no anomaly or no normal pixel.
         max_abs_delta: largest |Δscore|; nan where one of the two judged a pixel with a finite number and the other not.
         label_agreement: share of pixels with equal labels.
-        frames: how many frames.
-        data: which.
         allowed_ap, allowed_fpr95: how far AP and FPR95 may move, either way.
     """
 
@@ -70,7 +68,6 @@ class Acceptance:
 
     @property
     def passed(self) -> bool:
-        """Whether the engine may be used."""
         return not self._faults()
 
     @property
@@ -115,7 +112,6 @@ def accept(
     Args:
         reference: the torch engine in FP32.
         engine: the one under test.
-        pairs: labeled frames.
         data: name of the frames, for the report.
         allowed_ap, allowed_fpr95: see `Acceptance`.
 
@@ -161,9 +157,6 @@ def gated(
 
     Args:
         place: the draft that holds its files.
-        bundle: the model.
-        run: the engine.
-        frames: labeled ones.
         built: for the side-car.
         order: how far AP and FPR95 may move, and the CPU threads of the reference.
 

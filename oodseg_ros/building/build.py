@@ -36,7 +36,6 @@ class Builder(Protocol):
         """Build it, compare it with torch in FP32 on `frames.pairs`, store it if it passes.
 
         Args:
-            bundle: the model.
             order: what, for an engine and a precision of this builder.
             frames: what it is judged and, in int8, calibrated on.
             progress: told how far the compiler is, by builders that know.
@@ -57,7 +56,6 @@ class Built:
     Attributes:
         engine: what is on disk now; None for what needs no build.
         acceptance: the gate's figures, if it ran just now.
-        reused: it was there already.
     """
 
     engine: StoredEngine | None
@@ -81,8 +79,6 @@ def build_engine(
     """Build what is ordered, put it through the gate, store it; or find that it is there already.
 
     Args:
-        bundle: the model.
-        order: what.
         pairs: labeled frames for the gate (`gate_data.GateData`), of any size.
         data: their name.
         calibration: int8 only: RGB uint8 images of any size.

@@ -29,7 +29,6 @@ class GateData:
 
     Attributes:
         name: for the report.
-        frames: how many.
         dataset: where from; None = procedural scenes of `size`.
         size: (height, width) of scenes.
     """
@@ -62,7 +61,6 @@ def gate_data(
     Args:
         size: (height, width) of the engine.
         name: an anomaly dataset of `datasets.registry`; None = scenes.
-        root: its folder.
         limit: at most so many frames, evenly spread; 0 = 24 scenes or 100 frames.
         labels, unknown: of a `folder` of class ids, as in `open_dataset`.
 

@@ -26,6 +26,7 @@ from ..inference.graph import DeployGraph
 from ..inference.precision import HALVES, check_headroom, lower
 from ..model_card import InputSpec
 from ..networks.segmentor import Segmentor
+from ..paths import completed
 from .acceptance import largest_difference, resized
 from .gate_data import check_shape
 
@@ -43,8 +44,6 @@ class Export:
     """What was written.
 
     Attributes:
-        bytes: of the file.
-        opset: of ONNX.
         max_abs_delta, label_agreement: of ONNX Runtime against torch in FP32, on one image.
     """
 
@@ -66,9 +65,7 @@ def export_bundle(
     """Export, run once on the CPU, compare, write.
 
     Args:
-        bundle: the model.
         height, width, batch: of the images that the file will take.
-        out: the file.
         precision: one of `PRECISIONS`.
         image: RGB uint8 of any size to compare on; None = the golden frame.
 
@@ -138,7 +135,6 @@ def export_onnx(
 
     Args:
         segmentor: float32, in eval mode; it is not changed.
-        spec: the bundle's input.
         batch, height, width: of the images; fixed in the graph.
         precision: fp32, or fp16 or bf16 for mixed precision (see `precision.lower`).
         whole: see `DeployGraph`.
@@ -225,13 +221,11 @@ def save_onnx(model: Any, file: Path) -> None:
     """Write the model, complete or not at all; weights beyond 2 GB go into `<file>.data`."""
     import onnx
 
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part")
-    if model.ByteSize() < (1 << 31) - (1 << 20):
-        part.write_bytes(model.SerializeToString())
-    else:
-        onnx.save_model(model, str(part), save_as_external_data=True, location=f"{file.name}.data")
-    part.replace(file)
+    with completed(file) as part:
+        if model.ByteSize() < (1 << 31) - (1 << 20):
+            part.write_bytes(model.SerializeToString())
+        else:
+            onnx.save_model(model, str(part), save_as_external_data=True, location=f"{file.name}.data")
 
 
 class OnnxRuntimeEngine:

@@ -6,7 +6,6 @@ the engine will run on.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterable
@@ -17,7 +16,7 @@ from typing import Any
 
 from ..errors import EngineError
 from ..inference.engines.tensorrt_api import Collector, load_api
-from ..paths import cache_dir
+from ..paths import cache_dir, completed
 from .onnx_export import INPUT, OUTPUTS, scopes
 from .onnx_precision import islands
 from .order import Progress
@@ -245,17 +244,12 @@ def _store_timing_cache(config: Any, file: Path) -> None:
     cache = config.get_timing_cache()
     if cache is None:
         return
-    part = file.with_name(f".{os.getpid()}-{file.name}")
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError), completed(file) as part:
         part.write_bytes(bytes(cache.serialize()))
-        part.replace(file)
 
 
 def _monitor(api: Any, progress: Progress) -> Any:
     class Monitor(api.IProgressMonitor):
-        """Hands the builder's phases on."""
-
         def __init__(self) -> None:
             api.IProgressMonitor.__init__(self)
             self._steps: dict[str, int] = {}

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
-from .output import BundleName, Json, Labels, Output, Quiet, Unknown, table
+from .output import BundleName, Json, Labels, Output, Quiet, Unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +74,6 @@ def command(
     loaded = load_bundle(bundle)
     data = gate_data((height, width), name=accept_on, root=root, limit=frames, labels=labels, unknown=unknown)
     shown = Output(json, quiet)
-    console = shown.console
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with shown.progress(*columns) as progress:
         tasks: dict[str, Any] = {}
@@ -102,7 +100,7 @@ def command(
         )
         calibrating = calibration_frames(calibration, size=(height, width)) if precision == "int8" else []
         built = build_engine(loaded, order, _shown(data, show), data.name, calibrating, show)
-    show_built(built, console)
+    show_built(built, shown)
     if imitated := engine == "openvino" and precision == "bf16" and not computes_bf16():
         shown.warn("this processor has no BF16: OpenVINO computes the engine in FP32 here, and so did the gate")
     shown.result(
@@ -117,26 +115,21 @@ def command(
     )
 
 
-def show_built(built: Built, console: Console) -> None:
+def show_built(built: Built, shown: Output) -> None:
     """Print what is on disk now."""
     if built.engine is None:
-        console.print(
-            "fp32 on this engine needs no build: it is checked against the golden frame whenever it is loaded"
-        )
+        shown.say("fp32 on this engine needs no build: it is checked against the golden frame whenever it is loaded")
         return
     side = built.engine.side
-    facts = table(title="engine, was there already" if built.reused else "engine")
     rows = {
         "files": str(built.engine.folder / side.identity.stem) + " " + " ".join(_suffixes(built)),
         "size": f"{side.built.get('bytes', 0) / 1e6:.1f} MB",
         "built in": f"{side.built.get('seconds', 0):g} s",
         "usable": "yes" if side.accepted else f"not yet: it {side.reason}; run the same command there",
     }
-    for key, value in rows.items():
-        facts.add_row(key, escape(value))
-    console.print(facts)
+    shown.facts(rows, "engine, was there already" if built.reused else "engine")
     if built.acceptance is not None:
-        console.print(built.acceptance.sentence, highlight=False, soft_wrap=True)
+        shown.say(built.acceptance.sentence)
 
 
 def _suffixes(built: Built) -> list[str]:

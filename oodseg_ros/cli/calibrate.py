@@ -83,7 +83,6 @@ def command(
         open_normal(dataset, root, split, labels) if normal else open_dataset(dataset, root, split, labels, unknown)
     )
     shown = Output(json, quiet)
-    console = shown.console
     (loaded,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     with shown.progress() as bar:
         loaded.preparing = stages(bar)
@@ -94,8 +93,8 @@ def command(
     before = loaded.bundle.card.calibration.threshold
     signed = is_signed(loaded.bundle.path)
     written = write_calibration(loaded.bundle, result.calibration, out, key)
-    console.print(f"{escape(written.id)}: threshold {before:.6g} -> [bold]{result.choice.threshold:.6g}[/]")
-    console.print(escape(result.calibration.source), highlight=False)
+    shown.say(f"{escape(written.id)}: threshold {before:.6g} -> [bold]{result.choice.threshold:.6g}[/]")
+    shown.say(escape(result.calibration.source))
     shown.warn_unsigned(written.path, signed)
     if result.held_out is not None and result.held_out_risk > result.choice.bound:
         shown.warn(
@@ -104,7 +103,7 @@ def command(
         )
     for name, why in list(result.skipped.items())[:5]:
         shown.warn(f"{name}: {why}")
-    console.print(f"written to {escape(str(written.path))}", soft_wrap=True)
+    shown.say(f"written to {escape(str(written.path))}")
     shown.result(
         {
             "bundle": written.id,

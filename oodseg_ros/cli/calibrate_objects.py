@@ -58,27 +58,26 @@ def command(
     target = ObjectTarget(false_frames, grow, seed, min_area, confidence)
     cutouts = [] if objects is None else load_cutouts(objects)
     shown = Output(json, quiet)
-    console = shown.console
     (loaded,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
-    with console.status("judging frames without unknowns"):
+    with shown.console.status("judging frames without unknowns"):
         found = calibrate_objects(loaded, sources, target, every, ground or (), cutouts=cutouts)
     signed = is_signed(loaded.bundle.path)
     written = write_calibration(loaded.bundle, found.calibration, out, key)
     rule = found.calibration.objects
-    console.print(
+    shown.say(
         f"{escape(written.id)}: threshold {loaded.bundle.card.calibration.threshold:.6g} -> "
         f"[bold]{found.calibration.threshold:.6g}[/], beside the ground {rule.beside:.6g}, grown to {rule.grow:.6g}"
     )
-    console.print(escape(found.calibration.source), highlight=False)
+    shown.say(escape(found.calibration.source))
     evidence = found.calibration.evidence
     if evidence is not None:
-        console.print(f"evidence over time: {escape(evidence.source)}", highlight=False)
+        shown.say(f"evidence over time: {escape(evidence.source)}")
     elif loaded.bundle.card.calibration.evidence is not None:
         shown.warn(
             "the bundle has no table for alert_rule: evidence any more: it was of other candidates; see --objects"
         )
     shown.warn_unsigned(written.path, signed)
-    console.print(f"written to {escape(str(written.path))}", soft_wrap=True)
+    shown.say(f"written to {escape(str(written.path))}")
     shown.result(
         {
             "bundle": written.id,

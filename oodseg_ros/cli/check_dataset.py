@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
-from .output import Json, Labels, Output, Quiet, Unknown, table
+from .output import Json, Labels, Output, Quiet, Unknown
 
 if TYPE_CHECKING:
     from ..datasets.check import CheckReport
@@ -34,11 +33,10 @@ def command(
 
     dataset = open_dataset(name, root, split, labels, unknown)
     shown = Output(json, quiet)
-    console = shown.console
     with shown.progress() as bar:
         task = bar.add_task("reading", total=len(dataset.items[:limit]))
         report = check_dataset(dataset, limit, workers, lambda done, total: bar.update(task, completed=done))
-    show(report, console)
+    show(report, shown)
     for problem in report.problems[:MAX_PROBLEMS]:
         shown.warn(f"problem: {problem}")
     if len(report.problems) > MAX_PROBLEMS:
@@ -48,9 +46,8 @@ def command(
         raise typer.Exit(1)
 
 
-def show(report: CheckReport, console: Console) -> None:
+def show(report: CheckReport, shown: Output) -> None:
     """Print a report."""
-    facts = table(title=f"{report.name} {report.split}".strip())
     read = "" if report.checked == report.frames else f", {report.checked} of them read"
     rows = [
         ("folder", report.root),
@@ -63,10 +60,8 @@ def show(report: CheckReport, console: Console) -> None:
     ]
     if report.kind == "anomaly":
         rows.append(("frames without anomaly", str(report.without_anomaly)))
-    for title, text in rows:
-        facts.add_row(title, escape(text))
-    console.print(facts)
+    shown.facts(dict(rows), f"{report.name} {report.split}".strip())
     for note in report.notes:
-        console.print(f"[yellow]note:[/] {escape(note)}", highlight=False)
+        shown.say(f"[yellow]note:[/] {escape(note)}")
     if report.ok:
-        console.print("[green]all is as it should be[/]")
+        shown.say("[green]all is as it should be[/]")

@@ -62,7 +62,6 @@ def command(
         raise ConfigError(f"{out} holds a collection already, perhaps a corrected one; give another --out")
     given, geometry = given_params(params, threshold, min_area), given_geometry(camera_height, camera_pitch, fov)
     shown = Output(json, quiet)
-    console = shown.console
     (runner,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     with shown.frame_count() as bar:
         runner.preparing = stages(bar)
@@ -80,11 +79,9 @@ def command(
             progress=lambda name, done: bar.update(task, description=escape(name), completed=done),
         )
         content = write_collection(gathered, runner.bundle, out, shlex.join(["oodseg", *sys.argv[1:]]))
-    console.print(
+    shown.say(
         f"{gathered.frames} frames, {gathered.seen} objects; {len(gathered.kept)} kept in {len(content['images'])} "
-        f"pictures ({len(content['annotations'])} objects are marked in them)",
-        highlight=False,
-        soft_wrap=True,
+        f"pictures ({len(content['annotations'])} objects are marked in them)"
     )
     if not gathered.seen:
         now = runner.bundle.card.calibration.threshold if threshold is None else threshold
@@ -97,7 +94,7 @@ def command(
         shown.warn(f"note: {note}")
     if geometry is None and any(NO_POSITION in note for note in gathered.notes):
         shown.warn("note: --camera-height METRES, --camera-pitch and --fov give them one, where the ground is flat")
-    console.print(f"look through {escape(str(out / PAGE))}, correct {escape(str(out / INSTANCES))}", soft_wrap=True)
+    shown.say(f"look through {escape(str(out / PAGE))}, correct {escape(str(out / INSTANCES))}")
     shown.result(
         {
             "frames": gathered.frames,

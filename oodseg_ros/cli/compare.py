@@ -84,7 +84,6 @@ def command(
     opened = open_dataset(dataset, root, split, labels, unknown) if dataset else None
     how = {"engine": engine, "device": device, "precision": precision, "threads": threads}
     shown = Output(json, quiet)
-    console = shown.console
     runners = shown.load(old, new, **how)
     with shown.frame_count() as bar:
         for runner in runners:
@@ -105,22 +104,20 @@ def command(
     values = result.values()
     broken = [why for rule in rules if (why := rule.broken(values))]
     write_page(result, broken, [str(rule) for rule in rules], out / "index.html", shlex.join(["oodseg", *sys.argv[1:]]))
-    console.print(f"{escape(result.bundles[0])} → {escape(result.bundles[1])}", highlight=False, soft_wrap=True)
+    shown.say(f"{escape(result.bundles[0])} → {escape(result.bundles[1])}")
     for name, parts in result.figures.items():
         interval = "" if "low" not in parts else f" ({parts['low']:+.4f} to {parts['high']:+.4f})"
-        console.print(
-            f"{name:26} {parts['old']:.4f} → {parts['new']:.4f}, {parts['change']:+.4f}{interval}", highlight=False
-        )
+        shown.say(f"{name:26} {parts['old']:.4f} → {parts['new']:.4f}, {parts['change']:+.4f}{interval}")
     if result.alerts:
         told = ", ".join(f"{kind} {count}" for kind, count in result.alerts.items())
-        console.print(f"alerts: {told}", highlight=False, soft_wrap=True)
+        shown.say(f"alerts: {told}")
         for one in result.differences[:20]:
-            console.print(f"  {escape(sentence(one))}", highlight=False, soft_wrap=True)
-    console.print(f"pictures and the rest are in {escape(str(out / 'index.html'))}", soft_wrap=True)
+            shown.say(f"  {escape(sentence(one))}")
+    shown.say(f"pictures and the rest are in {escape(str(out / 'index.html'))}")
     for note in result.notes:
         shown.warn(f"note: {note}")
     if rules and not broken:
-        console.print(f"no rule refuses it: {escape('; '.join(map(str, rules)))}", highlight=False, soft_wrap=True)
+        shown.say(f"no rule refuses it: {escape('; '.join(map(str, rules)))}")
     for why in broken:
         shown.warn(f"refused: {why}")
     shown.result(result.to_dict() | {"refused": broken, "page": str(out / "index.html")})

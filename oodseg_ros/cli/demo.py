@@ -42,7 +42,6 @@ def command(
     from .run import STYLES
 
     shown = Output(json, quiet)
-    console = shown.console
     given = open_input(input, frames)
     out.mkdir(parents=True, exist_ok=True)
     columns = (
@@ -70,12 +69,8 @@ def command(
     ages = numbers["latency_s"]
     if ages["p50"] is not None:
         text = ", ".join(f"{key} {1e3 * value:.0f} ms" for key, value in ages.items())
-        console.print(
-            f"{numbers['answered']} of {numbers['sent']} frames answered; latency {text}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    console.print(f"open {escape(str(page))}", highlight=False, soft_wrap=True)
+        shown.say(f"{numbers['answered']} of {numbers['sent']} frames answered; latency {text}")
+    shown.say(f"open {escape(str(page))}")
     shown.result(numbers | {"page": str(page)})
     if result.interrupted:
         raise typer.Exit(130)

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from ..errors import ConfigError
-from .output import Json, Output, Quiet, table
+from .output import Json, Output, Quiet
 
 if TYPE_CHECKING:
     from ..inference.engine_cache import StoredEngine
@@ -52,7 +52,7 @@ def command(
     elif action == "remove":
         for file in reversed(files):  # the side-car first: without it, the rest is no engine
             file.unlink(missing_ok=True)
-        shown.console.print(f"removed {escape(stem)}, {len(files)} files", soft_wrap=True)
+        shown.say(f"removed {escape(stem)}, {len(files)} files")
         shown.result({"removed": [str(file) for file in files]})
     else:
         if to is None:
@@ -63,7 +63,7 @@ def command(
             raise ConfigError(f"{to} has {there[0]} already; remove it first")
         for file in files:
             shutil.copyfile(file, to / file.name)
-        shown.console.print(f"copied {escape(stem)} to {escape(str(to))}", soft_wrap=True)
+        shown.say(f"copied {escape(stem)} to {escape(str(to))}")
         shown.result({"copied": [str(to / file.name) for file in files]})
 
 
@@ -84,15 +84,13 @@ def _list(shown: Output, found: list[StoredEngine], damaged: list[str], folders:
     for engine in found:
         identity, size = engine.side.identity, engine.side.built.get("bytes", 0) / 1e6
         usable = "usable" if engine.side.accepted else f"not usable: {engine.side.reason}"
-        shown.console.print(f"[bold]{escape(identity.stem)}[/]", highlight=False, soft_wrap=True)
-        shown.console.print(
+        shown.say(f"[bold]{escape(identity.stem)}[/]")
+        shown.say(
             f"    {identity.precision} on {identity.architecture}, {identity.width}x{identity.height}, batch "
-            f"{identity.batch}, {size:.1f} MB, {escape(usable)}; in {escape(str(engine.folder))}",
-            highlight=False,
-            soft_wrap=True,
+            f"{identity.batch}, {size:.1f} MB, {escape(usable)}; in {escape(str(engine.folder))}"
         )
     if not found:
-        shown.console.print(f"no engine in {escape(', '.join(map(str, folders)))}", soft_wrap=True)
+        shown.say(f"no engine in {escape(', '.join(map(str, folders)))}")
     for sentence in damaged:
         shown.warn(sentence)
     shown.result({"engines": [_facts(engine) for engine in found], "damaged": damaged})
@@ -100,11 +98,7 @@ def _list(shown: Output, found: list[StoredEngine], damaged: list[str], folders:
 
 def _show(shown: Output, engine: StoredEngine) -> None:
     facts = _facts(engine)
-    rows = table()
-    for key, value in facts.items():
-        if value not in ("", None):
-            rows.add_row(key, escape(_readable(value)))
-    shown.console.print(rows)
+    shown.facts({key: _readable(value) for key, value in facts.items() if value not in ("", None)})
     shown.result(facts)
 
 

@@ -94,7 +94,6 @@ def command(
     opened = open_dataset(dataset, root, split, labels, unknown)
     opened = opened if match is None else opened.only(match)
     shown = Output(json and not shard.rank, quiet or shard.rank > 0)
-    console = shown.console
     with shown.progress() as bar:
         tasks: dict[str, TaskID] = {}
 
@@ -119,12 +118,12 @@ def command(
     if not runs:
         return
     # Names above, figures below: side by side they fit into no terminal of 80 columns.
-    console.print(f"{escape(opened.name)}, {runs[0]['frames']} frames, in %", highlight=False, soft_wrap=True)
+    shown.say(f"{escape(opened.name)}, {runs[0]['frames']} frames, in %")
     figures = table("", *table_columns(runs)[NAMES:], numbers=True)
     for number, row in enumerate(table_rows(runs), 1):
-        console.print(f"{number}  {escape('  '.join(row[:NAMES]))}", highlight=False, soft_wrap=True)
+        shown.say(f"{number}  {escape('  '.join(row[:NAMES]))}")
         figures.add_row(str(number), *row[NAMES:])
-    console.print(figures)
+    shown.say(figures)
     for run in runs:
         for note in run["notes"]:
             shown.warn(f"{run['bundle']}: {note}")
@@ -132,15 +131,15 @@ def command(
             shown.warn(f"{name}: {why}")
         if run.get("check"):
             difference, pixels = run["check"]["largest_difference"], run["check"]["pixels"]
-            console.print(f"scikit-learn on {pixels:,} of the pixels: largest difference {difference:.1e}")
+            shown.say(f"scikit-learn on {pixels:,} of the pixels: largest difference {difference:.1e}")
     if record:
         if len(runs) > 1:
             raise ConfigError("--record is for one bundle with its own score; leave out --also and --score")
         signed = is_signed(load_bundle(bundles[0]).path)
         recorded = record_metrics(bundles[0], opened.name, runs[0], key).path
-        console.print(f"figures recorded in the card of {escape(str(recorded))}")
+        shown.say(f"figures recorded in the card of {escape(str(recorded))}")
         shown.warn_unsigned(recorded, signed)
     folders = [out] if len(runs) == 1 else [out / folder_name(run["bundle"]) for run in runs]
     where = "each in a folder of its own, with a common report.html in" if len(runs) > 1 else "in"
-    console.print(f"metrics.json, frames.csv and report.html are {where} {escape(str(out))}", soft_wrap=True)
+    shown.say(f"metrics.json, frames.csv and report.html are {where} {escape(str(out))}")
     shown.result({"out": str(out), "folders": [str(folder) for folder in folders], "runs": runs})

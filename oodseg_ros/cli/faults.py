@@ -37,11 +37,10 @@ def command(
     from ..ros.tools.faults.run import write
 
     shown = Output(json, quiet)
-    console = shown.console
     scripts = choose(only or [])
     if list_only:
         for script in scripts:
-            console.print(f"{script.group:11} {script.name:28} {escape(script.what)}", highlight=False, soft_wrap=True)
+            shown.say(f"{script.group:11} {script.name:28} {escape(script.what)}")
         shown.result({"faults": [{"group": s.group, "name": s.name, "what": s.what} for s in scripts]})
         return
     refuse_overwriting(out, ("faults.json",), overwrite)
@@ -59,7 +58,7 @@ def command(
     def progress(outcome: Outcome) -> None:
         if outcome.passed:
             detail = escape("; ".join(outcome.seen))
-            console.print(f"[green]ok[/]     {outcome.name:28} {detail}", highlight=False, soft_wrap=True)
+            shown.say(f"[green]ok[/]     {outcome.name:28} {detail}")
         else:
             shown.warn(f"failed {outcome.name:28} {'; '.join(outcome.trouble)}")
 
@@ -79,9 +78,7 @@ def command(
     }
     write(outcomes, out, command, machine, timeout, more)
     failed = [outcome.name for outcome in outcomes if not outcome.passed]
-    console.print(
-        f"{len(outcomes) - len(failed)} of {len(outcomes)} faults handled; table in {escape(str(out))}", soft_wrap=True
-    )
+    shown.say(f"{len(outcomes) - len(failed)} of {len(outcomes)} faults handled; table in {escape(str(out))}")
     shown.result({"out": str(out), "failed": failed, "faults": [asdict(outcome) for outcome in outcomes]})
     if failed:
         raise typer.Exit(1)

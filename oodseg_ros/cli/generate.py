@@ -53,7 +53,7 @@ def command(
     pipeline = load_pipeline(base or BASE, control or CONTROL, device, half=device.startswith("cuda"))
     draw = partial(draw_picture, pipeline, sampling=Sampling(steps=steps, resolution=resolution))
     shown = Output(json, quiet)
-    console, outcomes = shown.console, []
+    outcomes = []
     with shown.progress() as bar:
         for item in bar.track(originals.scored[:limit], description="generating"):
             done = generate(
@@ -70,11 +70,9 @@ def command(
             )
             outcomes.append(done)
     made, old = (sum(bool(o.name) and (o.attempts > 0) == new for o in outcomes) for new in (True, False))
-    console.print(
+    shown.say(
         f"{made} pictures made, {old} were there, {len(outcomes) - made - old} originals without one "
-        f"({sum(o.attempts for o in outcomes)} attempts); in {out}",
-        highlight=False,
-        soft_wrap=True,
+        f"({sum(o.attempts for o in outcomes)} attempts); in {out}"
     )
     shown.result({"made": made, "there": old, "without": len(outcomes) - made - old, "out": str(out)})
 

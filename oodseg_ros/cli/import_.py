@@ -58,32 +58,23 @@ def command(
 
     refuse_overwriting(out, ("model.yaml",), overwrite)
     shown = Output(json, quiet)
-    console = shown.console
     bundle, imported = import_bundle(kind, files, out, score, labels, fit, stride, preprocessing, resize, proof)
     card = bundle.card
-    console.print(f"[bold]{bundle.id}[/]  {escape(str(bundle.path))}", highlight=False)
-    console.print(f"{escape(imported.source)}: {len(imported.state)} tensors mapped", highlight=False)
+    shown.say(f"[bold]{bundle.id}[/]  {escape(str(bundle.path))}")
+    shown.say(f"{escape(imported.source)}: {len(imported.state)} tensors mapped")
     if imported.ignored:
-        console.print(
-            f"{len(imported.ignored)} tensors not needed: {escape(_shortened(imported.ignored))}", highlight=False
-        )
+        shown.say(f"{len(imported.ignored)} tensors not needed: {escape(_shortened(imported.ignored))}")
     for note in card.training.get("notes", ()):
-        console.print(escape(note), highlight=False, soft_wrap=True)
+        shown.say(escape(note))
     if agreement := card.training.get("agreement"):
-        console.print(
+        shown.say(
             f"{agreement['labels']:.2%} of the labels are those of {agreement['with']} (on {agreement['on']}; class "
-            f"maps off by {agreement['maps_off']:.2g} of their spread)",
-            highlight=False,
-            soft_wrap=True,
+            f"maps off by {agreement['maps_off']:.2g} of their spread)"
         )
-    console.print(
-        f"classes of {escape(bundle.labels.name)}: {escape(_shortened(bundle.labels.names))}", highlight=False
-    )
-    console.print(f"score {card.network['score']}, threshold {card.calibration.threshold:g}", highlight=False)
-    console.print(f"calibrated on {escape(card.calibration.source)}", highlight=False)
-    console.print(
-        f"licence of weights: {escape(card.licence.weights)}; data: {escape(card.licence.data or 'not stated')}"
-    )
+    shown.say(f"classes of {escape(bundle.labels.name)}: {escape(_shortened(bundle.labels.names))}")
+    shown.say(f"score {card.network['score']}, threshold {card.calibration.threshold:g}")
+    shown.say(f"calibrated on {escape(card.calibration.source)}")
+    shown.say(f"licence of weights: {escape(card.licence.weights)}; data: {escape(card.licence.data or 'not stated')}")
     shown.result(
         {
             "bundle": bundle.id,

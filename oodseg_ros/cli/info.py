@@ -34,16 +34,11 @@ def command(
 
     info = bundle_info(loaded, (height, width))
     shown = Output(json, quiet)
-    console = shown.console
-    console.print(
-        f"[bold]{loaded.id}[/]  {escape(str(loaded.path))}  {info.file_bytes / 1e6:.1f} MB",
-        highlight=False,
-        soft_wrap=True,
-    )
+    shown.say(f"[bold]{loaded.id}[/]  {escape(str(loaded.path))}  {info.file_bytes / 1e6:.1f} MB")
     if loaded.card.description:
-        console.print(escape(loaded.card.description), highlight=False, soft_wrap=True)
-    console.print(_parts(info))
-    console.print(_facts(loaded, info))
+        shown.say(escape(loaded.card.description))
+    shown.say(_parts(info))
+    shown.facts(_facts(loaded), "card")
     if loaded.card.metrics:
         # One table for each command, so that it stands there once and whole.
         for data, command in dict.fromkeys((metric.data, metric.command) for metric in loaded.card.metrics):
@@ -51,10 +46,10 @@ def command(
             for metric in loaded.card.metrics:
                 if (metric.data, metric.command) == (data, command):
                     figures.add_row(escape(metric.name), f"{metric.value:.4g}")
-            console.print(figures)
-            console.print(f"made by: {escape(command)}", highlight=False, soft_wrap=True)
+            shown.say(figures)
+            shown.say(f"made by: {escape(command)}")
     else:
-        console.print("no metrics in the card")
+        shown.say("no metrics in the card")
     shown.result(
         {
             "bundle": loaded.id,
@@ -94,14 +89,13 @@ def _objects(bundle: Bundle) -> str:
     )
 
 
-def _facts(bundle: Bundle, info: BundleInfo) -> Table:
+def _facts(bundle: Bundle) -> dict[str, str]:
     card = bundle.card
     calibration, spec = card.calibration, card.input
-    facts = table(title="card")
     histogram = calibration.inlier_histogram
     calibrated = float(calibration.calibrate(calibration.threshold))
     bins = f"{sum(histogram.counts):,} pixels in {len(histogram.counts)} bins" if histogram else "none"
-    rows: dict[str, Any] = {
+    return {
         "classes": f"{len(bundle.labels)} of {bundle.labels.name}: {', '.join(bundle.labels.names)}",
         "score": card.network["score"],
         "input": f"RGB, mean {_numbers(spec.mean)}, std {_numbers(spec.std)}; at most {spec.pixels:,} pixels, "
@@ -117,9 +111,6 @@ def _facts(bundle: Bundle, info: BundleInfo) -> Table:
         "licence of weights": card.licence.weights,
         "terms of data": card.licence.data or "not stated",
     }
-    for key, value in rows.items():
-        facts.add_row(key, escape(value))
-    return facts
 
 
 def _signed(bundle: Bundle) -> bool:

@@ -35,10 +35,9 @@ def command(
         label_file.write_text(made.labels)
     out.write_text(made.recipe)
     shown = Output(json, quiet)
-    console = shown.console
     for note in made.notes:
-        console.print(f"- {escape(note)}", highlight=False, soft_wrap=True)
-    console.print(f"recipe in {escape(str(out))}" + (f", classes in {escape(str(label_file))}" if made.labels else ""))
-    console.print(f"next: oodseg train {escape(str(out))} --dry-run", highlight=False, soft_wrap=True)
+        shown.say(f"- {escape(note)}")
+    shown.say(f"recipe in {escape(str(out))}" + (f", classes in {escape(str(label_file))}" if made.labels else ""))
+    shown.say(f"next: oodseg train {escape(str(out))} --dry-run")
     files = {"recipe": str(out), "labels": str(label_file) if made.labels else None}
     shown.result(files | made.facts | {"notes": made.notes})

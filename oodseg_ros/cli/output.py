@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as jsons
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -69,6 +69,20 @@ class Output:
         self._json = json
         self.console = Console(quiet=json or quiet, emoji=False)
         self._problems = self.console if not (json or quiet) else Console(stderr=True, emoji=False)
+
+    def say(self, what: str | Table) -> None:
+        """Print a line of markup, which is not wrapped: it shall be copied whole; or a table."""
+        if isinstance(what, str):
+            self.console.print(what, highlight=False, soft_wrap=True)
+        else:
+            self.console.print(what)
+
+    def facts(self, rows: Mapping[str, str], title: str | None = None) -> None:
+        """Print a table of names and values, both as they are."""
+        facts = table(title=title)
+        for name, value in rows.items():
+            facts.add_row(name, escape(value))
+        self.console.print(facts)
 
     def warn(self, text: str) -> None:
         """Print a problem, also with `-q`; on stderr where stdout is for a script."""
@@ -136,7 +150,6 @@ def table(*titles: str, title: str | None = None, numbers: bool = False) -> Tabl
 
     Args:
         titles: of the columns; none = two columns without titles, names and values.
-        title: above it.
         numbers: all columns but the first are aligned right.
     """
     made = Table(title=title, show_header=bool(titles), title_justify="left")

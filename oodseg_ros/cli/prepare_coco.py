@@ -26,7 +26,6 @@ def command(
     from ..outliers.coco import KNOWN_IN_CITYSCAPES, OVERLOOKED, open_coco, write_proxy
 
     shown = Output(json, quiet)
-    console = shown.console
     dropped = drop or (KNOWN_IN_CITYSCAPES if published else (*KNOWN_IN_CITYSCAPES, *OVERLOOKED))
     pictures = open_coco(
         root / instances,
@@ -34,7 +33,7 @@ def command(
         drop_images_with=dropped,
         exclude=exclude or (),
         min_side=min_side,
-        said=lambda sentence: console.print(sentence, highlight=False),
+        said=lambda sentence: shown.say(sentence),
     )
     with shown.progress() as bar:
         task = bar.add_task("masks", total=len(pictures))
@@ -42,9 +41,5 @@ def command(
             pictures, root / images, root / masks, lambda done, total: bar.update(task, completed=done)
         )
     kept = f", {len(pictures) - written} were there and are kept" if written < len(pictures) else ""
-    console.print(
-        f"{len(pictures)} pictures without {', '.join(dropped)}; {written} masks written to {root / masks}{kept}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    shown.say(f"{len(pictures)} pictures without {', '.join(dropped)}; {written} masks written to {root / masks}{kept}")
     shown.result({"pictures": len(pictures), "written": written, "masks": str(root / masks)})

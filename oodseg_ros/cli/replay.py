@@ -82,7 +82,6 @@ def command(
         write_bag=write_bag,
     )
     shown = Output(json and not shard.rank, quiet or shard.rank > 0)
-    console = shown.console
     if missing := [path for path in bag if not path.exists()]:
         raise BagError(f"bag {missing[0]} does not exist")
     (loaded,) = shown.load(bundle, **engine_options(given, engine, device, threads, precision))
@@ -95,27 +94,25 @@ def command(
     if metrics is None:
         return
     alerts = metrics["alerts"]
-    console.print(f"{escape(metrics['bundle'])}: {metrics['frames']} frames, {metrics['duration_s']:.1f} s of driving")
+    shown.say(f"{escape(metrics['bundle'])}: {metrics['frames']} frames, {metrics['duration_s']:.1f} s of driving")
     rates = f"no rates below {MIN_RATE_S / 60:.0f} minutes of driving"
     if metrics["duration_s"] >= MIN_RATE_S:
         rates = f"{_number(alerts['per_hour'])} per hour, {_number(alerts['per_kilometre'])} per kilometre"
-    console.print(f"alerts that began: {alerts['onsets']}; {rates}", highlight=False)
+    shown.say(f"alerts that began: {alerts['onsets']}; {rates}")
     drives = metrics.get("bags", [metrics])
     began = [(drive["bag"], entry) for drive in drives for entry in drive["alerts"]["began"]]
     for name, entry in began[:SHOWN]:
         place = f"{name}, " if len(drives) > 1 else ""
-        console.print(
+        shown.say(
             f"  after {entry['at_s']:.2f} s, {escape(place + entry['camera'])}, score {entry['score']:.2f} "
-            f"(stamp {entry['stamp_ns']})",
-            highlight=False,
-            soft_wrap=True,
+            f"(stamp {entry['stamp_ns']})"
         )
     if len(began) > SHOWN:
-        console.print(f"  … {len(began) - SHOWN} more in metrics.json")
+        shown.say(f"  … {len(began) - SHOWN} more in metrics.json")
     if "pixel" in metrics:
         pixel = metrics["pixel"]
         figures = ", ".join(f"{key} {100 * pixel[key]:.2f} %" for key in ("AP", "AUROC", "FPR95"))
-        console.print(f"{figures} on {pixel['frames']} frames with ground truth", highlight=False)
+        shown.say(f"{figures} on {pixel['frames']} frames with ground truth")
     for run in metrics.get("bags", [metrics]):
         if run["damage"]:
             shown.warn(f"{run['bag']}, damage: {run['damage']}")
@@ -126,13 +123,13 @@ def command(
         if run["missing"]:
             shown.warn(f"{run['missing']} frames are missing")
         for topic, why in run["left_out"].items():
-            console.print(f"not in the new bag: {escape(topic)} ({escape(why)})", highlight=False)
+            shown.say(f"not in the new bag: {escape(topic)} ({escape(why)})")
         for reason, count in list(run["skipped"].items())[:5]:
             shown.warn(f"{count} frames skipped: {reason}")
     if len(bag) == 1:
-        console.print(f"alerts.csv, metrics.json and report.html are in {escape(str(out))}", soft_wrap=True)
+        shown.say(f"alerts.csv, metrics.json and report.html are in {escape(str(out))}")
     else:
-        console.print(f"metrics.json, and a folder for each bag, are in {escape(str(out))}", soft_wrap=True)
+        shown.say(f"metrics.json, and a folder for each bag, are in {escape(str(out))}")
     shown.result(metrics | {"out": str(out)})
     refuse_unjudged(", ".join(each.name for each in bag), metrics["judged"], metrics["skipped"])
 

@@ -150,27 +150,24 @@ def print_summary(shown: Output, runner: Runner, summary: RunSummary, out: Path)
     from ..frame import AlertState
     from ..replay.offline_run import STAGES
 
-    console = shown.console
-    console.print(f"{runner.bundle.id} on {runner.engine_identity}: {summary.frames} frames of {escape(summary.name)}")
+    shown.say(f"{runner.bundle.id} on {runner.engine_identity}: {summary.frames} frames of {escape(summary.name)}")
     counts = table("camera", *(state.value for state in AlertState), title="frames per state", numbers=True)
     for camera, states in summary.states.items():
         counts.add_row(escape(camera), *(f"[{STYLES[state.value]}]{states[state]}[/]" for state in AlertState))
-    console.print(counts)
+    shown.say(counts)
     began = min((change[1] for change in summary.changes), default=0)  # the first frame is a change
     for camera, stamp, state, reason, file in summary.changes[:20]:
         where = escape(file) if file else f"{(stamp - began) / 1e9:.2f} s"  # pictures in a folder have no time
-        console.print(
-            f"  {where}  {escape(camera)}  [{STYLES[state.value]}]{state.value}[/] ({reason})", highlight=False
-        )
+        shown.say(f"  {where}  {escape(camera)}  [{STYLES[state.value]}]{state.value}[/] ({reason})")
     if len(summary.changes) > 20:
-        console.print(f"  … {len(summary.changes) - 20} more changes in alerts.csv")
+        shown.say(f"  … {len(summary.changes) - 20} more changes in alerts.csv")
     timing = table("stage", "p50 ms", "p95 ms", "max ms", title=f"{summary.wall_s:.1f} s in all", numbers=True)
     for stage in STAGES:
         if summary.seconds[stage]:
             milliseconds = 1e3 * np.array(summary.seconds[stage])
             figures = (*np.percentile(milliseconds, (50, 95)), milliseconds.max())
             timing.add_row(stage, *(f"{value:.1f}" for value in figures))
-    console.print(timing)
+    shown.say(timing)
     for reason, count in summary.skipped.most_common(5):
         shown.warn(f"{count} frames skipped: {reason}")
     for note in summary.notes[:10]:
@@ -179,7 +176,7 @@ def print_summary(shown: Output, runner: Runner, summary: RunSummary, out: Path)
         shown.warn(f"{summary.missing} frames are missing")
     if summary.damage:
         shown.warn(f"damage: {summary.damage}")
-    console.print(f"overlays and alerts.csv are in {escape(str(out))}", soft_wrap=True)
+    shown.say(f"overlays and alerts.csv are in {escape(str(out))}")
     shown.result(
         {
             "bundle": runner.bundle.id,

@@ -29,10 +29,9 @@ def command(
     from ..signatures import VARIABLE, make_keys, sign_bundle
 
     shown = Output(json, quiet)
-    console = shown.console
     if new_key is not None:
         public = make_keys(new_key)
-        console.print(f"private key {escape(str(new_key))} (keep it off the vehicle), public key {escape(str(public))}")
+        shown.say(f"private key {escape(str(new_key))} (keep it off the vehicle), public key {escape(str(public))}")
         key = key or (new_key if bundle is not None else None)
         if bundle is None:
             shown.result({"private_key": str(new_key), "public_key": str(public)})
@@ -42,7 +41,7 @@ def command(
         return
     if check is not None:
         loaded = load_bundle(bundle, str(check))
-        console.print(f"{escape(loaded.id)}: signed by {escape(str(check))}, all files as signed")
+        shown.say(f"{escape(loaded.id)}: signed by {escape(str(check))}, all files as signed")
         shown.result({"bundle": loaded.id, "signed_by": str(check), "valid": True})
         return
     if key is None:
@@ -50,5 +49,5 @@ def command(
     # Verified first: a signature of a damaged bundle would vouch for the damage.
     loaded = load_bundle(bundle)
     file = sign_bundle(loaded.path, key)
-    console.print(f"{escape(loaded.id)} signed: {escape(str(file))}. Require it with public_key:=… or ${VARIABLE}")
+    shown.say(f"{escape(loaded.id)} signed: {escape(str(file))}. Require it with public_key:=… or ${VARIABLE}")
     shown.result({"bundle": loaded.id, "signature": str(file)})

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from .output import Json, Output, Quiet, table
@@ -38,31 +37,30 @@ def command(
     from ..training.train import train
 
     shown = Output(json, quiet)
-    console = shown.console
     loaded = load_recipe(recipe)
     if dry_run:
-        with console.status("taking a few steps of each stage, to know how long they take"):
+        with shown.console.status("taking a few steps of each stage, to know how long they take"):
             planned = plan(loaded)
-        show_plan(console, loaded, planned)
+        show_plan(shown, loaded, planned)
         shown.result(asdict(planned) | {"seconds": planned.seconds})
         return
     try:
-        bundle = train(loaded, out, resume, threads, overwrite, console)
+        bundle = train(loaded, out, resume, threads, overwrite, shown.console)
     except KeyboardInterrupt:
-        console.print(f"interrupted; `oodseg train {recipe} --out {out} --resume` goes on from the last checkpoint")
+        shown.say(f"interrupted; `oodseg train {recipe} --out {out} --resume` goes on from the last checkpoint")
         raise typer.Exit(130) from None
     if bundle is None:  # another process of a distributed run wrote it
         return
-    console.print(f"bundle {bundle.id} in {bundle.path}; curves in {out / 'run' / 'curves.png'}", soft_wrap=True)
+    shown.say(f"bundle {bundle.id} in {bundle.path}; curves in {out / 'run' / 'curves.png'}")
     shown.result({"bundle": bundle.id, "path": str(bundle.path), "curves": str(out / "run" / "curves.png")})
 
 
-def show_plan(console: Console, recipe: Recipe, planned: TrainingPlan) -> None:
+def show_plan(shown: Output, recipe: Recipe, planned: TrainingPlan) -> None:
     """Print what `planned` would train, how long and in how much memory."""
-    console.print(f"recipe {recipe.name}: {planned.frames} frames, crop {recipe.crop[1]}x{recipe.crop[0]}")
-    console.print(planned.start)
+    shown.say(f"recipe {recipe.name}: {planned.frames} frames, crop {recipe.crop[1]}x{recipe.crop[0]}")
+    shown.say(planned.start)
     for note in planned.notes:
-        console.print(escape(note), highlight=False, soft_wrap=True)
+        shown.say(escape(note))
     steps = table("stage", "steps", "trained", "frozen", "s/step", "time", "GiB", numbers=True)
     for stage in planned.stages:
         seconds = round(stage.steps * stage.step.seconds)
@@ -75,13 +73,13 @@ def show_plan(console: Console, recipe: Recipe, planned: TrainingPlan) -> None:
             str(timedelta(seconds=seconds)),
             f"{stage.step.memory / 2**30:.2f}",
         )
-    console.print(steps)
-    console.print("times: one process on this machine as busy as it is now, without loading data")
+    shown.say(steps)
+    shown.say("times: one process on this machine as busy as it is now, without loading data")
     whole = timedelta(seconds=round(planned.seconds))
     start, calibration = planned.start_seconds, planned.calibration_seconds
-    console.print(f"about {whole} in all, with {start:.0f} s of start and {calibration:.0f} s of calibration")
+    shown.say(f"about {whole} in all, with {start:.0f} s of start and {calibration:.0f} s of calibration")
     for stage in planned.stages:
-        console.print(
+        shown.say(
             f"{stage.method}: {stage.images:,} images, {stage.trained:,} parameters trained, step {stage.step.how}"
         )
 

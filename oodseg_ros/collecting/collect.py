@@ -72,7 +72,6 @@ class Found:
 
     @property
     def image(self) -> np.ndarray:
-        """RGB uint8 `[H, W, 3]`."""
         return decode_image(self.picture.jpeg)
 
 
@@ -83,7 +82,6 @@ class Collection:
     Attributes:
         kept: the objects to look through, largest and surest first.
         pictures: all objects of every picture that has a kept one: what is not kept there is a near repeat.
-        frames: that were read.
         seen: objects that were found in them.
         skipped: frames without a judgement, by reason.
         damage: what of the sources could not be read.
@@ -116,12 +114,9 @@ def collect(
 
     Args:
         inputs: bags (also of the recorder), folders that `oodseg replay` left, videos, images, folders of images.
-        params: parameters of the node, by name.
         topics: image topics of bags; None = one per camera.
         similar: objects whose features have at least this cosine are near repeats, -1 to 1; 1 keeps all.
         per_track: objects that are looked at per track, the largest ones.
-        most: objects that are kept.
-        limit: frames per input.
         geometry: of the cameras, in place of a bag's calibrations; None = those, and elsewhere objects have no range.
         progress: called with (input, frames so far).
 

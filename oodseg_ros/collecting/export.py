@@ -17,6 +17,7 @@ from ..bundle import Bundle
 from ..errors import ConfigError
 from ..outliers.reviewed import IGNORED, NEGATIVE, UNKNOWN
 from ..pages import image_uri, render
+from ..paths import completed
 from .collect import Collection, Found
 from .features import square_around
 
@@ -41,7 +42,6 @@ def write_collection(gathered: Collection, bundle: Bundle, out: Path, command: s
     if (out / INSTANCES).exists():
         raise ConfigError(f"{out} holds a collection already, perhaps a corrected one; give another --out")
     (out / "images").mkdir(parents=True, exist_ok=True)
-    (out / INSTANCES).parent.mkdir(exist_ok=True)
     names = [
         UNKNOWN,
         NEGATIVE,
@@ -81,9 +81,8 @@ def write_collection(gathered: Collection, bundle: Bundle, out: Path, command: s
         "annotations": annotations,
     }
     (out / PAGE).write_text(_page(gathered, bundle, command, placed))
-    part = (out / INSTANCES).with_suffix(".part")
-    part.write_text(json.dumps(content) + "\n")
-    part.replace(out / INSTANCES)
+    with completed(out / INSTANCES) as part:
+        part.write_text(json.dumps(content) + "\n")
     return content
 
 

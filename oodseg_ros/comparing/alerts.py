@@ -52,7 +52,6 @@ class Alarm:
 
     @property
     def camera(self) -> str:
-        """Name of the camera."""
         return self.first.camera
 
 

@@ -44,7 +44,6 @@ class Comparison:
         alerts: number of alerts of old and new, and of those that appeared, disappeared, moved, changed (at the same
             time, an object in one only) or are the same; `objects_lost` and `objects_gained`: objects in alerts of one
             that no alert of the other has.
-        hours: of all drives.
         unknown_frames: share of frames that were UNKNOWN, old and new.
         differences: in time order, drive by drive.
         notes: what a reader must know, e.g. damage.
@@ -104,11 +103,8 @@ def compare(
 
     Args:
         runners: old and new.
-        bags: drives.
-        dataset: labelled frames.
         options: of the replays, for both the same.
         tolerance_s: by so much an alert may begin or end elsewhere and still be the same.
-        limit: frames of the dataset.
         progress: called with (stage, done, total or None).
 
     Raises:

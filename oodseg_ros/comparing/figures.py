@@ -85,7 +85,6 @@ class FrameCounts:
     """What of each frame the figures are made of.
 
     Attributes:
-        names: frames.
         normal, anomalous: pixels per bin of rising score, `[n, BINS]`.
         objects, found, false: true objects, those that are found, and whether an object is where none is; `[n]`.
     """

@@ -28,9 +28,7 @@ class CheckReport:
     """What a dataset holds.
 
     Attributes:
-        name, split, layout, kind, root: as opened.
         frames, scored: number of frames, and of those with ground truth.
-        checked: number of frames that were read.
         sizes: (width, height) → number of images.
         values: value in the label files → number of pixels.
         shares: class name → share of the labeled pixels, 0..1.
@@ -38,7 +36,6 @@ class CheckReport:
         without_anomaly: anomaly sets: frames with ground truth but without one anomalous pixel.
         void: frames whose labels are ignored altogether.
         problems: what must be put right, one sentence each.
-        notes: what is good to know.
     """
 
     name: str
@@ -60,7 +57,6 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """No problem was found."""
         return not self.problems
 
     def to_dict(self) -> dict:
@@ -93,9 +89,7 @@ def check_dataset(
     """Read and verify every frame, or the first `limit`.
 
     Args:
-        dataset: as from `open_dataset`.
         limit: number of frames to read; None = all.
-        workers: threads.
         progress: called with (done, total) after each frame.
     """
     items = dataset.items[:limit]

@@ -19,7 +19,6 @@ class Item:
 
     Attributes:
         id: its name in the dataset, unique there; parts are joined by `/`.
-        image_path: the image file.
         label_path: the ground truth, or None where there is none (hidden test labels): never score such a frame.
     """
 

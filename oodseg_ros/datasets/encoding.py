@@ -142,7 +142,6 @@ def read_values(path: Path, colors: Sequence[tuple[int, int, int]] = ()) -> np.n
     """The values of a label picture, uint8 `[H, W]`: gray levels, or indices of a palette.
 
     Args:
-        path: the file.
         colors: RGB of the class ids 0, 1, … that it should hold, where they are known.
 
     Raises:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import DatasetError
 from ..sources.image_files import IMAGE_SUFFIXES
 from ..sources.source import natural_key
 from .dataset import Item
-from .encoding import Encoding
+from .encoding import ANOMALY, Encoding
 
+_PART = re.compile(r"(.+?)(/…|/\{(?!split)\w+\})?/\{\w+\}(\w*)\.\w+")
+"""Folder, whether one more lies in it, and what follows the key in a file's name."""
 NO_SPLITS = "(no splits)"
 """In a layout's pattern: one folder for any choice of frames; the split is ignored, their number tells nothing."""
 
@@ -49,11 +53,11 @@ class Format:
     """
 
     name: str
-    kind: str
-    encoding: Encoding
     splits: tuple[str, ...]
     layouts: tuple[Layout, ...]
     hint: str
+    kind: str = "anomaly"
+    encoding: Encoding = ANOMALY
     label_set: str | None = None
     classes: Encoding | None = None
     folders: tuple[str, ...] = ()
@@ -92,7 +96,6 @@ def pair(
     """Frames of an image folder with the labels of the same key in a label folder.
 
     Args:
-        images, labels: the folders.
         pattern: glob of the images below their folder.
         image_endings, label_endings: ends of file names (before the suffix) that are not part of the key.
         needs_labels: no label found at all means that this is another layout.
@@ -119,10 +122,39 @@ def pair(
     return items
 
 
-def folders(images: str, labels: str, **options: object) -> Callable[[Path, str], list[Item]]:
-    """`find` of a layout with one image and one label folder; `{split}` in their names stands for the split."""
+def folders(
+    images: str,
+    labels: str,
+    hidden: tuple[str, ...] = (),
+    names: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Callable[[Path, str], list[Item]]:
+    """`find` of a layout with one image and one label folder; `{split}` in their names stands for the split.
+
+    Args:
+        hidden: splits that may come without any labels.
+        names: split → what its folders are called, where that differs.
+        options: of `pair`.
+    """
 
     def find(root: Path, split: str) -> list[Item]:
-        return pair(root / images.format(split=split), root / labels.format(split=split), **options)
+        name = (names or {}).get(split, split)
+        given = {"needs_labels": split not in hidden, **options}
+        return pair(root / images.format(split=name), root / labels.format(split=name), **given)
 
     return find
+
+
+def paired(pattern: str, encoding: Encoding | None = None, **options: Any) -> Layout:
+    """The layout that its pattern describes: `a/{split}/{id}_x.png + b/{split}/{id}_y.png`, maybe in one more folder.
+
+    Args:
+        options: of `folders`; endings of file names take the place of those in the pattern.
+    """
+    (images, deep, image), (labels, _, label) = (_PART.match(part).groups() for part in pattern.split(" + "))
+    described = {
+        "pattern": "*/*" if deep else "*",
+        "image_endings": (image,) if image else (),
+        "label_endings": (label,) if label else (),
+    }
+    return Layout(pattern, folders(images, labels, **{**described, **options}), encoding)

@@ -26,7 +26,7 @@ from .metric_pass import Figures, anomaly_metrics, measure, notes
 from .metrics.components import TRACKS, FrameComponents
 from .metrics.curves import CurveFigures
 from .metrics.recall import CameraMount
-from .results import latency, per_image_averages, provenance, write_frames, write_json
+from .results import distribution, per_image_averages, provenance, write_frames, write_json
 from .score_store import ScoreStore
 from .score_variant import ScoreVariant
 from .vehicle import vehicle_figures
@@ -41,12 +41,9 @@ class EvaluationOptions:
     """What the user may choose.
 
     Attributes:
-        limit: evaluate only the first frames.
-        workers: threads for reading and measuring.
         track: component rule, `anomaly` or `obstacle`; None = by dataset.
         mount: pose of the dataset's camera, for recall by distance; None = not known.
         keep_scores: leave `state/` with the lossless score maps.
-        shard: this process's part.
     """
 
     limit: int | None = None
@@ -66,7 +63,6 @@ class Evaluation:
     """What a report is made of.
 
     Attributes:
-        metrics: the content of `metrics.json`.
         figures: pooled metrics, with one row per frame in `figures.rows`.
         curves: pooled curves, or None for a dataset of class labels.
         components: one entry per row, at the threshold of the best pixel F1; empty without one.
@@ -114,10 +110,8 @@ def evaluate_scores(
     """Run once, measure and write every score.
 
     Args:
-        runner: a loaded bundle.
         dataset: as `datasets.registry.open_dataset` gives it.
         outs: for each score that the bundle gives, the variant that has it alone and its folder, made if absent.
-        options: see there.
         progress: called with (stage, done, total).
         then: called with each evaluation while the score maps are still on disk: reports and exports.
 
@@ -235,7 +229,7 @@ def _conclude(
     if together > 1:
         metrics["notes"].append(f"{together} scores came from one pass; latency and seconds are those of all together.")
     metrics["per_image_average"] = per_image_averages(figures.rows)
-    metrics["latency_ms"] = latency([row["milliseconds"] for row in figures.rows])
+    metrics["latency_ms"] = distribution([row["milliseconds"] for row in figures.rows])
     metrics["skipped"] = figures.skipped
     metrics["seconds"] = time.monotonic() - started
     metrics["provenance"] = provenance(bundle=f"{bundle.id} (weights sha256 {bundle.weights_hash})", engine=engine)

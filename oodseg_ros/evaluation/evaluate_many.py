@@ -169,7 +169,6 @@ def evaluate_many(
         scores: score kinds; `own` = the one that the bundle ships.
         dataset: as `evaluate` wants it.
         out: made if absent.
-        options: for each run.
         runner: keyword arguments of `Runner.load`.
         submission: also write `submission/*.hdf5`.
         check: also compare with scikit-learn.

@@ -55,7 +55,6 @@ class Shard:
             raise ConfigError(f"RANK={self.rank} is not below WORLD_SIZE={self.world}")
 
     def part(self, items: Sequence[Given]) -> list[Given]:
-        """This process's items."""
         return list(items[self.rank :: self.world])
 
     def file(self, folder: Path, rank: int | None = None) -> Path:

@@ -16,6 +16,7 @@ import numpy as np
 from ..bundle import Bundle
 from ..errors import UserError
 from ..model_card import Objects
+from ..paths import completed
 from ..pipeline.obstacles.components import find_objects
 from .classes import Classes
 from .frame_pass import Work, ahead
@@ -49,7 +50,6 @@ class Figures:
     skipped: dict[str, str] = field(default_factory=dict)
 
     def merge(self, other: Figures) -> Figures:
-        """Add another shard; returns self."""
         self.pixel.merge(other.pixel)
         self.smiyc.merge(other.smiyc)
         if self.semantic is not None and other.semantic is not None:
@@ -65,14 +65,11 @@ class Figures:
         if self.semantic is not None:
             state["semantic"] = self.semantic.matrix
         text = json.dumps({"rows": self.rows, "skipped": self.skipped})
-        part = path.with_name(f".{path.name}.part")
-        with part.open("wb") as stream:
+        with completed(path) as part, part.open("wb") as stream:
             np.savez(stream, text=np.frombuffer(text.encode(), np.uint8), **state)
-        part.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Figures:
-        """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as data:
             state = {key: data[key] for key in data.files}
         parts = [{k[len(p) :]: v for k, v in state.items() if k.startswith(p)} for p in ("pixel.", "smiyc.")]

@@ -24,6 +24,7 @@ from ..bundle import Bundle, load_bundle, rewrite_card
 from ..errors import ConfigError
 from ..extras import advice
 from ..model_card import Metric
+from ..paths import completed
 from .score_store import ScoreStore
 
 PACKAGES = ("oodseg_ros", "numpy", "opencv-python-headless", "torch", "openvino", "nncf", "transformers", "rosbags")
@@ -96,19 +97,16 @@ def per_image_averages(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return means
 
 
-def latency(milliseconds: Sequence[float]) -> dict[str, float]:
-    """Distribution of the time from an image to its prediction, in milliseconds; nan without frames."""
-    if not len(milliseconds):
-        return dict.fromkeys(("p50", "p95", "p99", "max"), math.nan)
-    p50, p95, p99 = np.percentile(milliseconds, [50, 95, 99]).tolist()
-    return {"p50": p50, "p95": p95, "p99": p99, "max": float(max(milliseconds))}
+def distribution(values: Sequence[float] | np.ndarray) -> dict[str, float]:
+    """Percentiles and the maximum; nan without values."""
+    figures = np.percentile(values if len(values) else [math.nan], (50, 95, 99, 100)).tolist()
+    return dict(zip(("p50", "p95", "p99", "max"), figures, strict=True))
 
 
 def write_json(path: Path, data: Any) -> None:
     """Write as JSON, complete or not at all; nan and infinities become null, because JSON has none."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(finite(data), indent=1, allow_nan=False) + "\n")
-    part.replace(path)
+    with completed(path) as part:
+        part.write_text(json.dumps(finite(data), indent=1, allow_nan=False) + "\n")
 
 
 def finite(data: Any) -> Any:
@@ -125,13 +123,11 @@ def finite(data: Any) -> Any:
 def write_frames(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """One line per frame; columns are the union of the rows' keys, in order of first appearance."""
     columns = list(dict.fromkeys(key for row in rows for key in row)) or ["frame"]
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", newline="") as stream:
+    with completed(path) as part, part.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, columns)
         writer.writeheader()
         for row in rows:
             writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
-    part.replace(path)
 
 
 MAX_HALF = 65504.0
@@ -166,12 +162,8 @@ def write_submission(store: ScoreStore, names: dict[str, str], folder: Path) -> 
         score, _, _ = store.get(name)
         lowest = score[~np.isnan(score)].min(initial=0.0)
         value = np.clip(np.nan_to_num(score, nan=lowest, posinf=MAX_HALF, neginf=-MAX_HALF), -MAX_HALF, MAX_HALF)
-        file = folder / f"{frame_id}.hdf5"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f".{file.name}.part")
-        with h5py.File(part, "w") as stream:
+        with completed(folder / f"{frame_id}.hdf5") as part, h5py.File(part, "w") as stream:
             stream.create_dataset("value", data=value.astype(np.float16), compression="gzip", compression_opts=3)
-        part.replace(file)
         count += 1
     return count
 
@@ -190,8 +182,6 @@ def record_metrics(bundle: str | Path, data: str, metrics: dict[str, Any], key: 
 
     Args:
         bundle: path or name of the bundle that was evaluated with its own score.
-        data: name of the dataset.
-        metrics: content of `metrics.json`.
         key: private key to sign the bundle with; None = it is unsigned afterwards.
 
     Raises:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..paths import completed
+
 SUFFIX = ".frame.npz"
 
 
@@ -29,9 +31,7 @@ class ScoreStore:
         # Sign, exponent and upper mantissa repeat between neighbours; the lower mantissa is noise.
         halves = score.view(np.uint16).reshape(-1, 2)
         upper = np.ascontiguousarray(halves[:, 1]).view(np.uint8).reshape(-1, 2).T
-        path = self._path(name)
-        part = path.with_name(f".{path.name}.part")
-        with part.open("wb") as stream:
+        with completed(self._path(name)) as part, part.open("wb") as stream:
             np.savez(
                 stream,
                 shape=np.asarray(score.shape),
@@ -40,7 +40,6 @@ class ScoreStore:
                 label=_pack(np.asarray(label, np.uint8)),
                 **{f"extra_{key}": value for key, value in extra.items()},
             )
-        part.replace(path)
 
     def get(self, name: str) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
         """Score float32 `[H, W]`, label uint8 `[H, W]`, and the extra arrays.
@@ -68,7 +67,6 @@ class ScoreStore:
         return len(self.names())
 
     def names(self) -> list[str]:
-        """Names of all frames, sorted."""
         return sorted(path.name[: -len(SUFFIX)] for path in self.folder.glob(f"*{SUFFIX}") if path.name[0] != ".")
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

@@ -28,7 +28,6 @@ class ScoreVariant(Bundle):
 
     @property
     def id(self) -> str:
-        """The bundle's id and the score."""
         return f"{super().id}:{self.score}"
 
     def segmentor(self) -> Any:
@@ -55,7 +54,6 @@ class SeveralScores(Bundle):
 
     @property
     def id(self) -> str:
-        """The first variant's id and the other scores."""
         return "+".join([self.variants[0].id, *(variant.score for variant in self.variants[1:])])
 
     def segmentor(self) -> Any:

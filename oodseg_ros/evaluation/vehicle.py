@@ -67,7 +67,6 @@ def vehicle_figures(
         store: score, truth, and by name `labels` (predicted).
         calibration, labels: the bundle's.
         classes: of a dataset of class labels, in which everything is known and every object is false; else None.
-        workers: threads.
         mount: pose of the dataset's camera, for objects by distance.
 
     Returns:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from ..errors import CheckpointError
 from ..model_card import InputSpec, Licence
-from .checkpoint import read_checkpoint, state_dict_of, without_prefix
+from .checkpoint import without_prefix
 from .imported import CITYSCAPES_TERMS, Imported
-from .mapping import Rule, renamed
+from .mapping import Rule, taken
 
 RULES: tuple[Rule, ...] = ((r"encoder\.(.+)", r"backbone.\1"), (r"decoder\.(.+)", r"decoder.\1"))
 IGNORED = re.compile(r"encoder\.output_conv\..+|criterion\..+")  # only training the encoder alone needs it
@@ -20,21 +19,16 @@ CITYSCAPES_OUTPUTS, CITYSCAPES_CLASSES = 20, 19
 PIXELS = 512 * 1024
 
 
-def read(files: Sequence[Path]) -> Imported:
-    """One file, `model_best.pth` or `checkpoint.pth.tar`. With a void output the score is that, else the energy.
+def interpret(state: dict[str, Tensor], path: Path) -> Imported:
+    """The tensors of `model_best.pth` or `checkpoint.pth.tar` in this project's terms; `path` is named in errors.
+
+    With a void output the score is that, else the energy.
 
     Raises:
-        CheckpointError: the file cannot be read safely, or is no ERFNet with its decoder.
+        CheckpointError: it is no ERFNet with its decoder.
     """
-    (path,) = files
-    return interpret(state_dict_of(read_checkpoint(path), ("state_dict",), path), path)
-
-
-def interpret(state: dict[str, Tensor], path: Path) -> Imported:
-    """The tensors of such a file in this project's terms; `path` is named in errors."""
     state = without_prefix(state, "module.")
-    ignored = tuple(key for key in state if IGNORED.fullmatch(key))
-    mapped, unknown = renamed({key: value for key, value in state.items() if key not in ignored}, RULES)
+    mapped, others = taken(state, RULES, IGNORED)
     try:
         outputs = mapped["decoder.output_conv.weight"].shape[1]
         widths = [mapped[f"backbone.{name}.bn.weight"].shape[0] for name in ("initial_block", "layers.0", "layers.6")]
@@ -55,6 +49,5 @@ def interpret(state: dict[str, Tensor], path: Path) -> Imported:
         input=InputSpec(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), pixels=PIXELS, multiple=8),
         source="ERFNet checkpoint",
         licence=Licence(weights="CC BY-NC 4.0 (repository)", data=CITYSCAPES_TERMS if void else ""),
-        unknown=tuple(unknown),
-        ignored=ignored,
+        **others,
     )

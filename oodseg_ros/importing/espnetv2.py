@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from ..errors import CheckpointError
 from ..model_card import Licence
-from .checkpoint import read_checkpoint, state_dict_of, without_prefix
+from .checkpoint import without_prefix
 from .imported import CITYSCAPES_TERMS, Imported, imagenet_input
-from .mapping import Rule, renamed
+from .mapping import Rule, taken
 
 RULES: tuple[Rule, ...] = (
     (r"base_net\.(.+)", r"backbone.\1"),
@@ -24,21 +23,16 @@ CITYSCAPES_OUTPUTS, CITYSCAPES_CLASSES = 20, 19
 PIXELS = 512 * 1024
 
 
-def read(files: Sequence[Path]) -> Imported:
-    """One file; its scale follows from the shapes. With a void output the score is that, else the energy.
+def interpret(state: dict[str, Tensor], path: Path) -> Imported:
+    """The tensors of a file in this project's terms; its scale follows from the shapes. `path` is named in errors.
+
+    With a void output the score is that, else the energy.
 
     Raises:
-        CheckpointError: the file cannot be read safely, or is no ESPNetv2 for segmentation.
+        CheckpointError: it is no ESPNetv2 for segmentation.
     """
-    (path,) = files
-    return interpret(state_dict_of(read_checkpoint(path), ("state_dict",), path), path)
-
-
-def interpret(state: dict[str, Tensor], path: Path) -> Imported:
-    """The tensors of such a file in this project's terms; `path` is named in errors."""
     state = without_prefix(state, "module.")
-    ignored = tuple(key for key in state if IGNORED.fullmatch(key))
-    mapped, unknown = renamed({key: value for key, value in state.items() if key not in ignored}, RULES)
+    mapped, others = taken(state, RULES, IGNORED)
     try:
         scale = SCALES[mapped["backbone.level4_0.act.weight"].shape[0]]
         outputs = mapped["decoder.bu_dec_l4.merge_layer.3.weight"].shape[0]
@@ -59,6 +53,5 @@ def interpret(state: dict[str, Tensor], path: Path) -> Imported:
         input=imagenet_input(32, PIXELS),
         source=f"ESPNetv2 checkpoint, scale {scale}",
         licence=Licence(weights="MIT", data=CITYSCAPES_TERMS if void else ""),
-        unknown=tuple(unknown),
-        ignored=ignored,
+        **others,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ POST_PROCESSING = {"mask2former": "Mask2FormerImageProcessorPil", "maskformer": 
 """Whose semantic answer is the network's own, whatever processor lies beside it."""
 
 
-def read(files: Sequence[Path], preprocessing: str | None = None, resize: str = "keep") -> Imported:
+def read(folder: Path, preprocessing: str | None = None, resize: str = "keep") -> Imported:
     """One directory with `config.json`, weights and `preprocessor_config.json`.
 
     Args:
@@ -72,7 +72,6 @@ def read(files: Sequence[Path], preprocessing: str | None = None, resize: str = 
     """
     import transformers
 
-    (folder,) = files
     if (folder / ADAPTER).is_file():
         raise CheckpointError(
             f"{folder} holds an adapter (LoRA or another of peft: {ADAPTER}), which changes a model and is none; merge "

@@ -7,24 +7,38 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 from ..bundle import Bundle
 from ..errors import ConfigError
 from ..networks.build import SCORES_WITHOUT_HEAD
 from ..sources.image_files import read_image
 from ..sources.open_source import open_source
+from .checkpoint import EASY_DICT, read_checkpoint, state_dict_of
 from .class_names import chosen_label_set
 from .fitted import FITTED
 from .imported import Imported, write_bundle
 
+
+class Kind(NamedTuple):
+    """Module of this room, keys under which its files hold their tensors, and classes that these may hold besides.
+
+    Without keys its `read` takes the path; else `interpret` gets the tensors.
+    """
+
+    module: str
+    under: tuple[str, ...] = ()
+    admitted: tuple[tuple[Any, str], ...] = ()
+
+
 KINDS = {
-    "uem": "uem",
-    "rpl": "rpl",
-    "multishiftseg": "multishiftseg",
-    "segformer-mmseg": "segformer_mmseg",
-    "espnetv2": "espnetv2",
-    "erfnet": "erfnet",
-    "hf": "hf",
+    "uem": Kind("uem", ("state_dict",), (EASY_DICT,)),
+    "rpl": Kind("rpl", ("model", "model_state", "state_dict")),
+    "multishiftseg": Kind("multishiftseg", ("state_dict", "model", "model_state")),
+    "segformer-mmseg": Kind("segformer_mmseg"),
+    "espnetv2": Kind("espnetv2", ("state_dict",)),
+    "erfnet": Kind("erfnet", ("state_dict",)),
+    "hf": Kind("hf"),
 }
 
 
@@ -45,7 +59,11 @@ def read_imported(
     options = {key: value for key, value in options.items() if value is not None}
     if options and kind != "hf":
         raise ConfigError(f"--{next(iter(options))} is for kind hf; what {kind} files expect is known")
-    return import_module(f"{__package__}.{KINDS[kind]}").read([Path(file).expanduser() for file in files], **options)
+    path, known = Path(files[0]).expanduser(), KINDS[kind]
+    module = import_module(f"{__package__}.{known.module}")
+    if not known.under:
+        return module.read(path, **options)
+    return module.interpret(state_dict_of(read_checkpoint(path, known.admitted), known.under, path), path)
 
 
 def import_bundle(
@@ -64,7 +82,6 @@ def import_bundle(
 
     Args:
         kind: one of `KINDS`.
-        files: what to read.
         out: folder of the bundle; its name becomes the bundle's.
         score: a post-hoc or fitted score to use instead of the file's own; the file's head is then left out.
         labels: name or file of the label set, where the file's own is not known; `class_names.FROM_FILE` = its names.

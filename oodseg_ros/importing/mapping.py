@@ -35,6 +35,19 @@ def renamed(state: Mapping[str, Tensor], rules: Sequence[Rule]) -> tuple[dict[st
     return mapped, unknown
 
 
+def taken(
+    state: Mapping[str, Tensor], rules: Sequence[Rule], not_needed: re.Pattern[str]
+) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
+    """`renamed` without the keys that are `not_needed`; and what `Imported` tells of the others: `unknown`, `ignored`.
+
+    Raises:
+        CheckpointError: two keys end up with the same name.
+    """
+    ignored = tuple(key for key in state if not_needed.fullmatch(key))
+    mapped, unknown = renamed({key: value for key, value in state.items() if key not in ignored}, rules)
+    return mapped, {"unknown": tuple(unknown), "ignored": ignored}
+
+
 def changed(state: dict[str, Tensor], pattern: str, change: Callable[[Tensor], Tensor]) -> None:
     """Replace the tensors whose whole key matches, in place of the dictionary."""
     compiled = re.compile(pattern)

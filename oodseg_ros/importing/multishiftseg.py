@@ -5,16 +5,15 @@ that it and RPL start from.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from ..errors import CheckpointError
 from ..model_card import Licence
-from .checkpoint import read_checkpoint, state_dict_of, without_prefix
+from .checkpoint import without_prefix
 from .imported import CITYSCAPES_TERMS, Imported, imagenet_input
-from .mapping import Rule, renamed
+from .mapping import Rule, taken
 
 BASE_RULES: tuple[Rule, ...] = (
     (r"(mod\d\..+)", r"backbone.\1"),
@@ -49,21 +48,15 @@ RULES: tuple[Rule, ...] = ((r"ood_head\.(.+)", r"head.ood_head.\1"), *BASE_RULES
 IGNORED = re.compile(r"criterion\..+")
 
 
-def read(files: Sequence[Path]) -> Imported:
-    """One file; without `ood_head` (the NVIDIA checkpoint) the score is the energy of the inlier logits.
+def interpret(state: dict[str, Tensor], path: Path) -> Imported:
+    """The tensors of a file in this project's terms; without `ood_head` (the NVIDIA checkpoint) the score is the energy
+    of the inlier logits. `path` is named in errors.
 
     Raises:
-        CheckpointError: the file cannot be read safely, or is no DeepLabV3+ on WiderResNet38.
+        CheckpointError: it is no DeepLabV3+ on WiderResNet38.
     """
-    (path,) = files
-    return interpret(state_dict_of(read_checkpoint(path), ("state_dict", "model", "model_state"), path), path)
-
-
-def interpret(state: dict[str, Tensor], path: Path) -> Imported:
-    """The tensors of such a file in this project's terms; `path` is named in errors."""
     state = without_prefix(state, "module.")
-    ignored = tuple(key for key in state if IGNORED.fullmatch(key))
-    mapped, unknown = renamed({key: value for key, value in state.items() if key not in ignored}, RULES)
+    mapped, others = taken(state, RULES, IGNORED)
     try:
         network = base_spec(mapped)
     except KeyError as error:
@@ -78,6 +71,5 @@ def interpret(state: dict[str, Tensor], path: Path) -> Imported:
         if trained
         else "NVIDIA DeepLabV3+ WiderResNet38 checkpoint",
         licence=Licence(weights="Apache-2.0 (repository); trunk NVIDIA, CC BY-NC-SA 4.0", data=CITYSCAPES_TERMS),
-        unknown=tuple(unknown),
-        ignored=ignored,
+        **others,
     )

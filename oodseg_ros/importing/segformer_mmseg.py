@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ..model_card import Licence
 from .checkpoint import read_checkpoint, state_dict_of, without_prefix
 from .class_names import known_label_set
 from .imported import CITYSCAPES_TERMS, Imported, imagenet_input
-from .mapping import Rule, as_conv1x1, as_linear, changed, renamed, split
+from .mapping import Rule, as_conv1x1, as_linear, changed, split, taken
 
 STAGE = r"backbone.model.stages."
 LAYERS = r"backbone\.layers\.(\d)\."
@@ -60,8 +60,8 @@ ORIGINAL_RULES: tuple[Rule, ...] = (
     (r"decode_head\.linear_fuse\.bn\.(.+)", r"decoder.norm.\1"),
     (r"decode_head\.linear_pred\.(.+)", r"classifier.linear.\1"),
 )
-UNUSED = re.compile(r"decode_head\.conv_seg\..+")  # in the original files only
 TRAINING = re.compile(r"criterion\..+|auxiliary_head\..+")
+UNUSED = re.compile(r"criterion\..+|auxiliary_head\..+|decode_head\.conv_seg\..+")  # in the original files
 # What changes the answer and no tensor's shape, and its usual values, the only ones that are imported.
 USUAL = {"num_heads": [1, 2, 5, 8], "sr_ratios": [8, 4, 2, 1], "strides": [4, 2, 2, 2], "patch_sizes": [7, 3, 3, 3]}
 USUAL |= {"align_corners": "False", "to_rgb": "True", "bgr_to_rgb": "True"}
@@ -69,13 +69,12 @@ VARIANTS = {(2, 2, 2, 2): {32: "b0", 64: "b1"}, (3, 4, 6, 3): {64: "b2"}, (3, 4,
 VARIANTS |= {(3, 8, 27, 3): {64: "b4"}, (3, 6, 40, 3): {64: "b5"}}
 
 
-def read(files: Sequence[Path]) -> Imported:
+def read(path: Path) -> Imported:
     """One file; which of the two forms it has is seen from its keys. The score is the energy of the logits.
 
     Raises:
         CheckpointError: the file cannot be read safely, or is neither form of SegFormer.
     """
-    (path,) = files
     content = read_checkpoint(path)
     imported = interpret(state_dict_of(content, ("state_dict",), path), path)
     return _as_told(imported, content.get("meta") if isinstance(content, Mapping) else None, path)
@@ -118,9 +117,10 @@ def interpret(state: dict[str, Tensor], path: Path) -> Imported:
     """The tensors of such a file in this project's terms; `path` is named in errors."""
     state = without_prefix(state, "module.")
     original = any(key.startswith("decode_head.linear_fuse.") for key in state)
-    ignored = tuple(key for key in state if TRAINING.fullmatch(key) or (original and UNUSED.fullmatch(key)))
-    state = {key: value for key, value in state.items() if key not in ignored}
-    mapped, unknown = renamed(_from_zero(state) if original else state, ORIGINAL_RULES if original else MMSEG_RULES)
+    not_needed = UNUSED if original else TRAINING
+    mapped, others = taken(
+        _from_zero(state) if original else state, ORIGINAL_RULES if original else MMSEG_RULES, not_needed
+    )
     try:
         _convert(mapped, original)
         network = _spec(mapped, original)
@@ -136,8 +136,7 @@ def interpret(state: dict[str, Tensor], path: Path) -> Imported:
         input=imagenet_input(32),
         source=f"SegFormer checkpoint, {form}",
         licence=Licence(weights=terms, data=CITYSCAPES_TERMS),
-        unknown=tuple(unknown),
-        ignored=ignored,
+        **others,
     )
 
 

@@ -5,16 +5,14 @@ model.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from ..errors import CheckpointError
 from ..model_card import Licence, Windows
-from .checkpoint import EASY_DICT, read_checkpoint, state_dict_of
 from .imported import CITYSCAPES_TERMS, Imported, imagenet_input
-from .mapping import Rule, as_conv1x1, changed, renamed, split
+from .mapping import Rule, as_conv1x1, changed, split, taken
 
 VIT = r"backbone\.dinov2\."
 NEW = "backbone.model."
@@ -52,26 +50,20 @@ WINDOWS = Windows(height=518, width=1036, stride_y=506, stride_x=338)
 """8 windows on 2048x1024 where the reference's stride of 140 takes 45; docs/networks.md says what each plan costs."""
 
 
-def read(files: Sequence[Path]) -> Imported:
-    """One file: stage 2 (it contains the whole segmentor), or stage 1, which gets the score -max logit.
+def interpret(state: dict[str, Tensor], path: Path) -> Imported:
+    """The tensors of stage 2 (the whole segmentor is in it), or of stage 1, which gets the score -max logit, in this
+    project's terms; `path` is named in errors.
 
     Raises:
-        CheckpointError: the file cannot be read safely, or is no UEM checkpoint on DINOv2 with the FPN.
+        CheckpointError: it is no UEM checkpoint on DINOv2 with the FPN.
     """
-    (path,) = files
-    return interpret(state_dict_of(read_checkpoint(path, [EASY_DICT]), ("state_dict",), path), path)
-
-
-def interpret(state: dict[str, Tensor], path: Path) -> Imported:
-    """The tensors of such a file in this project's terms; `path` is named in errors."""
     state = {re.sub(r"^segmentor\.", "", key): value for key, value in state.items()}
     if "backbone.dinov2.pos_embed" not in state or "backbone.learnable_layers.lateral_convs.0.weight" not in state:
         raise CheckpointError(
             f"{path} is no UEM checkpoint on DINOv2 with the FPN decoder (keys backbone.dinov2.*, "
             "backbone.learnable_layers.lateral_convs.* are missing)"
         )
-    ignored = tuple(key for key in state if IGNORED.fullmatch(key))
-    mapped, unknown = renamed({key: value for key, value in state.items() if key not in ignored}, RULES)
+    mapped, others = taken(state, RULES, IGNORED)
     split(mapped, r"(.+)\.attention\.qkv\.(.+)", [rf"\1.attention.{part}_proj.\2" for part in "qkv"])
     for pattern in (r"decoder\.mlp\.\d\.weight", r"head\.(project\.0|mlp\.\d)\.weight"):
         changed(mapped, pattern, as_conv1x1)
@@ -82,8 +74,7 @@ def interpret(state: dict[str, Tensor], path: Path) -> Imported:
         input=imagenet_input(PATCH, windows=WINDOWS),
         source="UEM likelihood-ratio checkpoint",
         licence=Licence(weights="MIT (repository); DINOv2 Apache-2.0", data=CITYSCAPES_TERMS),
-        unknown=tuple(unknown),
-        ignored=ignored,
+        **others,
     )
 
 

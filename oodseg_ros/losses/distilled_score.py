@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..frame import OUTLIER, UNLABELED
 from .llr import crowding
 from .masks import inliers, masked_mean
 
@@ -22,8 +23,8 @@ def distilled_terms(
     taught: Tensor,
     target: Tensor,
     *,
-    outlier: int = 254,
-    ignore: int = 255,
+    outlier: int = OUTLIER,
+    ignore: int = UNLABELED,
     cap: float = 2.0,
     floor: float = 3.0,
     delta: float = 1.0,
@@ -60,7 +61,7 @@ def distilled_terms(
 
 
 def class_divergence(
-    logits: Tensor, shares: Tensor, target: Tensor, *, outlier: int = 254, ignore: int = 255
+    logits: Tensor, shares: Tensor, target: Tensor, *, outlier: int = OUTLIER, ignore: int = UNLABELED
 ) -> Tensor:
     """Mean over the known pixels of KL(taught || own) of the classes, nats, scalar.
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..frame import OUTLIER, UNLABELED
 from .masks import classed, cross_entropy_map, inliers, masked_mean
 
 
@@ -22,8 +23,8 @@ def drl_terms(
     rebuilt: Tensor | None = None,
     images: Tensor | None = None,
     *,
-    outlier: int = 254,
-    ignore: int = 255,
+    outlier: int = OUTLIER,
+    ignore: int = UNLABELED,
     auxiliary_weight: float = 0.4,
     discrepancy_weight: float = 1.0,
     reconstruction_weight: float = 1.0,

@@ -12,11 +12,12 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..frame import OUTLIER, UNLABELED
 from .masks import class_cross_entropy, inliers, masked_mean, uniform_cross_entropy
 
 
 def outlier_exposure_terms(
-    logits: Tensor, target: Tensor, *, outlier: int = 254, ignore: int = 255, weight: float = 0.5
+    logits: Tensor, target: Tensor, *, outlier: int = OUTLIER, ignore: int = UNLABELED, weight: float = 0.5
 ) -> dict[str, Tensor]:
     """CE of the inliers (`ce`) and weighted CE of the unknowns to the uniform distribution (`exposure`). Scalars.
 
@@ -32,7 +33,7 @@ def outlier_exposure_terms(
 
 
 def entropy_max_terms(
-    logits: Tensor, target: Tensor, *, outlier: int = 254, ignore: int = 255, balance: float = 0.9
+    logits: Tensor, target: Tensor, *, outlier: int = OUTLIER, ignore: int = UNLABELED, balance: float = 0.9
 ) -> dict[str, Tensor]:
     """Weighted CE of the inliers (`ce`) and of the unknowns to the uniform distribution (`uniform`). Scalars.
 
@@ -51,8 +52,8 @@ def ovr_topk_terms(
     logits: Tensor,
     target: Tensor,
     *,
-    outlier: int = 254,
-    ignore: int = 255,
+    outlier: int = OUTLIER,
+    ignore: int = UNLABELED,
     k: int = 5,
     scale: float = 1.0,
     ce_weight: float = 0.0,
@@ -66,7 +67,6 @@ def ovr_topk_terms(
         logits: of the inlier classes alone, float `[B, K, H, W]`.
         target: integer `[B, H, W]`; `outlier` = unknown, `ignore` and ids of K and more are not counted.
         k: how many of the largest logits of a pixel are pushed down; all of them where there are fewer.
-        scale: s.
         ce_weight: weight of the cross-entropy of the inliers.
         inlier_weight: weight of -log σ(s·max λ) on inliers, with or without a class.
     """

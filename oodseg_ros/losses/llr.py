@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..frame import OUTLIER, UNLABELED
 from ..scores import likelihood_ratio
 from .masks import masked_mean
 
@@ -18,8 +19,8 @@ def llr_terms(
     unknown_logits: Tensor,
     target: Tensor,
     *,
-    outlier: int = 254,
-    ignore: int = 255,
+    outlier: int = OUTLIER,
+    ignore: int = UNLABELED,
     ce_weight: float = 0.0,
     small_weight: float = 1.0,
 ) -> dict[str, Tensor]:

@@ -11,6 +11,8 @@ import torch.distributed as distributed
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..frame import OUTLIER, UNLABELED
+
 _OVER_PROCESSES: ContextVar[bool] = ContextVar("over_processes", default=False)
 
 
@@ -55,7 +57,7 @@ def cross_entropy_map(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor
     return F.cross_entropy(logits.float(), torch.where(counted, target, 0).long(), reduction="none")
 
 
-def class_cross_entropy(logits: Tensor, target: Tensor, *, outlier: int = 254, ignore: int = 255) -> Tensor:
+def class_cross_entropy(logits: Tensor, target: Tensor, *, outlier: int = OUTLIER, ignore: int = UNLABELED) -> Tensor:
     """Mean CE over the pixels with a class, scalar; unknowns and pixels without a class are left out."""
     counted = classed(target, logits.shape[1], outlier, ignore)
     return masked_mean(cross_entropy_map(logits, target, counted), counted)

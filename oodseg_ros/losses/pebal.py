@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..frame import OUTLIER, UNLABELED
 from .masks import classed, cross_entropy_map, inliers, log_sum_exp, masked_mean
 
 MIN_PENALTY = 1.0
@@ -18,8 +19,8 @@ def pebal_terms(
     target: Tensor,
     abstention: Tensor | None = None,
     *,
-    outlier: int = 254,
-    ignore: int = 255,
+    outlier: int = OUTLIER,
+    ignore: int = UNLABELED,
     inlier_energy: float = -12.0,
     outlier_energy: float = -6.0,
     energy_weight: float = 0.02,

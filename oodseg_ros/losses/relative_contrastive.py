@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..frame import OUTLIER, UNLABELED
 from .masks import classed, cross_entropy_map, drawn, inliers, masked_mean
 
 
@@ -20,8 +21,8 @@ def relative_contrastive_terms(
     uncertainty: Tensor,
     target: Tensor,
     *,
-    outlier: int = 254,
-    ignore: int = 255,
+    outlier: int = OUTLIER,
+    ignore: int = UNLABELED,
     margins: tuple[float, float, float] = (10.0, 5.0, 5.0),
     ce_weights: tuple[float, float] = (50.0, 10.0),
     selection: float = 0.8,

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..frame import OUTLIER, UNLABELED
 from .llr import crowding
 from .masks import cross_entropy_map, drawn, inliers, log_sum_exp, masked_mean
 
@@ -17,8 +18,8 @@ def rpl_terms(
     inlier_logits: Tensor,
     target: Tensor,
     *,
-    outlier: int = 254,
-    ignore: int = 255,
+    outlier: int = OUTLIER,
+    ignore: int = UNLABELED,
     energy_weight: float = 0.05,
     small_weight: float = 1.0,
 ) -> dict[str, Tensor]:
@@ -59,8 +60,8 @@ def corocl_loss(
     context_embeddings: Tensor,
     context_target: Tensor,
     *,
-    outlier: int = 254,
-    ignore: int = 255,
+    outlier: int = OUTLIER,
+    ignore: int = UNLABELED,
     temperature: float = 0.1,
     samples: int = 512,
     generator: torch.Generator | None = None,

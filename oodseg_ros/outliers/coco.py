@@ -21,6 +21,7 @@ from ..datasets.encoding import read_values
 from ..datasets.layout import images_in
 from ..errors import DatasetError
 from ..frame import OUTLIER
+from ..paths import completed
 from ..sources.image_files import read_image
 from .coco_masks import mask_of, outline_of
 
@@ -269,10 +270,8 @@ def write_proxy(
     written = 0
     for done, (picture, file) in enumerate(zip(pictures, files, strict=True), 1):
         if not file.is_file():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            part = file.with_suffix(".part")
-            part.write_bytes(cv2.imencode(".png", picture.read()[1])[1].tobytes())
-            part.replace(file)
+            with completed(file) as part:
+                part.write_bytes(cv2.imencode(".png", picture.read()[1])[1].tobytes())
             written += 1
         if progress:
             progress(done, len(pictures))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..bounded_yaml import load_yaml
+from ..bounded_yaml import dotted, load_yaml
 from ..errors import ConfigError
 from .schema import CAMERA_NAME, ZONES, Schema, Spec, check, load_schema, unknown
 from .settings import Settings, make_settings
@@ -24,7 +24,6 @@ def read_params(path: Path, node: str = NODE) -> dict[str, Any]:
 
     Args:
         path: YAML; blocks are named like the node (`perception`, `/front/perception`) or by wildcards (`/**`, `/*`).
-        node: name of the node, in whatever namespace.
 
     Raises:
         ConfigError: it cannot be read, is no parameter file, or has no block for the node.
@@ -43,7 +42,7 @@ def read_params(path: Path, node: str = NODE) -> dict[str, Any]:
     for values in matching:
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: `{_VALUES}:` must hold names and values")
-        found |= _flat(values, "")
+        found |= dotted(values)
     return found
 
 
@@ -108,14 +107,6 @@ def _matches(block: str, node: str) -> bool:
     """`/**` holds for all nodes, `*` for one name; the node's namespace is not known here and any one will do."""
     last = block.rpartition("/")[2]
     return last in (node, "**", "*")
-
-
-def _flat(block: Mapping[Any, Any], prefix: str) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in block.items():
-        name = f"{prefix}{key}"
-        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return flat
 
 
 def _number(spec: Spec, value: Any) -> Any:

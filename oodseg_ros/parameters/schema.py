@@ -37,7 +37,6 @@ class Spec:
         name: as declared; of a camera parameter without the camera's name.
         type: one of `TYPES`.
         default: value of that type.
-        description: one sentence.
         range: lowest and highest number, both allowed.
         choices: the allowed strings; of a list, those that it may hold.
         runtime: may be changed while the node is configured.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,9 +21,8 @@ from .judging import (
     check_fields,
     default,
     or_none,
-    shipped_schema,
 )
-from .schema import ZONES, check
+from .schema import ZONES
 
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 T = TypeVar("T")
@@ -140,7 +139,6 @@ class Settings:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Camera names, as configured."""
         return tuple(camera.name for camera in self.cameras)
 
     def camera(self, name: str) -> CameraSettings:
@@ -190,23 +188,6 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
         snapshot_dir=Path(values["snapshot_dir"]).expanduser(),
         record=_build(RecordSettings, values, "record.", folder=Path(values["record.folder"])),
     )
-
-
-def default_settings(cameras: Iterable[str], **changes: Any) -> Settings:
-    """Settings of these cameras with every other parameter at its default.
-
-    Args:
-        cameras: names; file names are fine.
-        changes: full parameter names → values, `__` for the dot.
-
-    Raises:
-        ConfigError: see `make_settings`.
-    """
-    names = list(cameras)
-    given = {name.replace("__", "."): value for name, value in changes.items()}
-    specs = shipped_schema().specs(names, given.get("zones", ()))
-    values = {name: check(specs[name], name, value) for name, value in given.items()}
-    return make_settings({name: spec.default for name, spec in specs.items()} | {"cameras": names} | values)
 
 
 def _build(kind: type[T], values: Mapping[str, Any], prefix: str = "", **given: Any) -> T:

@@ -128,7 +128,6 @@ def reaction_sentence(
     """Worst case by the parameters alone, whatever the machine does in between.
 
     Args:
-        settings: of the obstacles.
         max_age: seconds after which images are dropped instead of judged; 0 = never.
         image_timeout: seconds without an answer until UNKNOWN.
         heartbeat: seconds between two alerts.

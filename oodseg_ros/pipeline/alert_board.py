@@ -78,7 +78,6 @@ class AlertBoard:
         self._blocked = blocked
 
     def received(self, camera: str) -> None:
-        """An image of this camera arrived."""
         self._cameras[camera].received = self._clock()
 
     def failed(self, camera: str, reason: str) -> None:

@@ -65,7 +65,6 @@ class CameraPipeline:
 
     Args:
         calibration: the bundle's threshold and score table.
-        settings: of this camera.
         ego_mask: uint8 `[H, W]` of any size, non-zero = own vehicle; None = everything is judged.
         gate: which answers are refused; None = only what is not finite.
 

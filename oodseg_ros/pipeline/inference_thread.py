@@ -26,7 +26,6 @@ class InferenceThread:
 
     Args:
         pipeline: judges; its engine is compiled in a thread beside this one from now on.
-        runner: that of the pipeline.
         priorities: camera → priority, see `mailbox.Turns`.
         now_ns: clock of the header stamps, nanoseconds.
         deliver: called in this thread with every step; what it raises costs that frame.
@@ -62,7 +61,6 @@ class InferenceThread:
         """Count a frame as it arrives, from any thread; whether it may be `put`, now or when it is decoded.
 
         Args:
-            camera: its name.
             stamp_ns: header stamp; 0 = it has none.
             against: a reason for which it must not be looked at.
         """

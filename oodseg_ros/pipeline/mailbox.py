@@ -17,7 +17,6 @@ class Mailbox:
     What a slow engine does to a fast camera is drop, never queue.
 
     Args:
-        cameras: slots.
         dropped: called with each frame that was replaced, outside the lock, by the thread that replaced it.
     """
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -101,48 +102,25 @@ def read(score: np.ndarray, labels: np.ndarray, finite: bool) -> Reading:
     return Reading(finite, scores[judged], classes[judged])
 
 
-class NotFinite:
-    """Faulty from the first such answer on; keeps no state."""
-
-    def __init__(self, calibration: Calibration, settings: OutputGateSettings) -> None:
-        pass
-
-    def __call__(self, reading: Reading) -> Fault | None:
-        return None if reading.finite else Fault(SCORE_NOT_FINITE)
+def _not_finite(reading: Reading) -> Fault | None:
+    return None if reading.finite else Fault(SCORE_NOT_FINITE)
 
 
-class OneClass:
-    """Faulty from the first such answer on; keeps no state."""
-
-    def __init__(self, calibration: Calibration, settings: OutputGateSettings) -> None:
-        self._limit = settings.one_class
-
-    def __call__(self, reading: Reading) -> Fault | None:
-        if not reading.labels.size:
-            return None
-        counts = np.bincount(reading.labels, minlength=1)
-        share = counts.max() / reading.labels.size
-        if share <= self._limit:
-            return None
-        return Fault(ONE_CLASS, f"class {int(counts.argmax())} on {share:.1%} of the pixels")
+def _one_class(limit: float, reading: Reading) -> Fault | None:
+    if not reading.labels.size:
+        return None
+    counts = np.bincount(reading.labels, minlength=1)
+    share = counts.max() / reading.labels.size
+    if share <= limit:
+        return None
+    return Fault(ONE_CLASS, f"class {int(counts.argmax())} on {share:.1%} of the pixels")
 
 
-class Saturated:
-    """Faulty from the first such answer on; keeps no state."""
-
-    def __init__(self, calibration: Calibration, settings: OutputGateSettings) -> None:
-        self._threshold = np.float32(calibration.threshold)
-        self._limit = settings.saturated
-
-    def __call__(self, reading: Reading) -> Fault | None:
-        if not reading.scores.size:
-            return None
-        share = np.count_nonzero(reading.scores > self._threshold) / reading.scores.size
-        return (
-            Fault(SCORE_SATURATED, f"{share:.0%} of the pixels are above the threshold")
-            if share > self._limit
-            else None
-        )
+def _saturated(threshold: np.float32, limit: float, reading: Reading) -> Fault | None:
+    if not reading.scores.size:
+        return None
+    share = np.count_nonzero(reading.scores > threshold) / reading.scores.size
+    return Fault(SCORE_SATURATED, f"{share:.0%} of the pixels are above the threshold") if share > limit else None
 
 
 class Drift:
@@ -173,21 +151,17 @@ class Drift:
 Check = Callable[[Reading], "Fault | None"]
 
 CHECKS: dict[str, Callable[[Calibration, OutputGateSettings], Check]] = {
-    "not_finite": NotFinite,
-    "one_class": OneClass,
-    "saturated": Saturated,
+    "not_finite": lambda *_: _not_finite,
+    "one_class": lambda _, settings: partial(_one_class, settings.one_class),
+    "saturated": lambda bundle, settings: partial(_saturated, np.float32(bundle.threshold), settings.saturated),
     "drift": Drift,
 }
-"""Name in the parameter `health.output` → what makes the check of one camera; the first fault is told."""
+"""Name in the parameter `health.output` → what makes the check of one camera; the first fault is told. Those
+without state are functions: faulty from the first such answer on."""
 
 
 class OutputGate:
-    """State of one camera; not thread-safe.
-
-    Args:
-        calibration: the bundle's: what is normal.
-        settings: see there.
-    """
+    """State of one camera; not thread-safe."""
 
     def __init__(self, calibration: Calibration, settings: OutputGateSettings | None = None) -> None:
         self._calibration, self._settings = calibration, settings or OutputGateSettings()

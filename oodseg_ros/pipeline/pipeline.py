@@ -38,7 +38,6 @@ class Pipeline:
 
     Args:
         runner: images → predictions.
-        calibration: of its bundle.
         settings: read anew for each frame, so that runtime parameters take effect.
         surroundings: by camera; those without an entry have no geometry.
         speed: of the vehicle in m/s, or None where nothing measures it; the parameter `speed` goes before it.

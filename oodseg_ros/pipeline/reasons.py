@@ -111,5 +111,4 @@ class Fault:
 
     @property
     def text(self) -> str:
-        """Reason and figures in one line."""
         return f"{sentence(self.reason)} ({self.detail})" if self.detail else sentence(self.reason)

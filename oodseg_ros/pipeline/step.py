@@ -21,7 +21,6 @@ class Arrival:
     """A frame that nobody has looked at yet.
 
     Attributes:
-        camera: its name.
         stamp_ns: header stamp; 0 = it has none.
         decode: gives the frame; raises ImageError (or anything) for what holds no picture.
         encoding: as the message states it; any constant where there is no message.
@@ -50,7 +49,6 @@ class Step:
         frame: the picture, where there is one.
         judgement: where the network answered; of a refused answer nothing may be acted upon.
         geometry: where the obstacles' positions come from.
-        error: what was raised.
         news: a consumer should hear of it at once: another state or reason, or obstacles.
         network_s, judging_s: seconds that the network and everything after it took.
     """

@@ -36,7 +36,6 @@ class Watchdog:
     """`check` looks once; `start` does so every `period` seconds in a thread of its own until `stop`.
 
     Args:
-        watched: see there.
         stall_after: seconds at one step after which a thread stands still; read each time.
         stall_exit: seconds after which it is given up; 0 = never; read each time.
         silence: seconds without a heartbeat after which one is sent from here.

@@ -20,6 +20,7 @@ from mcap.writer import CompressionType, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from ..frame import Alert, AlertState
+from ..paths import completed
 from .ring import Moment
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
@@ -47,17 +48,11 @@ def write_bag(
     Raises:
         OSError: the disk is full or gone; nothing is left of the file.
     """
-    part = file.with_name(f".{file.name}.part")
     moments.sort(key=lambda moment: -abs(moment.at - trigger))
-    try:
-        with part.open("wb") as stream:
-            written = _Bag(stream, describe).write(moments, notes, most)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(file)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with completed(file) as part, part.open("wb") as stream:
+        written = _Bag(stream, describe).write(moments, notes, most)
+        stream.flush()
+        os.fsync(stream.fileno())
     return written
 
 

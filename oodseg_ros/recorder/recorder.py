@@ -34,7 +34,6 @@ class Quota:
     people move bags away.
 
     Args:
-        settings: the bounds.
         say: gets a sentence when bags are deleted.
         clock: monotonic seconds.
     """
@@ -117,7 +116,6 @@ class Recorder:
     """Starts its thread on construction; `close` ends it.
 
     Args:
-        settings: see there.
         versions: what made the scores (package, bundle, engine, parameters): written into every bag.
         describe: camera and alert → key-values.
         say: gets sentences worth a log line: the first of each kind of trouble, and its end.

@@ -22,7 +22,6 @@ class Moment:
     Attributes:
         at: monotonic seconds when it was kept; windows are cut by it, so a jump of the clock loses nothing.
         log_ns: the node's clock at that time, nanoseconds.
-        camera: its name.
         stamp_ns, frame_id: header of the image.
         alert: the camera's state, with this frame's obstacles.
         image: RGB uint8 `[H, W, 3]`; None where only the state is known.

@@ -38,7 +38,6 @@ class AlertTable:
         self._stream.close()
 
     def write(self, judged: Judged) -> None:
-        """Append one frame's alert."""
         step = judged.step
         obstacles = step.alert.obstacles
         ranges = [obstacle.ground.range_min for obstacle in obstacles if obstacle.ground]

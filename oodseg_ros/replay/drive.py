@@ -38,7 +38,6 @@ class Drive:
         metres: way driven, nan without an odometry topic.
         pixel, components: metrics of the frames with ground truth; None without.
         milliseconds: time of the network per frame; the only thing here that depends on the machine.
-        damage: what of the bag could not be read.
         missing: frames that the bag promises and that did not come.
         notes: what a person should know of bag and parameters.
     """
@@ -72,13 +71,9 @@ def replay(
     """Judge every frame of the bag and write `out/alerts.csv`.
 
     Args:
-        runner: a loaded bundle.
-        bag: its cameras.
-        settings: of those that are judged.
         out: an existing folder.
         truth: ground truth by stamp.
         track: component rule for frames with ground truth.
-        limit: frames at most.
         geometry: of the cameras, in place of the bag's calibrations; None = those.
         watch: called with every frame, in order.
         progress: called with the number of frames so far.

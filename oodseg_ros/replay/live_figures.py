@@ -12,6 +12,7 @@ import numpy as np
 
 from ..evaluation.metrics.components import ComponentMetrics
 from ..evaluation.metrics.pixels import PixelMetrics
+from ..evaluation.results import distribution
 from ..frame import AlertState
 from .summary import rates
 from .truth import Truth
@@ -24,7 +25,6 @@ class LiveFigures:
 
     Args:
         truth: masks by stamp, or None.
-        track: component rule.
 
     Attributes:
         alerts: (camera, stamp of the judged frame) → (state, reason); the first word on a frame counts.
@@ -49,27 +49,24 @@ class LiveFigures:
         Raises:
             DatasetError: its mask cannot be read or does not fit.
         """
-        key = (camera, stamp_ns)
-        if key in self._scores:
-            return
-        self._scores.add(key)
-        mask = None if self._truth is None else self._truth.find(stamp_ns)
-        if mask is not None:
-            self._pixel.update(score, mask)
-            self._components.update(score, mask)
+        if (truth := self._truth_of(self._scores, (camera, stamp_ns))) is not None:
+            self._pixel.update(score, truth)
+            self._components.update(score, truth)
 
     def add_mask(self, camera: str, stamp_ns: int, mask: np.ndarray) -> None:
         """One published mask, uint8 `[H, W]`, non-zero = an object by the node's threshold and object rule; stamps and
         errors as `add_score`.
         """
-        key = (camera, stamp_ns)
-        if key in self._masks:
-            return
-        self._masks.add(key)
-        truth = None if self._truth is None else self._truth.find(stamp_ns)
-        if truth is not None:
+        if (truth := self._truth_of(self._masks, (camera, stamp_ns))) is not None:
             # The mask alone decides: scores may come before it, after it, or not at all.
             self._deployed.update((mask > 0).astype(np.float32), truth, mask)
+
+    def _truth_of(self, seen: set[Key], key: Key) -> np.ndarray | None:
+        """Of what is seen for the first time."""
+        if key in seen:
+            return None
+        seen.add(key)
+        return None if self._truth is None else self._truth.find(key[1])
 
     def add_alert(self, camera: str, stamp_ns: int, state: str, reason: str, age_s: float, now_ns: int) -> None:
         """One camera's status in one heartbeat; those before simulation time began (`now_ns` 0) belong to no drive."""
@@ -98,9 +95,7 @@ class LiveFigures:
                 "per_hour": rates(self._onsets, self._seconds, math.nan)["per_hour"],
                 "share_of_heartbeats": {s.value: self._heartbeats[s.value] / max(1, beats) for s in AlertState},
             },
-            "evidence_age_s": dict(
-                zip(("p50", "p95", "p99"), np.percentile(self._ages or [math.nan], [50, 95, 99]).tolist(), strict=True)
-            ),
+            "evidence_age_s": distribution(self._ages),
         }
         if self._pixel.frames:
             result["pixel"] = self._pixel.compute()

@@ -63,8 +63,6 @@ class RunSummary:
     """What a run came to.
 
     Attributes:
-        name: of the source.
-        frames: judged frames.
         states: number of frames per camera and alert state.
         changes: (camera, stamp_ns, state, reason, file) whenever a camera's state changed; file "" where
             the source has times.
@@ -73,7 +71,6 @@ class RunSummary:
         missing: frames that it promises and that did not come.
         notes: what a person should know of source and parameters.
         seconds: per stage, one figure per frame.
-        wall_s: duration of the whole run.
     """
 
     name: str = ""

@@ -40,7 +40,6 @@ class Recorded:
     """Frames with the time at which they came.
 
     Attributes:
-        cameras: names.
         arrivals: each with the clock's nanoseconds.
         surroundings: by camera.
         speed: of the vehicle at the present frame.
@@ -109,10 +108,7 @@ def judge(
     """Every frame through the pipeline.
 
     Args:
-        runner: a loaded bundle.
-        recorded: the frames.
         settings: of the cameras that are to be judged; frames of others are left out.
-        limit: frames at most.
         together: frames of a camera follow each other; False = each is judged as if it were its camera's first.
 
     Raises:
@@ -176,7 +172,6 @@ def from_source(source: Source, geometry: Callable[[Frame], CameraGeometry | Non
     """Images, a video or procedural scenes; their clock is that of their stamps.
 
     Args:
-        source: opened.
         geometry: of all its cameras; None = they have none.
     """
 
@@ -194,7 +189,6 @@ class RecordedBag:
     """A bag's cameras with their calibrations, its static transforms, speed and way driven.
 
     Args:
-        bag: opened.
         asked: image topics; None = those of the parameters' cameras, else one per camera.
         given: parameters; `cameras`, their `transport`, `odometry` and `base_frame` say what is read.
 

@@ -98,7 +98,6 @@ class Highlights:
             heapq.heappop(self._heap)
 
     def figures(self) -> list[html.Html]:
-        """In order of time."""
         return [html.figure(picture, caption) for _, _, caption, picture in sorted(self._heap, key=lambda e: -e[1])]
 
 

@@ -37,8 +37,6 @@ class ReplayOptions:
         truth: folder of masks by stamp.
         truth_topic: topic of masks in the bag.
         tolerance_s: how far a mask's stamp may be from the frame's.
-        track: component rule.
-        limit: frames per bag.
         ego_mask: image file for all cameras, before those of the parameters.
         write_bag: leave `bag/` with outputs beside inputs.
         params: the node's parameters, full name → value.

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import DatasetError
-from ..evaluation.results import latency
+from ..evaluation.results import distribution
 from ..frame import AlertState
 from ..inference.runner import Runner
 from ..pipeline.account import AgeWindow, FrameCounter
-from ..pipeline.reasons import sentence
 from .drive import Drive
 
 MAX_EPISODES = 50
@@ -33,23 +32,17 @@ class Episode:
     seconds: float
     frames: int
 
-    @property
-    def text(self) -> str:
-        """The reason for people."""
-        return sentence(self.reason)
-
 
 @dataclass(frozen=True)
 class CameraHealth:
     """One camera over a whole drive.
 
     Attributes:
-        frames: judged or refused.
         unknown: share of them that were UNKNOWN.
         expected, lost: frames that the stamps say there were, and those of them that are missing.
         rate: frames per second by the stamps; NaN where too few.
-        age_p50, age_p99, age_max: of the evidence, seconds; NaN where there was none.
-        drift_p50, drift_p95, drift_max: of single frames from the calibration, bits; NaN where not measured.
+        age_p50, age_p99: of the evidence, seconds; NaN where there was none.
+        drift_p50, drift_max: of single frames from the calibration, bits; NaN where not measured.
         reasons: reason of UNKNOWN → frames, most frequent first.
     """
 
@@ -60,9 +53,7 @@ class CameraHealth:
     rate: float
     age_p50: float
     age_p99: float
-    age_max: float
     drift_p50: float
-    drift_p95: float
     drift_max: float
     reasons: dict[str, int]
 
@@ -110,9 +101,7 @@ def _camera(rows: list[Mapping[str, Any]]) -> CameraHealth:
         rate=1 / counter.period_s(),
         age_p50=age.p50,
         age_p99=age.p99,
-        age_max=age.max,
         drift_p50=drift.p50,
-        drift_p95=drift.p95,
         drift_max=drift.max,
         reasons=dict(reasons.most_common()),
     )
@@ -183,9 +172,9 @@ def summarize_drive(drive: Drive, runner: Runner) -> dict[str, Any]:
             "share_of_frames": {s.value: states[s.value] / max(1, len(drive.rows)) for s in AlertState},
             "reasons": dict(Counter(row["reason"] for row in drive.rows)),
         },
-        "evidence_age_s": _distribution(ages),
+        "evidence_age_s": distribution(ages),
         "drift": {"first_quarter": _quarter(drive, 0), "last_quarter": _quarter(drive, 3)},
-        "latency_ms": latency(drive.milliseconds),
+        "latency_ms": distribution(drive.milliseconds),
         "skipped": dict(drive.skipped),
         "missing": drive.missing,
         "damage": drive.damage,
@@ -210,13 +199,6 @@ def refuse_unjudged(name: str, judged: int, skipped: Mapping[str, int]) -> None:
     if not judged:
         reasons = "; ".join(f"{count} {why}" for why, count in Counter(skipped).most_common(3))
         raise DatasetError(f"{name}: not one frame was judged: {reasons or 'there is none'}")
-
-
-def _distribution(values: list[float]) -> dict[str, float]:
-    if not values:
-        return dict.fromkeys(("p50", "p95", "p99", "max"), math.nan)
-    p50, p95, p99 = np.percentile(values, [50, 95, 99]).tolist()
-    return {"p50": p50, "p95": p95, "p99": p99, "max": max(values)}
 
 
 def _quarter(drive: Drive, number: int) -> float:

@@ -39,7 +39,6 @@ class BagPlayer:
         left_out: topics that were asked for and cannot be played, and why.
 
     Args:
-        node: their owner.
         bag: rosbag2 folder or file; a damaged one is played up to the damage.
         topics: topic in the bag → topic to publish; None = all images and camera infos under their own names.
         rate: 1 = as recorded.

@@ -110,7 +110,6 @@ class Perception(LifecycleNode):
         self._load(settings, self.get_logger())
 
     def asks_for(self, name: str) -> bool:
-        """Value of a bool parameter."""
         return self.get_parameter(name).value
 
     def close(self) -> bool:

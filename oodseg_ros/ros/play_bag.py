@@ -57,8 +57,6 @@ class Conductor:
     """Waits, plays, waits; spins the node meanwhile.
 
     Args:
-        node: that asks and plays.
-        options: of the command line.
         stop: set by the user's signal.
     """
 

@@ -46,7 +46,6 @@ def topics(cameras: Mapping[str, str], namespace: str = "/", odometry: str = "")
 
     Args:
         cameras: name → transport (raw or compressed).
-        namespace: of the node.
         odometry: the node's parameter of this name.
     """
     both = names(cameras, odometry)

@@ -116,7 +116,6 @@ class Texture:
 
     @property
     def aspect(self) -> float:
-        """Width over height."""
         return self.levels[0].shape[1] / self.levels[0].shape[0]
 
 

@@ -78,7 +78,6 @@ def drive(
 
     Args:
         seed: any integer >= 0.
-        frames: number of frames.
         size: (H, W) of the images in pixels.
         rate: frames per second of world time; stamps are `EPOCH_NS` plus i / rate.
         cutouts: straight-alpha RGBA uint8 pictures to use as unknowns; None = procedural ones.

@@ -127,11 +127,7 @@ def open_bag(path: Path, topics: list[str] | None = None) -> Source:
 
 
 class FrameReader:
-    """Messages of a bag's cameras → pictures; packets of a video must come in order and all of them.
-
-    Args:
-        bag: parses the messages.
-    """
+    """Messages of a bag's cameras → pictures; packets of a video must come in order and all of them."""
 
     def __init__(self, bag: ReplayBag) -> None:
         self._bag = bag

@@ -12,16 +12,16 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
 from mcap.records import Channel, ChunkIndex, Schema, Statistics
 
-from .storage import MAX_MESSAGE, RawMessage, StorageFile, Topic, decompressed, in_time_order, unpacked
+from .mcap_records import Descriptions
+from .storage import MAX_MESSAGE, RawMessage, StorageFile, decompressed, in_time_order
 
 MAGIC = b"\x89MCAP0\r\n"
 _HEAD = struct.Struct("<BQ")
@@ -43,24 +43,10 @@ class _Piece(NamedTuple):
     loose: bool = False
 
 
-@dataclass
-class _Told:
-    """A record that describes, the places where the file holds it, and whether a checksum stands for one of them."""
-
-    record: Schema | Channel
-    places: set[tuple[int, int]] = field(default_factory=set)
-    vouched: bool = False
-
-
 class McapFile(StorageFile):
-    """See `StorageFile`."""
-
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._schemas: dict[int, Schema] = {}
-        self._channels: dict[int, Channel] = {}
-        # The records of each schema and channel that say different things; one of them is taken, see `_settle`.
-        self._told: dict[tuple[int, int], dict[tuple, _Told]] = {}
+        self._described = Descriptions()
         self._pieces: list[_Piece] = []
         self._indexed: Counter[int] = Counter()
         self._index: dict[int, ChunkIndex] = {}
@@ -74,22 +60,20 @@ class McapFile(StorageFile):
         if self._statistics is not None:
             self.expected = self._statistics.message_count
         counts = self._told_counts()
-        if counts is None or not set(counts) <= set(self._channels):
+        if counts is None or not set(counts) <= set(self._described.channels):
             self._learn()
         self._settle(set(), set())
 
     def prefer(self, topics: set[str], kinds: set[str]) -> None:
-        """See `StorageFile`."""
-        # A second pass over the file, so only where it may matter.
-        if any((topics and c.topic not in topics) or self._kind(c) not in kinds for c in self._doubtful()):
-            self._learn()
+        if self._described.doubtful(topics, kinds):
+            self._learn()  # a second pass over the file, so only where it may matter
         self._settle(topics, kinds)
 
     def messages(self, topics: set[str] | None) -> Iterator[RawMessage]:
-        """See `storage.StorageFile`."""
         self.damage = list(self._found)
         yield from self._all(topics)
-        self._say_what_differs()
+        for text in self._described.contradictions():
+            self._say(text)
         if self.damage and self._statistics is None:
             self.counts = None  # they were the index's, which no checksum protects either
 
@@ -98,47 +82,29 @@ class McapFile(StorageFile):
         strangers: Counter[int] = Counter()
         with self.path.open("rb") as file:
 
-            def load(piece: _Piece) -> Iterable[tuple[int, str, RawMessage]]:
-                try:
-                    file.seek(piece.at)
-                    data = file.read(piece.size)
-                except OSError as error:
-                    self._say(f"byte {piece.at} cannot be read ({error.strerror})")
+            def load(piece: _Piece) -> Iterable[RawMessage]:
+                if (data := self._read(file, piece.at, piece.size)) is None:
                     return
                 sound = False
                 if not piece.loose:
                     data, sound = self._unpack(piece, data)
                 for start, size in self._messages_in(data, piece, sound):
                     number, _, log_ns, _ = _MESSAGE.unpack_from(data, start)
-                    channel = self._channels.get(number)
+                    channel = self._described.channels.get(number)
                     if channel is None:
                         strangers[number] += 1
                         continue
                     seen[channel.topic] += 1
                     if topics is not None and channel.topic not in topics:
                         continue
-                    try:
-                        content = unpacked(data[start + _MESSAGE.size : start + size])
-                    except ValueError as error:
-                        # As many messages as were written come out: what cannot be unpacked fails where it is parsed.
-                        self._say(f"a message on {channel.topic} cannot be decompressed ({error})")
-                        content = b""
+                    content = self._content(data[start + _MESSAGE.size : start + size], channel.topic)
                     ros1 = channel.message_encoding == "ros1"
-                    yield log_ns, channel.topic, RawMessage(channel.topic, self._kind(channel), log_ns, content, ros1)
+                    yield RawMessage(channel.topic, self._described.kind(channel), log_ns, content, ros1)
 
             yield from in_time_order((piece.start, partial(load, piece)) for piece in self._pieces)
         for number, count in strangers.items():
             self._say(f"{count} messages are of channel {number}, of which the file holds no record")
         self.seen = seen
-
-    def _kind(self, channel: Channel) -> str:
-        """The channel's type as ROS 2 writes it, "" = not told."""
-        schema = self._schemas.get(channel.schema_id)
-        return _kind_of(schema.name) if schema else ""
-
-    def _say(self, text: str) -> None:
-        if len(self.damage) < 20 and (line := f"{self.path.name}: {text}") not in self.damage:
-            self.damage.append(line)
 
     # What the summary says.
 
@@ -171,21 +137,13 @@ class McapFile(StorageFile):
         """Records that describe; one that cannot be parsed is left out, what hangs on it is said by whom it lacks.
 
         Args:
-            op, content: of the record.
             place: where in the file it stands.
             vouched: whether a checksum of it was right.
         """
         try:
             stream = ReadDataStream(io.BytesIO(content))
-            if op == Opcode.SCHEMA:
-                schema = Schema.read(stream)
-                self._schemas.setdefault(schema.id, schema)
-                self._note(op, schema.id, (schema.name, schema.encoding, schema.data), schema, place, vouched)
-            elif op == Opcode.CHANNEL:
-                channel = Channel.read(stream)
-                self._channels.setdefault(channel.id, channel)
-                what = channel.topic, channel.message_encoding, channel.schema_id
-                self._note(op, channel.id, what, channel, place, vouched)
+            if op in (Opcode.SCHEMA, Opcode.CHANNEL):
+                self._described.add((Schema if op == Opcode.SCHEMA else Channel).read(stream), place, vouched)
             elif op == Opcode.STATISTICS:
                 self._statistics = Statistics.read(stream)
             elif op == Opcode.CHUNK_INDEX:
@@ -196,22 +154,6 @@ class McapFile(StorageFile):
         except Exception as error:  # struct, unicode, end of stream
             self._say(f"a record of kind {op} cannot be parsed ({type(error).__name__})")
 
-    def _note(self, op: int, number: int, what: tuple, record: Any, place: tuple[int, int], vouched: bool) -> None:
-        told = self._told.setdefault((op, number), {}).setdefault(what, _Told(record))
-        told.places.add(place)
-        told.vouched |= vouched
-
-    def _doubtful(self) -> list[Channel]:
-        """Channels for which, or for whose schema, no checksum stands."""
-        return [
-            channel
-            for number, channel in self._channels.items()
-            if not all(
-                any(told.vouched for told in self._told.get(key, {}).values())
-                for key in ((Opcode.CHANNEL, number), (Opcode.SCHEMA, channel.schema_id))
-            )
-        ]
-
     def _learn(self) -> None:
         """Every record that describes something, also those that stand in chunks only."""
         self.damage = list(self._found)
@@ -219,55 +161,16 @@ class McapFile(StorageFile):
             pass
 
     def _settle(self, topics: set[str], kinds: set[str]) -> None:
-        """Of several records of one schema or channel take that for which a checksum stands, whose names are known
-        elsewhere, which stands in more places, or the first; then what follows from them.
-        """
-
-        def rank(told: _Told) -> tuple:
-            record = told.record
-            if isinstance(record, Schema):
-                return told.vouched, _kind_of(record.name) in kinds, len(told.places)
-            fits = record.topic in topics, self._kind(record) in kinds, record.message_encoding in ("cdr", "ros1")
-            return told.vouched, *fits, len(told.places)
-
-        for (_, number), all_told in sorted(self._told.items()):  # schemas before the channels that name them
-            best = max(all_told.values(), key=rank).record
-            if isinstance(best, Schema):
-                self._schemas[number] = best
-            else:
-                self._channels[number] = best
+        """Choose among contradicting records; then what follows from them."""
+        self._described.settle(topics, kinds)
         counts = self._told_counts()
         if counts is not None:
             total: Counter[str] = Counter()
             for number, count in counts.items():
-                if number in self._channels:
-                    total[self._channels[number].topic] += count
+                if number in self._described.channels:
+                    total[self._described.channels[number].topic] += count
             self.counts = dict(total)
-        self.topics = {}
-        for channel in self._channels.values():
-            schema = self._schemas.get(channel.schema_id)
-            known = Topic(
-                self._kind(channel),
-                schema.data.decode("utf-8", "replace") if schema and schema.encoding == "ros2msg" else "",
-                channel.metadata.get("topic_type_hash", ""),
-                channel.metadata.get("offered_qos_profiles", ""),
-            )
-            self.topics.setdefault(channel.topic, known)
-
-    def _say_what_differs(self) -> None:
-        for (op, number), all_told in self._told.items():
-            if len(all_told) < 2:
-                continue
-            what, taken = (
-                (f"schema {number}", self._schemas[number].name)
-                if op == Opcode.SCHEMA
-                else (f"channel {number}", self._channels[number].topic)
-            )
-            names = sorted({str(key[0]) for key in all_told})
-            if len(names) > 1:
-                self._say(f"{what} is both {' and '.join(names)}; read as {taken}")
-            else:
-                self._say(f"{what} ({taken}) is described in {len(all_told)} ways; one of them is damaged")
+        self.topics = self._described.topics()
 
     def _told_counts(self) -> dict[int, int] | None:
         statistics = self._statistics
@@ -379,7 +282,7 @@ class McapFile(StorageFile):
                 elif (
                     2 <= length <= self._size - place - 9
                     and self._follows(file, place + 9 + length)
-                    and (op != Opcode.MESSAGE or int.from_bytes(head[9:11], "little") in self._channels)
+                    and (op != Opcode.MESSAGE or int.from_bytes(head[9:11], "little") in self._described.channels)
                 ):
                     return place
             if named is not None and at + _WINDOW >= named:
@@ -415,18 +318,13 @@ class McapFile(StorageFile):
         if piece.loose:
             yield 0, len(data)
             return
-        for op, at, size in _records(data, self._channels):
+        for op, at, size in _records(data, self._described.channels):
             if op == Opcode.MESSAGE and size >= 22:
                 yield at, size
             elif op in (Opcode.SCHEMA, Opcode.CHANNEL):
                 self._take(op, data[at : at + size], (piece.at, at), sound)
             elif op == 0:
                 self._say(f"the chunk at byte {piece.at} is damaged: {size} bytes of it fit no record")
-
-
-def _kind_of(name: str) -> str:
-    """A schema's name as ROS 2 writes types; `mcap convert` leaves those of ROS 1 as they were."""
-    return re.sub(r"^(\w+)/(\w+)$", r"\1/msg/\2", name)
 
 
 _KNOWN = frozenset(int(op) for op in Opcode)

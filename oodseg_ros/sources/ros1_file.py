@@ -57,13 +57,12 @@ class Ros1File(StorageFile):
             self.counts, self.expected = dict(counts), counts.total()
 
     def messages(self, topics: set[str] | None) -> Iterator[RawMessage]:
-        """See `StorageFile`."""
         self.damage = list(self._found)
         seen: Counter[str] = Counter()
         strangers: Counter[int] = Counter()
         with self.path.open("rb") as file:
 
-            def load(piece: _Piece) -> Iterable[tuple[int, str, RawMessage]]:
+            def load(piece: _Piece) -> Iterable[RawMessage]:
                 for fields, data in self._messages_in(file, piece):
                     number, seconds, nanoseconds = _number(fields, "conn"), *struct.unpack("<II", fields["time"])
                     topic = self._names.get(number)
@@ -73,16 +72,12 @@ class Ros1File(StorageFile):
                     seen[topic] += 1
                     if topics is None or topic in topics:
                         log_ns = seconds * 10**9 + nanoseconds
-                        yield log_ns, topic, RawMessage(topic, self.topics[topic].kind, log_ns, data, ros1=True)
+                        yield RawMessage(topic, self.topics[topic].kind, log_ns, data, ros1=True)
 
             yield from in_time_order((piece.start, partial(load, piece)) for piece in self._pieces)
         for number, count in strangers.items():
             self._say(f"{count} messages are of connection {number}, of which the file holds no record")
         self.seen = seen
-
-    def _say(self, text: str) -> None:
-        if len(self.damage) < 20 and (line := f"{self.path.name}: {text}") not in self.damage:
-            self.damage.append(line)
 
     def _walk(self, file: io.BufferedReader) -> dict[int, int] | None:
         """Find chunks and connections; returns connection → messages by the bag's index, None = it has none."""
@@ -180,11 +175,7 @@ class Ros1File(StorageFile):
         self.topics.setdefault(topic, Topic(kind, definition, qos=qos))
 
     def _messages_in(self, file: io.BufferedReader, piece: _Piece) -> Iterator[tuple[dict[str, bytes], bytes]]:
-        try:
-            file.seek(piece.at)
-            data = file.read(piece.size)
-        except OSError as error:
-            self._say(f"byte {piece.at} cannot be read ({error.strerror})")
+        if (data := self._read(file, piece.at, piece.size)) is None:
             return
         if piece.fields is not None:
             yield piece.fields, data

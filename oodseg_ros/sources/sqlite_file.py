@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import BagError
-from .storage import RawMessage, StorageFile, Topic, unpacked
+from .storage import RawMessage, StorageFile, Topic
 
 _ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """Python's binding decodes SQLite's own messages, which quote the damaged text."""
@@ -53,7 +53,6 @@ class SqliteFile(StorageFile):
         self._found = list(self.damage)
 
     def messages(self, topics: set[str] | None) -> Iterator[RawMessage]:
-        """See `StorageFile`."""
         self.damage = list(self._found)
         seen: Counter[str] = Counter()
         base = self._open()
@@ -77,12 +76,7 @@ class SqliteFile(StorageFile):
                     lost += 1
                     continue
                 seen[topic] += 1
-                try:
-                    data = unpacked(row[0] if isinstance(row[0], bytes) else b"")
-                except ValueError as error:
-                    # As many messages as were written come out: what cannot be unpacked fails where it is parsed.
-                    self._say(f"a message on {topic} cannot be decompressed ({error})")
-                    data = b""
+                data = self._content(row[0] if isinstance(row[0], bytes) else b"", topic)
                 yield RawMessage(topic, kind, int(times[place]), data)
             if lost:
                 self._say(f"{lost} messages cannot be read: their pages are damaged")
@@ -93,10 +87,6 @@ class SqliteFile(StorageFile):
         finally:
             base.close()
             self._tidy()
-
-    def _say(self, text: str) -> None:
-        if len(self.damage) < 20 and (line := f"{self.path.name}: {text}") not in self.damage:
-            self.damage.append(line)
 
     def _open(self) -> sqlite3.Connection:
         """Read only. Without a log beside it nothing is locked or written, so read-only media and `#%?` in names do."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import heapq
+import io
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -44,7 +45,6 @@ class StorageFile(ABC):
     """One file of a bag. `messages` never raises for damage: it reads on behind it, and says so in `damage`.
 
     Attributes:
-        path: the file.
         topics: topic → what the file says of it.
         counts: topic → messages by the file's own statistics; None = it does not tell.
         expected: messages of all topics together, where the file tells that much; None = it does not.
@@ -60,6 +60,31 @@ class StorageFile(ABC):
         self.seen: Counter[str] = Counter()
         self.damage: list[str] = []
 
+    def _say(self, text: str) -> None:
+        if len(self.damage) < 20 and (line := f"{self.path.name}: {text}") not in self.damage:
+            self.damage.append(line)
+
+    def _content(self, data: bytes, topic: str) -> bytes:
+        """A message's bytes; compression mode `message` shows by Zstandard's magic number, which no CDR begins with.
+
+        As many messages as were written come out: what cannot be decompressed is said, and fails where it is parsed.
+        """
+        if not data.startswith(ZSTD_MAGIC):
+            return data
+        out, reason = decompressed(data, "zstd")
+        if reason:
+            self._say(f"a message on {topic} cannot be decompressed ({reason})")
+        return b"" if reason else out
+
+    def _read(self, file: io.BufferedReader, at: int, size: int) -> bytes | None:
+        """Bytes of the file, fewer at its end; None where the disk fails, which is said."""
+        try:
+            file.seek(at)
+            return file.read(size)
+        except OSError as error:
+            self._say(f"byte {at} cannot be read ({error.strerror})")
+            return None
+
     def prefer(self, topics: set[str], kinds: set[str]) -> None:  # noqa: B027 (most formats tell a name once)
         """Where the file contradicts itself on a name, take one of these; what it says only once stays.
 
@@ -72,38 +97,22 @@ class StorageFile(ABC):
         """Messages of these topics (None = all) by log time; equal times in the order of their topics."""
 
 
-def in_time_order(
-    pieces: Iterable[tuple[int, Callable[[], Iterable[tuple[int, str, RawMessage]]]]],
-) -> Iterator[RawMessage]:
+def in_time_order(pieces: Iterable[tuple[int, Callable[[], Iterable[RawMessage]]]]) -> Iterator[RawMessage]:
     """Messages of pieces that overlap in time, sorted; a piece is opened when its time has come.
 
     Args:
-        pieces: (earliest time, function that gives (log time, topic, message)), by earliest time.
+        pieces: (earliest time, function that gives its messages), by earliest time.
     """
     waiting: list[tuple[int, str, int, RawMessage]] = []
     number = 0
     for start, load in pieces:
         while waiting and waiting[0][0] < start:
             yield heapq.heappop(waiting)[3]
-        for log_ns, topic, message in load():
-            heapq.heappush(waiting, (log_ns, topic, number, message))
+        for message in load():
+            heapq.heappush(waiting, (message.log_ns, message.topic, number, message))
             number += 1
     while waiting:
         yield heapq.heappop(waiting)[3]
-
-
-def unpacked(data: bytes) -> bytes:
-    """A message's bytes; compression mode `message` shows by Zstandard's magic number, which no CDR begins with.
-
-    Raises:
-        ValueError, zstandard.ZstdError: damaged, or larger than `MAX_MESSAGE`.
-    """
-    if not data.startswith(ZSTD_MAGIC):
-        return data
-    out, reason = decompressed(data, "zstd")
-    if reason:
-        raise ValueError(reason)
-    return out
 
 
 _DECOMPRESSORS: dict[str, Callable[[], Any]] = {

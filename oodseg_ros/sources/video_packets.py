@@ -89,7 +89,6 @@ class PacketWorker:
         self._thread.start()
 
     def put(self, message: Any, with_it: Any) -> None:
-        """Take a packet in; never waits."""
         with self._condition:
             if len(self._waiting) >= self._most:
                 self._waiting.clear()

@@ -19,7 +19,7 @@ _HEADER_SLACK = 0.02
 
 
 def open_video(path: Path) -> Source:
-    """Frames of a video, stamped by its frame rate from 0.
+    """Frames of a video, stamped from 0 by the times in the file: phones and dash cameras do not keep a rate.
 
     Raises:
         DatasetError: it cannot be opened or has no frames.
@@ -44,15 +44,26 @@ def _frames(source: Source, path: Path) -> Iterator[Frame]:
     capture = _open(path)
     rate = capture.get(cv2.CAP_PROP_FPS)
     period = 1e9 / (rate if math.isfinite(rate) and 0.1 <= rate <= 1000 else _DEFAULT_RATE)
-    index = 0
+    index, stamp_ns, gap_ns, first_ms = 0, 0, 0, 0.0
     try:
         while True:
             done, image = capture.read()
             if not done:
                 break
-            yield Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), round(index * period), path.stem, file=path.name)
+            milliseconds = capture.get(cv2.CAP_PROP_POS_MSEC)
+            first_ms = first_ms if index else milliseconds
+            told_ns = round((milliseconds - first_ms) * 1e6) if math.isfinite(milliseconds - first_ms) else 0
+            if index:
+                # A file without times, or with one twice, keeps its rate.
+                gap_ns = told_ns - stamp_ns if told_ns > stamp_ns else round(period)
+                stamp_ns += gap_ns
+            yield Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), stamp_ns, path.stem, file=path.name)
             index += 1
     finally:
         capture.release()
-    if source.count is not None and index < source.count * (1 - _HEADER_SLACK) - 1:
+    if source.count is None:
+        return
+    # Some headers tell no number of frames but a duration, which OpenCV makes frames of by the rate.
+    whole = source.count * (1 - _HEADER_SLACK) - 1
+    if index < whole and (stamp_ns + gap_ns) / period < whole:
         source.damage = f"video {path.name} ends after {index} of {source.count} frames"

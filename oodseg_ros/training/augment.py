@@ -24,7 +24,6 @@ class Geometry:
         window: row, column, height and width in the frame.
         scaled: (H, W) that the window is resized to; at most `crop`.
         crop: (H, W); missing rows and columns are added below and at the right.
-        mirror, upside_down: flips.
         angle: rotation in degrees about the centre of the crop.
         pad: (H, W) around the centred crop, or None.
     """

@@ -23,8 +23,6 @@ class Composer:
     """Makes one sample of one frame.
 
     Attributes:
-        outliers, augment: of the recipe.
-        crop: (H, W).
         widths: as in `augment.draw_geometry`.
         pasting: the outlier method's steps.
         read: reads another training frame.

@@ -57,10 +57,8 @@ def record_features(
     """The folder with features and targets of `samples`; made once per backbone, data and number of samples.
 
     Args:
-        samples: of single pictures.
         backbone: frozen; its maps have one size.
         recipe: what of it decides on samples is part of the folder's name.
-        stage: the same.
         normalize: uint8 `[B, 3, H, W]` → what the backbone takes.
 
     Raises:

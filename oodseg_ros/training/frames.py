@@ -35,7 +35,6 @@ class TrainingFrame:
     """One frame of a dataset.
 
     Attributes:
-        id: its name there.
         weight: how often it is drawn, relative to others.
         read: reads or renders it anew at every call.
         read_counterpart: the same for the picture that was generated from it, if there is one.
@@ -51,7 +50,6 @@ def load_frames(specs: list[DataSpec], labels: LabelSet, seed: int = 0) -> list[
     """List all frames of `specs`.
 
     Args:
-        labels: label set of the targets.
         seed: chooses among several generated counterparts of one original.
 
     Raises:

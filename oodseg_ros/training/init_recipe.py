@@ -43,7 +43,6 @@ class FirstRecipe:
 
     Attributes:
         recipe, labels: YAML; `labels` is empty where an existing label set is used.
-        notes: sentences.
         facts: the same for scripts: `images`, `masks`, `size` (width, height), `shares` of the labelled pixels by
             class, `ground_classes`, `known_classes`, `outlier_values`.
     """

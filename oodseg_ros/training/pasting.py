@@ -112,13 +112,11 @@ class AnomalyMixing:
     align: Align | None
 
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """A picture and the mask of its objects."""
         return self.objects[int(rng.integers(len(self.objects)))]()
 
     def paste(
         self, rng: np.random.Generator, image: np.ndarray, target: np.ndarray, picture: np.ndarray, mask: np.ndarray
     ) -> None:
-        """Paste the objects of a picture, in place."""
         mix_object(
             rng,
             image,

@@ -193,7 +193,6 @@ class TrainingPlan:
 
     @property
     def seconds(self) -> float:
-        """Of the whole run."""
         steps = sum(stage.steps * stage.step.seconds for stage in self.stages)
         return self.start_seconds + steps + self.calibration_seconds
 

@@ -16,6 +16,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from ..errors import ConfigError
+from ..paths import completed
 from .recipe import Recipe
 
 FILE = "recipe.json"
@@ -27,10 +28,8 @@ def store_recipe(recipe: Recipe, folder: Path, resume: bool, write: bool, overwr
     """Write the recipe into the folder of a new run; on `resume` check that it is still the same.
 
     Args:
-        folder: of the run.
         resume: go on with what is there.
         write: this process writes files.
-        overwrite: delete what is there.
 
     Raises:
         ConfigError: an earlier run is there and neither `resume` nor `overwrite` was asked for, or keys that decide
@@ -57,10 +56,8 @@ def store_recipe(recipe: Recipe, folder: Path, resume: bool, write: bool, overwr
         )
     if overwrite and folder.is_dir():
         shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(now, indent=1) + "\n")
-    os.replace(part, file)
+    with completed(file) as part:
+        part.write_text(json.dumps(now, indent=1) + "\n")
 
 
 def state_of_run(folder: Path) -> str:
@@ -110,19 +107,15 @@ class AtomicCheckpoints(TorchCheckpointIO):
     """A checkpoint gets its name when it is complete and on the disk; until then the older one stays."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write to `path` by way of `path.part`."""
         write_atomically(checkpoint, Path(path))
 
 
 def write_atomically(content: Any, path: Path) -> None:
     """`torch.save` under a temporary name, flushed to the disk, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as stream:
+    with completed(path) as part, part.open("wb") as stream:
         torch.save(content, stream)
         stream.flush()
         os.fsync(stream.fileno())
-    os.replace(part, path)
 
 
 class StopSignals:
@@ -181,15 +174,12 @@ class SaveCheckpoint(lightning.Callback):
 
     @property
     def seconds(self) -> float:
-        """See the class."""
         return self._before + time.monotonic() - self._began
 
     def state_dict(self) -> dict[str, Any]:
-        """What goes into the checkpoint."""
         return {"seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back what `state_dict` gave."""
         self._before = float(state_dict["seconds"])
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -198,7 +188,6 @@ class SaveCheckpoint(lightning.Callback):
         self._signals.stepping = True
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        """Save and stop where it is time."""
         # Processes get the signal at different times; they must stop at the same step.
         self.stopped = trainer.strategy.reduce_boolean_decision(self._signals.asked, all=False)
         if self.stopped or trainer.global_step % self._every == 0:

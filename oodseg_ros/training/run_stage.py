@@ -49,7 +49,6 @@ class Processes:
 
     @property
     def machines(self) -> int:
-        """Number of machines."""
         return self.world // self.local
 
 

@@ -98,7 +98,6 @@ class Samples(Dataset):
     def of(
         cls, recipe: Recipe, frames: Sequence[TrainingFrame], labels: LabelSet, seed: int, start: int, stop: int
     ) -> Samples:
-        """Samples `start` to `stop` of a recipe's frames."""
         return cls(frames, recipe.outliers, labels, recipe.crop, recipe.widths, seed, start, stop, recipe.augment)
 
     def __len__(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from ..paths import completed
 
 
 class StageLog(Logger):
@@ -39,12 +40,10 @@ class StageLog(Logger):
 
     @property
     def name(self) -> str:
-        """Name of the stage."""
         return self._file.parent.name
 
     @property
     def version(self) -> str:
-        """Lightning asks for it; a stage has one log."""
         return ""
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
@@ -52,7 +51,6 @@ class StageLog(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Add to the row of a step."""
         new = step not in self._rows
         self._rows.setdefault(int(step or 0), {"step": step}).update(metrics)
         if new:
@@ -62,16 +60,12 @@ class StageLog(Logger):
     def save(self) -> None:
         """Write all rows; the older file stays until the new one is complete."""
         columns = list(dict.fromkeys(key for row in self._rows.values() for key in row))
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        part = self._file.with_suffix(".part")
-        with part.open("w", newline="") as stream:
+        with completed(self._file) as part, part.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, columns)
             writer.writeheader()
             writer.writerows(self._rows[step] for step in sorted(self._rows))
-        os.replace(part, self._file)
 
     def finalize(self, status: str) -> None:
-        """The last row is complete now."""
         if self._rows:
             self.save()
 
@@ -91,13 +85,11 @@ class ShowSteps(lightning.Callback):
         self._task: TaskID | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Begin where the stage is."""
         if self._console.is_terminal:
             self._task = self._bar.add_task(self._title, total=self._steps, completed=trainer.global_step, loss="")
             self._bar.start()
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, *_: Any) -> None:
-        """Advance by one step."""
         done = trainer.global_step
         tenth = max(1, self._steps // 10)
         if self._task is None and done % tenth and done < self._steps:
@@ -109,12 +101,10 @@ class ShowSteps(lightning.Callback):
             self._bar.update(self._task, completed=done, loss=loss)
 
     def on_train_end(self, *_: Any) -> None:
-        """Leave the bar where it is."""
         if self._task is not None:
             self._bar.stop()
 
     def on_exception(self, *_: Any) -> None:
-        """The same."""
         self.on_train_end()
 
 

@@ -24,7 +24,7 @@ from ..frame import KNOWN, UNLABELED
 from ..inference.graph import DeployGraph
 from ..inference.sizes import network_size
 from ..labels import LabelSet, load_labels
-from ..paths import cache_dir
+from ..paths import cache_dir, completed
 from ..sources.image_files import read_image
 from .data_recipe import TeacherSpec, expand
 
@@ -37,7 +37,6 @@ def teach(files: list[Path], teachers: str | Sequence[TeacherSpec], confidence: 
     """Label images, once; the labels stay in the cache, beside a report of what was kept.
 
     Args:
-        files: image files.
         teachers: a bundle, or several networks; the geometric mean of their probabilities decides.
         confidence: largest mean probability above which its class counts.
         labels: label set of the targets; the teachers' classes are mapped to it.
@@ -188,6 +187,5 @@ def _identity(file: Path) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    part = path.with_suffix(f"{path.suffix}.{os.getpid()}.part")
-    part.write_bytes(data)
-    part.replace(path)
+    with completed(path) as part:
+        part.write_bytes(data)

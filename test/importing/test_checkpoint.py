@@ -14,9 +14,9 @@ from easydict import EasyDict
 from safetensors.torch import save_file
 
 from oodseg_ros.errors import CheckpointError
-from oodseg_ros.importing import erfnet
 from oodseg_ros.importing.checkpoint import EASY_DICT, read_checkpoint, state_dict_of, without_prefix
 from oodseg_ros.importing.imported import build_checked
+from oodseg_ros.importing.kinds import read_imported
 from oodseg_ros.networks.build import build_segmentor
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3)}
@@ -144,7 +144,7 @@ def erfnet_state():
 def outcome(file, state):
     """`refused` with a sentence, `same` content, or `other` content; any other exception is the test's failure."""
     try:
-        imported = erfnet.read([file])
+        imported = read_imported("erfnet", [file])
         build_checked(imported, str(file))
     except CheckpointError as error:
         named = str(file) in str(error) and ("weights_only=False" not in str(error) or "it holds" in str(error))

@@ -10,6 +10,7 @@ from released_tensors import meta_state, random_state
 from oodseg_ros.errors import CheckpointError
 from oodseg_ros.importing import multishiftseg, rpl
 from oodseg_ros.importing.imported import build_checked
+from oodseg_ros.importing.kinds import read_imported
 
 DIVISOR = 16
 ANY = Path("file.pth")
@@ -55,7 +56,7 @@ def saved(tmp_path: Path, content: object) -> Path:
 def test_an_rpl_file_computes_what_it_describes(tmp_path):
     state = random_state(rpl_layout(DIVISOR))
     file = saved(tmp_path, {"model": state, "epoch": 39, "iteration": 14840})
-    imported = rpl.read([file])
+    imported = read_imported("rpl", [file])
     network = build_checked(imported, str(file))
     images = torch.randn(1, 3, 65, 98)
     bare = {key.removeprefix("branch1."): value for key, value in state.items()}
@@ -73,7 +74,7 @@ def test_a_two_stage_file_computes_what_it_describes(tmp_path, trained):
     state = random_state(layout)
     wrapped = {f"module.{key}": value for key, value in state.items()}
     file = saved(tmp_path, wrapped if trained else {"state_dict": wrapped, "epoch": 1})
-    network = build_checked(multishiftseg.read([file]), str(file))
+    network = build_checked(read_imported("multishiftseg", [file]), str(file))
     images = torch.randn(1, 3, 64, 96)
     with torch.inference_mode():
         expected = released.Evaluation(state)(images)
@@ -86,7 +87,7 @@ def test_a_two_stage_file_computes_what_it_describes(tmp_path, trained):
 def test_a_file_without_a_residual_block_is_no_rpl(tmp_path):
     file = saved(tmp_path, random_state(released.deeplab_layout(DIVISOR)))
     with pytest.raises(CheckpointError, match="no residual block"):
-        rpl.read([file])
+        read_imported("rpl", [file])
 
 
 def test_every_difference_is_listed(tmp_path):

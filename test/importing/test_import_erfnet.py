@@ -11,6 +11,7 @@ from torch import Tensor
 from oodseg_ros.errors import CheckpointError
 from oodseg_ros.importing import erfnet
 from oodseg_ros.importing.imported import build_checked
+from oodseg_ros.importing.kinds import read_imported
 from oodseg_ros.networks.build import build_segmentor
 
 DILATIONS = {index: 2 ** (1 + (index - 7) % 4) for index in range(7, 15)}
@@ -112,7 +113,7 @@ def test_a_file_computes_what_it_describes(tmp_path, wrapped: bool) -> None:
     state = random_state(released_layout(6, 8, 12))
     file = tmp_path / "model_best.pth"
     torch.save({"epoch": 3, "arch": "erfnet", "state_dict": state, "best_acc": 0.7} if wrapped else state, file)
-    imported = erfnet.read([file])
+    imported = read_imported("erfnet", [file])
     assert len(imported.ignored) == 2
     images = torch.rand(1, 3, 48, 80)
     with torch.inference_mode():

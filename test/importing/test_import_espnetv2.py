@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from oodseg_ros.errors import CheckpointError
-from oodseg_ros.importing import espnetv2
-from oodseg_ros.importing.kinds import import_bundle
+from oodseg_ros.importing.kinds import import_bundle, read_imported
 from oodseg_ros.inference.runner import Runner
 
 
@@ -34,7 +33,7 @@ def test_the_released_cityscapes_network_segments_real_frames(shared_data, tmp_p
 
 @pytest.mark.data
 def test_a_network_without_void_gets_the_energy(shared_data):
-    imported = espnetv2.read([shared_data / "weights" / "espnetv2_s_2.0_pascal_384x384.pth"])
+    imported = read_imported("espnetv2", [shared_data / "weights" / "espnetv2_s_2.0_pascal_384x384.pth"])
     assert imported.network["score"] == "energy"
     assert imported.network["classifier"] == {"name": "none", "classes": 21}
 
@@ -42,4 +41,4 @@ def test_a_network_without_void_gets_the_energy(shared_data):
 def test_another_network_is_refused(tmp_path):
     torch.save({"encoder.weight": torch.zeros(2)}, tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match="no ESPNetv2 for segmentation"):
-        espnetv2.read([tmp_path / "x.pth"])
+        read_imported("espnetv2", [tmp_path / "x.pth"])

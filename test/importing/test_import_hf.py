@@ -35,7 +35,7 @@ def test_segformer_becomes_this_projects_network(tmp_path):
     config = SegformerConfig(hidden_sizes=[8, 16, 20, 24], depths=[1, 2, 1, 1], decoder_hidden_size=12, **CLASSES)
     theirs = SegformerForSemanticSegmentation(config)
     processor = PROCESSOR | {"image_mean": [0.5] * 3, "image_std": [0.25] * 3, "size": {"height": 96, "width": 128}}
-    imported = hf.read([directory(tmp_path, theirs, processor)])
+    imported = hf.read(directory(tmp_path, theirs, processor))
     assert imported.network["backbone"]["name"] == "mit"
     assert imported.label_set == "driving11"
     assert imported.input.mean == (0.5, 0.5, 0.5)
@@ -58,7 +58,7 @@ def test_the_released_segformer_has_this_layout(tmp_path, layout):
     folder = directory(tmp_path, narrow)
     # `hf` reads what save_pretrained writes, whatever the modules are called in memory.
     assert load_file(folder / "model.safetensors").keys() == released.keys()
-    assert hf.read([folder]).unknown == ()
+    assert hf.read(folder).unknown == ()
     with torch.device("meta"):
         b5 = SegformerForSemanticSegmentation(
             SegformerConfig(hidden_sizes=[64, 128, 320, 512], decoder_hidden_size=768, **sizes)
@@ -71,7 +71,7 @@ def test_the_released_segformer_has_this_layout(tmp_path, layout):
 def test_mask2former_becomes_this_projects_network(tmp_path, encoder):
     torch.manual_seed(0)
     theirs = mask2former(encoder)
-    imported = hf.read([directory(tmp_path, theirs, MASKS)])
+    imported = hf.read(directory(tmp_path, theirs, MASKS))
     assert imported.network["backbone"]["name"] == "mask2former"
     assert proven(imported) == (1.0, pytest.approx(0, abs=1e-4))
     assert imported.network["score"] == "rejected_by_all"
@@ -87,7 +87,7 @@ def test_mask2former_becomes_this_projects_network(tmp_path, encoder):
 @pytest.mark.parametrize("name", DEPLOYED)
 def test_every_other_model_is_built_from_its_own_configuration(tmp_path, name):
     """The network, its own processor and its own post-processing against what the bundle would compute."""
-    imported = hf.read([write(name, tmp_path)])
+    imported = hf.read(write(name, tmp_path))
     ours = {"segformer": "mit", "mask2former": "mask2former"}
     assert imported.network["backbone"]["name"] == ours.get(name, "hf")
     assert imported.label_set == "driving11"
@@ -117,9 +117,9 @@ def test_preprocessing_is_carried(tmp_path, changed, resize):
     folder = directory(tmp_path, segformer(), PROCESSOR | changed)
     if resize == "processor" and changed.get("do_resize") is False:
         with pytest.raises(CheckpointError, match="does not resize"):
-            hf.read([folder], resize=resize)
+            hf.read(folder, resize=resize)
         return
-    imported = hf.read([folder], resize=resize)
+    imported = hf.read(folder, resize=resize)
     labels, off = proven(imported)
     assert labels >= (0.9999 if resize == "keep" else 0.985)
     assert off < (1e-4 if resize == "keep" else 0.02)
@@ -130,7 +130,7 @@ def test_preprocessing_is_carried(tmp_path, changed, resize):
 
 def test_a_proof_would_notice_what_is_not_carried(tmp_path):
     torch.manual_seed(0)
-    imported = hf.read([directory(tmp_path, segformer(), PROCESSOR | {"do_normalize": False})])
+    imported = hf.read(directory(tmp_path, segformer(), PROCESSOR | {"do_normalize": False}))
     for wrong in ({"mean": (0.485, 0.456, 0.406)}, {"std": (0.229, 0.224, 0.225)}, {"channel_order": "bgr"}):
         off = replace(imported, input=imported.input.model_copy(update=wrong))
         with pytest.raises(CheckpointError, match="does not answer as transformers"):
@@ -152,7 +152,7 @@ def test_a_proof_would_notice_what_is_not_carried(tmp_path):
 )
 def test_preprocessing_that_a_bundle_cannot_carry_out_is_refused(tmp_path, changed, sentence):
     with pytest.raises(CheckpointError, match=sentence):
-        hf.read([directory(tmp_path, segformer(), PROCESSOR | changed)])
+        hf.read(directory(tmp_path, segformer(), PROCESSOR | changed))
 
 
 def test_a_network_of_one_size_says_what_to_do_with_an_aspect_that_it_cannot_keep(tmp_path):
@@ -160,9 +160,9 @@ def test_a_network_of_one_size_says_what_to_do_with_an_aspect_that_it_cannot_kee
     file = folder / "preprocessor_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"keep_aspect_ratio": True}))
     with pytest.raises(CheckpointError, match=r"one size only, so take keep_aspect_ratio out of preprocessor_config"):
-        hf.read([folder])
+        hf.read(folder)
     file.write_text(json.dumps(json.loads(file.read_text()) | {"keep_aspect_ratio": False}))
-    hf.read([folder])
+    hf.read(folder)
 
 
 @pytest.mark.parametrize(("name", "beside"), [("mask2former", "MaskFormer"), ("maskformer", "Mask2Former")])
@@ -171,7 +171,7 @@ def test_the_answer_is_compared_with_the_networks_own_whatever_processor_lies_be
     folder = write(name, tmp_path)
     file = folder / "preprocessor_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"image_processor_type": f"{beside}ImageProcessor"}))
-    assert proven(hf.read([folder])) == (1.0, pytest.approx(0, abs=1e-4))
+    assert proven(hf.read(folder)) == (1.0, pytest.approx(0, abs=1e-4))
 
 
 @pytest.mark.parametrize(("name", "multiple"), [("oneformer", 1), ("mask2former", 32), ("maskformer", 32)])
@@ -180,7 +180,7 @@ def test_networks_with_queries_are_sized_and_filled_up_as_their_processors_do(tm
     file = folder / "preprocessor_config.json"
     size = {"size": {"shortest_edge": 128, "longest_edge": 213}}
     file.write_text(json.dumps(json.loads(file.read_text()) | size))
-    imported = hf.read([folder], resize="processor")
+    imported = hf.read(folder, resize="processor")
     assert imported.input.multiple == multiple
     labels, off = proven(imported)
     assert labels >= 0.98
@@ -192,7 +192,7 @@ def test_maps_of_an_untrained_network_are_compared_however_small_they_are(tmp_pa
     model, _, _ = DEPLOYED["mobilenet_v2"]()
     model.eval().save_pretrained(tmp_path)
     MobileNetV2ImageProcessor().save_pretrained(tmp_path)
-    imported = hf.read([tmp_path])
+    imported = hf.read(tmp_path)
     maps = imported.reference.answer(scene(4, (192, 320)).image)[1]
     assert np.abs(maps).max() < 1e-20, "their squares are no numbers of float32"
     assert proven(imported) == (1.0, pytest.approx(0, abs=1e-3))
@@ -204,7 +204,7 @@ def test_names_under_a_wrapper_say_so(tmp_path, prefix):
     state = {prefix + key: value for key, value in load_file(folder / "model.safetensors").items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match=rf"begins with '{prefix}', which a wrapper"):
-        hf.read([folder])
+        hf.read(folder)
 
 
 @pytest.mark.parametrize("form", ["safetensors", "bin"])
@@ -221,7 +221,7 @@ def test_whole_numbers_in_place_of_weights_are_refused(tmp_path, form):
     else:
         save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match=rf"whole numbers \(torch.int8\).*in 1 tensors \({key}\)"):
-        hf.read([folder])
+        hf.read(folder)
 
 
 def test_what_only_goes_with_a_model_is_named(tmp_path):
@@ -230,11 +230,11 @@ def test_what_only_goes_with_a_model_is_named(tmp_path):
     quantized = config | {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}
     (folder / "config.json").write_text(json.dumps(quantized))
     with pytest.raises(CheckpointError, match=r"weights are quantized \(bitsandbytes\)"):
-        hf.read([folder])
+        hf.read(folder)
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"holds an adapter.*merge_and_unload"):
-        hf.read([folder])
+        hf.read(folder)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_weights_that_a_download_did_not_bring_are_named(tmp_path, name, content
     (folder / "model.safetensors").unlink()
     (folder / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=sentence):
-        hf.read([folder])
+        hf.read(folder)
 
 
 def test_a_network_that_builds_and_cannot_run_is_a_sentence(tmp_path):
@@ -259,20 +259,20 @@ def test_a_network_that_builds_and_cannot_run_is_a_sentence(tmp_path):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"hidden_dropout_prob": float("nan")}))
     with pytest.raises(CheckpointError, match=r"cannot be run on a picture of .*dropout"):
-        proven(hf.read([folder]))
+        proven(hf.read(folder))
 
 
 def test_a_missing_processor_file_is_refused_unless_it_is_said_what_it_held(tmp_path):
     folder = directory(tmp_path, segformer(), None)
     with pytest.raises(CheckpointError, match=r"no preprocessor_config\.json.*--preprocessing imagenet"):
-        hf.read([folder])
-    imported = hf.read([folder], preprocessing="imagenet")
+        hf.read(folder)
+    imported = hf.read(folder, preprocessing="imagenet")
     assert imported.reference is None
     assert imported.input.mean == (0.485, 0.456, 0.406)
     assert "not known" in imported.notes[0]
     (folder / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
     with pytest.raises(CheckpointError, match="says what its preprocessing is"):
-        hf.read([folder], preprocessing="imagenet")
+        hf.read(folder, preprocessing="imagenet")
 
 
 def named(names):
@@ -298,7 +298,7 @@ def test_foreign_classes_never_become_a_known_label_set(tmp_path, monkeypatch):
             import_bundle("hf", [turned], tmp_path / "x", labels=labels)
     assert not (tmp_path / "x" / "model.yaml").exists()
     same = directory(tmp_path, segformer(**named([name.title().replace(" ", "_") for name in city])), name="same")
-    assert hf.read([same]).label_set == "cityscapes19"
+    assert hf.read(same).label_set == "cityscapes19"
     numbered = directory(tmp_path, segformer(**named([f"LABEL_{k}" for k in range(19)])), name="numbered")
     bundle, imported = import_bundle("hf", [numbered], tmp_path / "numbered_bundle")
     assert bundle.labels.names[3] == "LABEL_3"
@@ -310,7 +310,7 @@ def test_foreign_classes_never_become_a_known_label_set(tmp_path, monkeypatch):
 def test_names_that_reduced_labels_shifted_are_refused(tmp_path, key):
     names = ["background", *list(LABELS.values())[1:]]
     with pytest.raises(CheckpointError, match="every name would be one off"):
-        hf.read([directory(tmp_path, segformer(**named(names)), PROCESSOR | {key: True})])
+        hf.read(directory(tmp_path, segformer(**named(names)), PROCESSOR | {key: True}))
 
 
 def test_tensors_of_training_alone_are_no_reason_to_refuse(tmp_path):
@@ -320,7 +320,7 @@ def test_tensors_of_training_alone_are_no_reason_to_refuse(tmp_path):
     state = load_file(folder / "model.safetensors")
     state["criterion.something.weight"] = torch.zeros(3)
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    imported = hf.read([folder])
+    imported = hf.read(folder)
     assert imported.ignored == ("criterion.something.weight",)
     assert proven(imported)[0] == 1.0
     folder = directory(tmp_path, segformer(), name="old")
@@ -328,7 +328,7 @@ def test_tensors_of_training_alone_are_no_reason_to_refuse(tmp_path):
     kept = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
     assert len(kept) < len(state)
     save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
-    assert proven(hf.read([folder]))[0] == 1.0
+    assert proven(hf.read(folder))[0] == 1.0
 
 
 def test_every_missing_unexpected_and_misshapen_key_is_listed(tmp_path):
@@ -340,7 +340,7 @@ def test_every_missing_unexpected_and_misshapen_key_is_listed(tmp_path):
     state["decode_head.extra"] = torch.zeros(2)
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match=r"do not fit|cannot be loaded") as caught:
-        hf.read([folder])
+        hf.read(folder)
     text = str(caught.value)
     assert "decode_head.batch_norm.weight" in text
     assert "decode_head.extra" in text
@@ -352,10 +352,10 @@ def test_a_folder_that_is_none_is_said(tmp_path, content):
     if content is not None:
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"config\.json"):
-        hf.read([tmp_path])
+        hf.read(tmp_path)
 
 
 def test_a_model_without_segmentation_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(CheckpointError, match="cannot be loaded as a semantic segmentation model"):
-        hf.read([tmp_path])
+        hf.read(tmp_path)

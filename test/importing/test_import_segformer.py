@@ -44,7 +44,7 @@ def test_a_file_computes_what_it_describes(tmp_path, form):
     state = random_state(released.segformer_layout(form, WIDTHS, DEPTHS, channels=12))
     file = tmp_path / "segformer.pth"
     torch.save({"meta": {"mmseg_version": "0.20.2"}, "state_dict": state}, file)
-    imported = segformer_mmseg.read([file])
+    imported = segformer_mmseg.read(file)
     assert len(imported.ignored) == (2 if form == "original" else 0)
     network = build_checked(imported, str(file))
     images = torch.randn(1, 3, 64, 96)
@@ -78,7 +78,7 @@ def test_class_names_and_normalisation_beside_the_tensors_are_taken(tmp_path, ke
     def meta(names):
         return {key: names if key == "CLASSES" else {"classes": names, "palette": []}, "config": CONFIG}
 
-    imported = segformer_mmseg.read([stored(tmp_path / "a.pth", meta(FOREIGN))])
+    imported = segformer_mmseg.read(stored(tmp_path / "a.pth", meta(FOREIGN)))
     assert imported.label_set is None, "19 foreign classes are not Cityscapes'"
     assert imported.names == tuple(FOREIGN)
     assert imported.input.mean == (0.5, 0.5, 0.5)
@@ -86,8 +86,8 @@ def test_class_names_and_normalisation_beside_the_tensors_are_taken(tmp_path, ke
     with pytest.raises(CheckpointError, match="19 class names"):
         import_bundle("segformer-mmseg", [tmp_path / "a.pth"], tmp_path / "out")
     city = tuple(load_labels("cityscapes19").names)
-    assert segformer_mmseg.read([stored(tmp_path / "b.pth", meta(city))]).label_set == "cityscapes19"
-    assert segformer_mmseg.read([stored(tmp_path / "c.pth", {"config": ""})]).input.mean == (0.485, 0.456, 0.406)
+    assert segformer_mmseg.read(stored(tmp_path / "b.pth", meta(city))).label_set == "cityscapes19"
+    assert segformer_mmseg.read(stored(tmp_path / "c.pth", {"config": ""})).input.mean == (0.485, 0.456, 0.406)
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ def test_class_names_and_normalisation_beside_the_tensors_are_taken(tmp_path, ke
 def test_a_configuration_that_is_not_carried_is_refused(tmp_path, old, new):
     file = stored(tmp_path / "a.pth", {"config": CONFIG.replace(old, new)})
     with pytest.raises(CheckpointError, match=r"was trained with \w+=.*only .* is imported"):
-        segformer_mmseg.read([file])
+        segformer_mmseg.read(file)
 
 
 @pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "module._orig_mod.", "_orig_mod.module."])
 def test_what_compilers_and_wrappers_put_before_keys_is_cut_off(tmp_path, prefix):
-    assert segformer_mmseg.read([stored(tmp_path / "a.pth", {}, prefix)]).unknown == ()
+    assert segformer_mmseg.read(stored(tmp_path / "a.pth", {}, prefix)).unknown == ()
 
 
 def test_another_network_is_refused():

@@ -12,7 +12,7 @@ from released_tensors import meta_state, random_state
 from oodseg_ros.errors import CheckpointError, ConfigError
 from oodseg_ros.importing import uem
 from oodseg_ros.importing.imported import build_checked
-from oodseg_ros.importing.kinds import import_bundle
+from oodseg_ros.importing.kinds import import_bundle, read_imported
 from oodseg_ros.inference.runner import Runner
 
 SMALL = {"width": 64, "depth": 12, "grid": 5, "hidden": 24, "out": 16, "memory": 3}
@@ -68,7 +68,7 @@ def test_a_file_computes_what_it_describes(tmp_path, forms):
     state = random_state(released.ood_layout(forms, **SMALL))
     file = tmp_path / "uem.ckpt"
     torch.save(lightning(state), file)
-    network = build_checked(uem.read([file]), str(file))
+    network = build_checked(read_imported("uem", [file]), str(file))
     images = torch.randn(1, 3, 70, 126)
     with torch.inference_mode():
         logits, evidence = network.evidence(images)

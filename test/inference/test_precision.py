@@ -23,7 +23,7 @@ from oodseg_ros.inference.precision import MAX_VALUE, check_headroom, half_parts
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.model_card import Calibration, InputSpec, Licence, ModelCard
 from oodseg_ros.networks.build import build_segmentor
-from oodseg_ros.parameters.settings import default_settings
+from oodseg_ros.parameters.params_file import settings_for
 from oodseg_ros.pipeline.pipeline import Pipeline
 from oodseg_ros.pipeline.step import Arrival
 from oodseg_ros.scenes import scene
@@ -196,7 +196,8 @@ def consumer_sees(bundle, engine: str, frame: np.ndarray):
         runner = Runner.load(load_bundle(bundle.path), engine=engine)
     except (BundleError, EngineError) as error:
         return None, str(error)
-    settings = default_settings(("front",), health__input=[], health__output=[], obstacles__min_area=1, max_age=0.0)
+    given = {"health.input": [], "health.output": [], "obstacles.min_area": 1, "max_age": 0.0}
+    settings, _ = settings_for(given, ["front"])
     pipeline = Pipeline(runner, bundle.card.calibration, lambda: settings)
     pipeline.start()
     step = None

@@ -12,7 +12,8 @@ import pytest
 from oodseg_ros.errors import ImageError
 from oodseg_ros.frame import Frame, Prediction
 from oodseg_ros.model_card import Calibration
-from oodseg_ros.parameters.settings import Settings, default_settings
+from oodseg_ros.parameters.params_file import settings_for
+from oodseg_ros.parameters.settings import Settings
 from oodseg_ros.pipeline.step import Arrival
 
 CALIBRATION = Calibration(threshold=100.0, table=[(0.0, 0.0), (255.0, 1.0)], source="a test")
@@ -56,7 +57,8 @@ class PixelRunner:
 def plain_settings(cameras: Sequence[str] = ("front", "left", "rear"), **changes: Any) -> Settings:
     """No gates, one pixel is an obstacle, and one frame decides, unless said otherwise."""
     easy = {f"obstacles__{name}": 1 for name in ("min_area", "trigger_hits", "trigger_window", "release_frames")}
-    return default_settings(cameras, **{**easy, "health__input": [], "health__output": [], "max_age": 0.0, **changes})
+    given = {**easy, "health__input": [], "health__output": [], "max_age": 0.0, **changes}
+    return settings_for({name.replace("__", "."): value for name, value in given.items()}, cameras)[0]
 
 
 def picture(camera: str, value: int = 1, stamp: int = 1, size: tuple[int, int] = (8, 8)) -> Arrival:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from oodseg_ros.frame import AlertState, Frame
 from oodseg_ros.model_card import Evidence, Objects
-from oodseg_ros.parameters.settings import default_settings
+from oodseg_ros.parameters.params_file import settings_for
 from oodseg_ros.pipeline import reasons
 from oodseg_ros.pipeline.geometry.ground import pinhole
 from oodseg_ros.pipeline.network import EngineGivenUp
@@ -269,7 +269,7 @@ def test_a_newer_frame_takes_the_place_of_the_one_that_waits_for_the_compiler(ru
     )
 )
 def test_any_frames_at_any_times_are_all_accounted_for(frames: list[tuple[int, int, int, bool]]) -> None:
-    made = Pipeline(PixelRunner(), CALIBRATION, lambda: default_settings(["front"], engine_retries=100))
+    made = Pipeline(PixelRunner(), CALIBRATION, lambda: settings_for({"engine_retries": 100}, ["front"])[0])
     made.start()
     for stamp, now, value, readable in frames:
         arrival = picture("front", value, stamp, (32, 32)) if readable else unreadable("front", stamp)

@@ -45,7 +45,6 @@ def test_what_could_not_be_told_and_for_how_long() -> None:
     assert [(one.reason, one.frames) for one in health.episodes] == [("starting", 2), ("black", 10), ("recovering", 2)]
     black = health.episodes[1]
     assert (black.start_s, black.seconds) == (pytest.approx(2.0), pytest.approx(1.0))
-    assert black.text == "the picture is black"
 
 
 def test_cameras_are_apart_and_a_fault_at_the_end_is_an_episode() -> None:

@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import cv2
 import numpy as np
 import pytest
@@ -46,3 +48,23 @@ def test_no_video(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(DatasetError, match=r"a\.mp4"):
         open_video(path)
+
+
+@pytest.mark.parametrize("name", ["phone.mp4", "phone.mkv"])
+def test_frames_keep_their_own_times_where_the_rate_changes(tmp_path, name):
+    """A phone's rate falls in the dark. A Matroska file tells a duration, of which OpenCV makes a number of frames."""
+    av = pytest.importorskip("av")
+    times = [0, 100, 200, 300, 1300, 1400, 3600, 3700, 3800, 3900]
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for index, time in enumerate(times):
+            picture = av.VideoFrame.from_ndarray(np.full((96, 160, 3), 20 * index, np.uint8), format="rgb24")
+            picture.pts, picture.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    source = open_video(tmp_path / name)
+    assert [round(frame.stamp_ns / 1e6) for frame in source] == times
+    assert source.damage is None
+    assert source.missing == 0

@@ -15,8 +15,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..dataset import Item
-from ..encoding import ANOMALY, Encoding
-from ..layout import Format, Layout, folders, images_in
+from ..encoding import Encoding
+from ..layout import Format, Layout, images_in, paired
 
 # The benchmark itself leaves these validation frames out.
 SMIYC_EXCLUDED = tuple(f"validation_{number}" for number in (19, *range(21, 30)))
@@ -68,8 +68,6 @@ def _smiyc_hidden_note(items: list[Item]) -> list[str]:
 
 ROAD_ANOMALY_21 = Format(
     name="road_anomaly_21",
-    kind="anomaly",
-    encoding=ANOMALY,
     splits=("val", "test", "all"),
     published={"val": 10, "test": 100, "all": 110},
     hidden=("test",),
@@ -80,8 +78,6 @@ ROAD_ANOMALY_21 = Format(
 )
 ROAD_OBSTACLE_21 = Format(
     name="road_obstacle_21",
-    kind="anomaly",
-    encoding=ANOMALY,
     splits=("val", "test", "night", "snowstorm", "all"),
     published={"val": 30, "test": 327, "night": 30, "snowstorm": 55},
     hidden=("test", "night", "snowstorm"),
@@ -92,7 +88,6 @@ ROAD_OBSTACLE_21 = Format(
 )
 
 
-_FISHYSCAPES_IMAGE = "_leftImg8bit"
 # Where SMIYC's tools and others put the images of Lost & Found, relative to the folder that holds the labels.
 _FISHYSCAPES_LAF_IMAGES = (
     "laf_images/{id}_leftImg8bit.*",
@@ -148,8 +143,6 @@ def _fishyscapes_static(root: Path, split: str) -> list[Item]:
 
 FISHYSCAPES_LOST_AND_FOUND = Format(
     name="fishyscapes_laf",
-    kind="anomaly",
-    encoding=ANOMALY,
     splits=("val",),
     published={"val": 100},
     folders=("Fishyscapes", "fishyscapes", "LostAndFound", "fishyscapes/LostAndFound", "dataset_FishyLAF", "laf"),
@@ -163,32 +156,25 @@ FISHYSCAPES_LOST_AND_FOUND = Format(
             "labels/val/{id}_fishy-labels.png + images of Lost & Found beside it",
             _fishyscapes_by_label("labels/val", "*_fishy-labels.png", 0, "_fishy-labels"),
         ),
-        Layout(
-            "images/val/{id}_leftImg8bit.png + annotations/val/{id}_labels.png",
-            folders("images/val", "annotations/val", image_endings=(_FISHYSCAPES_IMAGE,), label_endings=("_labels",)),
-        ),
-        Layout("original/{k}.png + labels/{k}.png", folders("original", "labels")),
-        Layout("images/{k}.png + labels/{k}.png", folders("images", "labels")),
+        paired("images/val/{id}_leftImg8bit.png + annotations/val/{id}_labels.png"),
+        paired("original/{k}.png + labels/{k}.png"),
+        paired("images/{k}.png + labels/{k}.png"),
     ),
 )
 FISHYSCAPES_STATIC = Format(
     name="fishyscapes_static",
-    kind="anomaly",
-    encoding=ANOMALY,
     splits=("val",),
     published={"val": 30},
     folders=("Fishyscapes", "fishyscapes", "Static", "fishyscapes/Static", "fishyscapes_static", "static"),
     hint="built from Cityscapes and the .npz differences of fishyscapes.com",
     layouts=(
         Layout("fs_val_v2/{id}_labels.png + fs_static_images_v2/{id}_rgb.png (or in one folder)", _fishyscapes_static),
-        Layout(
+        paired(
             "images/val/{id}_leftImg8bit.png + annotations/val/{id}_labels.png",
-            folders(
-                "images/val", "annotations/val", image_endings=(_FISHYSCAPES_IMAGE, "_rgb"), label_endings=("_labels",)
-            ),
+            image_endings=("_leftImg8bit", "_rgb"),
         ),
-        Layout("original/{k}.png + labels/{k}.png", folders("original", "labels")),
-        Layout("images/{k}.png + labels/{k}.png", folders("images", "labels")),
+        paired("original/{k}.png + labels/{k}.png"),
+        paired("images/{k}.png + labels/{k}.png"),
     ),
 )
 
@@ -233,32 +219,19 @@ def _lost_and_found_select(items: list[Item], split: str) -> tuple[list[Item], l
     return items, notes
 
 
-def _lost_and_found_pairs(labels: str):
-    return folders(
-        "leftImg8bit/{split}",
-        "gtCoarse/{split}",
-        pattern="*/*",
-        image_endings=("_leftImg8bit",),
-        label_endings=(labels,),
-    )
-
-
 LOST_AND_FOUND = Format(
     name="lost_and_found",
-    kind="anomaly",
     encoding=LOST_AND_FOUND_LABEL_IDS,
     splits=("test", "train"),
     published={"test": 1043, "train": 1030},
     folders=("dataset_LostAndFound", "LostAndFound", "lost_and_found"),
     hint="leftImg8bit.zip and gtCoarse.zip of the Lost and Found dataset",
     layouts=(
-        Layout(
-            "leftImg8bit/{split}/{scene}/{id}_leftImg8bit.png + gtCoarse/{split}/{scene}/{id}_gtCoarse_labelIds.png",
-            _lost_and_found_pairs("_gtCoarse_labelIds"),
+        paired(
+            "leftImg8bit/{split}/{scene}/{id}_leftImg8bit.png + gtCoarse/{split}/{scene}/{id}_gtCoarse_labelIds.png"
         ),
-        Layout(
+        paired(
             "leftImg8bit/{split}/{scene}/{id}_leftImg8bit.png + gtCoarse/{split}/…/{id}_gtCoarse_labelTrainIds.png",
-            _lost_and_found_pairs("_gtCoarse_labelTrainIds"),
             LOST_AND_FOUND_TRAIN_IDS,
         ),
     ),

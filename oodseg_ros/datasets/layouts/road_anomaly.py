@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ...errors import DatasetError, why
 from ..dataset import Item
-from ..encoding import ANOMALY, Encoding
-from ..layout import Format, Layout, folders, images_in
+from ..encoding import Encoding
+from ..layout import Format, Layout, images_in, paired
 
 # The published label pictures mark anomalies with 2.
 SEMANTIC = Encoding("0 normal, 2 anomaly", {0: 0, 2: 1})
@@ -47,8 +47,6 @@ def _label(path: Path) -> Path | None:
 
 ROAD_ANOMALY = Format(
     name="road_anomaly",
-    kind="anomaly",
-    encoding=ANOMALY,
     splits=("test",),
     published={"test": 60},
     folders=("RoadAnomaly_jpg", "RoadAnomaly", "road_anomaly"),
@@ -56,8 +54,8 @@ ROAD_ANOMALY = Format(
     layouts=(
         Layout("frames/{name}.jpg + frames/{name}.labels/labels_semantic.png", _published, SEMANTIC),
         Layout("images/val/{name}.jpg + annotations/val/{name}.labels/labels_semantic.png", _split_folders, SEMANTIC),
-        Layout("original/{name}.jpg + labels/{name}.png", folders("original", "labels")),
-        Layout("images/{name}.jpg + labels/{name}.png", folders("images", "labels")),
+        paired("original/{name}.jpg + labels/{name}.png"),
+        paired("images/{name}.jpg + labels/{name}.png"),
     ),
 )
 

@@ -46,7 +46,6 @@ def _find_streethazards(root, split):
 
 STREETHAZARDS = Format(
     name="streethazards",
-    kind="anomaly",
     label_set="streethazards13",
     encoding=STREETHAZARDS_STORED,
     classes=STREETHAZARDS_CLASSES,
@@ -87,7 +86,6 @@ def _find_acdc_poc(images: str, labels: str):
 
 ACDC_POC = Format(
     name="acdc_poc",
-    kind="anomaly",
     label_set="cityscapes19",
     encoding=ACDC_POC_LABEL_IDS,
     classes=ACDC_POC_CLASSES,
@@ -113,7 +111,6 @@ MUAD_CLASSES = Encoding(MUAD_LABEL_IDS.what, {v: v if v < 19 else 255 for v in r
 
 MUAD = Format(
     name="muad",
-    kind="anomaly",
     label_set="cityscapes19",
     encoding=MUAD_LABEL_IDS,
     classes=MUAD_CLASSES,

@@ -102,7 +102,6 @@ class ComponentMetrics:
         self.store.put(f"{len(self.store):08d}", score, plain, **extra)
 
     def merge(self, other: ComponentMetrics) -> ComponentMetrics:
-        """Add the frames of another process; returns self."""
         for name in other.store.names():
             score, label, extra = other.store.get(name)
             self.store.put(f"{len(self.store):08d}", score, label, **extra)
@@ -135,7 +134,6 @@ def frame_components(
     Args:
         score: float `[H, W]`.
         label: uint8 `[H, W]`, 0, 1 or 255 = void.
-        threshold: on the raw score.
         track: key of `TRACKS`.
         half: compare as float16, as the benchmark does with its stored scores.
         predicted: bool `[H, W]` instead of step 1, void pixels left out all the same; score and threshold do not count.

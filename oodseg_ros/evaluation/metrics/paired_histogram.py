@@ -116,7 +116,6 @@ class PairedHistogram:
                 yield keys.ravel()[some].astype(np.uint32), chosen[0], chosen[1]
 
     def state(self) -> dict[str, np.ndarray]:
-        """Plain arrays that `from_state` reads."""
         limits = np.asarray([self._bins, self._sparse_limit])
         if self._sparse is not None:
             negative, positive = map(_concatenate, self._sparse)
@@ -127,7 +126,6 @@ class PairedHistogram:
 
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray]) -> PairedHistogram:
-        """Rebuild from `state()`."""
         histogram = cls(*map(int, state["limits"]))
         if "counts" not in state:
             histogram.add(state["negative"], state["positive"])

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import DatasetError
+from ...paths import completed
 from .curves import CurveFigures, of_chunks
 from .paired_histogram import PairedHistogram
 
@@ -91,7 +92,6 @@ class PixelMetrics:
         return self.histogram.shift == 0 and not self.histogram.rounded
 
     def state(self) -> dict[str, np.ndarray]:
-        """Everything as plain arrays, for `from_state`."""
         counters = np.asarray(
             [-1 if self.ignore is None else self.ignore, self.frames, self.void, self.unjudged], np.int64
         )
@@ -99,7 +99,6 @@ class PixelMetrics:
 
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray]) -> PixelMetrics:
-        """Rebuild from `state()`."""
         ignore, *counters = map(int, state["counters"])
         metrics = cls(None if ignore < 0 else ignore, str(state["rule"]))
         metrics.frames, metrics.void, metrics.unjudged = counters
@@ -108,15 +107,11 @@ class PixelMetrics:
 
     def save(self, path: str | Path) -> None:
         """Write the state as npz, complete or not at all."""
-        path = Path(path)
-        part = path.with_name(f".{path.name}.part")
-        with part.open("wb") as stream:
+        with completed(Path(path)) as part, part.open("wb") as stream:
             np.savez_compressed(stream, **self.state())
-        part.replace(path)
 
     @classmethod
     def load(cls, path: str | Path) -> PixelMetrics:
-        """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as data:
             return cls.from_state({key: data[key] for key in data.files})
 

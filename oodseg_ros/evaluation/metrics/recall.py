@@ -70,9 +70,7 @@ def by_distance(
     """Rows by metres to where the lowest pixel meets a flat road.
 
     Args:
-        components: per frame.
         sizes: (height, width) of the frames, in the same order.
-        mount: of the camera.
     """
     distance = []
     for frame, (height, width) in zip(components, sizes, strict=True):

@@ -44,7 +44,6 @@ class SemanticMetrics:
         self.matrix += np.bincount(truth * (self.classes + 1) + column, minlength=size).reshape(self.matrix.shape)
 
     def merge(self, other: SemanticMetrics) -> SemanticMetrics:
-        """Add what another process saw; returns self."""
         self.matrix += other.matrix
         return self
 
@@ -89,7 +88,6 @@ class OpenMetrics:
         self._inner.update(np.where(stray, UNLABELED, rejected), label)
 
     def merge(self, other: OpenMetrics) -> OpenMetrics:
-        """Add what another process saw; returns self."""
         self._inner.merge(other._inner)
         return self
 

@@ -46,7 +46,6 @@ class SmiycPixelMetrics:
             self._bins.append(bins[:, bins[1:].any(axis=0)])
 
     def merge(self, other: SmiycPixelMetrics) -> SmiycPixelMetrics:
-        """Add what another process saw; returns self."""
         self._bins += other._bins
         self.frames += other.frames
         self.void += other.void
@@ -54,13 +53,11 @@ class SmiycPixelMetrics:
         return self
 
     def state(self) -> dict[str, np.ndarray]:
-        """Everything as plain arrays, for `from_state`."""
         counters = [-1 if self.ignore is None else self.ignore, self.frames, self.void, self.unjudged]
         return {"counters": np.asarray(counters, np.int64), "bins": self._merged()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray]) -> SmiycPixelMetrics:
-        """Rebuild from `state()`."""
         ignore, *counters = map(int, state["counters"])
         metrics = cls(None if ignore < 0 else ignore)
         metrics.frames, metrics.void, metrics.unjudged = counters
@@ -72,11 +69,9 @@ class SmiycPixelMetrics:
 
     @property
     def totals(self) -> tuple[int, int]:
-        """Judged (negative, positive) pixels."""
         return tuple(sum(int(bins[plane].sum()) for bins in self._bins) for plane in (1, 2))
 
     def figures(self, points: int = 1024) -> CurveFigures:
-        """All figures with the curve."""
         bins = self._merged()
         scores, place = np.unique(bins[0], return_inverse=True)
         planes = [np.bincount(place, weights=plane, minlength=scores.size).astype(np.int64) for plane in bins[1:]]

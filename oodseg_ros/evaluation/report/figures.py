@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 import cv2
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..metrics.components import DETECTED
@@ -92,49 +94,56 @@ STYLE = {
 INLIER, ANOMALY = "#3b6fb6", "#d1495b"
 
 
-def pr_plot(curves: Mapping[str, np.ndarray], prevalence: float | None = None) -> str:
+def _plot(size: tuple[float, float] = (5.2, 3.3)) -> Callable[[Callable[..., None]], Callable[..., str]]:
+    """Of a function that draws into the axes that it is given first, one that returns the SVG data URI."""
+
+    def decorated(draw: Callable[..., None]) -> Callable[..., str]:
+        @wraps(draw)
+        def plot(*arguments: Any, **options: Any) -> str:
+            with rc_context(STYLE):
+                figure = Figure(figsize=size)
+                draw(figure.subplots(), *arguments, **options)
+                return plot_uri(figure)
+
+        return plot
+
+    return decorated
+
+
+@_plot()
+def pr_plot(axes: Axes, curves: Mapping[str, np.ndarray], prevalence: float | None = None) -> None:
     """Precision over recall; `curves` name → rows of `CurveFigures.curve`."""
-
-    def draw(axes: Figure) -> None:
-        for name, curve in curves.items():
-            axes.plot(curve[1:, 1], curve[1:, 2], lw=1.5, label=name)
-        if prevalence is not None:
-            axes.axhline(prevalence, color="gray", lw=1, ls=":", label=f"chance {prevalence:.3f}")
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
-        axes.legend(fontsize=8)
-
-    return _plot(draw)
+    for name, curve in curves.items():
+        axes.plot(curve[1:, 1], curve[1:, 2], lw=1.5, label=name)
+    if prevalence is not None:
+        axes.axhline(prevalence, color="gray", lw=1, ls=":", label=f"chance {prevalence:.3f}")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+    axes.legend(fontsize=8)
 
 
-def roc_plot(curves: Mapping[str, np.ndarray]) -> str:
+@_plot()
+def roc_plot(axes: Axes, curves: Mapping[str, np.ndarray]) -> None:
     """Recall over false-positive rate, on a logarithmic axis: what matters lies below one percent."""
-
-    def draw(axes: Figure) -> None:
-        for name, curve in curves.items():
-            some = curve[:, 3] > 0
-            axes.plot(curve[some, 3], curve[some, 1], lw=1.5, label=name)
-        axes.axhline(0.95, color="gray", lw=1, ls=":")
-        axes.set(xscale="log", ylim=(0, 1.02), xlabel="false-positive rate", ylabel="recall")
-        axes.legend(fontsize=8)
-
-    return _plot(draw)
+    for name, curve in curves.items():
+        some = curve[:, 3] > 0
+        axes.plot(curve[some, 3], curve[some, 1], lw=1.5, label=name)
+    axes.axhline(0.95, color="gray", lw=1, ls=":")
+    axes.set(xscale="log", ylim=(0, 1.02), xlabel="false-positive rate", ylabel="recall")
+    axes.legend(fontsize=8)
 
 
-def score_plot(histogram: PairedHistogram, thresholds: Mapping[str, float], bins: int = 90) -> str:
+@_plot()
+def score_plot(axes: Axes, histogram: PairedHistogram, thresholds: Mapping[str, float], bins: int = 90) -> None:
     """Shares of normal and of anomalous pixels over the raw score, with thresholds; outermost 0.1 % at the margins."""
     edges, shares = score_shares(histogram, bins)
-
-    def draw(axes: Figure) -> None:
-        for share, name, color in zip(shares, ("normal", "anomaly"), (INLIER, ANOMALY), strict=True):
-            if share.any():
-                axes.stairs(share, edges, fill=True, alpha=0.45, color=color, label=name)
-        for style, (name, value) in zip(("-", "--", ":"), thresholds.items(), strict=False):
-            if np.isfinite(value):
-                axes.axvline(value, color="black", lw=1, ls=style, label=f"{name} {value:.3g}")
-        axes.set(xlabel="raw score", ylabel="share of its pixels")
-        axes.legend(fontsize=8)
-
-    return _plot(draw)
+    for share, name, color in zip(shares, ("normal", "anomaly"), (INLIER, ANOMALY), strict=True):
+        if share.any():
+            axes.stairs(share, edges, fill=True, alpha=0.45, color=color, label=name)
+    for style, (name, value) in zip(("-", "--", ":"), thresholds.items(), strict=False):
+        if np.isfinite(value):
+            axes.axvline(value, color="black", lw=1, ls=style, label=f"{name} {value:.3g}")
+    axes.set(xlabel="raw score", ylabel="share of its pixels")
+    axes.legend(fontsize=8)
 
 
 def score_shares(histogram: PairedHistogram, bins: int) -> tuple[np.ndarray, np.ndarray]:
@@ -155,46 +164,30 @@ def score_shares(histogram: PairedHistogram, bins: int) -> tuple[np.ndarray, np.
     return edges, shares / np.maximum(shares.sum(axis=1, keepdims=True), 1)
 
 
-def size_plot(rows: Sequence[tuple[str, int, float, float]], label: str = "size in pixels") -> str:
+@_plot()
+def size_plot(axes: Axes, rows: Sequence[tuple[str, int, float, float]], label: str = "size in pixels") -> None:
     """Bars of `by_size` or `by_foot`."""
-
-    def draw(axes: Figure) -> None:
-        place = np.arange(len(rows))
-        axes.bar(place - 0.2, [row[2] for row in rows], 0.38, color=INLIER, label=f"found (sIoU ≥ {DETECTED})")
-        axes.bar(place + 0.2, [row[3] for row in rows], 0.38, color=ANOMALY, label="pixels covered")
-        axes.set_xticks(place, [f"{row[0]}\n{row[1]} objects" for row in rows], fontsize=7)
-        axes.set(ylim=(0, 1.05), xlabel=label, ylabel="share")
-        axes.legend(fontsize=8)
-
-    return _plot(draw)
+    place = np.arange(len(rows))
+    axes.bar(place - 0.2, [row[2] for row in rows], 0.38, color=INLIER, label=f"found (sIoU ≥ {DETECTED})")
+    axes.bar(place + 0.2, [row[3] for row in rows], 0.38, color=ANOMALY, label="pixels covered")
+    axes.set_xticks(place, [f"{row[0]}\n{row[1]} objects" for row in rows], fontsize=7)
+    axes.set(ylim=(0, 1.05), xlabel=label, ylabel="share")
+    axes.legend(fontsize=8)
 
 
-def latency_plot(milliseconds: Sequence[float]) -> str:
+@_plot()
+def latency_plot(axes: Axes, milliseconds: Sequence[float]) -> None:
     """Histogram of the time per frame."""
-
-    def draw(axes: Figure) -> None:
-        axes.hist(milliseconds, bins=min(40, max(5, len(milliseconds) // 2)), color=INLIER)
-        axes.set(xlabel="milliseconds from image to prediction", ylabel="frames", xlim=(0, None))
-
-    return _plot(draw)
+    axes.hist(milliseconds, bins=min(40, max(5, len(milliseconds) // 2)), color=INLIER)
+    axes.set(xlabel="milliseconds from image to prediction", ylabel="frames", xlim=(0, None))
 
 
-def confusion_plot(matrix: np.ndarray, names: Sequence[str]) -> str:
+@_plot(size=(5.2, 4.6))
+def confusion_plot(axes: Axes, matrix: np.ndarray, names: Sequence[str]) -> None:
     """Confusion matrix `[K, K + 1]`, rows normalised."""
-
-    def draw(axes: Figure) -> None:
-        share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        axes.set_xticks(range(len(names) + 1), [*names, "none"], rotation=90, fontsize=7)
-        axes.set_yticks(range(len(names)), names, fontsize=7)
-        axes.set(xlabel="predicted", ylabel="truth")
-        axes.grid(False)
-
-    return _plot(draw, size=(5.2, 4.6))
-
-
-def _plot(draw: object, size: tuple[float, float] = (5.2, 3.3)) -> str:
-    with rc_context(STYLE):
-        figure = Figure(figsize=size)
-        draw(figure.subplots())  # type: ignore[operator]
-        return plot_uri(figure)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names) + 1), [*names, "none"], rotation=90, fontsize=7)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set(xlabel="predicted", ylabel="truth")
+    axes.grid(False)

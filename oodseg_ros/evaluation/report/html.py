@@ -9,28 +9,12 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup as Html
 from markupsafe import escape
 
-from ...pages import data_uri, image_uri, macros, render
+from ...pages import data_uri as data_uri
+from ...pages import image_uri as image_uri
+from ...pages import macros, render
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-__all__ = [
-    "Html",
-    "cards",
-    "code",
-    "data_uri",
-    "details",
-    "figure",
-    "gallery",
-    "image_uri",
-    "join",
-    "page",
-    "pairs",
-    "plot_uri",
-    "section",
-    "table",
-    "text",
-]
 
 
 def text(value: Any) -> Html:
@@ -87,11 +71,6 @@ def gallery(figures: Iterable[Html], width: int = 300) -> Html:
 def details(summary: Any, *parts: Any, is_open: bool = False) -> Html:
     """Content behind a line to click; printed unfolded where the browser can."""
     return macros().details(summary, join(parts), is_open)
-
-
-def code(value: Any) -> Html:
-    """Monospaced text that keeps its line breaks."""
-    return macros().code(value)
 
 
 def plot_uri(plot: Figure) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...datasets.dataset import Dataset
 from ...errors import UserError
+from ...paths import completed
 from ...pipeline.obstacles.components import find_objects
 from ..evaluate import Evaluation
 from ..metrics import recall
@@ -41,7 +42,6 @@ def write_report(evaluation: Evaluation, dataset: Dataset, path: Path) -> None:
     Args:
         evaluation: while its score maps are still there.
         dataset: to read the frames that are shown.
-        path: the HTML file.
     """
     metrics = evaluation.metrics
     parts = [_headline(metrics), _notes(metrics)]
@@ -54,9 +54,8 @@ def write_report(evaluation: Evaluation, dataset: Dataset, path: Path) -> None:
     parts += [_frames_section(evaluation, dataset), _latency_section(evaluation), _provenance(metrics)]
     title = f"{metrics['bundle']} on {metrics['dataset']['name']}"
     subtitle = f"{metrics['frames']} frames, score: {metrics['score']}, engine: {metrics['engine']}"
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(html.page(title, parts, subtitle, f"made in {metrics['seconds']:.0f} s by: oodseg evaluate"))
-    part.replace(path)
+    with completed(path) as part:
+        part.write_text(html.page(title, parts, subtitle, f"made in {metrics['seconds']:.0f} s by: oodseg evaluate"))
 
 
 def number(value: float | None) -> str:

@@ -17,6 +17,7 @@ from ...datasets.encoding import CITYSCAPES_IDS, read_values
 from ...datasets.generated import IMAGE_END, LABEL_END
 from ...frame import OUTLIER
 from ...labels import load_labels
+from ...paths import completed
 from .layout import Outline, build_prompt, paint, place_on_road, table_to_ade
 from .networks import MIN_IOU, Segment, judge
 
@@ -116,7 +117,5 @@ def _existing(folder: Path, key: str) -> str | None:
 
 
 def _write(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_bytes(cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1].tobytes())
-    part.replace(path)
+    with completed(path) as part:
+        part.write_bytes(cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1].tobytes())

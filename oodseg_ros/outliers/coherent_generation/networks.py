@@ -79,7 +79,6 @@ def draw_picture(
     """A picture RGB uint8 of `generated_size`.
 
     Args:
-        pipeline: as from `load_pipeline`.
         control: RGB uint8 `[H, W, 3]`, of the scene's size.
     """
     height, width = generated_size(*control.shape[:2], sampling.resolution)

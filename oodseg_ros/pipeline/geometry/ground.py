@@ -137,7 +137,6 @@ def ground_area(
     """Corners `[N, 2]` (x, y in `base_link`, metres) of the ground where an obstacle may stand, or None.
 
     Args:
-        geometry: the camera's.
         box: of the obstacle, pixels; gives its width.
         foot: its lowest point; gives its distance and the interval of it.
         hidden: the true foot is not seen, so it may be as near as the camera.

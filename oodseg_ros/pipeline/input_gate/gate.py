@@ -13,7 +13,7 @@ import numpy as np
 from ...parameters.judging import InputGateSettings
 from ..reasons import CAMERA_INFO, ENCODING_CHANGED, FROZEN, STAMP_IN_FUTURE, STAMP_WENT_BACK, WRONG_SIZE, Fault
 from .lens import Blocked, Blurred
-from .picture import Black, ImageStatistics, LowContrast, OverExposed
+from .picture import ImageStatistics, black, low_contrast, over_exposed
 
 MAX_STEP_BACK_NS = 1_000_000_000
 """Nanoseconds; a longer one is time itself that went back, as when a bag loops: then everything begins anew."""
@@ -78,17 +78,9 @@ def _text(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-class CameraInfoCheck:
-    """camera_info that contradicts the image: positions would be wrong without any other sign.
-
-    Faulty from the first such frame on; keeps no state.
-    """
-
-    def __init__(self, settings: InputGateSettings) -> None:
-        pass
-
-    def __call__(self, statistics: ImageStatistics) -> Fault | None:
-        return Fault(CAMERA_INFO, statistics.calibration) if statistics.calibration else None
+def camera_info(statistics: ImageStatistics) -> Fault | None:
+    """camera_info that contradicts the image: positions would be wrong without any other sign."""
+    return Fault(CAMERA_INFO, statistics.calibration) if statistics.calibration else None
 
 
 class Frozen:
@@ -121,15 +113,16 @@ Check = Callable[[ImageStatistics], "Fault | None"]
 CHECKS: dict[str, Callable[[InputGateSettings], Check]] = {
     "stamps": Stamps,
     "size": Size,
-    "camera_info": CameraInfoCheck,
-    "black": Black,
-    "over_exposed": OverExposed,
-    "low_contrast": LowContrast,
+    "camera_info": lambda _: camera_info,
+    "black": lambda _: black,
+    "over_exposed": lambda _: over_exposed,
+    "low_contrast": lambda _: low_contrast,
     "frozen": Frozen,
     "blocked": Blocked,
     "blurred": Blurred,
 }
-"""Name in the parameter `health.input` → what makes the check of one camera; the first fault is told."""
+"""Name in the parameter `health.input` → what makes the check of one camera; the first fault is told. Those
+without state are functions: faulty from the first such frame on."""
 
 
 class InputGate:

@@ -1,16 +1,10 @@
 """What one picture shows: the few figures of it that all checks read (half a millisecond a frame), and the stateless
 checks of its brightness.
 
-Black: a lens cap, a dead sensor, no light at all. A night with any lamp in view is not black.
-
-Over-exposed: a low sun, a tunnel's end, a broken exposure control. White where the world should be.
-
-Low contrast: dense fog, a lens fogged over, too little light. The network answers, and misses what is there.
-
-The range is that from the darkest to the brightest percent of the picture, sensor noise averaged out. In 921 real
-driving images it is 75 to 251 gray levels. road_lite on twenty frames of Fishyscapes Static: AP 81 % as they are, 76 %
-in fog that leaves a quarter of the contrast, 58 % with a tenth (a range of 10 to 25), 27 % with a twentieth; 48 % at a
-tenth of the light (`benchmarks/visibility.py`). Scores fall with the contrast, so their drift does not tell.
+The brightness range is that from the darkest to the brightest percent of the picture, sensor noise averaged out. In 921
+real driving images it is 75 to 251 gray levels. road_lite on twenty frames of Fishyscapes Static: AP 81 % as they are,
+76 % in fog that leaves a quarter of the contrast, 58 % with a tenth (a range of 10 to 25), 27 % with a twentieth; 48 %
+at a tenth of the light (`benchmarks/visibility.py`). Scores fall with the contrast, so their drift does not tell.
 """
 
 from __future__ import annotations
@@ -20,7 +14,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ...parameters.judging import InputGateSettings
 from ..reasons import BLACK, LOW_CONTRAST, OVER_EXPOSED, Fault
 
 TILES = 8
@@ -110,43 +103,28 @@ RANGE = 30.0
 _SMALL = (32, 18)
 
 
-class Black:
-    """Faulty from the first such picture on; keeps no state."""
+def black(statistics: ImageStatistics) -> Fault | None:
+    """A lens cap, a dead sensor, no light at all. A night with any lamp in view is not black."""
+    counts = cv2.calcHist([statistics.gray], [0], None, [256], [0, 256])[:, 0]
+    brightest = int(np.searchsorted(np.cumsum(counts), 0.99 * statistics.gray.size))
+    if brightest < MAX_BLACK or (brightest < MAX_NOISY_BLACK and float(statistics.gray.std()) < NOISY_CONTRAST):
+        return Fault(BLACK, f"99 % of the pixels are darker than {brightest + 1} of 255")
+    return None
 
-    def __init__(self, settings: InputGateSettings) -> None:
-        pass
 
-    def __call__(self, statistics: ImageStatistics) -> Fault | None:
-        counts = cv2.calcHist([statistics.gray], [0], None, [256], [0, 256])[:, 0]
-        brightest = int(np.searchsorted(np.cumsum(counts), 0.99 * statistics.gray.size))
-        if brightest < MAX_BLACK or (brightest < MAX_NOISY_BLACK and float(statistics.gray.std()) < NOISY_CONTRAST):
-            return Fault(BLACK, f"99 % of the pixels are darker than {brightest + 1} of 255")
+def over_exposed(statistics: ImageStatistics) -> Fault | None:
+    """A low sun, a tunnel's end, a broken exposure control. White where the world should be."""
+    _, white = cv2.threshold(statistics.gray, WHITE, 1, cv2.THRESH_BINARY)
+    share = cv2.countNonZero(white) / white.size
+    return Fault(OVER_EXPOSED, f"{share:.0%} of the pixels are white") if share > SHARE else None
+
+
+def low_contrast(statistics: ImageStatistics) -> Fault | None:
+    """Dense fog, a lens fogged over, too little light. The network answers, and misses what is there."""
+    found = brightness_range(statistics.gray)
+    if found >= RANGE:
         return None
-
-
-class OverExposed:
-    """Faulty from the first such picture on; keeps no state."""
-
-    def __init__(self, settings: InputGateSettings) -> None:
-        pass
-
-    def __call__(self, statistics: ImageStatistics) -> Fault | None:
-        _, white = cv2.threshold(statistics.gray, WHITE, 1, cv2.THRESH_BINARY)
-        share = cv2.countNonZero(white) / white.size
-        return Fault(OVER_EXPOSED, f"{share:.0%} of the pixels are white") if share > SHARE else None
-
-
-class LowContrast:
-    """Faulty from the first such picture on; keeps no state."""
-
-    def __init__(self, settings: InputGateSettings) -> None:
-        pass
-
-    def __call__(self, statistics: ImageStatistics) -> Fault | None:
-        found = brightness_range(statistics.gray)
-        if found >= RANGE:
-            return None
-        return Fault(LOW_CONTRAST, f"the brightness of the whole picture spans {found:.0f} of 255 levels")
+    return Fault(LOW_CONTRAST, f"the brightness of the whole picture spans {found:.0f} of 255 levels")
 
 
 def brightness_range(gray: np.ndarray) -> float:

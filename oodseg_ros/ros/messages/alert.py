@@ -42,7 +42,6 @@ def to_alert(
         stamp: now, by the node's clock.
         sequence: counts the heartbeats from 0, so that a listener sees losses.
         bundle_id: the model that judged.
-        node: fully qualified node name; a status is called `<node>: <camera>` (REP-107).
         unplaced: camera name → why positions and ranges are not known; cameras missing here know them.
     """
     array = DiagnosticArray()

@@ -29,12 +29,7 @@ SENDER_MEMORY = 2.0
 class CameraInput:
     """Created on activate, destroyed on deactivate: rclpy's lifecycle does not silence subscriptions.
 
-    Attributes:
-        info: newest CameraInfo, or None.
-
     Args:
-        node: owner of the subscriptions.
-        camera: its settings.
         thread: counts every image as it arrives, and judges it.
     """
 

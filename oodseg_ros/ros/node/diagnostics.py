@@ -37,10 +37,7 @@ def engine_status(
     """The node itself, as `<node>: engine`.
 
     Args:
-        node: its full name.
         mode: why nothing is answered at the moment; empty = it is.
-        engine, bundle, golden_error: identities, and how far the engine's golden answer is off.
-        warnings: hold permanently.
         reaction: the worst case by the parameters, in a sentence.
     """
     level, message = DiagnosticStatus.OK, f"{bundle} on {engine}"
@@ -75,10 +72,6 @@ def camera_status(
     WARN: frames were lost, dropped or late since the last status, or `publishers`; ERROR: it is UNKNOWN.
 
     Args:
-        node: full name.
-        camera: with its account.
-        alert: its present one.
-        settings: the present ones.
         rates: kept from one status to the next.
         now: monotonic seconds.
         overlays_skipped: left out because the node was late.
@@ -176,11 +169,7 @@ _FIGURES = re.compile(r"-?\d[\d.]*")
 
 
 class LogOnce:
-    """Logs every kind of trouble once per camera. Thread-safe.
-
-    Args:
-        logger: rclpy's.
-    """
+    """Logs every kind of trouble once per camera. Thread-safe."""
 
     def __init__(self, logger: Any) -> None:
         self._logger = logger

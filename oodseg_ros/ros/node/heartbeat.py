@@ -24,9 +24,6 @@ class Heartbeat:
     """Publisher of `alert` and the watchdog that goes on where the executor stands still. Thread-safe.
 
     Args:
-        node: owner of the publisher.
-        settings: the present ones.
-        board: what is known of every camera.
         bundle: identity that goes into every alert.
         sent: called with the alerts of every heartbeat.
         busy_for: seconds that the inference thread has been at one step.
@@ -99,7 +96,6 @@ class Heartbeat:
 
     @property
     def sequence(self) -> int:
-        """Number of the next heartbeat."""
         return self._sequence
 
     def destroy(self) -> None:

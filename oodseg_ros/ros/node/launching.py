@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from ...bounded_yaml import dotted
 from ...errors import BagError, ConfigError, why
 from ...process import INTERRUPTED
 
@@ -113,7 +114,7 @@ class ParameterFile:
     def value(self, name: str, default: Any = None) -> Any:
         """A parameter by its dotted name, however the file nests it."""
         for block in reversed(self.blocks):
-            found = _flat(block)
+            found = dotted(block)
             if name in found:
                 return found[name]
         return default
@@ -169,13 +170,6 @@ def _blocks(data: Mapping[Any, Any], keys: tuple[str, ...] = ()) -> Iterator[tup
             yield keys, value if isinstance(value, dict) else {}
         elif isinstance(value, dict):
             yield from _blocks(value, (*keys, str(key)))
-
-
-def _flat(block: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in block.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _applies(key: str, name: str) -> bool:

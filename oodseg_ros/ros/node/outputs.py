@@ -26,6 +26,7 @@ from ...labels import LabelSet
 from ...model_card import Calibration
 from ...overlay import draw_overlay
 from ...parameters.judging import default
+from ...paths import completed
 from ...pipeline.camera import Judgement
 from ...pipeline.geometry.ground import CameraGeometry
 from ...pipeline.obstacles.free_ground import free_ground, ground_ids
@@ -101,10 +102,8 @@ class CameraOutputs:
     """Publishers of one camera, made on configure.
 
     Args:
-        node: their owner.
         camera: name, prefix of the topics.
         wanted: which groups of `topics` are offered.
-        labels: the bundle's label set.
         base_frame: frame of markers and points.
         ground_classes: names of classes over which free ground is seen.
         info: newest CameraInfo of the camera, or None.
@@ -233,6 +232,5 @@ def _png(image: np.ndarray) -> bytes:
 
 
 def _write(path: Path, data: bytes | memoryview) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    part.replace(path)
+    with completed(path) as part:
+        part.write_bytes(data)

@@ -38,7 +38,6 @@ class NodeParameters:
         meanings: full name → what NaN stands for, once the bundle is known.
 
     Args:
-        node: on which to declare.
         changed: gets the new settings after a change at run time, before `settings()` would tell them.
         schema: None = the package's own.
     """

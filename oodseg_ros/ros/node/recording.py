@@ -26,8 +26,6 @@ class Recording:
     """Does nothing where `record.enabled` is false. Pipeline and heartbeat may call from threads of their own.
 
     Args:
-        node: for clock and log.
-        settings: as configured.
         bundle, engine: identities that go into every bag.
         unplaced: camera → why its obstacles have no position; read each time.
     """

@@ -32,7 +32,6 @@ class Session:
     """Built on configure: pipeline, outputs, heartbeat. `activate` adds subscriptions and the inference thread.
 
     Args:
-        node: owner of topics and timers.
         settings: the present settings; read anew wherever a runtime parameter counts.
         runner: verified, owned by the inference thread from `activate` to `deactivate`.
         warnings: permanent ones, repeated in every diagnostic message.
@@ -157,7 +156,6 @@ class Session:
 
     @property
     def labels(self) -> LabelSet:
-        """Label set of the bundle."""
         return self._runner.bundle.labels
 
     def newest(self) -> list[Answer]:

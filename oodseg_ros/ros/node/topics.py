@@ -55,7 +55,6 @@ class Topic:
     Attributes:
         name: relative to the node's namespace or absolute; `{camera}` stands for each camera's name.
         kind: message type, `package/Name`.
-        quality: its QoS.
         about: what it holds, for the docs.
         group: of an output the parameter `publish.<group>` that offers it, empty = always; of an input the camera's
             `transport` that needs it, empty = all.

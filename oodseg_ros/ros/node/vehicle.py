@@ -71,7 +71,6 @@ class Transforms:
         problem: why the last lookup had no answer; empty when it had one.
 
     Args:
-        node: gets the two subscriptions.
         base_frame: the vehicle's frame, origin on the ground.
 
     Raises:
@@ -99,7 +98,6 @@ class Transforms:
             return None
 
     def destroy(self) -> None:
-        """End the subscriptions."""
         self._listener.unregister()
 
     def _at(self, frame_id: str, stamp_ns: int) -> Pose:

@@ -31,7 +31,6 @@ class AlertSeen:
         camera, state, reason: as in `frame.Alert`.
         stamp_ns: of the judged frame; 0 = none.
         age_s: age of the evidence on sending; infinity = none.
-        count: number of obstacles.
         nearest: range interval of the nearest obstacle in metres, or None.
         score: highest calibrated score of an obstacle, or NaN.
     """
@@ -91,7 +90,6 @@ class NodeAccount:
         received: how often they came.
 
     Args:
-        node: owner of the subscription.
         name: full name of the node that is listened to, e.g. `/car/perception`.
     """
 
@@ -137,7 +135,6 @@ class Listener:
     """Subscribes on construction; its callbacks run in the executor that spins the node.
 
     Args:
-        node: owner, in the namespace of the node that is listened to.
         cameras: names in topics.
         changed: called with an alert whose state or reason differs from the one before.
         overlay: called with camera, stamp in nanoseconds and RGB picture.

@@ -24,8 +24,6 @@ def start_node(
     Args:
         command: what starts it, without ROS arguments.
         parameters: name → value; they go into `folder/node.yaml`.
-        folder: existing.
-        namespace: of the node.
         streams: its standard input and output, as `subprocess.Popen` takes them; errors go where the output goes.
     """
     file = folder / "node.yaml"
@@ -53,7 +51,6 @@ class NodeProcess:
     Args:
         parameters: name → value, as in a parameter file.
         folder: gets `node.yaml` (the parameters) and `node.log` (what the node says).
-        namespace: of the node.
     """
 
     def __init__(self, parameters: Mapping[str, Any], folder: Path, namespace: str) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...bundle import load_bundle
 from ...errors import ConfigError
+from ...frame import OUTLIER, UNLABELED
 from ...losses.distilled_score import class_divergence, distilled_terms
 from ...losses.masks import inliers
 from ...model_card import Histogram, InputSpec
@@ -17,7 +18,7 @@ from ...networks.heads.two_stage import LearnableUncertainty, QueryUncertainty
 from ...networks.segmentor import Segmentor, align_corners, resize
 from ..data_recipe import Strict, expand
 from ..methods import StageSpec
-from .stage import IDS, Stage, flat_pairs
+from .stage import Stage, flat_pairs
 
 
 class ScoreTeacher(Strict):
@@ -92,10 +93,10 @@ class DistilStage(Stage):
             answers = [teacher(pixels, given.features) for teacher in self._teachers]
             taught = sum(self.fit(standard, target) for standard, _ in answers)[:, 0]
         if not self.unit[0]:
-            known = inliers(target, **IDS)
+            known = inliers(target, OUTLIER, UNLABELED)
             self.unit.copy_(_unit(score.detach()[known], taught[known].clamp(max=options.cap)))
         values = options.model_dump(exclude={"teachers", "trained", "class_weight", "initialize"})
-        terms = distilled_terms(score * self.unit[0] + self.unit[1], taught, target, **values, **IDS)
+        terms = distilled_terms(score * self.unit[0] + self.unit[1], taught, target, **values)
         if options.class_weight:
             if other := [shares.shape[1] for _, shares in answers if shares.shape[1] != logits.shape[1]]:
                 raise ConfigError(
@@ -103,7 +104,7 @@ class DistilStage(Stage):
                     f"{other[0]}"
                 )
             shares = sum(self.fit(probabilities, target) for _, probabilities in answers)
-            terms["classes"] = options.class_weight * class_divergence(self.fit(logits, target), shares, target, **IDS)
+            terms["classes"] = options.class_weight * class_divergence(self.fit(logits, target), shares, target)
         return terms
 
 

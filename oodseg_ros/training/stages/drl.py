@@ -14,7 +14,7 @@ from ...networks.heads.drl import DrlReconstruction
 from ...networks.segmentor import Segmentor
 from ..data_recipe import Strict
 from ..methods import StageSpec
-from .stage import IDS, Stage, flat_pairs
+from .stage import Stage, flat_pairs
 
 
 class DrlOptions(Strict):
@@ -54,7 +54,6 @@ class DrlStage(Stage):
         rebuilt, wanted = None, None
         if overlap is not None:
             rebuilt, wanted = self._rebuild(images, related, unrelated, overlap)
-        options = self.options
         return drl_terms(
             self.fit(frozen, target),
             self.fit(head.classification_head(related), target),
@@ -62,10 +61,7 @@ class DrlStage(Stage):
             target,
             rebuilt,
             wanted,
-            auxiliary_weight=options.auxiliary_weight,
-            discrepancy_weight=options.discrepancy_weight,
-            reconstruction_weight=options.reconstruction_weight,
-            **IDS,
+            **self.options.model_dump(exclude={"output_lr"}),
         )
 
     def _rebuild(self, images: Tensor, related: Tensor, unrelated: Tensor, overlap: Tensor) -> tuple[Tensor, Tensor]:

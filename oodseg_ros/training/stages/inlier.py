@@ -13,13 +13,14 @@ from pydantic import Field
 from torch import Tensor
 
 from ...errors import ConfigError
+from ...frame import UNLABELED
 from ...losses.masks import class_cross_entropy, component_contrast
 from ...model_card import InputSpec
 from ...networks.classifiers import FeatureMemory, GmmClassifier, assign, update
 from ...networks.segmentor import Segmentor
 from ..data_recipe import Strict
 from ..methods import StageSpec
-from .stage import IDS, UNLABELED, Stage, flat_pairs
+from .stage import Stage, flat_pairs
 
 
 class MixtureOptions(Strict):
@@ -76,11 +77,9 @@ class MixtureEm:
                 values /= distributed.get_world_size()
 
     def state(self) -> dict[str, Tensor]:
-        """The memory as tensors, for a checkpoint."""
         return {"features": self.memory.features, "next": self.memory.next}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Put a checkpoint's memory back."""
         self.memory.features.copy_(state["features"])
         self.memory.next.copy_(state["next"])
 
@@ -93,22 +92,18 @@ class MixtureStage(Stage):
     em: MixtureEm | None = None
 
     def use_em(self, classifier: GmmClassifier) -> None:
-        """Train `classifier` by EM with this stage's options."""
         self.em = MixtureEm(classifier, self.options)
 
     def optimizer_step(self, *arguments: Any, **named: Any) -> None:
-        """As Lightning's, then the M step."""
         super().optimizer_step(*arguments, **named)
         if self.em is not None:
             self.em.after_step(self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The feature memory goes into the checkpoint."""
         if self.em is not None:
             checkpoint["mixture_memory"] = self.em.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The feature memory comes back from the checkpoint."""
         if self.em is not None:
             self.em.load(checkpoint["mixture_memory"])
 
@@ -130,7 +125,7 @@ class InlierStage(Stage):
     def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
         images, target = flat_pairs(images, 4), self.subsample(flat_pairs(target, 3))
         logits = self.fit(self.segmentor.classifier(self.decoded(images)), target)
-        return {"ce": class_cross_entropy(logits, target, **IDS)}
+        return {"ce": class_cross_entropy(logits, target)}
 
 
 class InlierGmmStage(MixtureStage, InlierStage):
@@ -150,6 +145,6 @@ class InlierGmmStage(MixtureStage, InlierStage):
         target = self.subsample(target)
         logits = self.fit(self.segmentor.classifier(decoded), target)
         return {
-            "ce": class_cross_entropy(logits, target, **IDS),
+            "ce": class_cross_entropy(logits, target),
             "contrast": self.em.contrast(decoded, labels),
         }

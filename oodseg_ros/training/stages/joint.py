@@ -16,7 +16,7 @@ from ...model_card import InputSpec
 from ...networks.segmentor import Segmentor
 from ..data_recipe import Strict
 from ..methods import StageSpec
-from .stage import IDS, Stage, flat_pairs
+from .stage import Stage, flat_pairs
 
 
 class JointOptions(Strict):
@@ -49,10 +49,5 @@ class JointStage(Stage):
             features = segmentor.backbone(images)
         logits = self.fit(segmentor.classifier(segmentor.decoder(features)), target)
         unknown = self.fit(segmentor.head(features), target)
-        ce = class_cross_entropy(logits, target, **IDS)
-        return {
-            "ce": ce,
-            **llr_terms(
-                logits, unknown, target, ce_weight=self.options.ce_weight, small_weight=self.options.small_weight, **IDS
-            ),
-        }
+        ce = class_cross_entropy(logits, target)
+        return {"ce": ce, **llr_terms(logits, unknown, target, **self.options.model_dump())}

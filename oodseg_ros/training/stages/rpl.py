@@ -12,7 +12,7 @@ from ...networks.heads.residual import ResidualFeature, ResidualPattern
 from ...networks.segmentor import HeadInput, Segmentor
 from ..data_recipe import Strict
 from ..methods import StageSpec
-from .stage import IDS, Stage, flat_pairs
+from .stage import Stage, flat_pairs
 
 
 class RplOptions(Strict):
@@ -52,10 +52,8 @@ class RplStage(Stage):
         return self.rpl_terms(residual, self.fit(logits, target), target)
 
     def rpl_terms(self, residual: Tensor, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """RPL's three terms with this stage's weight."""
-        options = self.options
-        weights = {"energy_weight": options.energy_weight, "small_weight": options.small_weight}
-        return rpl_terms(residual, logits, target, **weights, **IDS)
+        weights = self.options.model_dump(include={"energy_weight", "small_weight"})
+        return rpl_terms(residual, logits, target, **weights)
 
 
 class CoroclOptions(RplOptions):
@@ -102,7 +100,6 @@ class RplCoroclStage(RplStage):
             temperature=options.temperature,
             samples=options.samples,
             generator=self.draw(),
-            **IDS,
         )
         return terms
 

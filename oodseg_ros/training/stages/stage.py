@@ -12,15 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ConfigError
-from ...frame import OUTLIER, UNLABELED
 from ...losses.masks import counted_over_processes
 from ...model_card import InputSpec
 from ...networks.segmentor import HeadInput, Segmentor, align_corners
 from ..data_recipe import Strict
 from ..methods import StageSpec
-
-IDS = {"outlier": OUTLIER, "ignore": UNLABELED}
-"""Ids in training targets, as the losses ask for them."""
 
 
 class NoOptions(Strict):

@@ -19,7 +19,7 @@ from ...model_card import InputSpec
 from ...networks.segmentor import HeadInput, Segmentor
 from ..data_recipe import Strict
 from ..methods import StageSpec
-from .stage import IDS, Stage, flat_pairs
+from .stage import Stage, flat_pairs
 
 PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "AllMlp": (("classifier",), ("decoder.fuse", "decoder.norm", "classifier")),
@@ -86,7 +86,7 @@ class OutlierExposureStage(TunedStage):
     Options = ExposureOptions
 
     def logit_terms(self, logits: Tensor, target: Tensor, given: HeadInput) -> dict[str, Tensor]:
-        return outlier_exposure_terms(logits, target, weight=self.options.weight, **IDS)
+        return outlier_exposure_terms(logits, target, weight=self.options.weight)
 
 
 class EntropyOptions(TunedOptions):
@@ -102,7 +102,7 @@ class EntropyMaxStage(TunedStage):
     Options = EntropyOptions
 
     def logit_terms(self, logits: Tensor, target: Tensor, given: HeadInput) -> dict[str, Tensor]:
-        return entropy_max_terms(logits, target, balance=self.options.balance, **IDS)
+        return entropy_max_terms(logits, target, balance=self.options.balance)
 
 
 class OvrOptions(TunedOptions):
@@ -122,9 +122,7 @@ class OvrTopkStage(TunedStage):
     Options = OvrOptions
 
     def logit_terms(self, logits: Tensor, target: Tensor, given: HeadInput) -> dict[str, Tensor]:
-        options = self.options
-        weights = {"ce_weight": options.ce_weight, "inlier_weight": options.inlier_weight}
-        return ovr_topk_terms(logits, target, k=options.k, scale=options.scale, **weights, **IDS)
+        return ovr_topk_terms(logits, target, **self.options.model_dump(exclude={"scope"}))
 
 
 class PebalOptions(TunedOptions):
@@ -149,16 +147,5 @@ class PebalStage(TunedStage):
         self.abstention = nn.Conv2d(segmentor.decoder.channels, 1, 1) if self.options.abstention else None
 
     def logit_terms(self, logits: Tensor, target: Tensor, given: HeadInput) -> dict[str, Tensor]:
-        options = self.options
         abstention = None if self.abstention is None else self.fit(self.abstention(given.decoded), target)
-        return pebal_terms(
-            logits,
-            target,
-            abstention,
-            inlier_energy=options.inlier_energy,
-            outlier_energy=options.outlier_energy,
-            energy_weight=options.energy_weight,
-            smoothness=options.smoothness,
-            sparsity=options.sparsity,
-            **IDS,
-        )
+        return pebal_terms(logits, target, abstention, **self.options.model_dump(exclude={"scope", "abstention"}))

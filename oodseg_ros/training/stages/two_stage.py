@@ -16,7 +16,7 @@ from ...networks.heads.two_stage import LearnableBlock, LearnableUncertainty, Qu
 from ...networks.segmentor import HeadInput, Segmentor
 from ..data_recipe import Strict
 from ..methods import StageSpec
-from .stage import IDS, Stage
+from .stage import Stage
 
 
 def shifted(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -129,19 +129,14 @@ class TwoStageA(Stage):
             images, target = images.transpose(0, 1).flatten(0, 1), target.transpose(0, 1).flatten(0, 1)
         else:
             images, target = shifted(images, self.draw()), target.repeat(2, 1, 1)
-        small, options = self.subsample(target), self.options
+        small = self.subsample(target)
         given, logits = self.see(images)
         terms = relative_contrastive_terms(
             self.fit(logits, small),
             self.fit(uncertainty(self.segmentor, given), small)[:, 0],
             small,
-            margins=options.margins,
-            ce_weights=options.ce_weights,
-            selection=options.selection,
-            sign=options.sign,
-            select_contrast=options.select_contrast,
+            **self.options.model_dump(exclude={"initialize", "trained", "mask_losses"}),
             generator=self.draw(),
-            **IDS,
         )
         return terms | self.further_terms(given, target)
 

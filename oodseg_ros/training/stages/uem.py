@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ...errors import ConfigError
+from ...frame import OUTLIER, UNLABELED
 from ...losses.llr import llr_terms
 from ...model_card import InputSpec
 from ...networks.classifiers import GmmClassifier
@@ -14,7 +15,7 @@ from ...networks.heads.uem import UemHead
 from ...networks.segmentor import Segmentor
 from ..methods import StageSpec
 from .inlier import MixtureOptions, MixtureStage
-from .stage import IDS, OUTLIER, UNLABELED, flat_pairs
+from .stage import flat_pairs
 
 
 class UemOptions(MixtureOptions):
@@ -53,14 +54,8 @@ class UemStage(MixtureStage):
         head = self.segmentor.head
         embedded = head.embed(given.features)
         unknown = self.fit(head.classifier(embedded), target)
-        terms = llr_terms(
-            self.fit(logits, target),
-            unknown,
-            target,
-            ce_weight=self.options.ce_weight,
-            small_weight=self.options.small_weight,
-            **IDS,
-        )
+        weights = self.options.model_dump(include={"ce_weight", "small_weight"})
+        terms = llr_terms(self.fit(logits, target), unknown, target, **weights)
         if self.em is not None:
             binary = torch.where(full == UNLABELED, UNLABELED, (full == OUTLIER).to(full.dtype))
             terms["contrast"] = self.em.contrast(embedded, binary)

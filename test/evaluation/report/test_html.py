@@ -27,7 +27,7 @@ def whole_page() -> str:
                         html.figure(html.plot_uri(plot), "curve"),
                     ]
                 ),
-                html.details("more", html.code("oodseg <x>\nsecond")),
+                html.details("more", html.text("oodseg <x>\nsecond")),
             ),
         ],
         subtitle="sub",

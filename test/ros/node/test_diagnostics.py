@@ -12,7 +12,8 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from oodseg_ros.errors import ImageError
 from oodseg_ros.frame import Alert, AlertState
-from oodseg_ros.parameters.settings import Settings, default_settings
+from oodseg_ros.parameters.params_file import settings_for
+from oodseg_ros.parameters.settings import Settings
 from oodseg_ros.pipeline.reasons import DROPS, OVERWRITTEN
 from oodseg_ros.pipeline.step import Camera
 from oodseg_ros.ros.node.diagnostics import MAX_KINDS, LogOnce, Rates, camera_status, engine_status
@@ -24,7 +25,7 @@ CLEAR = Alert(AlertState.CLEAR, "ok")
 
 @pytest.fixture
 def settings() -> Settings:
-    return default_settings(["front"])
+    return settings_for({}, ["front"])[0]
 
 
 @pytest.fixture

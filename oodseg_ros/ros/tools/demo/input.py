@@ -71,7 +71,6 @@ def open_input(path: str | None, limit: int | None) -> DemoInput:
 
     Args:
         path: None or `scenes[:SEED]` = a procedural drive; else anything that `open_source` opens.
-        limit: play at most this many frames.
 
     Raises:
         UserError: the input is missing, damaged or empty.
@@ -150,7 +149,6 @@ class Player:
     """Publishers `<camera>/image_raw` and `<camera>/camera_info`, relative to the node's namespace.
 
     Args:
-        node: their owner.
         cameras: names as the frames carry them; `topics` says what each is called in topics.
     """
 
@@ -195,9 +193,7 @@ class Player:
         """Send frames at the intervals of their own stamps until they end or `stop` is set.
 
         Args:
-            frames: in time order.
             sent: called after each frame with the stamp under which it went out.
-            stop: ends the play at the next frame.
             infos: the camera's info for a frame, None where its geometry is unknown.
         """
         before, due = None, time.monotonic()

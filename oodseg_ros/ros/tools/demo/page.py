@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from ....evaluation.report import html
 from ....evaluation.report.figures import STYLE
 from ....evaluation.report.html import plot_uri
-from ....evaluation.results import provenance
+from ....evaluation.results import distribution, finite, provenance
 from ....frame import AlertState
 from ....overlay import range_text
+from ....paths import completed
 from ..gallery import Picture
 from ..listener import AlertSeen, CameraSeen
 from .input import MIN_AREA, DemoInput
@@ -95,24 +96,22 @@ def write_page(result: DemoResult, given: DemoInput, path: Path) -> None:
     how = "over DDS to the node in its own process, and back"
     cut = "; ended early by Ctrl-C" if result.interrupted else ""
     subtitle = f"{given.name}: {_sent(result)} frames {how}{cut}"
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(html.page("oodseg_ros demo", parts, subtitle))
-    temporary.replace(path)
+    with completed(path) as part:
+        part.write_text(html.page("oodseg_ros demo", parts, subtitle))
 
 
 def figures(result: DemoResult) -> dict[str, object]:
     """The page's numbers as plain values, for scripts; seconds; None = there is none."""
     ages = _all_latencies(result)
-    percentiles = {key: _or_none(value) for key, value in _percentiles(ages).items()}
     return {
         "bundle": result.bundle.id,
         "engine": result.engine.get("engine"),
         "sent": _sent(result),
         "answered": len(ages),
-        "start_s": _or_none(result.start_s),
+        "start_s": finite(result.start_s),
         "first_answer_s": result.first_answer_s,
         "first_obstacle_s": result.first_obstacle_s,
-        "latency_s": percentiles,
+        "latency_s": finite(distribution(ages)),
         "cameras": {name: dict(camera.account) for name, camera in result.cameras.items()},
         "interrupted": result.interrupted,
     }
@@ -136,7 +135,7 @@ def line(alert: AlertSeen, since: float) -> str:
 
 def _headline(result: DemoResult) -> html.Html:
     ages = _all_latencies(result)
-    found = _percentiles(ages)
+    found = distribution(ages)
     sent, answered = _sent(result), len(ages)
     first = result.first_obstacle_s
     return html.cards(
@@ -210,7 +209,7 @@ def _gallery(result: DemoResult) -> html.Html:
 def _numbers(result: DemoResult) -> html.Html:
     rows = []
     for name, camera in result.cameras.items():
-        found, account = _percentiles(latencies(camera)), camera.account
+        found, account = distribution(latencies(camera)), camera.account
         sent = len(result.sent.get(name, []))
         dropped = [
             f"{value} {key.removeprefix('dropped_').replace('_', ' ')}"
@@ -264,17 +263,6 @@ def _sent(result: DemoResult) -> int:
 
 def _all_latencies(result: DemoResult) -> np.ndarray:
     return np.concatenate([latencies(camera) for camera in result.cameras.values()] or [np.zeros(0)])
-
-
-def _percentiles(ages: np.ndarray) -> dict[str, float]:
-    if not ages.size:
-        return dict.fromkeys(("p50", "p95", "p99", "max"), math.nan)
-    p50, p95, p99 = np.percentile(ages, (50, 95, 99))
-    return {"p50": float(p50), "p95": float(p95), "p99": float(p99), "max": float(ages.max())}
-
-
-def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _ms(seconds: float) -> str:

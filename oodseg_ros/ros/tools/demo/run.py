@@ -38,15 +38,12 @@ class DemoResult:
     """Everything the page shows; times in nanoseconds are those of the node's clock.
 
     Attributes:
-        bundle: that judged.
         cameras: name in topics → what was seen.
         engine: the node's diagnostics on itself.
         sent: camera → stamps of the frames that were sent.
         truth: stamp as sent → truth, where known.
-        pictures: overlays for the gallery.
         start_s: from the start to the node's readiness.
         first_answer_s, first_obstacle_s: from the start to the first alert that says CLEAR or OBSTACLE, and OBSTACLE.
-        interrupted: the user ended it.
     """
 
     bundle: Bundle
@@ -66,9 +63,7 @@ class Watch:
     """What the demo tells while it runs.
 
     Attributes:
-        stage: a new stage in words.
         changed: an alert that differs from the one before, and seconds since the first frame.
-        progress: number of frames sent.
     """
 
     stage: Callable[[str], None]
@@ -80,10 +75,8 @@ def run_demo(given: DemoInput, out: Path, bundle: str, engine: str, watch: Watch
     """Play the input to the node and collect what it says. Ctrl-C ends the play; what was seen until then is returned.
 
     Args:
-        given: see `open_input`.
         out: folder for the node's parameters and log.
         bundle, engine: as the node's parameters.
-        watch: gets news.
         started: `time.monotonic()` of the start, for the times to the first alerts.
 
     Raises:

@@ -66,9 +66,7 @@ class CameraDriver:
 
     Attributes (set from outside at any time):
         picture, message, stamp, info: names of what is wrong, see `behave`.
-        silent: nothing is sent.
         rate: frames per second.
-        sent: number of images sent.
     """
 
     def __init__(self, node: Node, name: str, compressed: bool, clock: DriverClock) -> None:
@@ -92,14 +90,12 @@ class CameraDriver:
             message: one of `messages.CHANGES`, or empty.
             stamp: future, past, repeat, back, swap, zero, or empty.
             info: see `messages.camera_info`.
-            silent: send nothing.
         """
         with self._lock:
             self.picture, self.message, self.stamp, self.info, self.silent = picture, message, stamp, info, silent
             self._last = self._clock.now_ns()
 
     def dies(self) -> None:
-        """The driver's publishers vanish."""
         with self._lock:
             publishers, self._publishers = self._publishers, None
         for publisher in publishers or ():

@@ -19,9 +19,7 @@ class FaultProcess:
     """Starts on construction.
 
     Args:
-        parameters: of the node.
         folder: gets `node.yaml` and `node.log`.
-        namespace: of the node.
     """
 
     def __init__(self, parameters: Mapping[str, Any], folder: Path, namespace: str) -> None:

@@ -35,7 +35,6 @@ class Script:
 
     Attributes:
         name: as given to `--only`.
-        group: heading in the table.
         what: one sentence, for people.
         begin: what is done; detection is timed from its end.
         end: what takes the fault away; recovery (CLEAR) is timed from its end. Empty: the fault passes by itself.
@@ -45,9 +44,7 @@ class Script:
         recover: seconds allowed for recovery.
         hold: seconds for which the fault lasts after it was detected.
         stays: the victim must stay in `states` for all of `hold` instead of entering them.
-        victim: which camera is watched.
         shared: the fault hits what both cameras share, so the witness may notice.
-        node: which node process: `wall`, `sim` (simulation time), or `own` (a fresh one that may die).
         exit: exit status that the node process must end with; None = it must live.
         refused: the node must answer the last act of `begin` with a refusal.
     """
