@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import re
 import zipfile
@@ -160,6 +161,14 @@ def state_dict_of(content: Any, under: Sequence[str], path: str | Path) -> dict[
     if not tensors:
         keys = ", ".join(map(str, list(found)[:10]))
         raise CheckpointError(f"{path} holds no tensors under {', '.join(under) or 'its top'}; its keys are: {keys}")
+    others = [
+        str(key)
+        for key, value in (content if isinstance(content, Mapping) else {}).items()
+        if value is not found and isinstance(value, Mapping) and any(isinstance(v, Tensor) for v in value.values())
+    ]
+    if others:
+        # Averages of the weights (EMA), a discriminator: which of them is the model, only its author knows.
+        logging.getLogger(__name__).warning("%s holds more tensors, which are not taken: %s", path, ", ".join(others))
     odd = [
         key for key, value in tensors.items() if value.is_meta or value.is_quantized or value.layout != torch.strided
     ]
@@ -207,6 +216,9 @@ def check_archive(path: Path) -> None:
                     ".state_dict(), 'weights.pth'), where you trust its author"
                 )
             members = [entry for entry in archive.infolist() if entry.file_size]
+            # One bit of the attributes says "folder"; torch then reads nothing and leaves the memory as it was.
+            if folders := [entry.filename for entry in members if entry.external_attr & 0x10]:
+                raise CheckpointError(f"{path} is damaged: {folders[0]} in it is marked as a folder; fetch it again")
             # torch.serialization.set_crc32_options(False) leaves them all out.
             damaged = archive.testzip() if any(entry.CRC for entry in members) else None
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:

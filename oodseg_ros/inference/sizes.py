@@ -74,7 +74,8 @@ def at_image_size(run: Run, height: int, width: int, spec: InputSpec) -> Run:
     def resized(maps: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
         if maps.shape[1:3] == size:
             return maps
-        return np.stack([cv2.resize(one, size[::-1], interpolation=how) for one in maps])
+        done = [cv2.resize(one, size[::-1], interpolation=how) for one in maps]
+        return np.stack(done) if len(done) > 1 else done[0][None]  # not copied
 
     def _run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         labels, score = run(resized(images, network, cv2.INTER_LINEAR))

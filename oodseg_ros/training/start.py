@@ -56,6 +56,8 @@ def load_start(segmentor: Segmentor, recipe: Recipe) -> str:
     loaded = []
     for part in recipe.start_parts:
         module, own = getattr(segmentor, part), _below(state, part)
+        if hasattr(module, "of_whole"):  # a backbone cut short starts as one that is whole
+            own = module.of_whole(own)
         if part == "head" and (module is None or not own or _misfits(module, own)):
             continue
         loaded.append(_load(module, own, start, part))

@@ -421,6 +421,15 @@ def test_masks_holes_and_parts_are_what_coco_makes_of_them(collected: Path, tmp_
             assert (target == wanted).all()
 
 
+def test_an_export_of_cvat_with_its_pictures_lies_in_folders_of_the_subset(collected: Path, tmp_path: Path) -> None:
+    root = corrected(collected, tmp_path / "back")
+    (root / "images").unlink()
+    shutil.copytree(collected / "images", root / "images" / "Train")
+    (root / "annotations" / "instances_default.json").rename(root / "annotations" / "instances_Train.json")
+    pictures = open_reviewed(root, load_labels("driving11"))
+    assert {picture.image.parent for picture in pictures} == {root / "images" / "Train"}
+
+
 def test_what_the_annotator_did_to_categories_and_pictures_is_taken_as_meant(collected: Path, tmp_path: Path) -> None:
     root, labels = corrected(collected, tmp_path / "back", a1="trailer"), load_labels("driving11")
     file = root / "annotations" / "instances_default.json"

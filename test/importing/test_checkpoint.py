@@ -114,6 +114,18 @@ def test_a_zip_without_checksums_is_read(tmp_path):
     assert torch.equal(read_checkpoint(tmp_path / "x.pth")["a.weight"], STATE["a.weight"])
 
 
+def test_a_tensor_that_one_bit_marks_as_a_folder_is_no_tensor(tmp_path):
+    """torch reads nothing of it, without a word, though its checksum is right."""
+    file = tmp_path / "x.pth"
+    torch.save(STATE, file)
+    content = bytearray(file.read_bytes())
+    entry = content.rindex(b"PK\x01\x02", 0, content.rindex(b"x/data/0"))
+    content[entry + 38] |= 0x10
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match="x/data/0 in it is marked as a folder"):
+        read_checkpoint(file)
+
+
 FORMS = ("zip", "legacy", "safetensors")
 
 
@@ -209,6 +221,17 @@ def test_tensors_are_found_under_the_first_known_key():
         state_dict_of({"epoch": 3}, ("state_dict",), "x")
     with pytest.raises(CheckpointError, match="holds a list"):
         state_dict_of([1], ("state_dict",), "x")
+
+
+def test_tensors_beside_those_that_are_taken_are_told(caplog):
+    weights, averages = {"a": torch.zeros(1)}, {"a": torch.ones(1)}
+    optimizer = {"state": {0: {"step": torch.ones(1)}}, "param_groups": []}
+    content = {"state_dict": weights, "ema_state_dict": averages, "optimizer": optimizer, "epoch": 3}
+    assert state_dict_of(content, ("state_dict",), "x.pth") == weights
+    assert "x.pth holds more tensors, which are not taken: ema_state_dict" in caplog.text
+    caplog.clear()
+    assert state_dict_of({**weights, "optimizer": optimizer}, ("state_dict",), "x.pth") == weights
+    assert not caplog.text
 
 
 def test_prefixes_go_only_where_all_keys_have_them():

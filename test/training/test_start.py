@@ -44,6 +44,17 @@ def test_a_bundle_gives_all_that_fits(tiny_bundle: Path) -> None:
         assert torch.equal(value, other.state_dict()[key]), key
 
 
+def test_a_backbone_without_its_last_stage_starts_as_one_that_is_whole(tiny_bundle: Path) -> None:
+    network = {**TINY, "backbone": {**TINY["backbone"], "stages": 6}}
+    short, whole = build_segmentor(network), build_segmentor(TINY)
+    load_start(whole, recipe(tiny_bundle))
+    assert load_start(short, recipe(tiny_bundle, network, ("backbone",))).endswith("backbone")
+    for key, value in short.backbone.state_dict().items():
+        assert torch.equal(value, whole.backbone.state_dict()[key]), key
+    with pytest.raises(ConfigError, match=r"lateral\.3\.weight is \(16, 320.*this network has \(16, 192"):
+        load_start(short, recipe(tiny_bundle, network))
+
+
 def test_another_head_starts_fresh(tiny_bundle: Path) -> None:
     network = {**TINY, "head": {**TINY["head"], "hidden": 8}}
     assert load_start(build_segmentor(network), recipe(tiny_bundle, network)).endswith("backbone, decoder, classifier")

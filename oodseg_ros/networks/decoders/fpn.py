@@ -45,15 +45,19 @@ class LightFpn(nn.Module):
     Args:
         channels: of the output; classes and rows of a score read no more directions than they have.
         width: of the coarser levels.
+        separable: the block of the second finest level is a depthwise 3x3 and a 1x1.
     """
 
-    def __init__(self, inputs: Sequence[int], channels: int = 32, width: int = 64) -> None:
+    def __init__(self, inputs: Sequence[int], channels: int = 32, width: int = 64, separable: bool = False) -> None:
         super().__init__()
         self.channels = channels
         finest, coarsest = inputs[0], inputs[-1]
         self.lateral = nn.ModuleList(nn.Conv2d(count, width, 1) for count in inputs[1:])
         self.surroundings = nn.Sequential(*_depthwise(coarsest, 5), nn.Conv2d(coarsest, width, 1, bias=False))
-        self.blocks = nn.ModuleList(nn.Sequential(*_block(width)) for _ in inputs[1:])
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*(_separable(width) if separable and level == 0 else _block(width)))
+            for level in range(len(inputs) - 1)
+        )
         self.project = nn.Conv2d(width, channels, 1, bias=False)
         self.context = nn.Conv2d(width, channels, 1, bias=False)
         self.detail = nn.Conv2d(finest, channels, 1, bias=False)
@@ -64,15 +68,22 @@ class LightFpn(nn.Module):
         laterals = [conv(feature) for conv, feature in zip(self.lateral, features[1:], strict=True)]
         laterals[-1] = laterals[-1] + self.surroundings(features[-1])
         summed = _top_down(laterals, self.blocks)
-        # One resize for both: 1x1 convolutions commute with it.
-        both = torch.cat((self.project(summed), self.context(laterals[0])), dim=1)
-        coarse, context = resize(both, features[0].shape[-2:]).chunk(2, dim=1)
+        # Made small first: 1x1 convolutions commute with the resize.
+        finest = features[0].shape[-2:]
+        coarse, context = (
+            resize(conv(maps), finest) for conv, maps in ((self.project, summed), (self.context, laterals[0]))
+        )
         return coarse + self.refine_detail(F.relu(self.norm(self.detail(features[0]) + context)))
 
 
 def _depthwise(channels: int, kernel: int) -> list[nn.Module]:
     conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
     return [conv, nn.BatchNorm2d(channels), nn.ReLU()]
+
+
+def _separable(channels: int) -> list[nn.Module]:
+    first = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+    return [first, nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
 
 
 def _top_down(laterals: list[Tensor], blocks: nn.ModuleList) -> Tensor:

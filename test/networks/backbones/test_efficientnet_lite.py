@@ -43,9 +43,9 @@ def test_a_block_in_bands_answers_as_it_does_whole(kind, channels, rows, bands):
 def test_bands_are_for_maps_that_leave_the_cache():
     network = EfficientNetLite(0)
     network.in_bands(1, 544, 960)
-    assert [block.bands for block in network._blocks] == [3, 8, 3, 3, 1, 1, 1, *[1] * 9]
+    assert [block.bands for block in network._blocks] == [1, 5, 2, 2, *[1] * 12]
     network.in_bands(4, 544, 960)
-    assert [block.bands for block in network._blocks][:2] == [11, 32]
+    assert [block.bands for block in network._blocks][:6] == [1, 19, 7, 7, 3, 3]
     network.in_bands(1, 64, 96)
     assert {block.bands for block in network._blocks} == {1}
 

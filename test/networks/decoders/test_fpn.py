@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -13,8 +14,9 @@ def _pyramid(height: int, width: int, **options: object) -> list[torch.Tensor]:
     return [torch.randn(1, count, height // 4 >> k, width // 4 >> k, **options) for k, count in enumerate(ROAD_LITE)]
 
 
-def test_the_light_pyramid_answers_at_the_finest_stride_for_odd_sizes_too():
-    decoder = LightFpn(ROAD_LITE).eval()
+@pytest.mark.parametrize("separable", [False, True])
+def test_the_light_pyramid_answers_at_the_finest_stride_for_odd_sizes_too(separable):
+    decoder = LightFpn(ROAD_LITE, separable=separable).eval()
     with torch.inference_mode():
         assert decoder(_pyramid(96, 160)).shape == (1, 32, 24, 40)
         assert decoder(
@@ -25,11 +27,13 @@ def test_the_light_pyramid_answers_at_the_finest_stride_for_odd_sizes_too():
 def test_the_light_pyramid_takes_less_than_half_of_the_work():
     with torch.device("meta"):
         work = {}
-        for kind, decoder in (("full", Fpn(ROAD_LITE, 64)), ("light", LightFpn(ROAD_LITE, 32, 64))):
+        kinds = {"full": Fpn(ROAD_LITE, 64), "light": LightFpn(ROAD_LITE), "least": LightFpn(ROAD_LITE, separable=True)}
+        for kind, decoder in kinds.items():
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 decoder.eval()(_pyramid(544, 960))
             work[kind] = counter.get_total_flops()
     assert work["light"] < 0.5 * work["full"]
+    assert work["least"] < 0.6 * work["light"]
 
 
 def test_every_level_moves_the_light_pyramids_answer():
