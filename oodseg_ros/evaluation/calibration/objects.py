@@ -155,8 +155,9 @@ def fit_objects(
     said = (
         f"{what}, {int(chosen.sum())} frames without unknowns: objects are what hangs together above the score that "
         f"{target.grow_rate:.2%} of the pixels exceed; a false one free on the ground in at most {bounds[0]:.2%} of "
-        f"the frames (measured {false[0]:.2%}), among other things on it in {bounds[1]:.2%} ({false[1]:.2%}), beside it "
-        f"in {bounds[2]:.2%} ({false[2]:.2%}), min_area {target.min_area}; {_kept_apart(kept, held_out)}.{KEPT}{source}"
+        f"the frames (measured {false[0]:.2%}), among other things on it in {bounds[1]:.2%} ({false[1]:.2%}), beside "
+        f"it in {bounds[2]:.2%} ({false[2]:.2%}), min_area {target.min_area}; {_kept_apart(kept, held_out)}."
+        f"{KEPT}{source}"
     )
     # A table of before is of other candidates.
     more = {"threshold": threshold, "objects": objects, "evidence": evidence, "source": said}
