@@ -249,7 +249,7 @@ def test_an_object_looks_like_itself_from_farther_away_and_unlike_another() -> N
     )
     assert np.linalg.norm(one) == pytest.approx(1, abs=1e-4)
     assert one @ same > 0.6
-    assert one @ same > one @ other + 0.2
+    assert one @ same > one @ other + 0.15
 
 
 def test_a_square_stays_in_the_picture() -> None:
@@ -416,8 +416,10 @@ def test_masks_holes_and_parts_are_what_coco_makes_of_them(collected: Path, tmp_
         masks = [coco.annToMask(entry) for entry in coco.loadAnns(coco.getAnnIds(there["id"]))]
         wanted = np.any(masks, axis=0)
         target = picture.read()[1] == 254
-        assert (target & wanted).sum() > 0.95 * (target | wanted).sum()  # pixels on edges may go either way
-        if change is not parted:
+        if change is parted:  # pixels on edges may go either way
+            inner, outer = (op(wanted.astype(np.uint8), np.ones((3, 3))).sum() for op in (cv2.erode, cv2.dilate))
+            assert (target != wanted).sum() < 0.3 * (outer - inner)
+        else:
             assert (target == wanted).all()
 
 
