@@ -9,6 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from oodseg_ros.cli.output import Output
 from oodseg_ros.cli.train import show_plan
 from oodseg_ros.labels import load_labels
 from oodseg_ros.training import plan as planning
@@ -36,9 +37,10 @@ def test_a_plan_says_what_would_be_trained(recipe: Recipe) -> None:
     assert inlier.step.memory > uem.step.memory  # activations of the whole network against those of the head
     assert min(inlier.step.seconds, uem.step.seconds) > 0
     assert planned.seconds > sum(stage.steps * stage.step.seconds for stage in planned.stages)
-    console = Console(width=80, file=io.StringIO())
-    show_plan(console, recipe, planned)
-    text = console.file.getvalue()
+    shown = Output(json=False, quiet=False)
+    shown.console = Console(width=80, file=io.StringIO())
+    show_plan(shown, recipe, planned)
+    text = shown.console.file.getvalue()
     assert "of start and" in " ".join(text.split())
     assert "2.97M" in text  # nothing is cut off in a narrow terminal
     assert "uem: 8 images, 2,874 parameters trained, step measured, 2 images" in " ".join(text.split())
