@@ -27,6 +27,7 @@ PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "DinoFpn": (("classifier",), ("decoder.heads", "classifier")),
     "EspNetV2Decoder": (("decoder.bu_dec_l4.merge_layer.3",), ("decoder.bu_dec_l4",)),
     "Fpn": (("classifier",), ("decoder.blocks", "classifier")),
+    "LightFpn": (("classifier",), ("decoder.project", "decoder.refine_detail", "classifier")),
     "Ladder": (("classifier",), ("decoder.blends.0", "classifier")),
 }
 """Decoder → parts of scope `classifier`, parts of scope `block`."""
