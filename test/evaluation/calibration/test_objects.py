@@ -12,10 +12,10 @@ import pytest
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.evaluation.calibration.calibrate import write_calibration
+from oodseg_ros.evaluation.calibration.evidence import fit_evidence
 from oodseg_ros.evaluation.calibration.objects import (
     ObjectTarget,
     calibrate_objects,
-    fit_evidence,
     fit_objects,
 )
 from oodseg_ros.evaluation.score_store import ScoreStore
