@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 
 from ..errors import UserError
 from ..extras import advice
-from .output import Json, Output, Overwrite, Quiet, refuse_overwriting
+from . import options
+from .output import Output, refuse_overwriting
 
 STARTED = time.monotonic()
 
@@ -28,9 +29,9 @@ def command(
     bundle: Annotated[str, typer.Option(help="Bundle: a folder, or the name of a shipped one.")] = "road_lite",
     engine: Annotated[str, typer.Option(help="Inference engine, or auto for the device's own.")] = "auto",
     frames: Annotated[int | None, typer.Option(min=1, help="Play at most this many frames.")] = None,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Publish a drive, run the node on it over DDS, and leave a page with what it said."""
     refuse_overwriting(out, ("index.html", "demo.json"), overwrite)

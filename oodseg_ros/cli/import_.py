@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import Json, Output, Quiet, refuse_overwriting
+from . import options
+from .output import Output, refuse_overwriting
 
 KINDS_TEXT = "uem, rpl, multishiftseg, segformer-mmseg, espnetv2, erfnet or hf"
 """A test compares it with `importing.kinds.KINDS`, whose import takes seconds."""
@@ -50,8 +51,8 @@ def command(
         Path | None, typer.Option(help="hf: picture to compare with transformers' own answer; a drawn scene without.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is in OUT.")] = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Turn a released checkpoint into a verified bundle."""
     from ..importing.kinds import import_bundle

@@ -94,7 +94,8 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def obstacles(runner: Runner, bag: Path, out: Path, **params: object) -> tuple[list[dict], list[str]]:
-    summary = run_source(runner, ReplayBag(bag), RunOptions(out, params={**PARAMS, **params}))
+    params = {**PARAMS, **params}
+    summary = run_source(runner, RecordedBag(ReplayBag(bag), None, params), RunOptions(out, params=params))
     import csv
 
     with (out / "alerts.csv").open(newline="") as stream:
@@ -141,7 +142,7 @@ def test_why_frames_are_refused_is_told_once_for_each_reason(runner: Runner, bag
 
     told.parse = parse_resized
     params = {**PARAMS, "cameras": ["front"], "front.geometry": "mount"}
-    summary = run_source(runner, told, RunOptions(tmp_path / "out", params=params))
+    summary = run_source(runner, RecordedBag(told, None, params), RunOptions(tmp_path / "out", params=params))
     assert summary.skipped == {"front: camera_info": FRAMES}
     (note,) = [note for note in summary.notes if "camera_info describes images of" in note]
     assert note.startswith("camera front: frame dropped (camera_info)")
@@ -161,13 +162,13 @@ def test_the_speed_of_the_odometry_that_is_asked_for_gives_times_to_reach(
     first = rows[0][2][0]
     assert first["reach_s"] == pytest.approx(first["range_m"][0] / 4.0, abs=0.01)
     driven = RecordedBag(ReplayBag(bag), None, {})
-    list(driven.recorded().arrivals())
+    list(driven.arrivals())
     assert driven.metres == FRAMES - 1
 
 
 def test_cameras_of_parameters_and_bag_that_do_not_fit_are_said(bag: Path) -> None:
     opened = RecordedBag(ReplayBag(bag), None, {})
-    names = list(opened.cameras.values())
+    names = opened.cameras
     settings, notes = settings_of({"cameras": ["front", "left"]}, names)
     assert settings.names == ("front",)
     assert any("camera left of the parameters is not in the source" in note for note in notes)
