@@ -52,7 +52,7 @@ def compare_with_sklearn(store: ScoreStore, names: Sequence[str], most: int = MA
         # From frame to frame the choice goes on where it stopped, so that no column of the image is preferred.
         score, label = score.ravel()[offset::stride], label.ravel()[offset::stride]
         offset = (offset + 1) % stride
-        negative, positive, _, _ = split(score, label, 255)
+        negative, positive, _, _ = split(score, label)
         ours.update(score, label)
         scores += [negative, positive]
         labels += [np.zeros(negative.size, np.uint8), np.ones(positive.size, np.uint8)]
