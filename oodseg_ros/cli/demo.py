@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsons
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 
 from ..errors import UserError
 from ..extras import advice
+from ..paths import write_json
 from . import options
 from .output import Output, refuse_overwriting
 
@@ -66,7 +66,7 @@ def command(
         bar.update(task, description="writing the page")
         write_page(result, given, page)
     numbers = figures(result)
-    (out / "demo.json").write_text(jsons.dumps(numbers, indent=2) + "\n")
+    write_json(out / "demo.json", numbers)
     ages = numbers["latency_s"]
     if ages["p50"] is not None:
         text = ", ".join(f"{key} {1e3 * value:.0f} ms" for key, value in ages.items())

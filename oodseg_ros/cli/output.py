@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsons
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -26,6 +25,7 @@ from rich.progress import (
 from rich.table import Table
 
 from ..errors import ConfigError
+from ..paths import plain
 from ..signatures import is_signed
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Output:
     def result(self, data: dict[str, Any]) -> None:
         """Print the result where `--json` asks for it; nan and infinities become null, because JSON has none."""
         if self._json:
-            typer.echo(jsons.dumps(_plain(data), indent=1, allow_nan=False))
+            typer.echo(jsons.dumps(plain(data), indent=1, allow_nan=False))
 
     def warn_unsigned(self, bundle: Path, was_signed: bool) -> None:
         """Say that a changed card has cost a bundle its signature; nothing where it had none, or has a new one."""
@@ -170,15 +170,3 @@ def refuse_existing(out: Path | None) -> None:
     """
     if out is not None and out.exists():
         raise ConfigError(f"{out} exists; give another --out")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value

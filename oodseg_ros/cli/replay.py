@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +45,7 @@ def command(
     """Replay bags through a bundle on the bags' own clock: same bag, same alerts; under torchrun bags are shared."""
     from ..errors import BagError
     from ..evaluation.frame_pass import this_shard
+    from ..replay.report import number
     from ..replay.run import ReplayOptions, replay_bags
     from ..replay.summary import MIN_RATE_S, refuse_unjudged
     from .run import engine_options, given_geometry, given_params
@@ -84,7 +84,7 @@ def command(
     shown.say(f"{escape(metrics['bundle'])}: {metrics['frames']} frames, {metrics['duration_s']:.1f} s of driving")
     rates = f"no rates below {MIN_RATE_S / 60:.0f} minutes of driving"
     if metrics["duration_s"] >= MIN_RATE_S:
-        rates = f"{_number(alerts['per_hour'])} per hour, {_number(alerts['per_kilometre'])} per kilometre"
+        rates = f"{number(alerts['per_hour'])} per hour, {number(alerts['per_kilometre'])} per kilometre"
     shown.say(f"alerts that began: {alerts['onsets']}; {rates}")
     drives = metrics.get("bags", [metrics])
     began = [(drive["bag"], entry) for drive in drives for entry in drive["alerts"]["began"]]
@@ -111,7 +111,3 @@ def command(
         shown.say(f"metrics.json, and a folder for each bag, are in {escape(str(out))}")
     shown.result(metrics | {"out": str(out)})
     refuse_unjudged(", ".join(each.name for each in bag), metrics["judged"], metrics["skipped"])
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.3g}"

@@ -20,13 +20,14 @@ from ..datasets.encoding import mixed_labels
 from ..errors import ConfigError, DatasetError
 from ..inference.runner import Runner
 from ..model_card import Calibration
+from ..paths import write_json
 from .classes import Classes, class_labels, open_figures
 from .frame_pass import Shard, Work, plan, prepare, run_frames
 from .metric_pass import Figures, anomaly_metrics, measure, notes
 from .metrics.components import TRACKS, FrameComponents
 from .metrics.curves import CurveFigures
 from .metrics.recall import CameraMount
-from .results import distribution, per_image_averages, provenance, write_frames, write_json
+from .results import distribution, per_image_averages, provenance, write_frames
 from .score_store import ScoreStore
 from .score_variant import ScoreVariant
 from .vehicle import vehicle_figures

@@ -18,12 +18,13 @@ from ..errors import ConfigError
 from ..extras import advice
 from ..inference.engine import ENGINES, chosen
 from ..inference.runner import Runner
+from ..paths import write_json
 from .evaluate import Evaluation, EvaluationOptions, Progress, evaluate_scores
 from .metrics.pixels import PixelMetrics, split
 from .report import figures as report_figures
 from .report import html
 from .report.page import percent, write_report
-from .results import write_json, write_submission
+from .results import write_submission
 from .score_store import ScoreStore
 from .score_variant import ScoreVariant, in_one_pass, with_score
 

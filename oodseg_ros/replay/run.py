@@ -16,9 +16,10 @@ import numpy as np
 from ..errors import ConfigError
 from ..evaluation.frame_pass import Shard
 from ..evaluation.metrics.pixels import PixelMetrics
-from ..evaluation.results import provenance, write_json
+from ..evaluation.results import provenance
 from ..frame import Frame
 from ..inference.runner import Runner
+from ..paths import write_json
 from ..pipeline.geometry.ground import CameraGeometry
 from ..sources.bag_messages import ReplayBag
 from .drive import replay
