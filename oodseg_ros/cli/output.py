@@ -55,6 +55,10 @@ CameraHeight = Annotated[
 CameraPitch = Annotated[float, typer.Option(help="Degrees, positive looks down.")]
 FieldOfView = Annotated[float, typer.Option(min=5, max=170, help="Horizontal field of view in degrees.")]
 MinArea = Annotated[int, typer.Option(min=1, help="Least area of an obstacle in pixels.")]
+EVIDENCE_LOST = (
+    "the bundle has no table for alert_rule: evidence any more: it was of other candidates; see oodseg "
+    "calibrate-objects --objects"
+)
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of an earlier run in OUT.")]
 
 
