@@ -180,8 +180,8 @@ def load_bundle(name_or_path: str | Path, public_key: str = "") -> Bundle:
     rule = card.calibration.objects
     if rule is not None and (strange := [index for index in rule.ground if index >= len(labels)]):
         raise BundleError(
-            f"{file}: calibration.objects.ground names class {', '.join(map(str, strange))}, label set {labels.name} has "
-            f"0 to {len(labels) - 1}: every object would be taken to stand beside the ground"
+            f"{file}: calibration.objects.ground names class {', '.join(map(str, strange))}, label set {labels.name} "
+            f"has 0 to {len(labels) - 1}: every object would be taken to stand beside the ground"
         )
     return Bundle(path, card, labels)
 

@@ -200,5 +200,5 @@ def test_ground_classes_that_the_label_set_does_not_have_are_refused(copy: Path)
     card = yaml.safe_load((copy / "model.yaml").read_text())
     rule = {"grow": -100.0, "seed": 0.5, "beside": 100.0, "ground": [3, 200]}
     edit(copy, calibration=card["calibration"] | {"objects": rule})
-    with pytest.raises(BundleError, match="ground names class 200, label set .* has 0 to"):
+    with pytest.raises(BundleError, match=r"ground names class 200, label set .* has 0 to"):
         load_bundle(copy)

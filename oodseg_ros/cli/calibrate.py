@@ -108,7 +108,7 @@ def command(
         shown.warn(
             "the bound is of pixels above the threshold; which of them the node calls an object is up to the bundle's "
             f"rule ({rule.seed:.0%} of what hangs together above {rule.grow:g}, and among other things above "
-            f"{among:g}, beside the ground above {rule.beside:g}): `vehicle` of oodseg evaluate says what is missed then"
+            f"{among:g}, beside the ground above {rule.beside:g}): `vehicle` of oodseg evaluate says what is missed"
         )
     if loaded.bundle.card.calibration.evidence is not None and result.calibration.evidence is None:
         shown.warn(EVIDENCE_LOST)
