@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from . import options
-from .output import Output, refuse_existing, stages
+from .output import EVIDENCE_LOST, Output, refuse_existing, stages
 
 
 def command(
@@ -84,8 +84,20 @@ def command(
             f"The held-out half gave {result.held_out_risk:.4g}, above {result.choice.bound:g}: "
             "within chance for few frames, or the frames are too unlike each other.",
         )
+    rule = result.calibration.objects
+    if rule is not None and wanted.kind == "objects":
+        among = rule.limit_among(result.choice.threshold)
+        shown.warn(
+            "the bound is of pixels above the threshold; which of them the node calls an object is up to the bundle's "
+            f"rule ({rule.seed:.0%} of what hangs together above {rule.grow:g}, and among other things above "
+            f"{among:g}, beside the ground above {rule.beside:g}): `vehicle` of oodseg evaluate says what is missed"
+        )
+    if loaded.bundle.card.calibration.evidence is not None and result.calibration.evidence is None:
+        shown.warn(EVIDENCE_LOST)
     for name, why in list(result.skipped.items())[:5]:
         shown.warn(f"{name}: {why}")
+    if len(result.skipped) > 5:
+        shown.warn(f"and {len(result.skipped) - 5} frames more were left out; --json lists all")
     shown.say(f"written to {escape(str(written.path))}")
     shown.result(
         {

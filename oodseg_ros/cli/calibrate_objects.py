@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from . import options
-from .output import Output, refuse_existing
+from .output import EVIDENCE_LOST, Output, refuse_existing
 
 
 def command(
@@ -87,9 +87,7 @@ def command(
     if evidence is not None:
         shown.say(f"evidence over time: {escape(evidence.source)}")
     elif loaded.bundle.card.calibration.evidence is not None:
-        shown.warn(
-            "the bundle has no table for alert_rule: evidence any more: it was of other candidates; see --objects"
-        )
+        shown.warn(EVIDENCE_LOST)
     shown.warn_unsigned(written.path, signed)
     shown.say(f"written to {escape(str(written.path))}")
     shown.result(

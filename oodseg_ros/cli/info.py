@@ -83,7 +83,7 @@ def _objects(bundle: Bundle) -> str:
     rule = bundle.card.calibration.objects
     if rule is None:
         return "every group of pixels above the threshold"
-    ground = ", ".join(bundle.labels.names[index] for index in rule.ground if index < len(bundle.labels)) or "no class"
+    ground = ", ".join(bundle.labels.names[index] for index in rule.ground) or "no class"
     return (
         f"what hangs together above {rule.grow:g}, if {rule.seed:.0%} of it are above the threshold; "
         f"above {rule.limit_among(bundle.card.calibration.threshold):g} where other things are around it, "

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from ..inference.runner import Runner
 
 
+EVIDENCE_LOST = (
+    "the bundle has no table for alert_rule: evidence any more: it was of other candidates; see oodseg "
+    "calibrate-objects --objects"
+)
+
+
 class Output:
     """Where a command prints.
 

@@ -17,7 +17,7 @@ from ..frame import Frame, Obstacle
 from ..inference.runner import Runner
 from ..pipeline.camera import Judgement
 from ..pipeline.geometry.ground import CameraGeometry
-from ..pipeline.obstacles.components import find_objects, release_threshold
+from ..pipeline.obstacles.components import find_objects, release_rule, release_threshold
 from ..replay.recorded import RecordedBag, judge, open_recorded, settings_of
 from ..replay.summary import refuse_unjudged
 from ..sources.bag_messages import ReplayBag
@@ -226,7 +226,8 @@ def _mask_of(judgement: Judgement, obstacle: Obstacle, release: float) -> np.nda
     An alert that was raised is held by weaker objects than the mask shows: of the two masks that of its area counts.
     """
     x0, y0, x1, y1 = obstacle.box
-    answer, rule = judgement.prediction, judgement.calibration.objects
+    answer = judgement.prediction
+    rule = release_rule(judgement.calibration.objects, judgement.threshold, release)
     masks = judgement.mask, find_objects(answer.score, answer.labels, release, rule, obstacle.area, 1)[2]
     parts = []
     for mask in masks:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import torch
 import torch.distributed as distributed
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -12,7 +15,7 @@ from ...bundle import load_bundle
 from ...errors import ConfigError
 from ...frame import OUTLIER, UNLABELED
 from ...losses.distilled_score import class_divergence, distilled_terms
-from ...losses.masks import inliers
+from ...losses.masks import class_cross_entropy, inliers
 from ...model_card import Histogram, InputSpec
 from ...networks.heads.two_stage import LearnableUncertainty, QueryUncertainty
 from ...networks.segmentor import Segmentor, align_corners, resize
@@ -22,10 +25,14 @@ from .stage import Stage, flat_pairs
 
 
 class ScoreTeacher(Strict):
-    """A bundle (shipped name or folder) and the weight of its score and classes in the mean of all."""
+    """A bundle (shipped name or folder) and the weight of its score and classes in the mean of all.
+
+    `scales`: its score is the mean of those of the picture at these scales, its classes are those of the first one.
+    """
 
     bundle: str
     weight: float = Field(1.0, gt=0)
+    scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((1.0,), min_length=1)
 
 
 class DistilOptions(Strict):
@@ -36,6 +43,7 @@ class DistilOptions(Strict):
             bundle.
         trained: parts of the network that learn. A decoder that the inlier classifier reads moves the classes with it:
         class_weight: of the divergence of the classes from the teachers' (`class_divergence`), which holds them.
+        label_weight: of the cross-entropy of the pictures' own labels.
         initialize: the head starts as the inlier classifier where it can.
         cap, caps, cap_weight, floor, delta, unknown_weight, small_weight, alarm_weight: see `distilled_terms`.
     """
@@ -43,6 +51,7 @@ class DistilOptions(Strict):
     teachers: list[ScoreTeacher] = Field(min_length=1)
     trained: list[str] = Field(default=["head"], min_length=1)
     class_weight: float = Field(0.0, ge=0)
+    label_weight: float = Field(0.0, ge=0)
     initialize: bool = False
     cap: float = 2.0
     caps: dict[int, float] = Field(default_factory=dict)
@@ -83,9 +92,7 @@ class DistilStage(Stage):
         segmentor, stride, options = self.segmentor, self._spec.output_stride, self.options
         if not self._teachers:
             total, backbone = sum(each.weight for each in options.teachers), segmentor.backbone
-            self._teachers = [
-                _Teacher(each.bundle, each.weight / total, self._spec, backbone) for each in options.teachers
-            ]
+            self._teachers = [_Teacher(each, each.weight / total, self._spec, backbone) for each in options.teachers]
         given = segmentor.extract(images, stride)
         logits = resize(segmentor.classifier(given.decoded).float(), given.size, align_corners(segmentor.decoder))
         score = self.fit(segmentor.judge(logits, segmentor.head.evidence(given), stride)[:, None], target)[:, 0]
@@ -97,7 +104,7 @@ class DistilStage(Stage):
         if not self.unit[0]:
             known = inliers(target, OUTLIER, UNLABELED)
             self.unit.copy_(_unit(score.detach()[known], taught[known].clamp(max=options.cap)))
-        values = options.model_dump(exclude={"teachers", "trained", "class_weight", "initialize"})
+        values = options.model_dump(exclude={"teachers", "trained", "class_weight", "label_weight", "initialize"})
         terms = distilled_terms(score * self.unit[0] + self.unit[1], taught, target, **values)
         if options.class_weight:
             if other := [shares.shape[1] for _, shares in answers if shares.shape[1] != logits.shape[1]]:
@@ -107,6 +114,8 @@ class DistilStage(Stage):
                 )
             shares = sum(self.fit(probabilities, target) for _, probabilities in answers)
             terms["classes"] = options.class_weight * class_divergence(self.fit(logits, target), shares, target)
+        if options.label_weight:
+            terms["labels"] = options.label_weight * class_cross_entropy(self.fit(logits, target), target)
         return terms
 
 
@@ -143,12 +152,14 @@ class _Recalled(nn.Module):
 class _Teacher:
     """Score of a bundle, standardised, and its class probabilities; both times `weight`."""
 
-    def __init__(self, name: str, weight: float, spec: InputSpec, backbone: nn.Module) -> None:
+    def __init__(self, asked: ScoreTeacher, weight: float, spec: InputSpec, backbone: nn.Module) -> None:
         """Raises BundleError, or ConfigError for a bundle that does not say how its scores are distributed.
 
         Args:
+            weight: its share of all teachers.
             spec, backbone: of the student.
         """
+        name, self._scales = asked.bundle, asked.scales
         bundle = load_bundle(expand(name) if "$" in name else name)
         histogram = bundle.card.calibration.inlier_histogram
         if histogram is None:
@@ -161,7 +172,8 @@ class _Teacher:
         others = self._segmentor.backbone.state_dict()
         normal = ("mean", "std", "channel_order")
         if (
-            all(getattr(spec, key) == getattr(self._spec, key) for key in normal)
+            self._scales == (1.0,)
+            and all(getattr(spec, key) == getattr(self._spec, key) for key in normal)
             and own.keys() == others.keys()
             and all(torch.equal(own[key], others[key]) for key in own)
         ):
@@ -176,9 +188,21 @@ class _Teacher:
         pixels = pixels.flip(-3) if self._spec.channel_order == "bgr" else pixels
         mean, std = (pixels.new_tensor(value)[:, None, None] for value in (self._spec.mean, self._spec.std))
         images = ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
-        answer = self._segmentor(images, self._spec.output_stride)
-        standard = (answer.score[:, None].float() - self._mean) / self._deviation
-        return self._weight * standard, self._weight * answer.logits.softmax(dim=1)
+        first, *others = (self._segmentor(self._at(images, scale), self._spec.output_stride) for scale in self._scales)
+        score = first.score[:, None].float()
+        for other in others:
+            score = score + resize(other.score[:, None].float(), score.shape[-2:])
+        standard = (score / len(self._scales) - self._mean) / self._deviation
+        return self._weight * standard, self._weight * first.logits.softmax(dim=1)
+
+    def _at(self, images: Tensor, scale: float) -> Tensor:
+        """`images` at that scale, each side rounded to what the network divides by."""
+        if scale == 1:
+            return images
+        step = self._spec.multiple
+        size = [max(1, round(side * scale / step)) * step for side in images.shape[-2:]]
+        scaled = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=scale < 1)
+        return scaled.contiguous(memory_format=torch.channels_last)
 
 
 def _moments(histogram: Histogram) -> tuple[float, float]:

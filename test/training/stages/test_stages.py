@@ -317,6 +317,43 @@ def test_one_decoder_learns_the_score_and_the_weight_holds_its_classes(make_batc
     assert moved[1] < moved[0]
 
 
+def test_labels_teach_the_classes_through_the_backbone(make_batch) -> None:
+    from oodseg_ros.bundle import load_bundle
+    from oodseg_ros.training.methods import StageSpec
+
+    shipped, (images, target) = load_bundle("road_lite"), make_batch()
+    options = TAUGHT | {"trained": ["backbone", "decoder", "classifier", "head"], "label_weight": 1.0}
+    spec = StageSpec(method="distil", member=0, steps=4, batch=2, lr=1e-3, rates={"backbone": 0.3}, options=options)
+    network = shipped.segmentor()
+    before = network.backbone._conv_stem.weight.clone()
+    stage = stage_class("distil")(network, shipped.card.input, spec)
+    first = stage.terms(stage.normalize(images), target, None)["labels"].item()
+    learn(stage, [images, target], 4)
+    assert not torch.equal(network.backbone._conv_stem.weight, before)
+    assert stage.terms(stage.normalize(images), target, None)["labels"].item() < first
+
+
+def test_a_teacher_looks_at_several_scales() -> None:
+    from oodseg_ros.bundle import load_bundle
+    from oodseg_ros.training.stages.distil import ScoreTeacher, _Teacher
+
+    shipped = load_bundle("road_lite")
+    network, pixels = shipped.segmentor(), torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(3))
+    spec, features = shipped.card.input, network.backbone(torch.zeros(1, 3, 64, 128))
+
+    def taught(*scales: float) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.inference_mode():
+            return _Teacher(ScoreTeacher(bundle="road_lite", scales=scales), 1.0, spec, network.backbone)(
+                pixels, features
+            )
+
+    (double, classes), (half, _), (mean, of_first) = taught(2.0), taught(0.5), taught(2.0, 0.5)
+    assert mean.shape == double.shape == (1, 1, 32, 64)
+    enlarged = torch.nn.functional.interpolate(half, size=(32, 64), mode="bilinear")
+    torch.testing.assert_close(mean, (double + enlarged) / 2, atol=1e-4, rtol=1e-4)
+    assert torch.equal(classes, of_first)
+
+
 def test_teachers_of_other_classes_cannot_hold_them(make_stage, make_batch) -> None:
     stage = make_stage("distil", "lite_rpl", options=TAUGHT | {"class_weight": 1.0})
     images, target = make_batch()
