@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import DatasetError, UserError
 from ..frame import Frame, Obstacle
 from ..inference.runner import Runner
+from ..pages import jpeg
 from ..pipeline.camera import Judgement
 from ..pipeline.geometry.ground import CameraGeometry
 from ..pipeline.obstacles.components import find_objects, release_rule, release_threshold
@@ -200,7 +201,7 @@ def _frames(
             still = "" if sequential else f"#{judged.number}"
             place = places(frame.stamp_ns)
             file = "" if sequential else frame.file
-            picture = Picture(name, frame.camera, frame.stamp_ns, judged.number, _jpeg(frame), place, file)
+            picture = Picture(name, frame.camera, frame.stamp_ns, judged.number, jpeg(frame.image, 95), place, file)
             release = release_threshold(calibration, judgement.threshold, settings.obstacles.release_threshold)
             track = f"{name}/{frame.camera}{still}"
             gathered.seen += len(judgement.obstacles)
@@ -268,12 +269,6 @@ def _places(bag: ReplayBag | None) -> Callable[[int], dict[str, Any]]:
         return result
 
     return at
-
-
-def _jpeg(frame: Frame) -> bytes:
-    return cv2.imencode(".jpg", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])[
-        1
-    ].tobytes()
 
 
 def _key(picture: Picture) -> tuple[str, str, int]:

@@ -201,9 +201,8 @@ def _conclude(
     }
     curves, components = None, []
     if dataset.kind == "anomaly":
-        curves, components = anomaly_metrics(
-            metrics, figures, bundle, store, _track(dataset, options), options.workers, options.mount
-        )
+        track = options.track or ("obstacle" if dataset.name in OBSTACLE_TRACK else "anomaly")
+        curves, components = anomaly_metrics(metrics, figures, bundle, store, track, options.workers, options.mount)
         if classes is not None:
             thresholds = {"at_95_recall": metrics["pixel"]["FPR95_threshold"]}
             if "component_deployed" in metrics:
@@ -264,7 +263,3 @@ def claim(out: Path, bundle: Bundle, engine: str, dataset: Dataset, options: Eva
             )
     write_json(file, ours)
     return state
-
-
-def _track(dataset: Dataset, options: EvaluationOptions) -> str:
-    return options.track or ("obstacle" if dataset.name in OBSTACLE_TRACK else "anomaly")
