@@ -8,28 +8,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import (
-    EVIDENCE_LOST,
-    BundleName,
-    Device,
-    EngineName,
-    FirstFrames,
-    Json,
-    Labels,
-    MinArea,
-    Output,
-    Precision,
-    Quiet,
-    Split,
-    Threads,
-    Unknown,
-    refuse_existing,
-    stages,
-)
+from . import options
+from .output import EVIDENCE_LOST, Output, refuse_existing, stages
 
 
 def command(
-    bundle: BundleName,
+    bundle: options.BundleName,
     dataset: Annotated[
         str,
         typer.Argument(help="Name of a dataset, `folder`, or (with --normal) `frames`: no labels at all."),
@@ -48,24 +32,22 @@ def command(
             "--normal", help="These frames show nothing unknown: labelled pixels, or all of `frames`, are normal."
         ),
     ] = False,
-    labels: Labels = None,
-    unknown: Unknown = None,
-    confidence: Annotated[
-        float | None, typer.Option(help="E.g. 0.9: the bound holds with this probability; default: in expectation.")
-    ] = None,
+    labels: options.Labels = None,
+    unknown: options.Unknown = None,
+    confidence: options.Confidence = None,
     rate: Annotated[float | None, typer.Option(help="Frames per second of the camera, for alerts-per-hour.")] = None,
-    min_area: MinArea = 100,
+    min_area: options.MinArea = 100,
     cover: Annotated[float, typer.Option(help="Share of its pixels with which an object counts as found.")] = 0.5,
-    out: Annotated[Path | None, typer.Option(help="Write a copy of the bundle here; default: into the bundle.")] = None,
-    key: Annotated[Path | None, typer.Option(help="Private key: sign the bundle again with it.")] = None,
-    split: Split = None,
-    engine: EngineName = None,
-    device: Device = "cpu",
-    precision: Precision = "fp32",
-    threads: Threads = 0,
-    limit: FirstFrames = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    out: options.BundleOut = None,
+    key: options.Key = None,
+    split: options.Split = None,
+    engine: options.EngineName = None,
+    device: options.Device = "cpu",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = 0,
+    limit: options.FirstFrames = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Choose a bundle's threshold on data, fit its score table, and write both into the bundle."""
     from ..datasets.registry import open_dataset

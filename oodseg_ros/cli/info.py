@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from .output import BundleName, Json, Output, Quiet, table
+from . import options
+from .output import Output, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def command(
-    bundle: BundleName,
+    bundle: options.BundleName,
     width: Annotated[int, typer.Option(min=32, max=8192, help="Image width that FLOPs are counted for.")] = 1920,
     height: Annotated[int, typer.Option(min=32, max=8192, help="Image height.")] = 1080,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Show a bundle's parts, input, score, calibration, data and metrics."""
     from ..bundle import load_bundle

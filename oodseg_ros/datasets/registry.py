@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import DatasetError
+from ..errors import DatasetError, listed
 from ..labels import load_labels
 from .dataset import Dataset, Item
 from .encoding import CITYSCAPES_TRAIN_IDS, class_ids, unknown_among
@@ -145,7 +145,7 @@ def _not_found(form: Format, root: Path, split: str) -> str:
     looked = "; ".join(layout.pattern.replace("{split}", split or "{split}") for layout in form.layouts)
     below = f", also below {', '.join(form.folders)}" if form.folders else ""
     entries = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in root.iterdir())
-    there = ", ".join(entries[:10]) + (f" and {len(entries) - 10} more" if len(entries) > 10 else "") or "nothing"
+    there = listed(entries, 10) or "nothing"
     part = f" split {split}" if split else ""
     there += _no_pairs(root) if form.name == FOLDER.name else ""
     return (

@@ -34,9 +34,8 @@ def open_source(path: str | Path, topics: list[str] | None = None) -> Source:
         BagError, DatasetError, ImageError: it is missing, damaged, or of no known kind.
         ConfigError: topics for something that is no bag, or a seed that is no number.
     """
-    text = str(path)
-    if text == "scenes" or text.startswith("scenes:"):
-        return _open_scenes(text)
+    if is_scenes(path):
+        return _open_scenes(str(path))
     path = Path(path).expanduser()
     if not path.exists():
         raise DatasetError(f"{path} does not exist; give a bag, a video, an image, a folder of images, or scenes:SEED")
@@ -53,6 +52,11 @@ def open_source(path: str | Path, topics: list[str] | None = None) -> Source:
         return open_image(path)
     known = " ".join((*BAG_SUFFIXES, *VIDEO_SUFFIXES, *IMAGE_SUFFIXES))
     raise DatasetError(f"{path} is of no kind that can be read; known suffixes: {known}")
+
+
+def is_scenes(path: str | Path) -> bool:
+    """Whether it names a procedural drive, `scenes` or `scenes:SEED`."""
+    return str(path).partition(":")[0] == "scenes"
 
 
 def _open_scenes(text: str) -> Source:
