@@ -6,6 +6,11 @@ nodes run in turns within one call, so that they meet the same machine. The plai
 publish; ours does all of its work: threshold, components, tracks, alert, heartbeat, accounts.
 
     python benchmarks/node_overhead.py [--rate 30] [--seconds 20] [--size 1920x1080] [--rounds 3]
+
+With `--onnx FILE` (of `oodseg export-onnx BUNDLE --size SIZE --out FILE`, of this commit or another one) there are
+networks: our node with its bundle beside plain nodes that run the file in OpenVINO and in ONNX Runtime.
+
+    python benchmarks/node_overhead.py --onnx model.onnx --size 960x540 --rate 4
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ from oodseg_ros.ros.node.launching import dds_profile
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "node_overhead.json"
+LISTENERS = ("all outputs", "alert only")
 OUTPUTS = ("semantic/image", "anomaly/score", "anomaly/mask")
 END_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 CHILDREN = Path(__file__).with_name("node_overhead_processes.py")
@@ -41,12 +47,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--size", default="1920x1080")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--onnx", type=Path, help="exported graph that the plain nodes run")
+    parser.add_argument("--bundle", default="road_lite", help="with --onnx: what our node runs")
+    parser.add_argument("--precision", default="fp32")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     rows = []
     for round_ in range(options.rounds):
-        for listeners in ("all outputs", "alert only"):
-            for node in ("plain", "ours"):
+        for listeners in LISTENERS[: 1 if options.onnx else 2]:
+            for node in nodes(options):
                 rows.append(measure(node, listeners, options))
                 print(f"round {round_ + 1}: {node}, {listeners}: {rows[-1]['cpu_ms_per_frame']:.1f} ms CPU per frame")
     summary = summarize(rows)
@@ -59,6 +68,14 @@ def main() -> None:
     print(f"written to {options.out}")
 
 
+def nodes(options: argparse.Namespace) -> dict[str, tuple[str, ...]]:
+    """Name of a node → arguments of its process; the last one is ours."""
+    if options.onnx is None:
+        return {"plain": (options.size,), "ours": (options.size,)}
+    file = (options.size, str(options.onnx))
+    return {"openvino": file, "onnxruntime": file, "network": (options.size, options.bundle, options.precision)}
+
+
 def measure(node: str, listeners: str, options: argparse.Namespace) -> dict[str, Any]:
     """Run camera, node and listener; returns what the three counted."""
     folder = Path(tempfile.mkdtemp(prefix="node_overhead_"))
@@ -67,7 +84,7 @@ def measure(node: str, listeners: str, options: argparse.Namespace) -> dict[str,
     topics = OUTPUTS if listeners == "all outputs" else ()
     roles = {
         "listener": topics,
-        node: (options.size,),
+        node: nodes(options)[node],
         "camera": (options.size, options.rate, WARM_UP + options.seconds),
     }
     processes: dict[str, subprocess.Popen] = {}
@@ -102,6 +119,7 @@ def measure(node: str, listeners: str, options: argparse.Namespace) -> dict[str,
         "answered": answered["answered"],
         "lost": camera["sent"] - answered["answered"],
         "heard": heard["counts"],
+        "peak_mb": answered["peak_mb"],
         "cpu_ms_per_frame": (after - before) / answered["answered"] * 1e3,
         **{f"age_p{q}_ms": float(np.percentile(ages, q)) for q in (50, 95, 99)},
         "age_max_ms": float(ages.max()),
@@ -117,15 +135,18 @@ def cpu_seconds(pid: int) -> float:
 def summarize(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Median over the rounds; frames are summed."""
     summary = []
-    for listeners in ("all outputs", "alert only"):
-        for node in ("plain", "ours"):
+    for listeners in dict.fromkeys(row["listeners"] for row in rows):
+        medians = []
+        for node in dict.fromkeys(row["node"] for row in rows):
             same = [row for row in rows if (row["node"], row["listeners"]) == (node, listeners)]
-            measured = [key for key in same[0] if key.endswith(("ms", "frame"))]
-            medians = {key: float(np.median([row[key] for row in same])) for key in measured}
+            measured = [key for key in same[0] if key.endswith(("ms", "frame", "mb"))]
             counts = {key: sum(row[key] for row in same) for key in ("sent", "answered", "lost")}
-            summary.append({"node": node, "listeners": listeners, **counts, **medians})
-    for plain, ours in zip(summary[::2], summary[1::2], strict=True):
-        ours["times_less_cpu"] = plain["cpu_ms_per_frame"] / ours["cpu_ms_per_frame"]
+            values = {key: float(np.median([row[key] for row in same])) for key in measured}
+            medians.append({"node": node, "listeners": listeners, **counts, **values})
+        *others, ours = medians
+        for other in others:
+            other["ours_over_this"] = ours["cpu_ms_per_frame"] / other["cpu_ms_per_frame"]
+        summary += medians
     return summary
 
 
@@ -141,6 +162,8 @@ def show(summary: list[dict[str, Any]], options: argparse.Namespace) -> None:
         "listeners",
         "node",
         "CPU ms/frame",
+        "ours / this",
+        "MB",
         "p50 ms",
         "p95 ms",
         "p99 ms",
@@ -153,8 +176,9 @@ def show(summary: list[dict[str, Any]], options: argparse.Namespace) -> None:
     for row in summary:
         ages = [f"{row[f'age_{key}_ms']:.1f}" for key in ("p50", "p95", "p99", "max")]
         counts = [str(row[key]) for key in ("sent", "answered", "lost")]
-        less = f" ({row['times_less_cpu']:.1f}x less)" if "times_less_cpu" in row else ""
-        table.add_row(row["listeners"], row["node"], f"{row['cpu_ms_per_frame']:.1f}{less}", *ages, *counts)
+        share = f"{row['ours_over_this']:.2f}" if "ours_over_this" in row else ""
+        cpu = f"{row['cpu_ms_per_frame']:.1f}"
+        table.add_row(row["listeners"], row["node"], cpu, share, f"{row['peak_mb']:.0f}", *ages, *counts)
     Console().print(table)
 
 

@@ -1,4 +1,6 @@
-"""The processes that node_overhead.py starts: camera, listener, plain, ours. Each writes what it counted as JSON."""
+"""The processes that node_overhead.py starts: camera, listener, and one of the nodes. Each writes what it counted as
+JSON.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import contextlib
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,9 @@ from sensor_msgs.msg import Image
 
 BEST_EFFORT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE)
+
+SOME_THRESHOLD = 2.7
+"""Any: a mask costs the same."""
 
 
 def camera(out: Path, size: str, rate: str, seconds: str) -> None:
@@ -68,12 +74,48 @@ def listener(out: Path, *topics: str) -> None:
 
 
 def plain(out: Path, size: str) -> None:
-    """The usual node: convert by cv_bridge, answer, convert by cv_bridge, publish."""
+    """The usual node around a constant answer."""
+    answer = constants(size)
+    usual_node(out, lambda image: answer)
+
+
+def openvino(out: Path, size: str, file: str) -> None:
+    """The usual node around an exported graph, as OpenVINO runs it in FP32."""
+    import openvino
+
+    compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def answer(image: np.ndarray) -> tuple[np.ndarray, ...]:
+        found = compiled([image[None]])
+        return with_mask(found[0][0], found[1][0])
+
+    usual_node(out, answer)
+
+
+def onnxruntime(out: Path, size: str, file: str) -> None:
+    """The usual node around an exported graph, as ONNX Runtime runs it."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+
+    def answer(image: np.ndarray) -> tuple[np.ndarray, ...]:
+        labels, score = session.run(None, {"images": image[None]})
+        return with_mask(labels[0], score[0])
+
+    usual_node(out, answer)
+
+
+def with_mask(labels: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """And the mask that a plain node would make of the score."""
+    return labels, score, (score > SOME_THRESHOLD).astype(np.uint8)
+
+
+def usual_node(out: Path, answer: Callable[[np.ndarray], tuple[np.ndarray, ...]]) -> None:
+    """Convert by cv_bridge, answer, convert by cv_bridge, publish."""
     from cv_bridge import CvBridge
 
     node = rclpy.create_node("plain")
     bridge = CvBridge()
-    labels, score, mask = constants(size)
     publishers = [
         node.create_publisher(Image, f"camera/{topic}", RELIABLE)
         for topic in ("semantic/image", "anomaly/score", "anomaly/mask")
@@ -81,23 +123,35 @@ def plain(out: Path, size: str) -> None:
     ages: list[float] = []
 
     def callback(message: Image) -> None:
-        bridge.imgmsg_to_cv2(message, "rgb8")
-        answers = zip(publishers, (labels, score, mask), ("mono8", "32FC1", "mono8"), strict=True)
+        answers = zip(
+            publishers, answer(bridge.imgmsg_to_cv2(message, "rgb8")), ("mono8", "32FC1", "mono8"), strict=True
+        )
         for publisher, pixels, encoding in answers:
-            answer = bridge.cv2_to_imgmsg(pixels, encoding)
-            answer.header = message.header
-            publisher.publish(answer)
+            reply = bridge.cv2_to_imgmsg(pixels, encoding)
+            reply.header = message.header
+            publisher.publish(reply)
         stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
         ages.append((node.get_clock().now().nanoseconds - stamp) * 1e-9)
 
     node.create_subscription(Image, "camera/image_raw", callback, BEST_EFFORT)
     with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
         rclpy.spin(node)
-    out.write_text(json.dumps({"answered": len(ages), "ages": ages}))
+    out.write_text(json.dumps({"answered": len(ages), "ages": ages, "peak_mb": peak_mb()}))
 
 
 def ours(out: Path, size: str) -> None:
     """The node of this package, whole, with a constant instead of the network."""
+    our_node(out, [], load=lambda settings, logger: (ConstantRunner(size), ()))
+
+
+def network(out: Path, size: str, bundle: str, precision: str) -> None:
+    """The node of this package as people start it."""
+    wanted = {"bundle": bundle, "precision": precision, "warm_size": size}
+    our_node(out, ["--ros-args", *(part for key, value in wanted.items() for part in ("-p", f"{key}:={value}"))])
+
+
+def our_node(out: Path, arguments: list[str], **options: Any) -> None:
+    """Runs until it is told to stop, then writes what it counted."""
     from oodseg_ros.ros.perception import SUCCESS, Perception, run
 
     class Measured(Perception):
@@ -105,17 +159,24 @@ def ours(out: Path, size: str) -> None:
             camera = self._session.pipeline.cameras["camera"]
             ages = list(camera.ages._values)
             counts = camera.counter.counts()
-            out.write_text(json.dumps({"answered": counts.answered, "dropped": counts.dropped, "ages": ages}))
+            counted = {"answered": counts.answered, "dropped": counts.dropped, "ages": ages, "peak_mb": peak_mb()}
+            out.write_text(json.dumps(counted))
             return super().close()
 
     def make() -> Perception:
-        node = Measured(load=lambda settings, logger: (ConstantRunner(size), ()))
+        node = Measured(**options)
         assert node.trigger_configure() == SUCCESS
         assert node.trigger_activate() == SUCCESS
         return node
 
     rclpy.try_shutdown()
-    run(make)
+    run(make, arguments)
+
+
+def peak_mb() -> float:
+    """This process's largest resident memory so far."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def constants(size: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -167,5 +228,6 @@ class ConstantRunner:
 if __name__ == "__main__":
     role, out, *arguments = sys.argv[1:]
     rclpy.init()
-    {"camera": camera, "listener": listener, "plain": plain, "ours": ours}[role](Path(out), *arguments)
+    roles = (camera, listener, plain, openvino, onnxruntime, ours, network)
+    {each.__name__: each for each in roles}[role](Path(out), *arguments)
     rclpy.try_shutdown()

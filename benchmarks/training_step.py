@@ -27,7 +27,7 @@ from oodseg_ros.training.plan import measure_step
 from oodseg_ros.training.recipe import load_recipe
 from oodseg_ros.training.run_stage import seen_by
 from oodseg_ros.training.samples import Samples
-from oodseg_ros.training.start import first_pictures, load_start
+from oodseg_ros.training.start import load_start
 from oodseg_ros.training.train import segmentor_of
 
 
@@ -36,8 +36,8 @@ def measure(path: Path, steps: int, count: int) -> list[dict]:
     recipe = load_recipe(path)
     labels = load_labels(recipe.label_set)
     segmentor = segmentor_of(recipe, labels)
+    load_start(segmentor, recipe)
     frames = load_frames(recipe.data, labels)
-    load_start(segmentor, recipe, lambda: first_pictures(recipe, frames, labels))
     rows = []
     for spec in recipe.stages:
         samples = Samples.of(seen_by(recipe, spec), frames, labels, recipe.seed, 0, 2 * max(count, spec.batch))

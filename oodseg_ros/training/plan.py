@@ -24,7 +24,7 @@ from .recipe import Recipe
 from .run_stage import make_stage, seen_by
 from .samples import Samples
 from .stages.stage import Stage
-from .start import first_pictures, load_start
+from .start import load_start
 from .train import notes_on, segmentor_of
 
 MEASURABLE = 2e11
@@ -206,8 +206,8 @@ def plan(recipe: Recipe) -> TrainingPlan:
     began = time.perf_counter()
     labels = load_labels(recipe.label_set)
     segmentor = segmentor_of(recipe, labels)
+    start = load_start(segmentor, recipe)
     frames = load_frames(recipe.data, labels)
-    start = load_start(segmentor, recipe, lambda: first_pictures(recipe, frames, labels))
     check_held_out(recipe, labels)
     notes = tuple(notes_on(recipe, labels))
     start_seconds = time.perf_counter() - began

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from ..bundle import MODEL_FILE, load_bundle, resolve_bundle
@@ -12,30 +11,20 @@ from ..errors import ConfigError
 from ..extras import advice
 from ..importing import dinov2_onnx
 from ..importing.checkpoint import read_checkpoint, state_dict_of, without_prefix
-from ..labels import LabelSet
 from ..networks.backbones.efficientnet_lite import imagenet_weights
 from ..networks.heads.ensemble import Ensemble
 from ..networks.segmentor import Segmentor
 from .data_recipe import expand
-from .frames import TrainingFrame
 from .recipe import Recipe
-from .samples import Samples
-from .slimming import slimmed
 
 HUB = "transformers:"
 FILES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
-PICTURES = 48
-"""Training pictures that a slimmer backbone is fitted on."""
 
 
-def load_start(segmentor: Segmentor, recipe: Recipe, pictures: Callable[[], Tensor]) -> str:
+def load_start(segmentor: Segmentor, recipe: Recipe) -> str:
     """Load what `recipe.start` names into `segmentor`; returns a sentence on what was loaded.
 
-    Without `start`, an EfficientNet-Lite backbone gets its ImageNet weights and any other network stays random. One
-    with narrower blocks (`hidden`) starts from a wider one, fitted on `pictures`, see `slimmed`.
-
-    Args:
-        pictures: makes normalised float32 `[B, 3, H, W]`; asked only where they are needed.
+    Without `start`, an EfficientNet-Lite backbone gets its ImageNet weights and any other network stays random.
 
     Raises:
         ConfigError: it is not there (with what to do) or does not fit (with the keys that do not).
@@ -69,7 +58,6 @@ def load_start(segmentor: Segmentor, recipe: Recipe, pictures: Callable[[], Tens
         module, own = getattr(segmentor, part), _below(state, part)
         if hasattr(module, "of_whole"):  # a backbone cut short starts as one that is whole
             own = module.of_whole(own)
-            own = slimmed(module, own, pictures)
         if part == "head" and (module is None or not own or _misfits(module, own)):
             continue
         loaded.append(_load(module, own, start, part))
@@ -116,16 +104,6 @@ def _pretrained(segmentor: Segmentor, name: str) -> str:
 
 def _below(state: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     return {key[len(part) + 1 :]: value for key, value in state.items() if key.startswith(f"{part}.")}
-
-
-def first_pictures(recipe: Recipe, frames: Sequence[TrainingFrame], labels: LabelSet) -> Tensor:
-    """The first samples of a recipe, normalised float32 `[PICTURES, 3, H, W]`."""
-    samples = Samples.of(recipe, frames, labels, recipe.seed, 0, PICTURES)
-    images = torch.stack([samples[index][0] for index in range(PICTURES)]).float() / 255
-    images = images.flatten(0, 1) if images.dim() > 4 else images
-    images = images.flip(1) if recipe.input.channel_order == "bgr" else images
-    mean, std = (images.new_tensor(value)[:, None, None] for value in (recipe.input.mean, recipe.input.std))
-    return (images - mean) / std
 
 
 def _misfits(module: nn.Module, state: Mapping[str, Tensor]) -> list[str]:

@@ -20,7 +20,7 @@ from .recipe import Recipe
 from .resume import StopSignals, store_recipe
 from .run_stage import from_environment, run_stage
 from .stage_log import plot_curves
-from .start import first_pictures, load_start
+from .start import load_start
 
 
 def train(
@@ -59,9 +59,8 @@ def train(
             raise ConfigError(f"{path} is a bundle already; give another --out, or --overwrite to replace it")
         labels = load_labels(recipe.label_set)
         segmentor = segmentor_of(recipe, labels)
+        console.print(load_start(segmentor, recipe), highlight=False, soft_wrap=True)
         frames = load_frames(recipe.data, labels, recipe.seed)
-        start = load_start(segmentor, recipe, lambda: first_pictures(recipe, frames, labels))
-        console.print(start, highlight=False, soft_wrap=True)
         check_held_out(recipe, labels)
         for note in notes_on(recipe, labels):
             console.print(escape(note), highlight=False, soft_wrap=True)

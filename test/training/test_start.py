@@ -34,16 +34,12 @@ def recipe(start: str, network: dict = TINY, parts: tuple[str, ...] = PARTS) -> 
     return SimpleNamespace(start=str(start), start_parts=parts, network=network)
 
 
-def no_pictures() -> torch.Tensor:
-    raise AssertionError("this start needs no pictures")
-
-
 def test_a_bundle_gives_all_that_fits(tiny_bundle: Path) -> None:
     torch.manual_seed(5)
     segmentor = build_segmentor(TINY)
-    assert load_start(segmentor, recipe(tiny_bundle), no_pictures).endswith("backbone, decoder, classifier, head")
+    assert load_start(segmentor, recipe(tiny_bundle)).endswith("backbone, decoder, classifier, head")
     other = build_segmentor(TINY)
-    load_start(other, recipe(tiny_bundle), no_pictures)
+    load_start(other, recipe(tiny_bundle))
     for key, value in segmentor.state_dict().items():
         assert torch.equal(value, other.state_dict()[key]), key
 
@@ -51,60 +47,36 @@ def test_a_bundle_gives_all_that_fits(tiny_bundle: Path) -> None:
 def test_a_backbone_without_its_last_stage_starts_as_one_that_is_whole(tiny_bundle: Path) -> None:
     network = {**TINY, "backbone": {**TINY["backbone"], "stages": 6}}
     short, whole = build_segmentor(network), build_segmentor(TINY)
-    load_start(whole, recipe(tiny_bundle), no_pictures)
-    assert load_start(short, recipe(tiny_bundle, network, ("backbone",)), no_pictures).endswith("backbone")
+    load_start(whole, recipe(tiny_bundle))
+    assert load_start(short, recipe(tiny_bundle, network, ("backbone",))).endswith("backbone")
     for key, value in short.backbone.state_dict().items():
         assert torch.equal(value, whole.backbone.state_dict()[key]), key
     with pytest.raises(ConfigError, match=r"lateral\.3\.weight is \(16, 320.*this network has \(16, 192"):
-        load_start(short, recipe(tiny_bundle, network), no_pictures)
-
-
-def test_a_backbone_with_narrower_blocks_starts_from_a_wider_one(tiny_bundle: Path) -> None:
-    network = {**TINY, "backbone": {**TINY["backbone"], "hidden": {1: 48, 4: 200}}}
-    slim, whole = build_segmentor(network), build_segmentor(TINY)
-    load_start(whole, recipe(tiny_bundle), no_pictures)
-    asked = []
-
-    def pictures() -> torch.Tensor:
-        asked.append(torch.randn(6, 3, 64, 96))
-        return asked[-1]
-
-    assert load_start(slim, recipe(tiny_bundle, network), pictures).endswith("backbone, decoder, classifier, head")
-    assert len(asked) == 1
-    own, wide = slim.backbone.state_dict(), whole.backbone.state_dict()
-    assert len(own["_blocks.1._bn1.weight"]) == 48
-    assert all(
-        torch.equal(value, wide[key]) for key, value in own.items() if not key.startswith(("_blocks.1.", "_blocks.4."))
-    )
-    odd = {**TINY, "backbone": {**TINY["backbone"], "hidden": {1: 480}}}
-    with pytest.raises(ConfigError, match=r"_blocks\.1\._expand_conv\.weight is \(96, 16"):
-        load_start(build_segmentor(odd), recipe(tiny_bundle, odd), no_pictures)
+        load_start(short, recipe(tiny_bundle, network))
 
 
 def test_another_head_starts_fresh(tiny_bundle: Path) -> None:
     network = {**TINY, "head": {**TINY["head"], "hidden": 8}}
-    assert load_start(build_segmentor(network), recipe(tiny_bundle, network), no_pictures).endswith(
-        "backbone, decoder, classifier"
-    )
+    assert load_start(build_segmentor(network), recipe(tiny_bundle, network)).endswith("backbone, decoder, classifier")
 
 
 def test_a_head_can_be_left_out(tiny_bundle: Path) -> None:
-    assert "head" not in load_start(build_segmentor(TINY), recipe(tiny_bundle, parts=PARTS[:3]), no_pictures)
+    assert "head" not in load_start(build_segmentor(TINY), recipe(tiny_bundle, parts=PARTS[:3]))
 
 
 def test_what_does_not_fit_is_listed(tiny_bundle: Path) -> None:
     network = {**TINY, "decoder": {"name": "fpn", "channels": 8}}
     segmentor = build_segmentor(network)
     with pytest.raises(ConfigError, match=r"decoder of .* lateral\.0\.weight is \(16, .*this network has \(8,.*more"):
-        load_start(segmentor, recipe(tiny_bundle, network), no_pictures)
-    load_start(segmentor, recipe(tiny_bundle, network, ("backbone",)), no_pictures)
+        load_start(segmentor, recipe(tiny_bundle, network))
+    load_start(segmentor, recipe(tiny_bundle, network, ("backbone",)))
 
 
 def test_a_file_of_a_backbone_alone(tmp_path: Path) -> None:
     source = build_segmentor(SWIN)
     save_file(source.backbone.state_dict(), str(tmp_path / "swin.safetensors"))
     target = build_segmentor(SWIN)
-    load_start(target, recipe(tmp_path / "swin.safetensors", SWIN), no_pictures)
+    load_start(target, recipe(tmp_path / "swin.safetensors", SWIN))
     for key, value in source.backbone.state_dict().items():
         assert torch.equal(target.backbone.state_dict()[key], value)
 
@@ -113,7 +85,7 @@ def test_transformers_weights_from_a_folder(tmp_path: Path) -> None:
     source = build_segmentor(SWIN)
     source.backbone.model.save_pretrained(tmp_path / "swin")
     target = build_segmentor(SWIN)
-    assert load_start(target, recipe(f"transformers:{tmp_path / 'swin'}", SWIN), no_pictures).startswith("backbone")
+    assert load_start(target, recipe(f"transformers:{tmp_path / 'swin'}", SWIN)).startswith("backbone")
     for key, value in source.backbone.state_dict().items():
         assert torch.equal(target.backbone.state_dict()[key], value)
 
@@ -130,8 +102,8 @@ def test_transformers_weights_from_a_folder(tmp_path: Path) -> None:
 def test_what_is_not_there(start: str, network: dict, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ConfigError, match=sentence):
-        load_start(build_segmentor(network), recipe(start, network), no_pictures)
+        load_start(build_segmentor(network), recipe(start, network))
 
 
 def test_without_a_start_other_networks_stay_random() -> None:
-    assert "random weights" in load_start(build_segmentor(SWIN), recipe("", SWIN), no_pictures)
+    assert "random weights" in load_start(build_segmentor(SWIN), recipe("", SWIN))

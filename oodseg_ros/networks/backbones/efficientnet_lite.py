@@ -7,7 +7,6 @@ which is asymmetric at stride 2, and batch-norm epsilon 1e-3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
@@ -56,17 +55,17 @@ class InvertedBottleneck(nn.Module):
             same, the wide map between the two 1x1 convolutions is never whole in memory. For inference.
     """
 
-    def __init__(self, inputs: int, outputs: int, hidden: int, kernel: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
-        expands = hidden != inputs
-        if expands:
+        hidden = inputs * expansion
+        if expansion != 1:
             self._expand_conv = nn.Conv2d(inputs, hidden, 1, bias=False)
             self._bn0 = nn.BatchNorm2d(hidden, eps=1e-3, momentum=0.01)
         self._depthwise_conv = SameConv2d(hidden, hidden, kernel, stride, groups=hidden, bias=False)
         self._bn1 = nn.BatchNorm2d(hidden, eps=1e-3, momentum=0.01)
         self._project_conv = nn.Conv2d(hidden, outputs, 1, bias=False)
         self._bn2 = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01)
-        self._expands = expands
+        self._expands = expansion != 1
         self._skips = stride == 1 and inputs == outputs
         self.hidden, self.bands = hidden, 1
 
@@ -75,12 +74,9 @@ class InvertedBottleneck(nn.Module):
         return x + y if self._skips else y
 
     def _whole(self, x: Tensor) -> Tensor:
-        return self._bn2(self._project_conv(self.widest(x)))
-
-    def widest(self, x: Tensor) -> Tensor:
-        """`[B, inputs, H, W]` → `[B, hidden, H/stride, W/stride]`, what the projection reads."""
         y = F.relu6(self._bn0(self._expand_conv(x))) if self._expands else x
-        return F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        return self._bn2(self._project_conv(y))
 
     def _edges(self, x: Tensor) -> list[tuple[int, int]]:
         """First and last+1 row of the output of every band."""
@@ -109,11 +105,6 @@ class EfficientNetLite(nn.Module):
     Args:
         variant: 0..2.
         stages: 7, or 6 without the last stage: its one block at stride 32 takes 5 % of the time of all.
-        hidden: index of a block from 1 on → channels of its widest map, more than its input has, where they are not six
-            times as many.
-
-    Raises:
-        ValueError: no such network.
 
     Attributes:
         channels: channels of the four maps.
@@ -124,11 +115,10 @@ class EfficientNetLite(nn.Module):
     strides = (4, 8, 16, 32)
     multiple = 32
 
-    def __init__(self, variant: int = 0, stages: int = len(STAGES), hidden: Mapping[int, int] | None = None) -> None:
+    def __init__(self, variant: int = 0, stages: int = len(STAGES)) -> None:
         super().__init__()
         if stages not in (len(STAGES) - 1, len(STAGES)):
             raise ValueError(f"stages is {stages}, it must be {len(STAGES) - 1} or {len(STAGES)}")
-        self.variant, self.stages, self.hidden = variant, stages, dict(hidden or {})
         width, depth = SCALING[variant]
         self._conv_stem = SameConv2d(3, 32, 3, 2, bias=False)
         self._bn0 = nn.BatchNorm2d(32, eps=1e-3, momentum=0.01)
@@ -138,20 +128,12 @@ class EfficientNetLite(nn.Module):
             # Lite models scale neither the depth of the first and last stage nor the stem.
             count = repeats if index in (0, len(STAGES) - 1) else int(-(-repeats * depth // 1))
             for repeat in range(count):
-                wide = self.hidden.get(len(blocks), inputs * expansion)
-                if expansion > 1 and wide <= inputs:
-                    raise ValueError(
-                        f"hidden of block {len(blocks)} is {wide}, it must be more than its {inputs} inputs"
-                    )
-                blocks.append(InvertedBottleneck(inputs, outputs, wide, kernel, stride if repeat == 0 else 1))
+                blocks.append(InvertedBottleneck(inputs, outputs, expansion, kernel, stride if repeat == 0 else 1))
                 inputs = outputs
             ends.append(len(blocks) - 1)
             outputs_of.append(outputs)
-        if wrong := sorted(index for index in self.hidden if not 1 <= index < len(blocks)):
-            raise ValueError(
-                f"hidden names block {wrong[0]}; of {len(blocks)} blocks it can name 1 to {len(blocks) - 1}"
-            )
         self._blocks = nn.ModuleList(blocks)
+        self._last_stage = stages == len(STAGES)
         self._taps = frozenset(ends[index] for index in (*TAPS, -1))
         self.channels = tuple(outputs_of[index] for index in (*TAPS, -1))
 
@@ -167,13 +149,6 @@ class EfficientNetLite(nn.Module):
             rows, columns = rows // stride, columns // stride
             block.bands = max(1, min(rows, round(size / BAND_BYTES))) if block._expands else 1
 
-    def before(self, index: int, images: Tensor) -> Tensor:
-        """What the block of that index reads."""
-        x = F.relu6(self._bn0(self._conv_stem(images)))
-        for block in self._blocks[:index]:
-            x = block(x)
-        return x
-
     def forward(self, images: Tensor) -> list[Tensor]:
         x = F.relu6(self._bn0(self._conv_stem(images)))
         maps = []
@@ -185,7 +160,7 @@ class EfficientNetLite(nn.Module):
 
     def of_whole(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """A whole network's state dict, without its last stage where this one has none."""
-        surplus = () if self.stages == len(STAGES) else (f"_blocks.{len(self._blocks)}.",)
+        surplus = () if self._last_stage else (f"_blocks.{len(self._blocks)}.",)
         return {key: value for key, value in state.items() if not key.startswith(surplus)}
 
     def load_imagenet(self, state: dict[str, Tensor]) -> None:

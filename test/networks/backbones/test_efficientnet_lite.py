@@ -32,7 +32,7 @@ def _lively(network: torch.nn.Module) -> torch.nn.Module:
 )
 def test_a_block_in_bands_answers_as_it_does_whole(kind, channels, rows, bands):
     expansion, kernel, stride = kind
-    block = _lively(InvertedBottleneck(*channels, channels[0] * expansion, kernel, stride))
+    block = _lively(InvertedBottleneck(*channels, expansion, kernel, stride))
     x = torch.randn(2, channels[0], rows * stride, 6)
     with torch.inference_mode():
         whole = block(x)
@@ -91,15 +91,6 @@ def test_without_its_last_stage_the_coarsest_map_is_the_block_before():
     assert all(torch.equal(a, b) for a, b in zip((*expected[:3], seen[0]), found, strict=True))
     with pytest.raises(ValueError, match="must be 6 or 7"):
         EfficientNetLite(0, stages=5)
-
-
-@pytest.mark.parametrize(
-    ("hidden", "said"), [({0: 40}, "block 0"), ({16: 40}, "block 16"), ({3: 24}, "more than its 24")]
-)
-def test_hidden_channels_that_cannot_be(hidden, said):
-    with pytest.raises(ValueError, match=said):
-        EfficientNetLite(0, hidden=hidden)
-    assert EfficientNetLite(0, hidden={3: 25})._blocks[3].hidden == 25
 
 
 def test_imagenet_weights_fit_with_and_without_the_last_stage():
