@@ -11,10 +11,10 @@ from ..sources.image_files import FOREIGN_SUFFIXES
 from .dataset import Dataset, Item
 from .encoding import CITYSCAPES_TRAIN_IDS, class_ids, unknown_among
 from .layout import NO_SPLITS, Format, Layout, images_in
-from .layouts import anomalies, driving, own, road_anomaly, simulated
+from .layouts import anomalies, driving, own, simulated
 from .layouts.own import DEPTHS, FOLDER, FOLDER_TRAIN_IDS
 
-KINDS = (road_anomaly, anomalies, simulated, driving, own)
+KINDS = (anomalies, simulated, driving, own)
 FORMATS: dict[str, Format] = {form.name: form for kind in KINDS for form in kind.FORMATS}
 
 

@@ -61,16 +61,22 @@ def is_scenes(path: str | Path) -> bool:
     return str(path).partition(":")[0] == "scenes"
 
 
+def scenes_seed(path: str, default: int) -> int:
+    """The seed of a procedural drive; a ConfigError if it is no number."""
+    seed = path.partition(":")[2] or str(default)
+    if not seed.isdecimal() or len(seed) > 9:
+        raise ConfigError(f"{path}: the seed must be a whole number, as in scenes:7")
+    return int(seed)
+
+
 def _open_scenes(text: str) -> Source:
     from ..frame import Frame
     from ..scenes import drive
 
-    seed = text.partition(":")[2] or "0"
-    if not seed.isdecimal() or len(seed) > 9:
-        raise ConfigError(f"{text}: the seed must be a whole number, as in scenes:7")
+    seed = scenes_seed(text, 0)
 
     def frames(_: Source):
-        return (Frame(scene.image, scene.stamp_ns, "scenes") for scene in drive(int(seed), SCENES_FRAMES))
+        return (Frame(scene.image, scene.stamp_ns, "scenes") for scene in drive(seed, SCENES_FRAMES))
 
     return Source(text, "scenes", ("scenes",), SCENES_FRAMES, frames)
 
