@@ -177,6 +177,12 @@ def load_bundle(name_or_path: str | Path, public_key: str = "") -> Bundle:
         raise BundleError(f"{file}: {readable(error)}") from error
     except ConfigError as error:
         raise BundleError(f"{file}: {error}") from error
+    rule = card.calibration.objects
+    if rule is not None and (strange := [index for index in rule.ground if index >= len(labels)]):
+        raise BundleError(
+            f"{file}: calibration.objects.ground names class {', '.join(map(str, strange))}, label set {labels.name} "
+            f"has 0 to {len(labels) - 1}: every object would be taken to stand beside the ground"
+        )
     return Bundle(path, card, labels)
 
 

@@ -4,6 +4,8 @@ Everything a user can cause (a bad image, bag, YAML, checkpoint, parameter or en
 The command line prints its text without a traceback; the node logs it once per kind and lives on.
 """
 
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """Something outside the program is wrong; the text says what, where and what to do."""
@@ -16,6 +18,15 @@ def why(error: BaseException) -> str:
     'No such file or directory'
     """
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def listed(items: Sequence[object], most: int = 8) -> str:
+    """The first ones in a line, and how many more there are; "" of none.
+
+    >>> listed("abc", 2)
+    'a, b and 1 more'
+    """
+    return ", ".join(map(str, items[:most])) + (f" and {len(items) - most} more" if len(items) > most else "")
 
 
 class BundleError(UserError):

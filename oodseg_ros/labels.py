@@ -109,11 +109,7 @@ def load_labels(name_or_path: str | Path) -> LabelSet:
         if not path.is_file():
             known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
             raise ConfigError(f"no label set named {name_or_path!r}; known: {known}")
-    try:
-        data = load_yaml(path)
-    except ConfigError as error:
-        raise ConfigError(f"label file {error}") from error
-    return parse_labels(data, str(path))
+    return parse_labels(load_yaml(path, f"label file {path}"), str(path))
 
 
 def parse_labels(data: object, where: str) -> LabelSet:

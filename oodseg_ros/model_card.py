@@ -10,9 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 SCHEMA = 1
 
+_LARGEST = float(np.finfo(np.float32).max)
+Score = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]
+"""A raw score: scores are float32, and a threshold beyond them would be one that nothing ever exceeds."""
+
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    """Every number is finite: nothing is above a threshold of NaN, so a road full of obstacles would be clear."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Windows(_Strict):
@@ -96,7 +102,13 @@ class Histogram(_Strict):
 
     low: float
     high: float
-    counts: list[int] = Field(min_length=2, max_length=4096)
+    counts: list[Annotated[int, Field(ge=0)]] = Field(min_length=2, max_length=4096)
+
+    @model_validator(mode="after")
+    def _rises(self) -> Histogram:
+        if not self.low < self.high:
+            raise ValueError("`low` must be below `high`")
+        return self
 
 
 class Objects(_Strict):
@@ -109,13 +121,13 @@ class Objects(_Strict):
         among: the same where an object stands on the ground, but most of what is around it is something else: there a
             network errs more often. At least the threshold; None = the threshold.
         beside: the same for an object that does not stand on the ground; at least the threshold.
-        ground: class ids that an object can stand on; empty = `among` and `beside` count for none.
+        ground: class ids of the label set that an object can stand on; empty = `among` and `beside` count for none.
     """
 
-    grow: float
+    grow: Score
     seed: float = Field(gt=0, le=1)
-    among: float | None = None
-    beside: float
+    among: Score | None = None
+    beside: Score
     ground: list[Annotated[int, Field(ge=0, le=254)]] = Field(default_factory=list)
 
     def limit_among(self, threshold: float) -> float:
@@ -177,7 +189,7 @@ class Calibration(_Strict):
         source: the data and the rule that gave these numbers.
     """
 
-    threshold: float
+    threshold: Score
     objects: Objects | None = None
     evidence: Evidence | None = None
     table: list[tuple[float, float]] = Field(min_length=2, max_length=4096)

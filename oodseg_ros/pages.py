@@ -27,8 +27,13 @@ def image_uri(image: np.ndarray, quality: int = 85, max_width: int | None = None
     if max_width and image.shape[1] > max_width:
         size = (max_width, max(1, round(image.shape[0] * max_width / image.shape[1])))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return data_uri("image/jpeg", data.tobytes())
+    return data_uri("image/jpeg", jpeg(image, quality))
+
+
+def jpeg(image: np.ndarray, quality: int) -> bytes:
+    """RGB uint8 `[H, W, 3]` as a JPEG file."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def data_uri(kind: str, data: bytes) -> str:

@@ -4,11 +4,14 @@ that are complete or not there.
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 PACKAGE = "oodseg_ros"
 
@@ -74,3 +77,22 @@ def completed(path: Path) -> Iterator[Path]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write as JSON, complete or not at all; what `plain` says of values."""
+    with completed(path) as part:
+        part.write_text(json.dumps(plain(data), indent=1, allow_nan=False) + "\n")
+
+
+def plain(data: Any) -> Any:
+    """The same for JSON: numpy numbers as Python's, paths as text; nan and infinities, which it lacks, as None."""
+    if isinstance(data, dict):
+        return {str(key): plain(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [plain(value) for value in data]
+    if isinstance(data, Path):
+        return str(data)
+    if hasattr(data, "item"):
+        data = data.item()
+    return None if isinstance(data, float) and not math.isfinite(data) else data

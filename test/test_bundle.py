@@ -173,3 +173,32 @@ def test_a_yaml_bomb_is_refused(copy: Path) -> None:
     )
     with pytest.raises(BundleError, match="refused as a bomb"):
         load_bundle(copy)
+
+
+NUMBERS = [".threshold", "objects.grow", "objects.seed", "objects.among", "objects.beside", "inlier_histogram.low"]
+
+
+@pytest.mark.parametrize("place", NUMBERS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 1e300])
+def test_a_number_that_nothing_can_be_above_is_refused(copy: Path, place: str, value: float) -> None:
+    # With a threshold of NaN a road full of obstacles is clear.
+    card = yaml.safe_load((copy / "model.yaml").read_text())
+    calibration = card["calibration"] | {"threshold": 3.0, "objects": None, "evidence": None}
+    calibration["inlier_histogram"] = {"low": -1.0, "high": 4.0, "counts": [3, 4]}
+    part, _, name = place.partition(".")
+    if part == "objects":
+        calibration["objects"] = {"grow": 1.0, "seed": 0.5, "among": 3.0, "beside": 4.0, "ground": [3]}
+    edit(copy, calibration=calibration)
+    load_bundle(copy)
+    (calibration[part] if part else calibration)[name] = value
+    edit(copy, calibration=calibration)
+    with pytest.raises(BundleError, match=f"calibration.*{name}|`low` must be below"):
+        load_bundle(copy)
+
+
+def test_ground_classes_that_the_label_set_does_not_have_are_refused(copy: Path) -> None:
+    card = yaml.safe_load((copy / "model.yaml").read_text())
+    rule = {"grow": -100.0, "seed": 0.5, "beside": 100.0, "ground": [3, 200]}
+    edit(copy, calibration=card["calibration"] | {"objects": rule})
+    with pytest.raises(BundleError, match=r"ground names class 200, label set .* has 0 to"):
+        load_bundle(copy)

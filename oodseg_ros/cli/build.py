@@ -10,7 +10,8 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
-from .output import BundleName, Json, Labels, Output, Quiet, Unknown
+from . import options
+from .output import Output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,7 @@ from ..inference.engine import ENGINES, chosen
 
 
 def command(
-    bundle: BundleName,
+    bundle: options.BundleName,
     engine: Annotated[str, typer.Option(help=f"One of {', '.join(ENGINES)}; see docs/engines.md.")],
     size: Annotated[str, typer.Option(help="Image size WIDTHxHEIGHT, e.g. 1920x1080: the only one it takes.")],
     precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or int8 (with --calibration).")] = "fp16",
@@ -36,8 +37,8 @@ def command(
         str | None, typer.Option(help="Anomaly dataset for the acceptance gate; default: procedural scenes.")
     ] = None,
     root: Annotated[Path | None, typer.Option(help="The dataset's folder.")] = None,
-    labels: Labels = None,
-    unknown: Unknown = None,
+    labels: options.Labels = None,
+    unknown: options.Unknown = None,
     frames: Annotated[int, typer.Option(min=0, help="Frames for the gate; 0 = 24 scenes or 100 frames.")] = 0,
     allowed_ap: Annotated[float, typer.Option(min=0.0, max=1.0, help="How far AP may move.")] = 0.005,
     allowed_fpr95: Annotated[float, typer.Option(min=0.0, max=1.0, help="How far FPR95 may move.")] = 0.01,
@@ -54,8 +55,8 @@ def command(
     ] = None,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads of the gate's reference; 0 = all.")] = 0,
     again: Annotated[bool, typer.Option("--again", help="Build even if an accepted engine is there.")] = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Build an engine and compare it with torch in FP32; one that moves AP or FPR95 too far is deleted.
 

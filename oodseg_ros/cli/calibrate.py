@@ -8,27 +8,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import (
-    BundleName,
-    Device,
-    EngineName,
-    FirstFrames,
-    Json,
-    Labels,
-    MinArea,
-    Output,
-    Precision,
-    Quiet,
-    Split,
-    Threads,
-    Unknown,
-    refuse_existing,
-    stages,
-)
+from . import options
+from .output import EVIDENCE_LOST, Output, refuse_existing, stages
 
 
 def command(
-    bundle: BundleName,
+    bundle: options.BundleName,
     dataset: Annotated[
         str,
         typer.Argument(help="Name of a dataset, `folder`, or (with --normal) `frames`: no labels at all."),
@@ -47,24 +32,22 @@ def command(
             "--normal", help="These frames show nothing unknown: labelled pixels, or all of `frames`, are normal."
         ),
     ] = False,
-    labels: Labels = None,
-    unknown: Unknown = None,
-    confidence: Annotated[
-        float | None, typer.Option(help="E.g. 0.9: the bound holds with this probability; default: in expectation.")
-    ] = None,
+    labels: options.Labels = None,
+    unknown: options.Unknown = None,
+    confidence: options.Confidence = None,
     rate: Annotated[float | None, typer.Option(help="Frames per second of the camera, for alerts-per-hour.")] = None,
-    min_area: MinArea = 100,
+    min_area: options.MinArea = 100,
     cover: Annotated[float, typer.Option(help="Share of its pixels with which an object counts as found.")] = 0.5,
-    out: Annotated[Path | None, typer.Option(help="Write a copy of the bundle here; default: into the bundle.")] = None,
-    key: Annotated[Path | None, typer.Option(help="Private key: sign the bundle again with it.")] = None,
-    split: Split = None,
-    engine: EngineName = None,
-    device: Device = "cpu",
-    precision: Precision = "fp32",
-    threads: Threads = 0,
-    limit: FirstFrames = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    out: options.BundleOut = None,
+    key: options.Key = None,
+    split: options.Split = None,
+    engine: options.EngineName = None,
+    device: options.Device = "cpu",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = 0,
+    limit: options.FirstFrames = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Choose a bundle's threshold on data, fit its score table, and write both into the bundle."""
     from ..datasets.registry import open_dataset
@@ -101,8 +84,22 @@ def command(
             f"The held-out half gave {result.held_out_risk:.4g}, above {result.choice.bound:g}: "
             "within chance for few frames, or the frames are too unlike each other.",
         )
+    rule = result.calibration.objects
+    if rule is not None and wanted.kind == "objects":
+        among = rule.limit_among(result.choice.threshold)
+        shown.warn(
+            "the bound is of pixels above the threshold; which of them the node calls an object is up to the bundle's "
+            f"rule ({rule.seed:.0%} of what hangs together above {rule.grow:g}, and among other things above "
+            f"{among:g}, beside the ground above {rule.beside:g}): `vehicle` of oodseg evaluate says what is missed"
+        )
+    if loaded.bundle.card.calibration.evidence is not None and result.calibration.evidence is None:
+        shown.warn(EVIDENCE_LOST)
+    for note in opened.notes:
+        shown.say(f"[yellow]note:[/] {escape(note)}")
     for name, why in list(result.skipped.items())[:5]:
         shown.warn(f"{name}: {why}")
+    if len(result.skipped) > 5:
+        shown.warn(f"and {len(result.skipped) - 5} frames more were left out; --json lists all")
     shown.say(f"written to {escape(str(written.path))}")
     shown.result(
         {
@@ -122,5 +119,6 @@ def command(
             },
             "source": result.calibration.source,
             "skipped": result.skipped,
+            "notes": list(opened.notes),
         }
     )

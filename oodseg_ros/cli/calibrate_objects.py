@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import BundleName, Device, EngineName, Json, MinArea, Output, Precision, Quiet, Threads, refuse_existing
+from . import options
+from .output import EVIDENCE_LOST, Output, refuse_existing
 
 
 def command(
-    bundle: BundleName,
+    bundle: options.BundleName,
     sources: Annotated[
         list[str],
         typer.Argument(help="Frames without unknowns: folders, videos, bags, or quoted patterns of image files."),
@@ -26,10 +27,8 @@ def command(
     ] = None,
     grow: Annotated[float, typer.Option(help="Share of the pixels above the score that objects grow to.")] = 0.02,
     seed: Annotated[float, typer.Option(help="Share of an object's pixels that must be above the threshold.")] = 0.5,
-    min_area: MinArea = 100,
-    confidence: Annotated[
-        float | None, typer.Option(help="E.g. 0.9: the bounds hold with this probability; default: in expectation.")
-    ] = None,
+    min_area: options.MinArea = 100,
+    confidence: options.Confidence = None,
     ground: Annotated[
         list[str] | None, typer.Option(help="Class that objects stand on; repeat. Default: the label set's.")
     ] = None,
@@ -47,14 +46,14 @@ def command(
     every: Annotated[
         int, typer.Option(min=1, help="Only every n-th frame chooses; on the others the result is measured.")
     ] = 1,
-    out: Annotated[Path | None, typer.Option(help="Write a copy of the bundle here; default: into the bundle.")] = None,
-    key: Annotated[Path | None, typer.Option(help="Private key: sign the bundle again with it.")] = None,
-    engine: EngineName = None,
-    device: Device = "cpu",
-    precision: Precision = "fp32",
-    threads: Threads = 0,
-    json: Json = False,
-    quiet: Quiet = False,
+    out: options.BundleOut = None,
+    key: options.Key = None,
+    engine: options.EngineName = None,
+    device: options.Device = "cpu",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Choose a bundle's threshold and object rule on frames without unknowns, and write both into the bundle."""
     from ..evaluation.calibration.calibrate import write_calibration
@@ -88,9 +87,7 @@ def command(
     if evidence is not None:
         shown.say(f"evidence over time: {escape(evidence.source)}")
     elif loaded.bundle.card.calibration.evidence is not None:
-        shown.warn(
-            "the bundle has no table for alert_rule: evidence any more: it was of other candidates; see --objects"
-        )
+        shown.warn(EVIDENCE_LOST)
     shown.warn_unsigned(written.path, signed)
     shown.say(f"written to {escape(str(written.path))}")
     shown.result(

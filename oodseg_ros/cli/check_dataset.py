@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from .output import Json, Labels, Output, Quiet, Unknown
+from . import options
+from .output import Output
 
 if TYPE_CHECKING:
     from ..datasets.check import CheckReport
@@ -20,12 +21,12 @@ def command(
     name: Annotated[str, typer.Argument(help="Dataset, e.g. road_anomaly_21, fishyscapes_laf, cityscapes, folder.")],
     root: Annotated[Path, typer.Option(help="Folder that holds it.")],
     split: Annotated[str | None, typer.Option(help="Which part; `all` joins them. Default: the evaluated one.")] = None,
-    labels: Labels = None,
-    unknown: Unknown = None,
+    labels: options.Labels = None,
+    unknown: options.Unknown = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read only the first frames.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Read every frame of a dataset; report counts, sizes, label values, classes and everything that is wrong."""
     from ..datasets.check import check_dataset

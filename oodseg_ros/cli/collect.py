@@ -10,25 +10,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import (
-    BundleName,
-    CameraHeight,
-    CameraPitch,
-    Device,
-    EngineName,
-    FieldOfView,
-    Json,
-    Output,
-    Precision,
-    Quiet,
-    Threads,
-    Threshold,
-    stages,
-)
+from . import options
+from .output import Output, stages
 
 
 def command(
-    bundle: BundleName,
+    bundle: options.BundleName,
     inputs: Annotated[list[Path], typer.Argument(help="Bags, folders of `replay --write-bag`, videos, folders.")],
     out: Annotated[Path, typer.Option(help="Folder for images/, annotations/instances.json and index.html.")],
     similar: Annotated[
@@ -36,26 +23,25 @@ def command(
     ] = 0.6,
     per_track: Annotated[int, typer.Option(min=1, help="Objects that are looked at per track.")] = 3,
     most: Annotated[int, typer.Option(min=1, help="Objects that are kept.")] = 500,
-    topic: Annotated[list[str] | None, typer.Option(help="Image topic of bags; repeat for several.")] = None,
-    threshold: Threshold = None,
-    min_area: Annotated[int | None, typer.Option(min=1, help="Least area of an object in pixels.")] = None,
+    topic: options.Topics = None,
+    threshold: options.Threshold = None,
+    min_area: options.OwnMinArea = None,
     params: Annotated[Path | None, typer.Option(help="Parameter file of the node.")] = None,
-    camera_height: CameraHeight = None,
-    camera_pitch: CameraPitch = 0.0,
-    fov: FieldOfView = 60.0,
-    engine: EngineName = None,
-    device: Device = "cpu",
-    precision: Precision = "fp32",
-    threads: Threads = 0,
+    camera_height: options.CameraHeight = None,
+    camera_pitch: options.CameraPitch = 0.0,
+    fov: options.FieldOfView = 60.0,
+    engine: options.EngineName = None,
+    device: options.Device = "cpu",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames of each input.")] = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Gather unknown objects from drives: picture, mask, track, place, time; CVAT and Label Studio open the result."""
     from ..collecting.collect import collect
     from ..collecting.export import INSTANCES, PAGE, write_collection
     from ..errors import ConfigError
-    from ..pipeline.geometry.source import NO_POSITION
     from .run import given_geometry, given_params
 
     if (out / INSTANCES).exists():
@@ -86,14 +72,7 @@ def command(
     if not gathered.seen:
         now = runner.bundle.card.calibration.threshold if threshold is None else threshold
         shown.warn(f"no object was found; a --threshold below {now:.4g} finds more")
-    for reason, count in gathered.skipped.most_common(5):
-        shown.warn(f"{count} frames without a judgement: {reason}")
-    for damage in gathered.damage:
-        shown.warn(f"not read: {damage}")
-    for note in gathered.notes[:10]:
-        shown.warn(f"note: {note}")
-    if geometry is None and any(NO_POSITION in note for note in gathered.notes):
-        shown.warn("note: --camera-height METRES, --camera-pitch and --fov give them one, where the ground is flat")
+    shown.warn_losses(gathered.skipped, gathered.notes, gathered.damage)
     shown.say(f"look through {escape(str(out / PAGE))}, correct {escape(str(out / INSTANCES))}")
     shown.result(
         {

@@ -10,21 +10,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import (
-    CameraHeight,
-    CameraPitch,
-    Device,
-    EngineName,
-    FieldOfView,
-    Json,
-    Labels,
-    Output,
-    Precision,
-    Quiet,
-    Threads,
-    Unknown,
-    stages,
-)
+from . import options
+from .output import Output, stages
 
 
 def command(
@@ -35,8 +22,8 @@ def command(
     dataset: Annotated[str | None, typer.Option(help="Labelled frames: a dataset's name, or `folder`.")] = None,
     root: Annotated[Path | None, typer.Option(help="The dataset's folder.")] = None,
     split: Annotated[str | None, typer.Option(help="Split of the dataset.")] = None,
-    labels: Labels = None,
-    unknown: Unknown = None,
+    labels: options.Labels = None,
+    unknown: options.Unknown = None,
     fail_if: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,19 +32,19 @@ def command(
     ] = None,
     tolerance: Annotated[float, typer.Option(min=0, help="Seconds by which an alert may move and be the same.")] = 0.0,
     params: Annotated[Path | None, typer.Option(help="Parameter file of the node, for both.")] = None,
-    camera_height: CameraHeight = None,
-    camera_pitch: CameraPitch = 0.0,
-    fov: FieldOfView = 60.0,
-    topic: Annotated[list[str] | None, typer.Option(help="Image topic of the bags; repeat for several.")] = None,
-    engine: EngineName = None,
-    device: Device = "cpu",
-    precision: Precision = "fp32",
-    threads: Threads = 0,
+    camera_height: options.CameraHeight = None,
+    camera_pitch: options.CameraPitch = 0.0,
+    fov: options.FieldOfView = 60.0,
+    topic: options.Topics = None,
+    engine: options.EngineName = None,
+    device: options.Device = "cpu",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = 0,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first frames of each bag and of the dataset.")
     ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Compare two bundles on drives and labelled frames, on one page; status 1 where a --fail-if rule refuses."""
     from ..comparing.compare import compare
@@ -75,7 +62,7 @@ def command(
         raise ConfigError("--dataset and --root belong together")
     if (out / "comparison.json").exists():
         raise ConfigError(f"{out} holds a comparison already; give another --out")
-    options = ReplayOptions(
+    chosen = ReplayOptions(
         topics=topic,
         limit=limit,
         params=given_params(params, None, None),
@@ -94,7 +81,7 @@ def command(
             out,
             bags=bags or [],
             dataset=opened,
-            options=options,
+            options=chosen,
             tolerance_s=tolerance,
             limit=limit,
             progress=lambda stage, done, total: bar.update(

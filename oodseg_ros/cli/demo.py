@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsons
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 
 from ..errors import UserError
 from ..extras import advice
-from .output import Json, Output, Overwrite, Quiet, refuse_overwriting
+from ..paths import write_json
+from . import options
+from .output import Output, refuse_overwriting
 
 STARTED = time.monotonic()
 
@@ -28,9 +29,9 @@ def command(
     bundle: Annotated[str, typer.Option(help="Bundle: a folder, or the name of a shipped one.")] = "road_lite",
     engine: Annotated[str, typer.Option(help="Inference engine, or auto for the device's own.")] = "auto",
     frames: Annotated[int | None, typer.Option(min=1, help="Play at most this many frames.")] = None,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Publish a drive, run the node on it over DDS, and leave a page with what it said."""
     refuse_overwriting(out, ("index.html", "demo.json"), overwrite)
@@ -65,7 +66,7 @@ def command(
         bar.update(task, description="writing the page")
         write_page(result, given, page)
     numbers = figures(result)
-    (out / "demo.json").write_text(jsons.dumps(numbers, indent=2) + "\n")
+    write_json(out / "demo.json", numbers)
     ages = numbers["latency_s"]
     if ages["p50"] is not None:
         text = ", ".join(f"{key} {1e3 * value:.0f} ms" for key, value in ages.items())

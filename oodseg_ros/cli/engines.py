@@ -11,7 +11,8 @@ import typer
 from rich.markup import escape
 
 from ..errors import ConfigError
-from .output import Json, Output, Quiet
+from . import options
+from .output import Output
 
 if TYPE_CHECKING:
     from ..inference.engine_cache import StoredEngine
@@ -26,8 +27,8 @@ def command(
         list[Path] | None, typer.Option(help="Where engines lie, e.g. BUNDLE/engines; default: the user's cache.")
     ] = None,
     to: Annotated[Path | None, typer.Option(help="copy: the folder to copy to, e.g. BUNDLE/engines.")] = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """List, show, remove or copy built engines; nothing but the files that a side-car names is touched."""
     from ..inference.engine_cache import default_dir, engines_in

@@ -9,31 +9,15 @@ import typer
 from rich.markup import escape
 from rich.progress import TaskID
 
-from .output import (
-    BundleName,
-    Device,
-    EngineName,
-    FirstFrames,
-    Json,
-    Labels,
-    Output,
-    Overwrite,
-    Precision,
-    Quiet,
-    Split,
-    Threads,
-    Unknown,
-    refuse_overwriting,
-    stages,
-    table,
-)
+from . import options
+from .output import Output, refuse_overwriting, stages, table
 
 NAMES = 2
 """Columns of the comparison that hold names: bundle and score."""
 
 
 def command(
-    bundle: BundleName,
+    bundle: options.BundleName,
     dataset: Annotated[str, typer.Argument(help="Name of a dataset, or `folder` for any images/ + labels/.")],
     root: Annotated[Path, typer.Option(help="The dataset's folder.")],
     out: Annotated[Path, typer.Option(help="Folder for metrics.json, frames.csv and report.html.")],
@@ -42,31 +26,30 @@ def command(
         list[str] | None,
         typer.Option(help="own (the bundle's), or e.g. max_softmax, max_logit, energy, entropy; may be repeated."),
     ] = None,
-    split: Split = None,
-    labels: Labels = None,
-    unknown: Unknown = None,
-    engine: EngineName = None,
-    device: Device = "cpu",
-    precision: Precision = "fp32",
-    threads: Threads = 0,
+    split: options.Split = None,
+    labels: options.Labels = None,
+    unknown: options.Unknown = None,
+    engine: options.EngineName = None,
+    device: options.Device = "cpu",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = 0,
     match: Annotated[str | None, typer.Option(help="Only frames whose id fits, e.g. '7d*'.")] = None,
-    limit: FirstFrames = None,
+    limit: options.FirstFrames = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read and measure.")] = 2,
     track: Annotated[str | None, typer.Option(help="Component rule: anomaly or obstacle; default: by dataset.")] = None,
     camera_height: Annotated[
-        float | None,
-        typer.Option(help="Metres above the road; with --camera-pitch and --fov: recall by distance."),
+        float | None, typer.Option(help="Metres above the road; with --camera-pitch and --fov: recall by distance.")
     ] = None,
-    camera_pitch: Annotated[float, typer.Option(help="Degrees by which the camera looks down.")] = 0.0,
-    fov: Annotated[float, typer.Option(help="Horizontal field of view in degrees.")] = 60.0,
+    camera_pitch: options.CameraPitch = 0.0,
+    fov: options.FieldOfView = 60.0,
     submission: Annotated[bool, typer.Option("--submission", help="Write score maps as HDF5 for SMIYC.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare the figures with scikit-learn's (memory!).")] = False,
     record: Annotated[bool, typer.Option("--record", help="Write the figures into the bundle's model card.")] = False,
     key: Annotated[Path | None, typer.Option(help="Private key: sign the bundle again after --record.")] = None,
     keep_scores: Annotated[bool, typer.Option("--keep-scores", help="Leave the lossless score maps in OUT.")] = False,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Evaluate bundles on a dataset; start the same command again to resume, under torchrun to share the frames."""
     from ..bundle import load_bundle
@@ -83,7 +66,7 @@ def command(
     if not (out / "state").exists():  # with it, an interrupted run goes on
         refuse_overwriting(out, ("metrics.json",), overwrite or shard.rank > 0)
     bundles = [bundle, *(also or [])]
-    options = EvaluationOptions(
+    chosen = EvaluationOptions(
         shard=shard,
         limit=limit,
         workers=workers,
@@ -107,7 +90,7 @@ def command(
             score or ["own"],
             opened,
             out,
-            options,
+            chosen,
             runner={"engine": engine, "device": device, "precision": precision, "threads": threads},
             submission=submission,
             check=check,

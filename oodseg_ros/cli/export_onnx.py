@@ -8,19 +8,20 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import BundleName, Json, Output, Quiet, refuse_overwriting
+from . import options
+from .output import Output, refuse_overwriting
 
 
 def command(
-    bundle: BundleName,
+    bundle: options.BundleName,
     size: Annotated[str, typer.Option(help="Image size WIDTHxHEIGHT, e.g. 1920x1080; fixed in the file.")],
     out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
     batch: Annotated[int, typer.Option(min=1, max=64, help="Images per run; fixed in the file.")] = 1,
     precision: Annotated[str, typer.Option(help="fp32, or fp16 with likelihoods and score in fp32.")] = "fp32",
     image: Annotated[Path | None, typer.Option(help="Image to check it on; default: the golden frame.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file where it is there.")] = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write the whole way from uint8 images to labels and score as ONNX, and check it with ONNX Runtime."""
     from ..building.onnx_export import export_bundle

@@ -16,7 +16,8 @@ from rich.markup import escape
 from .. import __version__
 from ..errors import ConfigError
 from ..extras import advice
-from .output import Json, Output, Overwrite, Quiet, refuse_overwriting
+from . import options
+from .output import Output, refuse_overwriting
 
 if TYPE_CHECKING:
     from ..ros.tools.faults.script import Outcome
@@ -27,9 +28,9 @@ def command(
     only: Annotated[list[str] | None, typer.Option(help="Fault or group, with * as wildcard; repeat for more.")] = None,
     timeout: Annotated[float, typer.Option(min=0.5, help="Seconds until a camera is silent; more if busy.")] = 1,
     list_only: Annotated[bool, typer.Option("--list", help="Name the faults and end.")] = False,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Drive the real node over DDS through scripted faults; about 8 minutes for all of them."""
     from ..paths import share_dir

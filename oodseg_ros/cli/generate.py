@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import Json, Labels, Output, Quiet
+from . import options
+from .output import Output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +22,7 @@ def command(
     outlines: Annotated[Path, typer.Option(help="ADE20K annotations, or cut-outs with a cutouts.json.")],
     dataset: Annotated[str, typer.Option(help="As in `check-dataset`.")] = "cityscapes",
     split: Annotated[str, typer.Option(help="Which part.")] = "train",
-    labels: Labels = None,
+    labels: options.Labels = None,
     base: Annotated[str, typer.Option(help="Stable Diffusion 1.5: folder or name.")] = "",
     control: Annotated[str, typer.Option(help="Its ControlNet for segmentations: folder or name.")] = "",
     sam: Annotated[str, typer.Option(help="Segment Anything: folder or name.")] = "",
@@ -34,8 +35,8 @@ def command(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first originals.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same pictures.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Generate one picture per original; a second call goes on where the first was interrupted."""
     from ..datasets.registry import open_dataset

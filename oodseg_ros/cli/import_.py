@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from .output import Json, Output, Quiet, refuse_overwriting
+from . import options
+from .output import Output, refuse_overwriting
 
 KINDS_TEXT = "uem, rpl, multishiftseg, segformer-mmseg, espnetv2, erfnet or hf"
 """A test compares it with `importing.kinds.KINDS`, whose import takes seconds."""
@@ -50,10 +50,11 @@ def command(
         Path | None, typer.Option(help="hf: picture to compare with transformers' own answer; a drawn scene without.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is in OUT.")] = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Turn a released checkpoint into a verified bundle."""
+    from ..errors import listed
     from ..importing.kinds import import_bundle
 
     refuse_overwriting(out, ("model.yaml",), overwrite)
@@ -63,7 +64,7 @@ def command(
     shown.say(f"[bold]{bundle.id}[/]  {escape(str(bundle.path))}")
     shown.say(f"{escape(imported.source)}: {len(imported.state)} tensors mapped")
     if imported.ignored:
-        shown.say(f"{len(imported.ignored)} tensors not needed: {escape(_shortened(imported.ignored))}")
+        shown.say(f"{len(imported.ignored)} tensors not needed: {escape(listed(imported.ignored, 6))}")
     for note in card.training.get("notes", ()):
         shown.say(escape(note))
     if agreement := card.training.get("agreement"):
@@ -71,7 +72,7 @@ def command(
             f"{agreement['labels']:.2%} of the labels are those of {agreement['with']} (on {agreement['on']}; class "
             f"maps off by {agreement['maps_off']:.2g} of their spread)"
         )
-    shown.say(f"classes of {escape(bundle.labels.name)}: {escape(_shortened(bundle.labels.names))}")
+    shown.say(f"classes of {escape(bundle.labels.name)}: {escape(listed(bundle.labels.names, 6))}")
     shown.say(f"score {card.network['score']}, threshold {card.calibration.threshold:g}")
     shown.say(f"calibrated on {escape(card.calibration.source)}")
     shown.say(f"licence of weights: {escape(card.licence.weights)}; data: {escape(card.licence.data or 'not stated')}")
@@ -88,8 +89,3 @@ def command(
             "licence": card.licence.model_dump(),
         }
     )
-
-
-def _shortened(keys: Sequence[str], most: int = 6) -> str:
-    more = f", and {len(keys) - most} more" if len(keys) > most else ""
-    return ", ".join(keys[:most]) + more

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from .output import BundleName, Json, Output, Quiet, table
+from . import options
+from .output import Output, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def command(
-    bundle: BundleName,
+    bundle: options.BundleName,
     width: Annotated[int, typer.Option(min=32, max=8192, help="Image width that FLOPs are counted for.")] = 1920,
     height: Annotated[int, typer.Option(min=32, max=8192, help="Image height.")] = 1080,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Show a bundle's parts, input, score, calibration, data and metrics."""
     from ..bundle import load_bundle
@@ -82,7 +83,7 @@ def _objects(bundle: Bundle) -> str:
     rule = bundle.card.calibration.objects
     if rule is None:
         return "every group of pixels above the threshold"
-    ground = ", ".join(bundle.labels.names[index] for index in rule.ground if index < len(bundle.labels)) or "no class"
+    ground = ", ".join(bundle.labels.names[index] for index in rule.ground) or "no class"
     return (
         f"what hangs together above {rule.grow:g}, if {rule.seed:.0%} of it are above the threshold; "
         f"above {rule.limit_among(bundle.card.calibration.threshold):g} where other things are around it, "

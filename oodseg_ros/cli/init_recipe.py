@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import Json, Output, Quiet
+from . import options
+from .output import Output
 
 
 def command(
@@ -16,8 +17,8 @@ def command(
     out: Annotated[Path, typer.Option(help="The recipe to write; its label set is written beside it.")],
     labels: Annotated[str, typer.Option(help="Label set of the ids: a known name or a YAML file.")] = "",
     classes: Annotated[str, typer.Option(help="Or the class names in the order of the ids, with commas.")] = "",
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write a recipe and a label set from a folder of images and masks; say what was counted and what was guessed."""
     from ..errors import ConfigError

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json as jsons
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -25,37 +25,17 @@ from rich.progress import (
 from rich.table import Table
 
 from ..errors import ConfigError
+from ..paths import plain
 from ..signatures import is_signed
 
 if TYPE_CHECKING:
     from ..inference.runner import Runner
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print problems only.")]
 
-# Options of several commands.
-BundleName = Annotated[str, typer.Argument(help="Bundle: a folder, or the name of a shipped one.")]
-EngineName = Annotated[
-    str | None, typer.Option(help="Inference engine (docs/engines.md has them); default: the device's own.")
-]
-Device = Annotated[str, typer.Option(help="cpu or cuda[:N].")]
-Precision = Annotated[str, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")]
-Threads = Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0 = the engine's default.")]
-Labels = Annotated[str | None, typer.Option(help="For `folder`: label set of class-id labels.")]
-Unknown = Annotated[
-    int | None, typer.Option(min=0, max=254, help="With --labels: the value that marks unknown objects, e.g. 254.")
-]
-Split = Annotated[str | None, typer.Option(help="Split of the dataset; default: the one with ground truth.")]
-FirstFrames = Annotated[int | None, typer.Option(min=1, help="Only the first frames.")]
-Threshold = Annotated[float | None, typer.Option(help="Raw score threshold; default: the bundle's.")]
-CameraHeight = Annotated[
-    float | None,
-    typer.Option(help="Metres above the road; with --camera-pitch and --fov in place of a calibration."),
-]
-CameraPitch = Annotated[float, typer.Option(help="Degrees, positive looks down.")]
-FieldOfView = Annotated[float, typer.Option(min=5, max=170, help="Horizontal field of view in degrees.")]
-MinArea = Annotated[int, typer.Option(min=1, help="Least area of an obstacle in pixels.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of an earlier run in OUT.")]
+EVIDENCE_LOST = (
+    "the bundle has no table for alert_rule: evidence any more: it was of other candidates; see oodseg "
+    "calibrate-objects --objects"
+)
 
 
 class Output:
@@ -91,7 +71,7 @@ class Output:
     def result(self, data: dict[str, Any]) -> None:
         """Print the result where `--json` asks for it; nan and infinities become null, because JSON has none."""
         if self._json:
-            typer.echo(jsons.dumps(_plain(data), indent=1, allow_nan=False))
+            typer.echo(jsons.dumps(plain(data), indent=1, allow_nan=False))
 
     def warn_unsigned(self, bundle: Path, was_signed: bool) -> None:
         """Say that a changed card has cost a bundle its signature; nothing where it had none, or has a new one."""
@@ -100,6 +80,23 @@ class Output:
                 f"{bundle} was signed, and its card has changed: the signature was removed. Sign it again: "
                 f"oodseg sign {bundle} --key PRIVATE_KEY"
             )
+
+    def warn_losses(
+        self, skipped: Mapping[str, int], notes: Sequence[str], damage: Sequence[str] = (), missing: int = 0
+    ) -> None:
+        """Say what of a source was not judged or not read, and what a person should know of it."""
+        from ..pipeline.geometry.source import NO_POSITION
+
+        for reason, count in Counter(skipped).most_common(5):
+            self.warn(f"{count} frames skipped: {reason}")
+        if missing:
+            self.warn(f"{missing} frames are missing")
+        for text in damage:
+            self.warn(f"damage: {text}")
+        for note in notes[:10]:
+            self.warn(f"note: {note}")
+        if any(NO_POSITION in note for note in notes):
+            self.warn("note: --camera-height METRES, --camera-pitch and --fov give them one, where the ground is flat")
 
     def progress(self, *columns: str | ProgressColumn) -> Progress:
         """A bar that is gone at the end; nothing at all where nobody watches (a log, a pipe, `--json`, `-q`).
@@ -179,15 +176,3 @@ def refuse_existing(out: Path | None) -> None:
     """
     if out is not None and out.exists():
         raise ConfigError(f"{out} exists; give another --out")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value

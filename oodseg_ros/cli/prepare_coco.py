@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .output import Json, Output, Quiet
+from . import options
+from .output import Output
 
 
 def command(
@@ -19,8 +20,8 @@ def command(
     published: Annotated[bool, typer.Option(help="Keep pictures with trains, as the published proxy does.")] = False,
     exclude: Annotated[list[str] | None, typer.Option(help="Do not mark objects of this class (repeat).")] = None,
     min_side: Annotated[int, typer.Option(min=0, help="Smallest height and width.")] = 480,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write masks (0 / 254) of the pictures that show no class a driving label set knows; --drop replaces that list."""
     from ..outliers.coco import KNOWN_IN_CITYSCAPES, OVERLOOKED, open_coco, write_proxy

@@ -2,63 +2,50 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from .output import (
-    BundleName,
-    CameraHeight,
-    CameraPitch,
-    EngineName,
-    FieldOfView,
-    Json,
-    Output,
-    Overwrite,
-    Quiet,
-    Threshold,
-    refuse_overwriting,
-    stages,
-)
+from . import options
+from .output import Output, refuse_overwriting, stages
 
 SHOWN = 20
 """Alerts that are listed on the terminal."""
 
 
 def command(
-    bundle: BundleName,
+    bundle: options.BundleName,
     bag: Annotated[list[Path], typer.Argument(help="One or more rosbag2 folders, or mcap or db3 files.")],
     out: Annotated[Path, typer.Option(help="Folder for alerts.csv, metrics.json and report.html.")],
-    params: Annotated[Path | None, typer.Option(help="Parameter file of the node; options below go before it.")] = None,
-    topic: Annotated[list[str] | None, typer.Option(help="Image topic; repeat for several.")] = None,
+    params: options.Params = None,
+    topic: options.Topics = None,
     truth: Annotated[Path | None, typer.Option(help="Folder of masks <stamp in ns>.png with 0, 1, 255.")] = None,
     truth_topic: Annotated[str | None, typer.Option(help="mono8 topic of such masks in the bag.")] = None,
     tolerance: Annotated[float, typer.Option(min=0, help="Seconds between a frame's and its mask's stamp.")] = 0.001,
     track: Annotated[str, typer.Option(help="Component rule with ground truth: obstacle or anomaly.")] = "obstacle",
-    threshold: Threshold = None,
-    min_area: Annotated[int | None, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = None,
-    camera_height: CameraHeight = None,
-    camera_pitch: CameraPitch = 0.0,
-    fov: FieldOfView = 60.0,
-    ego_mask: Annotated[Path | None, typer.Option(help="Image, white on the own vehicle: not judged.")] = None,
+    threshold: options.Threshold = None,
+    min_area: options.OwnMinArea = None,
+    camera_height: options.CameraHeight = None,
+    camera_pitch: options.CameraPitch = 0.0,
+    fov: options.FieldOfView = 60.0,
+    ego_mask: options.EgoMask = None,
     gates: Annotated[bool, typer.Option(help="Refuse pictures and answers as the node does.")] = True,
     write_bag: Annotated[bool, typer.Option("--write-bag", help="Leave a bag with outputs beside inputs.")] = False,
-    engine: EngineName = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda[:N]; default: cpu.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = None,
-    threads: Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = the engine's default.")] = None,
+    engine: options.EngineName = None,
+    device: options.OwnDevice = None,
+    precision: options.OwnPrecision = None,
+    threads: options.OwnThreads = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first frames of each bag.")] = None,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Replay bags through a bundle on the bags' own clock: same bag, same alerts; under torchrun bags are shared."""
     from ..errors import BagError
     from ..evaluation.frame_pass import this_shard
-    from ..pipeline.geometry.source import NO_POSITION
+    from ..replay.report import number
     from ..replay.run import ReplayOptions, replay_bags
     from ..replay.summary import MIN_RATE_S, refuse_unjudged
     from .run import engine_options, given_geometry, given_params
@@ -68,7 +55,7 @@ def command(
     given = given_params(params, threshold, min_area)
     if not gates:
         given |= {"health.input": [], "health.output": []}
-    options = ReplayOptions(
+    chosen = ReplayOptions(
         params=given,
         geometry=given_geometry(camera_height, camera_pitch, fov),
         ego_mask=ego_mask,
@@ -89,7 +76,7 @@ def command(
         loaded.preparing = stages(bar)
         task = bar.add_task("", total=None)
         metrics = replay_bags(
-            loaded, bag, out, options, lambda name, done: bar.update(task, description=escape(name), completed=done)
+            loaded, bag, out, chosen, lambda name, done: bar.update(task, description=escape(name), completed=done)
         )
     if metrics is None:
         return
@@ -97,7 +84,7 @@ def command(
     shown.say(f"{escape(metrics['bundle'])}: {metrics['frames']} frames, {metrics['duration_s']:.1f} s of driving")
     rates = f"no rates below {MIN_RATE_S / 60:.0f} minutes of driving"
     if metrics["duration_s"] >= MIN_RATE_S:
-        rates = f"{_number(alerts['per_hour'])} per hour, {_number(alerts['per_kilometre'])} per kilometre"
+        rates = f"{number(alerts['per_hour'])} per hour, {number(alerts['per_kilometre'])} per kilometre"
     shown.say(f"alerts that began: {alerts['onsets']}; {rates}")
     drives = metrics.get("bags", [metrics])
     began = [(drive["bag"], entry) for drive in drives for entry in drive["alerts"]["began"]]
@@ -113,26 +100,14 @@ def command(
         pixel = metrics["pixel"]
         figures = ", ".join(f"{key} {100 * pixel[key]:.2f} %" for key in ("AP", "AUROC", "FPR95"))
         shown.say(f"{figures} on {pixel['frames']} frames with ground truth")
-    for run in metrics.get("bags", [metrics]):
-        if run["damage"]:
-            shown.warn(f"{run['bag']}, damage: {run['damage']}")
-        for note in run["notes"][:10]:
-            shown.warn(f"note: {note}")
-        if any(NO_POSITION in note for note in run["notes"]):
-            shown.warn("note: --camera-height METRES, --camera-pitch and --fov give them one, where the ground is flat")
-        if run["missing"]:
-            shown.warn(f"{run['missing']} frames are missing")
+    for run in drives:
+        damage = [f"{run['bag']}: {run['damage']}"] if run["damage"] else []
+        shown.warn_losses(run["skipped"], run["notes"], damage, run["missing"])
         for topic, why in run["left_out"].items():
             shown.say(f"not in the new bag: {escape(topic)} ({escape(why)})")
-        for reason, count in list(run["skipped"].items())[:5]:
-            shown.warn(f"{count} frames skipped: {reason}")
     if len(bag) == 1:
         shown.say(f"alerts.csv, metrics.json and report.html are in {escape(str(out))}")
     else:
         shown.say(f"metrics.json, and a folder for each bag, are in {escape(str(out))}")
     shown.result(metrics | {"out": str(out)})
     refuse_unjudged(", ".join(each.name for each in bag), metrics["judged"], metrics["skipped"])
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.3g}"

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from .output import (
-    BundleName,
-    CameraHeight,
-    CameraPitch,
-    EngineName,
-    FieldOfView,
-    Json,
-    Output,
-    Overwrite,
-    Quiet,
-    Threshold,
-    stages,
-    table,
-)
+from . import options
+from .output import Output, stages, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +19,7 @@ if TYPE_CHECKING:
     from ..frame import Frame
     from ..inference.runner import Runner
     from ..pipeline.geometry.ground import CameraGeometry
-    from ..replay.offline_run import RunSummary
+    from ..replay.drive import Drive
 
 ENGINE = ("engine", "device", "precision", "threads", "hint", "score_type")
 """Parameters of the node that say where the network runs."""
@@ -38,67 +27,59 @@ STYLES = {"CLEAR": "green", "OBSTACLE": "yellow", "UNKNOWN": "red"}
 
 
 def command(
-    bundle: BundleName,
-    input: Annotated[str, typer.Argument(help="Bag, video, image, folder of images, or scenes[:SEED].")],
+    bundle: options.BundleName,
+    input: options.Input,
     out: Annotated[Path, typer.Option(help="Folder for overlays/, alerts.csv and scores/.")],
-    params: Annotated[Path | None, typer.Option(help="Parameter file of the node; options below go before it.")] = None,
-    engine: EngineName = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda[:N]; default: cpu.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32, or one that was built: fp16, bf16, int8.")] = None,
-    threads: Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = the engine's default.")] = None,
+    params: options.Params = None,
+    engine: options.EngineName = None,
+    device: options.OwnDevice = None,
+    precision: options.OwnPrecision = None,
+    threads: options.OwnThreads = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read at most this many frames.")] = None,
-    topic: Annotated[list[str] | None, typer.Option(help="Image topic of a bag; repeat for several.")] = None,
-    threshold: Threshold = None,
-    min_area: Annotated[int | None, typer.Option(min=1, help="Least area of an obstacle in pixels.")] = None,
+    topic: options.Topics = None,
+    threshold: options.Threshold = None,
+    min_area: options.OwnMinArea = None,
     save_scores: Annotated[bool, typer.Option("--save-scores", help="Write scores and labels as npz.")] = False,
     png: Annotated[bool, typer.Option("--png", help="Overlays as PNG instead of JPEG.")] = False,
     sequence: Annotated[
         bool | None,
         typer.Option("--sequence/--stills", help="Folder of images: consecutive frames, or (default) each by itself."),
     ] = None,
-    ego_mask: Annotated[Path | None, typer.Option(help="Image, white on the own vehicle: not judged.")] = None,
-    camera_height: CameraHeight = None,
-    camera_pitch: CameraPitch = 0.0,
-    fov: FieldOfView = 60.0,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    ego_mask: options.EgoMask = None,
+    camera_height: options.CameraHeight = None,
+    camera_pitch: options.CameraPitch = 0.0,
+    fov: options.FieldOfView = 60.0,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Run a bundle over frames as the node judges them; leaves overlays and alerts.csv."""
-    from ..pipeline.geometry.source import NO_POSITION
     from ..replay.offline_run import RunOptions, run_source
+    from ..replay.recorded import open_recorded
     from ..replay.summary import refuse_unjudged
-    from ..sources.bag_messages import ReplayBag, is_bag
-    from ..sources.open_source import open_source
 
     given = given_params(params, threshold, min_area)
-    bag = ReplayBag(Path(input)) if not input.startswith("scenes") and is_bag(Path(input)) else None
-    source = open_source(input, topic) if bag is None else bag
+    recorded = open_recorded(input, topic, given, given_geometry(camera_height, camera_pitch, fov))
     shown = Output(json, quiet)
     (runner,) = shown.load(bundle, **engine_options(given, engine, device, threads, precision))
-    geometry = given_geometry(camera_height, camera_pitch, fov)
-    options = RunOptions(
+    chosen = RunOptions(
         out=out,
         limit=limit,
-        geometry=geometry,
         ego_mask=ego_mask,
         save_scores=save_scores,
         image_format="png" if png else "jpg",
         sequence=sequence,
         overwrite=overwrite,
-        topics=topic,
         params=given,
     )
-    count = source.count if bag is None else None
-    total = count if limit is None else min(limit, count or limit)
+    total = recorded.count if limit is None else min(limit, recorded.count or limit)
+    started = time.perf_counter()
     with shown.progress() as bar:
         runner.preparing = stages(bar)
         task = bar.add_task(escape(Path(input).name), total=total)
-        summary = run_source(runner, source, options, lambda done: bar.update(task, completed=done))
-    if geometry is None and any(NO_POSITION in note for note in summary.notes):
-        summary.notes.append("--camera-height METRES, --camera-pitch and --fov give them one, where the ground is flat")
-    print_summary(shown, runner, summary, out)
-    refuse_unjudged(input, summary.frames, summary.skipped)
+        drive = run_source(runner, recorded, chosen, lambda done: bar.update(task, completed=done))
+    print_summary(shown, runner, recorded.name, drive, time.perf_counter() - started, out)
+    refuse_unjudged(input, drive.judged, drive.skipped)
 
 
 def given_geometry(
@@ -122,8 +103,8 @@ def given_params(file: Path | None, threshold: float | None, min_area: int | Non
     given = {} if file is None else read_params(file)
     if threshold is not None and math.isnan(threshold):
         raise ConfigError("--threshold must be a number; leave it out for the bundle's own")
-    options = {"obstacles.threshold": threshold, "obstacles.min_area": min_area}
-    return given | {name: value for name, value in options.items() if value is not None}
+    first = {"obstacles.threshold": threshold, "obstacles.min_area": min_area}
+    return given | {name: value for name, value in first.items() if value is not None}
 
 
 def engine_options(
@@ -143,62 +124,49 @@ def engine_options(
     }
 
 
-def print_summary(shown: Output, runner: Runner, summary: RunSummary, out: Path) -> None:
+def print_summary(shown: Output, runner: Runner, name: str, drive: Drive, wall_s: float, out: Path) -> None:
     """States per camera, changes, timing, and what could not be read."""
     import numpy as np
 
     from ..frame import AlertState
-    from ..replay.offline_run import STAGES
 
-    shown.say(f"{runner.bundle.id} on {runner.engine_identity}: {summary.frames} frames of {escape(summary.name)}")
-    counts = table("camera", *(state.value for state in AlertState), title="frames per state", numbers=True)
-    for camera, states in summary.states.items():
-        counts.add_row(escape(camera), *(f"[{STYLES[state.value]}]{states[state]}[/]" for state in AlertState))
+    shown.say(f"{runner.bundle.id} on {runner.engine_identity}: {drive.judged} frames of {escape(name)}")
+    states = {camera: {s.value: counted[s.value] for s in AlertState} for camera, counted in drive.states().items()}
+    counts = table("camera", *STYLES, title="frames per state", numbers=True)
+    for camera, counted in states.items():
+        counts.add_row(escape(camera), *(f"[{style}]{counted[state]}[/]" for state, style in STYLES.items()))
     shown.say(counts)
-    began = min((change[1] for change in summary.changes), default=0)  # the first frame is a change
-    for camera, stamp, state, reason, file in summary.changes[:20]:
-        where = escape(file) if file else f"{(stamp - began) / 1e9:.2f} s"  # pictures in a folder have no time
-        shown.say(f"  {where}  {escape(camera)}  [{STYLES[state.value]}]{state.value}[/] ({reason})")
-    if len(summary.changes) > 20:
-        shown.say(f"  … {len(summary.changes) - 20} more changes in alerts.csv")
-    timing = table("stage", "p50 ms", "p95 ms", "max ms", title=f"{summary.wall_s:.1f} s in all", numbers=True)
-    for stage in STAGES:
-        if summary.seconds[stage]:
-            milliseconds = 1e3 * np.array(summary.seconds[stage])
-            figures = (*np.percentile(milliseconds, (50, 95)), milliseconds.max())
-            timing.add_row(stage, *(f"{value:.1f}" for value in figures))
+    changes = [row for row in drive.rows if row["changed"]]
+    began = min((row["stamp_ns"] for row in changes), default=0)  # the first frame is a change
+    for row in changes[:20]:
+        # Pictures in a folder have no time.
+        where = escape(row["file"]) or f"{(row['stamp_ns'] - began) / 1e9:.2f} s"
+        shown.say(f"  {where}  {escape(row['camera'])}  [{STYLES[row['state']]}]{row['state']}[/] ({row['reason']})")
+    if len(changes) > 20:
+        shown.say(f"  … {len(changes) - 20} more changes in alerts.csv")
+    timing = table("stage", "p50 ms", "p95 ms", "max ms", title=f"{wall_s:.1f} s in all", numbers=True)
+    milliseconds = {stage: 1e3 * np.array(taken) for stage, taken in drive.seconds.items() if taken}
+    for stage, taken in milliseconds.items():
+        timing.add_row(stage, *(f"{value:.1f}" for value in (*np.percentile(taken, (50, 95)), taken.max())))
     shown.say(timing)
-    for reason, count in summary.skipped.most_common(5):
-        shown.warn(f"{count} frames skipped: {reason}")
-    for note in summary.notes[:10]:
-        shown.warn(f"note: {note}")
-    if summary.missing:
-        shown.warn(f"{summary.missing} frames are missing")
-    if summary.damage:
-        shown.warn(f"damage: {summary.damage}")
+    shown.warn_losses(drive.skipped, drive.notes, [drive.damage] if drive.damage else [], drive.missing)
     shown.say(f"overlays and alerts.csv are in {escape(str(out))}")
     shown.result(
         {
             "bundle": runner.bundle.id,
             "engine": runner.engine_identity,
-            "source": summary.name,
-            "frames": summary.frames,
-            "states": {
-                camera: {state.value: states[state] for state in AlertState}
-                for camera, states in summary.states.items()
-            },
+            "source": name,
+            "frames": drive.judged,
+            "states": states,
             "changes": [
-                {"camera": camera, "stamp_ns": stamp, "state": state.value, "reason": reason, "file": file or None}
-                for camera, stamp, state, reason, file in summary.changes
+                {key: row[key] or None for key in ("camera", "stamp_ns", "state", "reason", "file")} for row in changes
             ],
-            "median_ms": {
-                stage: 1e3 * float(np.median(taken)) for stage, taken in summary.seconds.items() if len(taken)
-            },
-            "seconds": summary.wall_s,
-            "skipped": dict(summary.skipped),
-            "notes": list(summary.notes),
-            "missing": summary.missing,
-            "damage": summary.damage,
+            "median_ms": {stage: float(np.median(taken)) for stage, taken in milliseconds.items()},
+            "seconds": wall_s,
+            "skipped": dict(drive.skipped),
+            "notes": drive.notes,
+            "missing": drive.missing,
+            "damage": drive.damage,
             "out": str(out),
         }
     )

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from .output import Json, Output, Quiet
+from . import options
+from .output import Output
 
 
 def command(
@@ -20,8 +21,8 @@ def command(
     new_key: Annotated[
         Path | None, typer.Option(help="Write a new private key here, and <this>.pub beside it.")
     ] = None,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Sign a bundle, check its signature, or make a pair of keys (ed25519)."""
     from ..bundle import load_bundle

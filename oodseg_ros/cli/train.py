@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from .output import Json, Output, Quiet, table
+from . import options
+from .output import Output, table
 
 if TYPE_CHECKING:
     from ..training.plan import TrainingPlan
@@ -28,8 +29,8 @@ def command(
         bool, typer.Option(help="Show data, parameters, steps, time and memory; train nothing.")
     ] = False,
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 = all.")] = 0,
-    json: Json = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train every stage of a recipe and write the bundle. Ctrl-C leaves a checkpoint that --resume goes on from."""
     from ..training.plan import plan

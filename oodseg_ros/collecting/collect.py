@@ -15,14 +15,15 @@ import numpy as np
 from ..errors import DatasetError, UserError
 from ..frame import Frame, Obstacle
 from ..inference.runner import Runner
+from ..pages import jpeg
 from ..pipeline.camera import Judgement
 from ..pipeline.geometry.ground import CameraGeometry
-from ..pipeline.obstacles.components import find_objects, release_threshold
-from ..replay.recorded import RecordedBag, from_source, judge, settings_of
+from ..pipeline.obstacles.components import find_objects, release_rule, release_threshold
+from ..replay.recorded import RecordedBag, judge, open_recorded, settings_of
 from ..replay.summary import refuse_unjudged
-from ..sources.bag_messages import ReplayBag, is_bag
+from ..sources.bag_messages import ReplayBag
 from ..sources.image_bytes import decode_image
-from ..sources.open_source import open_source
+from ..sources.video_packets import stamp_of
 from .features import ObjectFeatures
 
 PLACES = {"nav_msgs/msg/Odometry": "odometry", "sensor_msgs/msg/NavSatFix": "gps"}
@@ -185,16 +186,11 @@ def _frames(
     progress: Callable[[str, int], None],
 ) -> Iterator[list[Found]]:
     """The objects of every frame that has some."""
-    bag, source, sequential = None, None, True
-    if path.exists() and is_bag(path):
-        bag = ReplayBag(path)
-        reader = RecordedBag(bag, topics, params)
-        recorded = reader.recorded(geometry)
-    else:
-        source = open_source(path, topics)
-        recorded, sequential = from_source(source, geometry), source.sequential
+    recorded = open_recorded(path, topics, params, geometry)
+    sequential = recorded.sequential
     settings, notes = settings_of(params, recorded.cameras)
-    calibration, places = runner.bundle.card.calibration, _places(bag)
+    places = _places(recorded.bag if isinstance(recorded, RecordedBag) else None)
+    calibration = runner.bundle.card.calibration
     for judged in judge(runner, recorded, settings, limit, sequential):
         gathered.frames += 1
         progress(name, judged.number + 1)
@@ -205,7 +201,7 @@ def _frames(
             still = "" if sequential else f"#{judged.number}"
             place = places(frame.stamp_ns)
             file = "" if sequential else frame.file
-            picture = Picture(name, frame.camera, frame.stamp_ns, judged.number, _jpeg(frame), place, file)
+            picture = Picture(name, frame.camera, frame.stamp_ns, judged.number, jpeg(frame.image, 95), place, file)
             release = release_threshold(calibration, judgement.threshold, settings.obstacles.release_threshold)
             track = f"{name}/{frame.camera}{still}"
             gathered.seen += len(judgement.obstacles)
@@ -214,13 +210,10 @@ def _frames(
                 for one in judgement.obstacles
             ]
     gathered.notes += [f"{name}: {note}" for note in (*notes, *recorded.notes)]
-    if bag is not None:
-        missing = bag.missing(set(reader.cameras))
-        lost = [bag.damage] if bag.damage else []
-        lost += [f"{missing} frames are missing"] if missing else []
-        gathered.damage += [f"{name}: {text}" for text in lost]
-    elif trouble := source.troubles():
-        gathered.damage.append(f"{name}: {trouble}")
+    lost = [recorded.damage] if recorded.damage else []
+    lost += [f"{recorded.missing} frames are missing"] if recorded.missing else []
+    lost += [f"{count} skipped ({reason})" for reason, count in recorded.skipped.most_common(3)]
+    gathered.damage += [f"{name}: {text}" for text in lost]
 
 
 def _bag_of(path: Path) -> Path:
@@ -234,7 +227,8 @@ def _mask_of(judgement: Judgement, obstacle: Obstacle, release: float) -> np.nda
     An alert that was raised is held by weaker objects than the mask shows: of the two masks that of its area counts.
     """
     x0, y0, x1, y1 = obstacle.box
-    answer, rule = judgement.prediction, judgement.calibration.objects
+    answer = judgement.prediction
+    rule = release_rule(judgement.calibration.objects, judgement.threshold, release)
     masks = judgement.mask, find_objects(answer.score, answer.labels, release, rule, obstacle.area, 1)[2]
     parts = []
     for mask in masks:
@@ -254,7 +248,7 @@ def _places(bag: ReplayBag | None) -> Callable[[int], dict[str, Any]]:
             message = bag.parse(raw)
         except UserError:
             continue
-        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec or raw.log_ns
+        stamp = stamp_of(message)[0] or raw.log_ns
         if PLACES[raw.kind] == "odometry":
             at = message.pose.pose.position
             values = (at.x, at.y, at.z)
@@ -275,12 +269,6 @@ def _places(bag: ReplayBag | None) -> Callable[[int], dict[str, Any]]:
         return result
 
     return at
-
-
-def _jpeg(frame: Frame) -> bytes:
-    return cv2.imencode(".jpg", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])[
-        1
-    ].tobytes()
 
 
 def _key(picture: Picture) -> tuple[str, str, int]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..datasets.dataset import Dataset
 from ..evaluation.evaluate import Evaluation, EvaluationOptions, evaluate
-from ..evaluation.results import finite, write_json
 from ..inference.runner import Runner
+from ..paths import plain, write_json
 from ..replay.run import ReplayOptions, replay_bags
 from ..replay.summary import refuse_unjudged
 from ..sources.open_source import open_source
@@ -66,7 +66,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """For `comparison.json`."""
-        return finite(
+        return plain(
             {
                 "bundles": dict(zip(SIDES, self.bundles, strict=True)),
                 "thresholds": dict(zip(SIDES, self.thresholds, strict=True)),

@@ -31,8 +31,10 @@ def write_page(comparison: Comparison, broken: Sequence[str], rules: Sequence[st
     verdict = "Refused" if broken else "No rule refuses it" if rules else "No rule was given"
     cards = []
     if alerts:
+        hours = comparison.hours
+        driven = f"{hours:.2f} h" if hours >= 0.1 else f"{3600 * hours:.1f} s"
         cards = [
-            ("alerts", f"{alerts['old']} → {alerts['new']}", f"in {_hours(comparison.hours)} of driving"),
+            ("alerts", f"{alerts['old']} → {alerts['new']}", f"in {driven} of driving"),
             *((kind, alerts[kind], "alerts") for kind in (*KINDS, "same")),
             ("objects", f"-{alerts['objects_lost']} +{alerts['objects_gained']}", "lost and gained in alerts"),
             ("UNKNOWN", " → ".join(_percent(comparison.unknown_frames[side]) for side in ("old", "new")), "of frames"),
@@ -78,7 +80,7 @@ def _difference(one: DriveChange) -> dict[str, Any]:
     picture = None
     if one.image is not None:
         picture = image_uri(_boxes(one.image, one.rows), max_width=960)
-    states = " → ".join(_state(row) for row in one.rows)
+    states = " → ".join("no frame" if row is None else f"{row.state} ({row.reason})" for row in one.rows)
     return {"sentence": sentence(one), "kind": one.change.kind, "picture": picture, "states": states}
 
 
@@ -117,13 +119,5 @@ def _points(value: float) -> str:
     return "–" if not math.isfinite(value) else f"{100 * value:+.2f}"
 
 
-def _state(row: Row | None) -> str:
-    return "no frame" if row is None else f"{row.state} ({row.reason})"
-
-
 def _later(seconds: float) -> str:
     return "at the same time" if seconds == 0 else f"{abs(seconds):.2f} s {'later' if seconds > 0 else 'earlier'}"
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:.2f} h" if hours >= 0.1 else f"{3600 * hours:.1f} s"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..errors import DatasetError, why
+from ..errors import DatasetError, listed, why
 from ..frame import UNLABELED
 
 
@@ -60,13 +60,9 @@ class Encoding:
         strange = np.flatnonzero((np.bincount(values.ravel(), minlength=256) > 0) & ~self.known)
         if strange.size:
             raise DatasetError(
-                f"label file {path}: unexpected values {_listed(strange.tolist())}; expected {self.what}. {self.cure}"
+                f"label file {path}: unexpected values {listed(strange.tolist())}; expected {self.what}. {self.cure}"
             )
         return self.table[values]
-
-
-def _listed(values: list[int]) -> str:
-    return ", ".join(map(str, values[:8])) + (f" and {len(values) - 8} more" if len(values) > 8 else "")
 
 
 ANOMALY = Encoding("0 normal, 1 anomaly, 255 ignore", {0: 0, 1: 1, 255: 255})

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import DatasetError
+from ..errors import DatasetError, listed
 from ..labels import load_labels
+from ..sources.image_files import FOREIGN_SUFFIXES
 from .dataset import Dataset, Item
 from .encoding import CITYSCAPES_TRAIN_IDS, class_ids, unknown_among
 from .layout import NO_SPLITS, Format, Layout, images_in
-from .layouts import anomalies, driving, own, road_anomaly, simulated
+from .layouts import anomalies, driving, own, simulated
 from .layouts.own import DEPTHS, FOLDER, FOLDER_TRAIN_IDS
 
-KINDS = (road_anomaly, anomalies, simulated, driving, own)
+KINDS = (anomalies, simulated, driving, own)
 FORMATS: dict[str, Format] = {form.name: form for kind in KINDS for form in kind.FORMATS}
 
 
@@ -133,6 +134,9 @@ def _no_pairs(root: Path) -> str:
         for place in (root / "images", root / labels):
             files = [file for depth in DEPTHS for file in images_in(place, depth)]
             first.append(files[0].relative_to(place) if files else None)
+        foreign = sorted({s for f in root.glob("images/**/*") if (s := f.suffix.lower()) in FOREIGN_SUFFIXES})
+        if foreign and not first[0]:
+            return f". images/ holds pictures of kinds that are not read ({', '.join(foreign)}): convert them to PNG"
         if all(first):
             return f". No name is in both: images/ has, e.g., {first[0]}, {labels}/ has {first[1]}; they must be equal"
         others = sorted({file.suffix for file in (root / labels).glob("*.*") if not file.name.startswith(".")})
@@ -145,7 +149,7 @@ def _not_found(form: Format, root: Path, split: str) -> str:
     looked = "; ".join(layout.pattern.replace("{split}", split or "{split}") for layout in form.layouts)
     below = f", also below {', '.join(form.folders)}" if form.folders else ""
     entries = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in root.iterdir())
-    there = ", ".join(entries[:10]) + (f" and {len(entries) - 10} more" if len(entries) > 10 else "") or "nothing"
+    there = listed(entries, 10) or "nothing"
     part = f" split {split}" if split else ""
     there += _no_pairs(root) if form.name == FOLDER.name else ""
     return (

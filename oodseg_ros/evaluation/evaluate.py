@@ -20,13 +20,14 @@ from ..datasets.encoding import mixed_labels
 from ..errors import ConfigError, DatasetError
 from ..inference.runner import Runner
 from ..model_card import Calibration
+from ..paths import write_json
 from .classes import Classes, class_labels, open_figures
 from .frame_pass import Shard, Work, plan, prepare, run_frames
 from .metric_pass import Figures, anomaly_metrics, measure, notes
 from .metrics.components import TRACKS, FrameComponents
 from .metrics.curves import CurveFigures
 from .metrics.recall import CameraMount
-from .results import distribution, per_image_averages, provenance, write_frames, write_json
+from .results import distribution, per_image_averages, provenance, write_frames
 from .score_store import ScoreStore
 from .score_variant import ScoreVariant
 from .vehicle import vehicle_figures
@@ -200,9 +201,8 @@ def _conclude(
     }
     curves, components = None, []
     if dataset.kind == "anomaly":
-        curves, components = anomaly_metrics(
-            metrics, figures, bundle, store, _track(dataset, options), options.workers, options.mount
-        )
+        track = options.track or ("obstacle" if dataset.name in OBSTACLE_TRACK else "anomaly")
+        curves, components = anomaly_metrics(metrics, figures, bundle, store, track, options.workers, options.mount)
         if classes is not None:
             thresholds = {"at_95_recall": metrics["pixel"]["FPR95_threshold"]}
             if "component_deployed" in metrics:
@@ -263,7 +263,3 @@ def claim(out: Path, bundle: Bundle, engine: str, dataset: Dataset, options: Eva
             )
     write_json(file, ours)
     return state
-
-
-def _track(dataset: Dataset, options: EvaluationOptions) -> str:
-    return options.track or ("obstacle" if dataset.name in OBSTACLE_TRACK else "anomaly")

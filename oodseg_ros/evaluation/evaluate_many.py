@@ -18,12 +18,13 @@ from ..errors import ConfigError
 from ..extras import advice
 from ..inference.engine import ENGINES, chosen
 from ..inference.runner import Runner
+from ..paths import write_json
 from .evaluate import Evaluation, EvaluationOptions, Progress, evaluate_scores
 from .metrics.pixels import PixelMetrics, split
 from .report import figures as report_figures
 from .report import html
 from .report.page import percent, write_report
-from .results import write_json, write_submission
+from .results import write_submission
 from .score_store import ScoreStore
 from .score_variant import ScoreVariant, in_one_pass, with_score
 
@@ -52,7 +53,7 @@ def compare_with_sklearn(store: ScoreStore, names: Sequence[str], most: int = MA
         # From frame to frame the choice goes on where it stopped, so that no column of the image is preferred.
         score, label = score.ravel()[offset::stride], label.ravel()[offset::stride]
         offset = (offset + 1) % stride
-        negative, positive, _, _ = split(score, label, 255)
+        negative, positive, _, _ = split(score, label)
         ours.update(score, label)
         scores += [negative, positive]
         labels += [np.zeros(negative.size, np.uint8), np.ones(positive.size, np.uint8)]

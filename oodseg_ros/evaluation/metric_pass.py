@@ -241,12 +241,10 @@ def notes(metrics: dict[str, Any], figures: Figures) -> list[str]:
         lines.append("No evaluated pixel is an anomaly: AP, AUROC, FPR95 and F1 are not defined.")
     if not negatives:
         lines.append("No evaluated pixel is normal: AUROC and FPR95 are not defined.")
-    if figures.pixel.unjudged:
-        lines.append(
-            f"{figures.pixel.unjudged:,} labelled pixels have no score (NaN) and are not in the pixel metrics."
-        )
+    pixel = metrics["pixel"]
+    if pixel["unjudged"]:
+        lines.append(f"{pixel['unjudged']:,} labelled pixels have no score (NaN) and are not in the pixel metrics.")
     if not figures.pixel.exact:
-        pixel = metrics["pixel"]
         lines.append(
             f"Scores were binned; AP is exact to {pixel['AP_error']:.1e}, AUROC to {pixel['AUROC_error']:.1e}."
         )

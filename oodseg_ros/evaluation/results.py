@@ -5,7 +5,6 @@ they come from (the command, the versions and the machine).
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 import platform
@@ -54,8 +53,6 @@ def code_version() -> str:
 
 def processor() -> str:
     """Model name of the CPU and the number of its logical cores that this process may use."""
-    import os
-
     name = platform.processor()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -101,23 +98,6 @@ def distribution(values: Sequence[float] | np.ndarray) -> dict[str, float]:
     """Percentiles and the maximum; nan without values."""
     figures = np.percentile(values if len(values) else [math.nan], (50, 95, 99, 100)).tolist()
     return dict(zip(("p50", "p95", "p99", "max"), figures, strict=True))
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write as JSON, complete or not at all; nan and infinities become null, because JSON has none."""
-    with completed(path) as part:
-        part.write_text(json.dumps(finite(data), indent=1, allow_nan=False) + "\n")
-
-
-def finite(data: Any) -> Any:
-    """The same with numpy numbers as Python's, and with nan and infinities as None."""
-    if isinstance(data, dict):
-        return {key: finite(value) for key, value in data.items()}
-    if isinstance(data, (list, tuple)):
-        return [finite(value) for value in data]
-    if isinstance(data, np.generic):
-        data = data.item()
-    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def write_frames(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -47,7 +47,7 @@ def frame_objects(
     false = []
     for index in np.flatnonzero(large & (true == 0) & (2 * void < pixels)):
         x0, y0, x1, y1 = box = tuple(boxes[index].tolist())
-        false.append(stands(labels, ground, box, ids[y0:y1, x0:x1] == index))
+        false.append(stands(score, labels, ground, box, ids[y0:y1, x0:x1] == index))
     return judged, false
 
 

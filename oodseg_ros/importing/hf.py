@@ -26,7 +26,7 @@ from .checkpoint import beginning, check_archive, first_line
 from .class_names import known_label_set
 from .hf_processor import MULTIPLE, input_spec
 from .imported import FULL_SIZE, Imported, Reference, check_numbers, imagenet_input
-from .mapping import Rule, as_conv1x1, changed, renamed
+from .mapping import Rule, as_conv1x1, changed, refuse_differences, renamed
 
 SEGFORMER_RULES: tuple[Rule, ...] = (
     (r"segformer\.(.+)", r"backbone.model.\1"),
@@ -225,17 +225,7 @@ def _load(folder: Path, kind: str | None) -> tuple[nn.Module, list[str]]:
                 f"{folder}: every tensor's name begins with {prefix!r}, which a wrapper (DataParallel, torch.compile, "
                 "a training framework) put there; save the wrapped model itself, or cut it off the names in the file"
             )
-    problems = [
-        f"{what} ({len(keys)}):\n  " + "\n  ".join(sorted(map(str, keys)))
-        for what, keys in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("misshapen", [f"{key}: file {list(here)}, network {list(there)}" for key, here, there in misshapen]),
-        )
-        if keys
-    ]
-    if problems:
-        raise CheckpointError(f"{folder}: the weights do not fit config.json\n" + "\n".join(problems))
+    refuse_differences(f"{folder}: the weights do not fit config.json", missing, unexpected, misshapen)
     # transformers turns whatever it finds into the numbers that the network has.
     check_numbers(_stored_types(folder), model.state_dict(), str(folder))
     return model.eval(), sorted(set(report["unexpected_keys"]) - set(unexpected))

@@ -82,17 +82,29 @@ def check_fit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], unkno
     Raises:
         CheckpointError: listing every missing, unexpected and misshapen key.
     """
-    missing = sorted(expected.keys() - state.keys())
-    unexpected = sorted([*unknown, *(state.keys() - expected.keys())])
-    misshapen = [
-        f"{key}: file {list(state[key].shape)}, network {list(expected[key].shape)}"
-        for key in sorted(expected.keys() & state.keys())
-        if state[key].shape != expected[key].shape
-    ]
+    shapes = [(key, state[key].shape, expected[key].shape) for key in expected.keys() & state.keys()]
+    misshapen = [(key, here, there) for key, here, there in shapes if here != there]
+    unexpected = [*unknown, *(state.keys() - expected.keys())]
+    said = f"{where} does not fit the network that it should hold"
+    refuse_differences(said, expected.keys() - state.keys(), unexpected, misshapen)
+
+
+def refuse_differences(
+    said: str, missing: Iterable[str], unexpected: Iterable[str], misshapen: Iterable[tuple[str, Sequence, Sequence]]
+) -> None:
+    """Refuse a file for its keys, if there are any.
+
+    Args:
+        misshapen: key, shape in the file, shape in the network.
+
+    Raises:
+        CheckpointError: `said`, and a list of each kind.
+    """
+    shapes = [f"{key}: file {list(here)}, network {list(there)}" for key, here, there in misshapen]
     parts = [
         f"{what} ({len(keys)}):\n  " + "\n  ".join(keys)
-        for what, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
-        if keys
+        for what, found in (("missing", missing), ("unexpected", unexpected), ("misshapen", shapes))
+        if (keys := sorted(map(str, found)))
     ]
     if parts:
-        raise CheckpointError(f"{where} does not fit the network that it should hold\n" + "\n".join(parts))
+        raise CheckpointError("\n".join([said, *parts]))

@@ -7,7 +7,6 @@ A new engine is a class in `engines/`, an entry in `ENGINES`, and a builder in `
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import EngineError, why
+from ..paths import write_json
 
 Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """uint8 `[B, H, W, 3]` → (labels uint8, score float32), `[B, H, W]` each, in host memory and the caller's own."""
@@ -219,6 +219,4 @@ class SideCar:
 
     def write(self, path: Path) -> None:
         """Write `<stem>.json`, complete or not at all."""
-        part = path.with_name(f".{os.getpid()}-{path.name}")
-        part.write_text(json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1) + "\n")
-        os.replace(part, path)
+        write_json(path, {"schema": SCHEMA, **asdict(self)})

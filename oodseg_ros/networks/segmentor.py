@@ -96,7 +96,6 @@ class Segmentor(nn.Module):
         self.head = head
         self.score_kind = score_kind
         self.also: tuple[str, ...] = ()
-        self._base_frozen = False
 
     @property
     def multiple(self) -> int:
@@ -107,28 +106,6 @@ class Segmentor(nn.Module):
     def classes(self) -> int:
         """Number K of inlier classes."""
         return self.classifier.classes
-
-    def base_parts(self) -> tuple[nn.Module, nn.Module, nn.Module]:
-        """The inlier network: backbone, decoder, classifier."""
-        return self.backbone, self.decoder, self.classifier
-
-    def freeze_base(self) -> Segmentor:
-        """Freeze everything but the head, for good: no gradients, and eval mode even after `train()`.
-
-        Eval mode is what keeps batch-norm statistics and dropout from changing a network that is called frozen.
-        """
-        self._base_frozen = True
-        for part in self.base_parts():
-            part.requires_grad_(False)
-        return self.train(self.training)
-
-    def train(self, mode: bool = True) -> Segmentor:
-        """As `nn.Module.train`, but a frozen base stays in eval mode."""
-        super().train(mode)
-        if self._base_frozen:
-            for part in self.base_parts():
-                part.eval()
-        return self
 
     def prepare(self, height: int, width: int) -> None:
         """Precompute what depends only on the input size (position embeddings), so that a compiled graph holds

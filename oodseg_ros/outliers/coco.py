@@ -33,6 +33,18 @@ OVERLOOKED = ("train",)
 """Also a Cityscapes class, but the published rule keeps pictures with it; add it to drop them too."""
 
 
+def read_sized(image: Path, height: int, width: int) -> np.ndarray:
+    """RGB uint8 `[H, W, 3]` of a picture that an instances file describes.
+
+    Raises:
+        DatasetError, ImageError: it is missing, damaged or of another size than the instances file says.
+    """
+    rgb = read_image(image)
+    if rgb.shape[:2] != (height, width):
+        raise DatasetError(f"{image} is {rgb.shape[1]}x{rgb.shape[0]}, its instances file says {width}x{height}")
+    return rgb
+
+
 @dataclass(frozen=True)
 class CocoPicture:
     """One picture and those of its annotations that are objects."""
@@ -43,16 +55,8 @@ class CocoPicture:
     segmentations: tuple[Any, ...]
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """RGB uint8 `[H, W, 3]` and mask uint8 `[H, W]`, 254 = object.
-
-        Raises:
-            DatasetError: the picture is missing, damaged or of another size than the instances file says.
-        """
-        rgb = read_image(self.image)
-        if rgb.shape[:2] != (self.height, self.width):
-            raise DatasetError(
-                f"{self.image} is {rgb.shape[1]}x{rgb.shape[0]}, its instances file says {self.width}x{self.height}"
-            )
+        """RGB uint8 `[H, W, 3]` and mask uint8 `[H, W]`, 254 = object; errors as `read_sized`."""
+        rgb = read_sized(self.image, self.height, self.width)
         mask = np.zeros((self.height, self.width), np.uint8)
         for segmentation in self.segmentations:
             mask[mask_of(segmentation, self.height, self.width)] = OUTLIER

@@ -106,7 +106,10 @@ def crop_pair(
         if flip:
             rgb, target = np.ascontiguousarray(rgb[:, ::-1]), np.ascontiguousarray(target[:, ::-1])
             box = np.array([box[0], size[1] - box[3], box[2], size[1] - box[1]])
-        rgb = _first_view(rng, rgb, rules) if view == 0 else _second_view(rng, rgb, rules)
+        if view == 0:
+            rgb = _first_view(rng, rgb, rules)
+        elif rng.random() < rules.jitter:
+            rgb = color_jitter(rng, rgb, *rules.second)
         _hide(rng, rgb, target, box, rules)
         images.append(rgb)
         labels.append(target)
@@ -162,10 +165,6 @@ def _first_view(rng: np.random.Generator, image: np.ndarray, rules: CropRules) -
     if rng.random() < rules.gray:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return image
-
-
-def _second_view(rng: np.random.Generator, image: np.ndarray, rules: CropRules) -> np.ndarray:
-    return color_jitter(rng, image, *rules.second) if rng.random() < rules.jitter else image
 
 
 def _hide(rng: np.random.Generator, image: np.ndarray, label: np.ndarray, box: np.ndarray, rules: CropRules) -> None:

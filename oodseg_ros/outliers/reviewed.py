@@ -16,8 +16,7 @@ from PIL import Image
 from ..errors import ConfigError, DatasetError, why
 from ..frame import KNOWN, OUTLIER, UNLABELED
 from ..labels import LabelSet
-from ..sources.image_files import read_image
-from .coco import foreign, read_instances
+from .coco import foreign, read_instances, read_sized
 from .coco_masks import mask_of, outline_of
 
 UNKNOWN, NEGATIVE, IGNORED = "unknown", "negative", "ignored"
@@ -51,11 +50,7 @@ class ReviewedPicture:
         Raises:
             DatasetError, ImageError: the picture is missing, damaged or of another size, or an instance has no mask.
         """
-        rgb = read_image(self.image)
-        if rgb.shape[:2] != (self.height, self.width):
-            raise DatasetError(
-                f"{self.image} is {rgb.shape[1]}x{rgb.shape[0]}, its instances file says {self.width}x{self.height}"
-            )
+        rgb = read_sized(self.image, self.height, self.width)
         target = np.full(rgb.shape[:2], self.rest, np.uint8)
         masks = [(value, mask_of(segmentation, self.height, self.width)) for value, segmentation in self.instances]
         for value, mask in sorted(masks, key=lambda entry: -np.count_nonzero(entry[1])):

@@ -12,6 +12,14 @@ import cv2
 import numpy as np
 
 SIDE = 160
+HORIZON = 0.5
+"""Percentile of the rows of ground that is taken for the horizon."""
+NEAREST = 0.03
+"""Least distance from the horizon, in heights of the image: what lies farther away would be a line of a pixel."""
+FOCAL = (0.9, 2.0)
+"""Focal lengths of cameras on vehicles, in heights of the image."""
+WIDTHS, LENGTHS = (0.3, 2.0), (0.4, 4.0)
+"""Of paint on the road: widths in heights of the camera above it, and lengths along the road in widths."""
 _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX)
 _SIGNS = "0123456789ABCDEFHKLMNOPRSTUX"
 
@@ -32,13 +40,17 @@ def paint_ground(rng: np.random.Generator, image: np.ndarray, ground: np.ndarray
     if not len(rows):
         return opacity
     pick = rng.integers(len(rows))
-    y, x, top = int(rows[pick]), int(columns[pick]), int(rows.min())
-    # On a ground plane apparent size grows linearly from the horizon down, and what lies is seen foreshortened.
-    wide = (0.1 + (y - top) / max(1, height - top)) * height * rng.uniform(0.15, 0.9)
-    high = wide * rng.uniform(0.12, 0.7)
+    # A few pixels of ground that a label has far above the road do not move the horizon.
+    y, x, top = int(rows[pick]), int(columns[pick]), np.percentile(rows, HORIZON)
+    below = max(0.0, y - top) + NEAREST * height
+    # On a flat road what is `below` pixels under the horizon lies at a distance of focal / below camera heights.
+    focal = rng.uniform(*FOCAL) * height
+    wide = min(below * rng.uniform(*WIDTHS), float(height))
+    length = wide / below * np.exp(rng.uniform(*np.log(LENGTHS)))
     shape, dark = _SHAPES[int(rng.integers(len(_SHAPES)))]
-    narrow, skew = rng.uniform(0.5, 0.95), rng.uniform(-0.4, 0.4)
-    far = x + skew * wide, y - high
+    narrow, skew = 1 / (1 + length * below / focal), rng.uniform(-0.7, 0.7)
+    high = below * (1 - narrow)
+    far = x + skew * high, y - high
     corners = [
         (far[0] - wide * narrow / 2, far[1]),
         (far[0] + wide * narrow / 2, far[1]),

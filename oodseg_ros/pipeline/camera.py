@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 
 from ..frame import Alert, AlertState, Frame, GroundPosition, Obstacle, Prediction
-from ..model_card import Calibration
+from ..model_card import Calibration, Objects
 from ..parameters.judging import ALERT, EVIDENCE, IGNORE, ObstacleSettings, OutputGateSettings
 from .alert import AlertMachine
 from .geometry.ground import CameraGeometry, ground_area, ground_position
-from .obstacles.components import Component, anomaly_mask, find_objects, least_area, release_threshold
+from .obstacles.components import Component, anomaly_mask, find_objects, least_area, release_rule, release_threshold
 from .obstacles.evidence import MAX_CANDIDATES, Evidences
 from .obstacles.tracks import Closing, Tracker, time_to_reach
 from .obstacles.zones import check_ego_mask, fit_ego_mask, place
@@ -94,6 +94,7 @@ class CameraPipeline:
         self._settings = settings
         self._threshold = self._calibration.threshold if settings.threshold is None else settings.threshold
         self._release = release_threshold(self._calibration, self._threshold, settings.release_threshold)
+        self._held = release_rule(self._calibration.objects, self._threshold, self._release)
         self._machine = AlertMachine(settings)
         table, objects = self._calibration.evidence, self._calibration.objects
         self.lacks_evidence = settings.alert_rule == EVIDENCE and (table is None or objects is None)
@@ -145,11 +146,11 @@ class CameraPipeline:
             )
         if geometry is not None and (geometry.height, geometry.width) != score.shape:
             geometry = None
-        found, unlisted, mask = self._find(prediction, self._threshold, geometry)
+        found, unlisted, mask = self._find(prediction, self._threshold, self._calibration.objects, geometry)
         weak = False
         if self._machine.alarmed and self._release < self._threshold and not any(one.counts for one in found):
             # Only now, because it costs as much again: is what raised the alert still there, but weaker?
-            found, unlisted, _ = self._find(prediction, self._release, geometry)
+            found, unlisted, _ = self._find(prediction, self._release, self._held, geometry)
             weak = any(one.counts for one in found)
         present = not weak and any(one.counts for one in found)
         evident: list[_Found] = []
@@ -168,7 +169,7 @@ class CameraPipeline:
         return self._alert(*self._machine.unknown(reason), now_ns, detail=detail)
 
     def _find(
-        self, prediction: Prediction, threshold: float, geometry: CameraGeometry | None
+        self, prediction: Prediction, threshold: float, rule: Objects | None, geometry: CameraGeometry | None
     ) -> tuple[list[_Found], int, np.ndarray]:
         """What is large enough and matters where it stands, how much more there is than may be listed, and the mask.
 
@@ -176,7 +177,7 @@ class CameraPipeline:
         """
         settings, score = self._settings, prediction.score
         components, _, mask = find_objects(
-            score, prediction.labels, threshold, self._calibration.objects, settings.smallest_area, sys.maxsize
+            score, prediction.labels, threshold, rule, settings.smallest_area, sys.maxsize
         )
         counting: list[_Found] = []
         reported: list[_Found] = []

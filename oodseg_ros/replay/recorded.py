@@ -4,13 +4,12 @@ share. The clock is the log time of a bag's messages, else the frames' own stamp
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import BagError, ConfigError, EngineError, UserError
 from ..frame import Frame
@@ -22,8 +21,9 @@ from ..pipeline.geometry.source import StaticTransforms
 from ..pipeline.obstacles.zones import load_ego_mask
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.step import Arrival, Step, Surroundings
-from ..sources.bag_messages import RawMessage, ReplayBag
+from ..sources.bag_messages import RawMessage, ReplayBag, is_bag
 from ..sources.bags import IMAGE_TYPES, TRANSPORTS, FrameReader, camera_names, choose_topics, passed_over
+from ..sources.open_source import is_scenes, open_source
 from ..sources.source import Source
 from ..sources.video_packets import stamp_of
 
@@ -35,22 +35,40 @@ STALE_NS = 1_000_000_000
 """After so long without odometry the speed is no longer known, as on the node."""
 
 
-@dataclass
-class Recorded:
+class Recorded(Protocol):
     """Frames with the time at which they came.
 
     Attributes:
-        arrivals: each with the clock's nanoseconds.
+        count: frames, None where it is not known before reading.
         surroundings: by camera.
-        speed: of the vehicle at the present frame.
+        sequential: consecutive frames of a camera belong together.
         notes: what a person should know of the source.
+        skipped: what could not be read, counted by reason.
+        metres: way driven so far, nan where the source does not tell.
     """
 
+    name: str
     cameras: Sequence[str]
-    arrivals: Callable[[], Iterator[tuple[Arrival, int]]]
-    surroundings: Mapping[str, Surroundings] = field(default_factory=dict)
-    speed: Callable[[], float | None] = lambda: None
-    notes: list[str] = field(default_factory=list)
+    count: int | None
+    surroundings: Mapping[str, Surroundings]
+    sequential: bool
+    notes: list[str]
+    skipped: Counter[str]
+    metres: float
+
+    @property
+    def damage(self) -> str | None:
+        """What of the source could not be read, None = nothing; final after `arrivals`."""
+
+    @property
+    def missing(self) -> int:
+        """Frames that the source promises and that did not come; final after `arrivals`."""
+
+    def arrivals(self) -> Iterator[tuple[Arrival, int]]:
+        """Every frame, with the clock's nanoseconds."""
+
+    def speed(self) -> float | None:
+        """Of the vehicle at the present frame, m/s; None = not known."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +166,6 @@ def judge(
         number += 1
 
 
-def begun(frames: Iterator[Judged]) -> Iterator[Judged]:
-    """The same frames, the first one judged already: what cannot run is refused before earlier results are replaced."""
-    return itertools.chain(list(itertools.islice(frames, 1)), frames)
-
-
 def _prepare(runner: Runner, arrival: Arrival) -> None:
     """Compile for the first picture: an engine that was built for another size says so before anything is judged.
 
@@ -168,51 +181,97 @@ def _prepare(runner: Runner, arrival: Arrival) -> None:
         return
 
 
-def from_source(source: Source, geometry: Callable[[Frame], CameraGeometry | None] | None = None) -> Recorded:
+def open_recorded(
+    path: str | Path,
+    topics: list[str] | None,
+    given: Mapping[str, Any],
+    geometry: Callable[[Frame], CameraGeometry | None] | None = None,
+) -> Recorded:
+    """A bag, or whatever else `open_source` reads.
+
+    Args:
+        topics, given, geometry: as of `RecordedBag`.
+
+    Raises:
+        UserError: it cannot be read, or topics are asked of something that is no bag.
+    """
+    if not is_scenes(path) and is_bag(Path(path)):
+        return RecordedBag(ReplayBag(Path(path)), topics, given, geometry)
+    return RecordedSource(open_source(path, topics), geometry)
+
+
+class RecordedSource:
     """Images, a video or procedural scenes; their clock is that of their stamps.
 
     Args:
         geometry: of all its cameras; None = they have none.
     """
 
-    def arrivals() -> Iterator[tuple[Arrival, int]]:
-        for frame in source:
+    metres = math.nan
+
+    def __init__(self, source: Source, geometry: Callable[[Frame], CameraGeometry | None] | None = None) -> None:
+        self._source = source
+        self.name, self.cameras, self.count = source.name, source.cameras, source.count
+        self.sequential, self.skipped = source.sequential, source.skipped
+        self.surroundings = {name: Surroundings(geometry=geometry) for name in source.cameras} if geometry else {}
+        self.notes: list[str] = []
+
+    @property
+    def damage(self) -> str | None:
+        return self._source.damage
+
+    @property
+    def missing(self) -> int:
+        return self._source.missing
+
+    def speed(self) -> float | None:
+        return None
+
+    def arrivals(self) -> Iterator[tuple[Arrival, int]]:
+        for frame in self._source:
             # 0 would mean that it has no stamp.
             stamped = frame if frame.stamp_ns else replace(frame, stamp_ns=1)
             yield Arrival(frame.camera, stamped.stamp_ns, lambda stamped=stamped: stamped), stamped.stamp_ns
-
-    around = {name: Surroundings(geometry=geometry) for name in source.cameras} if geometry is not None else {}
-    return Recorded(source.cameras, arrivals, around)
 
 
 class RecordedBag:
     """A bag's cameras with their calibrations, its static transforms, speed and way driven.
 
+    Static transforms hold for the whole bag, and so does a camera's first calibration until it has another one.
+
     Args:
         asked: image topics; None = those of the parameters' cameras, else one per camera.
         given: parameters; `cameras`, their `transport`, `odometry` and `base_frame` say what is read.
+        geometry: of the cameras, in place of the bag's calibrations and transforms; None = those.
 
     Attributes:
-        cameras: topic → camera.
-        metres: way driven so far, nan without odometry.
         skipped: messages beside the images that could not be read, counted by reason.
 
     Raises:
         BagError: the bag has no such topic, or no camera.
     """
 
-    def __init__(self, bag: ReplayBag, asked: list[str] | None, given: Mapping[str, Any]) -> None:
-        self.bag = bag
+    count, sequential = None, True
+
+    def __init__(
+        self,
+        bag: ReplayBag,
+        asked: list[str] | None,
+        given: Mapping[str, Any],
+        geometry: Callable[[Frame], CameraGeometry | None] | None = None,
+    ) -> None:
+        self.bag, self.name = bag, bag.path.name
         self.metres = math.nan
         self.skipped: Counter[str] = Counter()
-        self.cameras = _topics(bag, asked, given)
-        more = "" if asked or "cameras" in given else passed_over(bag, self.cameras)
-        self._notes = [more] if more else []
+        self._topics = _topics(bag, asked, given)
+        self.cameras = tuple(self._topics.values())
+        more = "" if asked or "cameras" in given else passed_over(bag, self._topics)
+        self.notes = [more] if more else []
         self._infos: dict[str, Any] = {}
         self._reader = FrameReader(bag)
         self._info_topics = {
             topic: camera
-            for image, camera in self.cameras.items()
+            for image, camera in self._topics.items()
             if bag.topics.get(topic := _info_topic(image)) == CAMERA_INFO
         }
         self._transforms = StaticTransforms(str(given.get("base_frame", "base_link")))
@@ -220,31 +279,30 @@ class RecordedBag:
         self._speed, self._at, self._now = math.nan, -STALE_NS, 0
         self._last: tuple[float, float] | None = None
         self._speaks = bool(given.get("odometry"))
-
-    def recorded(self, geometry: Callable[[Frame], CameraGeometry | None] | None = None) -> Recorded:
-        """As arrivals; `geometry` takes the place of the bag's calibrations and transforms.
-
-        Static transforms hold for the whole bag, and so does a camera's first calibration until it has another one.
-        """
-        static = {STATIC} if self.bag.topics.get(STATIC) in TRANSFORMS else set()
-        around = {
+        self.surroundings = {
             camera: Surroundings(
                 *(lambda camera=camera: self._infos.get(camera), lambda: self._transforms, geometry, topic)
             )
-            for topic, camera in self.cameras.items()
+            for topic, camera in self._topics.items()
         }
-        cameras = tuple(self.cameras.values())
-        return Recorded(cameras, lambda: self._arrivals(static), around, self._known_speed, list(self._notes))
 
-    def _arrivals(self, static: set[str]) -> Iterator[tuple[Arrival, int]]:
+    @property
+    def damage(self) -> str | None:
+        return self.bag.damage
+
+    @property
+    def missing(self) -> int:
+        return self.bag.missing({*self._topics})
+
+    def arrivals(self) -> Iterator[tuple[Arrival, int]]:
         self._reader = FrameReader(self.bag)
-        self._read_ahead(static)
+        self._read_ahead()
         came, decoded, reason = 0, False, ""
         for raw in self.bag.messages(
-            {*self.cameras, *self._info_topics, *([self._odometry] if self._odometry else [])}
+            {*self._topics, *self._info_topics, *([self._odometry] if self._odometry else [])}
         ):
             self._now = raw.log_ns
-            if raw.topic in self.cameras:
+            if raw.topic in self._topics:
                 arrival = self._arrival(raw)
                 came += 1
                 if not decoded:
@@ -261,10 +319,11 @@ class RecordedBag:
         if not decoded:
             told = f"not one of {came} frames can be decoded ({reason})" if came else "there is not one message"
             troubles = f"; {self.bag.damage}" if self.bag.damage else ""
-            raise BagError(f"bag {self.bag.path}, {', '.join(self.cameras)}: {told}{troubles}")
+            raise BagError(f"bag {self.bag.path}, {', '.join(self._topics)}: {told}{troubles}")
 
-    def _read_ahead(self, static: set[str]) -> None:
+    def _read_ahead(self) -> None:
         """What holds from the start, wherever in the bag it was logged."""
+        static = {STATIC} if self.bag.topics.get(STATIC) in TRANSFORMS else set()
         wanted = {*self._info_topics, *static}
         for raw in self.bag.messages(wanted) if wanted else ():
             if raw.topic in static:
@@ -282,14 +341,11 @@ class RecordedBag:
             self.skipped[str(error)] += 1
 
     def _arrival(self, raw: RawMessage) -> Arrival:
-        camera, stamp, encoding = self.cameras[raw.topic], raw.log_ns, ""
+        camera, stamp, encoding = self._topics[raw.topic], raw.log_ns, ""
         try:
             message = self._reader.message(raw)
             stamp, frame_id = stamp_of(message)
             encoding = getattr(message, "encoding", "") or getattr(message, "format", "")
-        except UserError as error:
-            return Arrival(camera, stamp, lambda error=error: _raise(error), encoding, raw)
-        try:
             # Now, whatever becomes of the frame: packets of a video must be decoded all, and in order.
             frame = Frame(self._reader.picture(raw, message), stamp, camera, frame_id, self.bag.path.name)
         except UserError as error:
@@ -312,7 +368,7 @@ class RecordedBag:
         )
         self._last = here
 
-    def _known_speed(self) -> float | None:
+    def speed(self) -> float | None:
         known = self._speaks and self._now - self._at <= STALE_NS and math.isfinite(self._speed)
         return self._speed if known else None
 

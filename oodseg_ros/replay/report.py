@@ -38,7 +38,7 @@ def health_section(drive: Drive) -> html.Html:
 
 def _row(name: str, camera: CameraHealth) -> list[object]:
     figures = (camera.rate, camera.age_p50, camera.age_p99, camera.drift_p50, camera.drift_max)
-    rate, *others = ("–" if math.isnan(value) else f"{value:.3g}" for value in figures)
+    rate, *others = map(number, figures)
     return [name, camera.frames, camera.lost, rate, percent(camera.unknown), *others]
 
 
@@ -147,8 +147,8 @@ def _headline(metrics: dict[str, Any]) -> html.Html:
     short = "" if metrics["duration_s"] >= MIN_RATE_S else f"not told below {MIN_RATE_S / 60:.0f} minutes of driving"
     items = [
         ("alerts", alerts["onsets"], "an alert began"),
-        ("per hour", _number(alerts["per_hour"]), short or "of the drive"),
-        ("per kilometre", _number(alerts["per_kilometre"]), short or "from odometry"),
+        ("per hour", number(alerts["per_hour"]), short or "of the drive"),
+        ("per kilometre", number(alerts["per_kilometre"]), short or "from odometry"),
         ("cannot tell", percent(alerts["share_of_frames"]["UNKNOWN"]) + " %", "of frames"),
         ("age of evidence", f"{metrics['evidence_age_s']['p95']:.3f} s", "95 %"),
     ]
@@ -168,8 +168,9 @@ def _truth_section(metrics: dict[str, Any]) -> html.Html:
     )
 
 
-def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3g}"
+def number(value: float | None) -> str:
+    """`12.3`, or a dash where there is no figure."""
+    return "–" if value is None or math.isnan(value) else f"{value:.3g}"
 
 
 def _plot(drive: Drive, draw: Any) -> str:

@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ import numpy as np
 from ..errors import ConfigError
 from ..evaluation.frame_pass import Shard
 from ..evaluation.metrics.pixels import PixelMetrics
-from ..evaluation.results import provenance, write_json
+from ..evaluation.results import provenance
 from ..frame import Frame
 from ..inference.runner import Runner
+from ..paths import write_json
 from ..pipeline.geometry.ground import CameraGeometry
 from ..sources.bag_messages import ReplayBag
 from .drive import replay
@@ -74,28 +76,30 @@ def replay_bag(
         truth = truth_from_folder(options.truth, tolerance_ns)
     elif options.truth_topic is not None:
         truth = truth_from_topic(bag, options.truth_topic, tolerance_ns)
-    cameras = RecordedBag(bag, options.topics, options.params)
-    settings, notes = settings_of(options.params, list(cameras.cameras.values()), options.ego_mask)
+    recorded = RecordedBag(bag, options.topics, options.params, options.geometry)
+    settings, notes = settings_of(options.params, recorded.cameras, options.ego_mask)
     kept = Highlights(runner.bundle.labels)
-    left_out: dict[str, str] = {}
-    more = {"truth": truth, "track": options.track, "limit": options.limit, "geometry": options.geometry}
-    more["progress"] = progress
-    if options.write_bag:
-        with OutputBag(out / "bag", runner.bundle.id) as output:
+    with OutputBag(out / "bag", runner.bundle.id) if options.write_bag else nullcontext() as output:
+        if output is not None:
             output.copy(bag)
-            left_out = output.left_out
 
-            def watch(judged: Judged) -> None:
-                kept.watch(judged)
+        def watch(judged: Judged) -> None:
+            kept.watch(judged)
+            if output is not None:
                 output.write(judged)
 
-            drive = replay(runner, cameras, settings, out, watch=watch, **more)
-    else:
-        drive = replay(runner, cameras, settings, out, watch=kept.watch, **more)
+        drive = replay(
+            *(runner, recorded, settings, out),
+            truth=truth,
+            track=options.track,
+            limit=options.limit,
+            watch=watch,
+            progress=progress,
+        )
     metrics = summarize_drive(drive, runner)
     metrics["notes"] = notes + drive.notes
     metrics["bag"] = path.name
-    metrics["left_out"] = left_out
+    metrics["left_out"] = {} if output is None else output.left_out
     metrics["seconds"] = time.monotonic() - started
     identity = f"{runner.bundle.id} (weights sha256 {runner.bundle.weights_hash})"
     metrics["provenance"] = provenance(bundle=identity, engine=runner.engine_identity, bag=str(path))

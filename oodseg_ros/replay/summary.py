@@ -152,7 +152,7 @@ def summarize_drive(drive: Drive, runner: Runner) -> dict[str, Any]:
     ages = [row["age_s"] for row in drive.rows if math.isfinite(row["age_s"])]
     result: dict[str, Any] = {
         "frames": len(drive.rows),
-        "judged": len(drive.milliseconds),
+        "judged": drive.judged,
         "bundle": runner.bundle.id,
         "engine": runner.engine_identity,
         "duration_s": seconds,
@@ -174,7 +174,7 @@ def summarize_drive(drive: Drive, runner: Runner) -> dict[str, Any]:
         },
         "evidence_age_s": distribution(ages),
         "drift": {"first_quarter": _quarter(drive, 0), "last_quarter": _quarter(drive, 3)},
-        "latency_ms": distribution(drive.milliseconds),
+        "latency_ms": distribution([1e3 * taken for taken in drive.seconds["inference"]]),
         "skipped": dict(drive.skipped),
         "missing": drive.missing,
         "damage": drive.damage,

@@ -13,6 +13,7 @@ import numpy as np
 from ..datasets.encoding import read_values
 from ..errors import BagError, DatasetError
 from ..sources.bag_messages import ReplayBag
+from ..sources.video_packets import stamp_of
 
 VALUES = {0, 1, 255}
 
@@ -85,12 +86,7 @@ def truth_from_topic(bag: ReplayBag, topic: str, tolerance_ns: int = 1_000_000) 
             raise BagError(f"{topic}: ground truth must be complete mono8 images, got {message.encoding}")
         rows = np.asarray(message.data, np.uint8)[: message.step * message.height].reshape(message.height, message.step)
         packed, shape = zlib.compress(rows[:, : message.width].tobytes(), 1), (message.height, message.width)
-        masks[_stamp(message)] = lambda packed=packed, shape=shape: np.frombuffer(
+        masks[stamp_of(message)[0]] = lambda packed=packed, shape=shape: np.frombuffer(
             zlib.decompress(packed), np.uint8
         ).reshape(shape)
     return Truth(masks, tolerance_ns)
-
-
-def _stamp(message: object) -> int:
-    stamp = message.header.stamp  # type: ignore[attr-defined]
-    return stamp.sec * 10**9 + stamp.nanosec

@@ -37,7 +37,7 @@ from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from ..errors import ConfigError, UserError
-from ..evaluation.results import write_json
+from ..paths import write_json
 from ..replay.live_figures import LiveFigures
 from ..replay.truth import truth_from_folder
 from .messages.alert import to_ns

@@ -72,7 +72,6 @@ def areas(rng: np.random.Generator, road: Street) -> list[Area]:
             found.append(Area(-8, far, lo, hi, SIDEWALK))
             lo, hi = sorted((edge, edge + sign * 0.16))
             found.append(Area(-8, far, lo, hi, SIDEWALK, curb))
-            lo, hi = sorted((edge, edge - sign * 0.3))
     found.append(Area(-8, far, road.right, road.left, ROAD))
     for edge in (road.left, road.right):
         inner = edge - np.sign(edge) * rng.uniform(0.2, 0.4)

@@ -316,7 +316,8 @@ class ReplayBag:
                 chosen.append(file)
                 meta.files[name], count = None, meta.files[name]
                 meta.files[file.name] = count
-        others = [file for file in there if file not in chosen and not any(_twin(file, c) for c in chosen)]
+        # Not the same file once more, compressed or unpacked.
+        others = [file for file in there if _plain(file.name) not in {_plain(one.name) for one in chosen}]
         if others and (lost or not meta.files):
             if meta.files:
                 self._told.append(f"{', '.join(f.name for f in others)}, not named by metadata.yaml, was read instead")
@@ -356,11 +357,6 @@ class ReplayBag:
         except zstandard.ZstdError as error:
             self._told.append(f"{file.name} is damaged: {str(error)[:100]}")
         return target
-
-
-def _twin(one: Path, other: Path) -> bool:
-    """The same file, once compressed and once not."""
-    return _plain(one.name) == _plain(other.name)
 
 
 def _parse_metadata(data: Any) -> _Metadata:

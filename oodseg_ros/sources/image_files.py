@@ -66,7 +66,12 @@ def write_image(path: Path, image: np.ndarray, quality: int = 92) -> None:
 def open_image(path: Path) -> Source:
     """A source of one frame. An unreadable image raises when it is iterated, unlike in a folder."""
     return Source(
-        path.name, "image", (path.stem,), 1, lambda _: iter([Frame(read_image(path), 0, path.stem, file=path.name)])
+        path.name,
+        "image",
+        (path.stem,),
+        1,
+        lambda _: iter([Frame(read_image(path), 0, path.stem, file=path.name)]),
+        (path.name,),
     )
 
 
@@ -79,8 +84,13 @@ def open_folder(path: Path) -> Source:
     files = image_files(path)
     name = path.resolve().name
     foreign = [file for file in path.iterdir() if file.suffix.lower() in FOREIGN_SUFFIXES and _meant(file)]
+    return open_files(name, [*foreign, *files])
+
+
+def open_files(name: str, files: list[Path]) -> Source:
+    """Image files in the order given, as one camera; what is not read or cannot be decoded is skipped and counted."""
     return Source(
-        name, "folder", (name,), len(files) + len(foreign), lambda source: _frames(source, files, name, foreign)
+        name, "folder", (name,), len(files), lambda source: _frames(source, files, name), tuple(f.name for f in files)
     )
 
 
@@ -109,10 +119,12 @@ def _meant(file: Path) -> bool:
     return not file.name.startswith(".") and not file.is_dir()
 
 
-def _frames(source: Source, files: list[Path], camera: str, foreign: list[Path]) -> Iterator[Frame]:
-    for file in foreign:
-        source.skipped[f"{file.suffix} files are not read; convert them to JPEG or PNG"] += 1
-    for index, file in enumerate(files):
+def _frames(source: Source, files: list[Path], camera: str) -> Iterator[Frame]:
+    read = [file for file in files if file.suffix.lower() not in FOREIGN_SUFFIXES]
+    for file in files:
+        if file.suffix.lower() in FOREIGN_SUFFIXES:
+            source.skipped[f"{file.suffix} files are not read; convert them to JPEG or PNG"] += 1
+    for index, file in enumerate(read):
         try:
             image = read_image(file)
         except ImageError as error:

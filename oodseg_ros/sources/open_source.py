@@ -15,7 +15,7 @@ from ..errors import ConfigError, DatasetError
 from ..paths import cache_dir
 from .bag_messages import BAG_SUFFIXES, is_bag
 from .bags import open_bag
-from .image_files import IMAGE_SUFFIXES, image_files, open_folder, open_image, write_image
+from .image_files import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, image_files, open_folder, open_image, write_image
 from .source import Source
 from .videos import VIDEO_SUFFIXES, open_video
 
@@ -34,9 +34,8 @@ def open_source(path: str | Path, topics: list[str] | None = None) -> Source:
         BagError, DatasetError, ImageError: it is missing, damaged, or of no known kind.
         ConfigError: topics for something that is no bag, or a seed that is no number.
     """
-    text = str(path)
-    if text == "scenes" or text.startswith("scenes:"):
-        return _open_scenes(text)
+    if is_scenes(path):
+        return _open_scenes(str(path))
     path = Path(path).expanduser()
     if not path.exists():
         raise DatasetError(f"{path} does not exist; give a bag, a video, an image, a folder of images, or scenes:SEED")
@@ -51,20 +50,33 @@ def open_source(path: str | Path, topics: list[str] | None = None) -> Source:
         return open_video(path)
     if suffix in IMAGE_SUFFIXES:
         return open_image(path)
+    if suffix in FOREIGN_SUFFIXES:
+        raise DatasetError(f"{path}: {suffix} files are not read; convert them to JPEG or PNG")
     known = " ".join((*BAG_SUFFIXES, *VIDEO_SUFFIXES, *IMAGE_SUFFIXES))
     raise DatasetError(f"{path} is of no kind that can be read; known suffixes: {known}")
+
+
+def is_scenes(path: str | Path) -> bool:
+    """Whether it names a procedural drive, `scenes` or `scenes:SEED`."""
+    return str(path).partition(":")[0] == "scenes"
+
+
+def scenes_seed(path: str, default: int) -> int:
+    """The seed of a procedural drive; a ConfigError if it is no number."""
+    seed = path.partition(":")[2] or str(default)
+    if not seed.isdecimal() or len(seed) > 9:
+        raise ConfigError(f"{path}: the seed must be a whole number, as in scenes:7")
+    return int(seed)
 
 
 def _open_scenes(text: str) -> Source:
     from ..frame import Frame
     from ..scenes import drive
 
-    seed = text.partition(":")[2] or "0"
-    if not seed.isdecimal() or len(seed) > 9:
-        raise ConfigError(f"{text}: the seed must be a whole number, as in scenes:7")
+    seed = scenes_seed(text, 0)
 
     def frames(_: Source):
-        return (Frame(scene.image, scene.stamp_ns, "scenes") for scene in drive(int(seed), SCENES_FRAMES))
+        return (Frame(scene.image, scene.stamp_ns, "scenes") for scene in drive(seed, SCENES_FRAMES))
 
     return Source(text, "scenes", ("scenes",), SCENES_FRAMES, frames)
 

@@ -25,6 +25,7 @@ class Source:
         cameras: names that its frames carry.
         count: number of frames, None where it is not known before reading.
         open_frames: called with this source for each iteration.
+        files: names of the image files it is made of; empty = its frames lie in one file.
         damage: a sentence on the part of the file that could not be read, None = all is read so far; final after an
             iteration.
         missing: frames that the file promises and that did not come; final after an iteration.
@@ -36,6 +37,7 @@ class Source:
     cameras: tuple[str, ...]
     count: int | None
     open_frames: Callable[[Source], Iterator[Frame]]
+    files: tuple[str, ...] = ()
     damage: str | None = None
     missing: int = 0
     skipped: Counter[str] = field(default_factory=Counter)

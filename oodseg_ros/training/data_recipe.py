@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -122,6 +123,14 @@ class CutoutSpec(Strict):
     masks: str = "annotations/ood_seg_train2017"
 
 
+_ONLY = {
+    "road_paste": ("shapes", "clean", "most", "known_classes", "on_ground", "markings", "sizes"),
+    "anomaly_mix": ("variant", "probability", "scales", "copy_mask_values", "context"),
+    "patch_paste": ("patches", "patch_sides", "overlap"),
+}
+"""Options that have no effect with another method; who gives one is told, instead of training without it."""
+
+
 class OutlierSpec(Strict):
     """How unknowns get into training images.
 
@@ -178,10 +187,13 @@ class OutlierSpec(Strict):
     def _fits(self) -> OutlierSpec:
         if self.method == "anomaly_mix" and not self.cutouts:
             raise ValueError("method anomaly_mix needs `cutouts`: there is nothing to paste")
-        if self.context and self.method != "anomaly_mix":
-            raise ValueError("`context` is for method anomaly_mix")
-        if self.overlap and self.method != "patch_paste":
-            raise ValueError("`overlap` is for method patch_paste")
+        defaults = type(self).model_fields
+        for method, names in _ONLY.items():
+            given = [f"`{name}`" for name in names if getattr(self, name) != defaults[name].default]
+            if given and self.method != method:
+                raise ValueError(f"{', '.join(given)}: only for method {method}, and the method is {self.method}")
+        if not 0 < self.sizes[0] <= self.sizes[1] < math.inf:
+            raise ValueError("`sizes` must be [smallest, largest], above 0")
         if self.style != "none" and self.method not in ("road_paste", "anomaly_mix"):
             raise ValueError("`style` is for methods road_paste and anomaly_mix, which paste foreign objects")
         if self.style == "external" and ":" not in self.style_function:

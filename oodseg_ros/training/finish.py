@@ -16,6 +16,7 @@ from ..bundle import Bundle, save_bundle
 from ..errors import DatasetError
 from ..evaluation.calibration.fit import fit_calibration
 from ..evaluation.calibration.objects import ObjectTarget, fit_objects
+from ..evaluation.calibration.risk_control import refuse_too_few
 from ..frame import OUTLIER
 from ..inference.graph import predict
 from ..labels import LabelSet
@@ -41,7 +42,8 @@ def check_held_out(recipe: Recipe, labels: LabelSet) -> None:
     """Make sure, before anything is trained, that the end of training has what it needs.
 
     Raises:
-        ConfigError, DatasetError: held-out frames are not where the recipe says, or no pixel of theirs is known.
+        ConfigError, DatasetError: held-out frames are not where the recipe says, no pixel of theirs is known, or they
+            are too few for the bound of false objects.
     """
     spec = recipe.calibration
     if not any((frame.read()[1] < OUTLIER).any() for frame in load_frames(spec.data, labels)):
@@ -51,7 +53,8 @@ def check_held_out(recipe: Recipe, labels: LabelSet) -> None:
             "is chosen on such pixels; hold out other frames (`calibration: {data: [...]}`)"
         )
     if spec.objects is not None:
-        load_frames(spec.objects.data, labels)
+        frames = len(load_frames(spec.objects.data, labels))
+        refuse_too_few(len(range(0, frames, spec.objects.every)), min(_target(spec.objects).bounds))
         ground_ids(labels, spec.objects.ground_classes)
 
 
@@ -152,15 +155,18 @@ def without_folder(path: str) -> str:
 
 def _with_objects(spec: ObjectsSpec, calibration: Calibration, labels: LabelSet, predict: Predict) -> Calibration:
     images = (frame.read()[0] for frame in load_frames(spec.data, labels))
-    target = ObjectTarget(spec.false_frames, spec.false_elsewhere, spec.grow_rate, spec.seed, spec.min_area)
     return fit_objects(
         (predict(image)[::-1] for image in track(images, "frames without unknowns", console=Console(stderr=True))),
-        target,
+        _target(spec),
         ground_ids(labels, spec.ground_classes),
         calibration,
         ", ".join(dict.fromkeys(Path(data.root).name or data.dataset for data in spec.data)),
         spec.every,
     ).calibration
+
+
+def _target(spec: ObjectsSpec) -> ObjectTarget:
+    return ObjectTarget(spec.false_frames, spec.false_elsewhere, spec.grow_rate, spec.seed, spec.min_area)
 
 
 def _first(sample: tuple[torch.Tensor, ...]) -> tuple[np.ndarray, np.ndarray]:

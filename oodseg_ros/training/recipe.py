@@ -120,10 +120,7 @@ def _beside(value: Any, folder: Path) -> Any:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        data = load_yaml(path)
-    except ConfigError as error:
-        raise ConfigError(f"recipe {error}") from error
+    data = load_yaml(path, f"recipe {path}")
     if not isinstance(data, dict):
         raise ConfigError(f"recipe {path} is not a mapping of keys to values")
     return data

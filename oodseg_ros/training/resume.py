@@ -16,7 +16,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from ..errors import ConfigError
-from ..paths import completed
+from ..paths import completed, write_json
 from .recipe import Recipe
 
 FILE = "recipe.json"
@@ -56,8 +56,7 @@ def store_recipe(recipe: Recipe, folder: Path, resume: bool, write: bool, overwr
         )
     if overwrite and folder.is_dir():
         shutil.rmtree(folder)
-    with completed(file) as part:
-        part.write_text(json.dumps(now, indent=1) + "\n")
+    write_json(file, now)
 
 
 def state_of_run(folder: Path) -> str:

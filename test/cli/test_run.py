@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from bags import image, write_bag
 from typer.testing import CliRunner
 
 from oodseg_ros.cli.main import build_app
@@ -93,15 +92,9 @@ def test_mistakes_are_sentences(tiny_bundle, images, tmp_path, change, word):
 @pytest.mark.parametrize("command", ["run", "replay", "collect", "compare"])
 def test_frames_of_which_none_is_judged_are_no_result(tiny_bundle, tmp_path, command):
     """Each can be decoded and is black: the gate lets none through."""
-    store = get_typestore(Stores.ROS2_HUMBLE)
-    types, kind = store.types, "sensor_msgs/msg/Image"
-    with Writer(tmp_path / "drive", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        connection = writer.add_connection("/front/image_raw", kind, typestore=store)
-        for index in range(4):
-            header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](100 + index, 0), "lens")
-            message = types[kind](header, 16, 24, "mono8", 0, 24, np.full(384, index, np.uint8))
-            writer.write(connection, (100 + index) * 10**9, store.serialize_cdr(message, kind))
-    bundles, bag = [str(tiny_bundle)], str(tmp_path / "drive")
+    dark = {(100 + index) * 10**9: np.full((16, 24), index, np.uint8) for index in range(4)}
+    messages = [("/front/image_raw", stamp, image(stamp, picture, "mono8")) for stamp, picture in dark.items()]
+    bundles, bag = [str(tiny_bundle)], str(write_bag(tmp_path / "drive", messages))
     words = [*bundles, *bundles, "--bags", bag] if command == "compare" else [*bundles, bag]
     words = [command, *words, "--out", str(tmp_path / "out"), "--engine", "torch"]
     with pytest.raises(UserError, match=r"not one frame was judged: 4 .*front: black"):

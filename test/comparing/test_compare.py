@@ -8,13 +8,11 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from bags import compressed, write_bag
 from hypothesis import given
 from hypothesis import strategies as st
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 from sklearn.metrics import average_precision_score, roc_auc_score
 from typer.testing import CliRunner
 
@@ -163,20 +161,9 @@ def test_figures_agree_with_scikit_learn_and_intervals_hold_the_change(tiny_bund
 @pytest.fixture
 def drive(tmp_path: Path) -> Path:
     """A bag of four procedural pictures with something on the road."""
-    types = get_typestore(Stores.ROS2_HUMBLE)
-    kinds = types.types
-    path = tmp_path / "drive"
-    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        kind = "sensor_msgs/msg/CompressedImage"
-        connection = writer.add_connection("/front/image_raw/compressed", kind, typestore=types)
-        for index, scene in enumerate(scenes(5, 4)):
-            image = scene.image[..., ::-1]
-            stamp = 10**9 + index * PERIOD
-            time = kinds["builtin_interfaces/msg/Time"](stamp // 10**9, stamp % 10**9)
-            header = kinds["std_msgs/msg/Header"](time, "front")
-            data = cv2.imencode(".png", image)[1].ravel()
-            writer.write(connection, stamp, types.serialize_cdr(kinds[kind](header, "png", data), kind))
-    return path
+    pictures = {10**9 + index * PERIOD: scene.image for index, scene in enumerate(scenes(5, 4))}
+    messages = [(stamp, compressed(stamp, picture, "png", "front")) for stamp, picture in pictures.items()]
+    return write_bag(tmp_path / "drive", [("/front/image_raw/compressed", *one) for one in messages])
 
 
 def with_threshold(bundle: Path, path: Path, threshold: float) -> Path:

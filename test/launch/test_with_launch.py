@@ -18,12 +18,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import yaml
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from bags import T, compressed, write_bag
 
 LAUNCH = Path(__file__).resolve().parents[2] / "launch"
 PERCEPTION, REPLAY = LAUNCH / "perception.launch.py", LAUNCH / "replay.launch.py"
@@ -112,20 +110,13 @@ def launch() -> Iterator[Callable[..., Launch]]:
 @pytest.fixture
 def bag(tmp_path: Path) -> Path:
     """JPEG frames of 64x128, 5 a second, and beside them the old alerts of the node that was recorded."""
-    store, rng = get_typestore(Stores.ROS2_HUMBLE), np.random.default_rng(0)
-    image, array = store.types["sensor_msgs/msg/CompressedImage"], store.types["diagnostic_msgs/msg/DiagnosticArray"]
-    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        connection = writer.add_connection(TOPIC, image.__msgtype__, typestore=store)
-        alerts = writer.add_connection("/alert", array.__msgtype__, typestore=store)
-        for index in range(FRAMES):
-            stamp = 1_600_000_000_000_000_000 + index * 200_000_000
-            time_ = store.types["builtin_interfaces/msg/Time"](stamp // 10**9, stamp % 10**9)
-            data = cv2.imencode(".jpg", rng.integers(0, 256, (64, 128, 3), np.uint8))[1].reshape(-1)
-            message = image(store.types["std_msgs/msg/Header"](time_, "lens"), "jpeg", data)
-            writer.write(connection, stamp, store.serialize_cdr(message, image.__msgtype__))
-            old = array(message.header, [])
-            writer.write(alerts, stamp, store.serialize_cdr(old, array.__msgtype__))
-    return tmp_path / "bag"
+    rng, messages = np.random.default_rng(0), []
+    for index in range(FRAMES):
+        stamp = 1_600_000_000_000_000_000 + index * 200_000_000
+        message = compressed(stamp, rng.integers(0, 256, (64, 128, 3), np.uint8))
+        old = T["diagnostic_msgs/msg/DiagnosticArray"](message.header, [])
+        messages += [(TOPIC, stamp, message), ("/alert", stamp, old)]
+    return write_bag(tmp_path / "bag", messages)
 
 
 @pytest.fixture

@@ -16,24 +16,6 @@ def test_the_head_leaves_the_inlier_logits_bit_identical(small_spec, build):
         assert torch.equal(network(images).logits, bare(images).logits)
 
 
-def test_frozen_means_frozen(small_spec, build):
-    network, images = build(small_spec)
-    if small_spec["head"] is None:
-        pytest.skip("nothing is left to train")
-    network.freeze_base()
-    network.train()
-    before = {key: value.clone() for key, value in network.state_dict().items() if not key.startswith("head.")}
-    assert not any(part.training for base in network.base_parts() for part in base.modules())
-    output = network(torch.cat([images, images.flip(-1)]))
-    if output.score.requires_grad:
-        output.score.sum().backward()
-    assert all(parameter.grad is None for part in network.base_parts() for parameter in part.parameters())
-    after = network.state_dict()
-    assert all(torch.equal(value, after[key]) for key, value in before.items())
-    trainable = {id(parameter) for parameter in network.parameters() if parameter.requires_grad}
-    assert trainable == {id(parameter) for parameter in network.head.parameters()}
-
-
 def test_export_gives_the_same_answer(small_spec, build):
     network, images = build(small_spec)
     network.prepare(*images.shape[-2:])

@@ -5,6 +5,7 @@ distance, times to reach, and the sentence about the worst case.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.frame import AlertState, Frame, GroundPosition, Prediction
-from oodseg_ros.model_card import Calibration, Histogram
+from oodseg_ros.model_card import Calibration, Histogram, Objects
 from oodseg_ros.parameters.judging import IGNORE, REPORT, ObstacleSettings, OutputGateSettings, Zone, Zones
 from oodseg_ros.pipeline.alert import AlertMachine, reaction_sentence, worst_case_reaction, worst_case_release
 from oodseg_ros.pipeline.camera import CameraPipeline
@@ -214,6 +215,30 @@ def test_a_weaker_obstacle_holds_the_alert_but_does_not_raise_it() -> None:
     assert len(judged[6].obstacles) == 1
     assert judged[6].obstacles[0].track_id == judged[4].obstacles[0].track_id
     assert not judged[6].mask.any(), "the mask shows what is above the threshold, always"
+
+
+@pytest.mark.parametrize("place", ["among", "beside"])
+def test_an_object_that_is_not_free_holds_its_alert_too(place: str) -> None:
+    ground, wall, limit = 3, 1, 15.0
+    labels = np.full(SIZE, wall, np.uint8)
+    if place == "among":
+        labels[BOX[3] :] = ground
+    rule = Objects(grow=5.0, seed=0.5, among=limit, beside=limit, ground=[ground])
+    calibration = CALIBRATION.model_copy(update={"objects": rule})
+    weaker = (9.0 - release_threshold(calibration, 9.0)) / 2
+    assert weaker > 0
+
+    def seen(value: float) -> Prediction:
+        return replace(prediction(BOX, value), labels=labels)
+
+    pipeline = CameraPipeline(calibration, ObstacleSettings(release_frames=2))
+    weak, gone = seen(limit - weaker), seen(limit - 3 * weaker)
+    judged = states_of(pipeline, *[weak] * 3, *[seen(limit + 1)] * 2, *[weak] * 3, *[gone] * 2)
+    assert [one.alert.reason for one in judged] == [
+        *("starting", "starting", "ok", "confirming", "obstacle"),
+        *["holding"] * 3,
+        *("releasing", "ok"),
+    ]
 
 
 def test_zones_decide_what_counts() -> None:

@@ -2,20 +2,20 @@
 
 import json
 
-import cv2
+import bags
 import numpy as np
 import pytest
+from bags import STORE, T, compressed
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from oodseg_ros.errors import BagError
 from oodseg_ros.replay.offline_run import RunOptions, run_source
+from oodseg_ros.replay.recorded import open_recorded
 from oodseg_ros.replay.run import ReplayOptions, replay_bag
 from oodseg_ros.sources.bag_messages import ReplayBag
 
-STORE = get_typestore(Stores.ROS2_HUMBLE)
-T = STORE.types
 UNGATED = {"health.input": [], "health.output": []}
 START, FRAMES = 1_700_000_000 * 10**9, 4
 IMAGE, TF, OWN = "sensor_msgs/msg/CompressedImage", "tf2_msgs/msg/TFMessage", "my_msgs/msg/Speed"
@@ -29,19 +29,13 @@ LATCHED = Qos(
 def write_bag(path, qos=(LATCHED,), storage=StoragePlugin.MCAP):
     store = get_typestore(Stores.ROS2_HUMBLE)
     store.register(get_types_from_msg("float64 value", OWN))
-    with Writer(path, version=8, storage_plugin=storage) as writer:
-        tf = writer.add_connection("/tf_static", TF, typestore=store, offered_qos_profiles=list(qos))
-        camera = writer.add_connection("/front/image_raw/compressed", IMAGE, typestore=store)
-        speed = writer.add_connection("/speed", OWN, typestore=store)
-        writer.write(tf, START - 1, store.serialize_cdr(T[TF]([]), TF))
-        for index in range(FRAMES):
-            at = START + index * 10**8
-            header = T["std_msgs/msg/Header"](T["builtin_interfaces/msg/Time"](*divmod(at, 10**9)), "lens")
-            pixels = np.random.default_rng(index).integers(0, 256, (64, 128, 3), dtype=np.uint8)
-            message = T[IMAGE](header, "png", cv2.imencode(".png", pixels)[1].ravel())
-            writer.write(camera, at, store.serialize_cdr(message, IMAGE))
-            writer.write(speed, at, store.serialize_cdr(store.types[OWN](float(index)), OWN))
-    return path
+    messages = [("/tf_static", START - 1, T[TF]([]))]
+    for index in range(FRAMES):
+        at = START + index * 10**8
+        pixels = np.random.default_rng(index).integers(0, 256, (64, 128, 3), dtype=np.uint8)
+        messages.append(("/front/image_raw/compressed", at, compressed(at, pixels, "png")))
+        messages.append(("/speed", at, store.types[OWN](float(index))))
+    return bags.write_bag(path, messages, storage, 8, store, **{"/tf_static": {"offered_qos_profiles": list(qos)}})
 
 
 def held(path):
@@ -102,5 +96,6 @@ def test_a_bag_without_a_frame_is_no_result(runner, tmp_path):
         with pytest.raises(BagError, match=words):
             replay_bag(runner, tmp_path / name, tmp_path / "out", ReplayOptions(params=UNGATED))
         assert not (tmp_path / "out" / "metrics.json").exists()
+        recorded = open_recorded(tmp_path / name, None, UNGATED)
         with pytest.raises(BagError, match=words):
-            run_source(runner, ReplayBag(tmp_path / name), RunOptions(out=tmp_path / f"run_{name}", params=UNGATED))
+            run_source(runner, recorded, RunOptions(out=tmp_path / f"run_{name}", params=UNGATED))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from bags import STORE, T, header, image, odometry, write_bag
+from rosbags.typesys import get_types_from_msg
 
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.inference.runner import Runner
@@ -18,11 +18,9 @@ from oodseg_ros.replay.offline_run import RunOptions, run_source
 from oodseg_ros.replay.recorded import RecordedBag, settings_of
 from oodseg_ros.sources.bag_messages import ReplayBag
 
-STORE = get_typestore(Stores.ROS2_HUMBLE)
 TF = "tf2_msgs/msg/TFMessage"
 if TF not in STORE.types:
     STORE.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms\n", TF))
-T = STORE.types
 START, FRAMES, HEIGHT, WIDTH = 1_700_000_000 * 10**9, 4, 64, 128
 PITCH, LENS_HEIGHT = 0.3, 1.4
 OPTICAL = (-0.5, 0.5, -0.5, 0.5)
@@ -33,10 +31,6 @@ PARAMS = {
     "health.input": ["camera_info"],
     "health.output": [],
 }
-
-
-def header(stamp: int, frame: str):
-    return T["std_msgs/msg/Header"](T["builtin_interfaces/msg/Time"](*divmod(stamp, 10**9)), frame)
 
 
 def transform(parent: str, child: str, shift: tuple[float, ...], turn: tuple[float, ...]):
@@ -53,48 +47,30 @@ def runner(tiny_bundle: Path) -> Runner:
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two cameras; the transforms come last, as when somebody starts the robot's description late."""
-    path = tmp_path_factory.mktemp("bags") / "drive"
-    image, info, odometry = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo", "nav_msgs/msg/Odometry"
-    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        topics = {
-            (camera, tail): writer.add_connection(f"/{camera}/{tail}", kind, typestore=STORE)
-            for camera in ("front", "rear")
-            for tail, kind in (("image_raw", image), ("camera_info", info))
-        }
-        driven = writer.add_connection("/odom", odometry, typestore=STORE)
-        latched = writer.add_connection("/tf_static", TF, typestore=STORE)
-        for index in range(FRAMES):
-            stamp = START + index * 100_000_000
-            for camera in ("front", "rear"):
-                pixels = np.random.default_rng(index).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
-                message = T[image](header(stamp, f"{camera}_lens"), HEIGHT, WIDTH, "rgb8", 0, WIDTH * 3, pixels.ravel())
-                writer.write(topics[camera, "image_raw"], stamp + 1, STORE.serialize_cdr(message, image))
-                k = np.array([100.0, 0.0, 63.5, 0.0, 100.0, 31.5, 0.0, 0.0, 1.0])
-                region = T["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
-                size = (HEIGHT, WIDTH, "plumb_bob", np.zeros(0))
-                told = T[info](header(stamp, f"{camera}_lens"), *size, k, np.zeros(9), np.zeros(12), 0, 0, region)
-                writer.write(topics[camera, "camera_info"], stamp + 2, STORE.serialize_cdr(told, info))
-            zeros, still = np.zeros(36), T["geometry_msgs/msg/Vector3"](0.0, 0.0, 0.0)
-            place = T["geometry_msgs/msg/Pose"](
-                T["geometry_msgs/msg/Point"](float(index), 0.0, 0.0),
-                T["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0),
-            )
-            speed = T["geometry_msgs/msg/Twist"](T["geometry_msgs/msg/Vector3"](4.0, 0.0, 0.0), still)
-            pose = T["geometry_msgs/msg/PoseWithCovariance"](place, zeros)
-            twist = T["geometry_msgs/msg/TwistWithCovariance"](speed, zeros)
-            message = T[odometry](header(stamp, "odom"), "base_link", pose, twist)
-            writer.write(driven, stamp, STORE.serialize_cdr(message, odometry))
-        half = PITCH / 2
-        steps = [
-            transform("base_link", "mast", (0.0, 0.0, LENS_HEIGHT), (0.0, math.sin(half), 0.0, math.cos(half))),
-            transform("mast", "front_lens", (0.0, 0.0, 0.0), OPTICAL),
-        ]
-        writer.write(latched, START + 10**9, STORE.serialize_cdr(T[TF](steps), TF))
-    return path
+    messages = []
+    for index in range(FRAMES):
+        stamp = START + index * 100_000_000
+        for camera in ("front", "rear"):
+            pixels = np.random.default_rng(index).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+            message = image(stamp, pixels, frame_id=f"{camera}_lens")
+            k = np.array([100.0, 0.0, 63.5, 0.0, 100.0, 31.5, 0.0, 0.0, 1.0])
+            region = T["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+            told = (HEIGHT, WIDTH, "plumb_bob", np.zeros(0), k, np.zeros(9), np.zeros(12), 0, 0, region)
+            info = T["sensor_msgs/msg/CameraInfo"](message.header, *told)
+            messages += [(f"/{camera}/image_raw", stamp + 1, message), (f"/{camera}/camera_info", stamp + 2, info)]
+        messages.append(("/odom", stamp, odometry(stamp, float(index), 4.0)))
+    half = PITCH / 2
+    steps = [
+        transform("base_link", "mast", (0.0, 0.0, LENS_HEIGHT), (0.0, math.sin(half), 0.0, math.cos(half))),
+        transform("mast", "front_lens", (0.0, 0.0, 0.0), OPTICAL),
+    ]
+    messages.append(("/tf_static", START + 10**9, T[TF](steps)))
+    return write_bag(tmp_path_factory.mktemp("bags") / "drive", messages)
 
 
 def obstacles(runner: Runner, bag: Path, out: Path, **params: object) -> tuple[list[dict], list[str]]:
-    summary = run_source(runner, ReplayBag(bag), RunOptions(out, params={**PARAMS, **params}))
+    params = {**PARAMS, **params}
+    summary = run_source(runner, RecordedBag(ReplayBag(bag), None, params), RunOptions(out, params=params))
     import csv
 
     with (out / "alerts.csv").open(newline="") as stream:
@@ -141,7 +117,7 @@ def test_why_frames_are_refused_is_told_once_for_each_reason(runner: Runner, bag
 
     told.parse = parse_resized
     params = {**PARAMS, "cameras": ["front"], "front.geometry": "mount"}
-    summary = run_source(runner, told, RunOptions(tmp_path / "out", params=params))
+    summary = run_source(runner, RecordedBag(told, None, params), RunOptions(tmp_path / "out", params=params))
     assert summary.skipped == {"front: camera_info": FRAMES}
     (note,) = [note for note in summary.notes if "camera_info describes images of" in note]
     assert note.startswith("camera front: frame dropped (camera_info)")
@@ -161,13 +137,13 @@ def test_the_speed_of_the_odometry_that_is_asked_for_gives_times_to_reach(
     first = rows[0][2][0]
     assert first["reach_s"] == pytest.approx(first["range_m"][0] / 4.0, abs=0.01)
     driven = RecordedBag(ReplayBag(bag), None, {})
-    list(driven.recorded().arrivals())
+    list(driven.arrivals())
     assert driven.metres == FRAMES - 1
 
 
 def test_cameras_of_parameters_and_bag_that_do_not_fit_are_said(bag: Path) -> None:
     opened = RecordedBag(ReplayBag(bag), None, {})
-    names = list(opened.cameras.values())
+    names = opened.cameras
     settings, notes = settings_of({"cameras": ["front", "left"]}, names)
     assert settings.names == ("front",)
     assert any("camera left of the parameters is not in the source" in note for note in notes)

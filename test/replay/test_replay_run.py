@@ -4,9 +4,9 @@ import math
 import cv2
 import numpy as np
 import pytest
+from bags import T, compressed, header, image, odometry, write_bag
 from mcap.writer import Writer as McapWriter
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from rosbags.rosbag2 import StoragePlugin
 
 from oodseg_ros.errors import BagError, ConfigError, DatasetError
 from oodseg_ros.evaluation.frame_pass import Shard
@@ -18,8 +18,6 @@ from oodseg_ros.replay.summary import MIN_RATE_S, rates
 from oodseg_ros.replay.truth import truth_from_folder, truth_from_topic
 from oodseg_ros.sources.bag_messages import ReplayBag
 
-STORE = get_typestore(Stores.ROS2_HUMBLE)
-T = STORE.types
 FRAMES = 8
 START = 1_700_000_000 * 10**9
 STEP = 100_000_000
@@ -39,46 +37,21 @@ def images():
         yield START + index * STEP, image, mask
 
 
-def header(stamp_ns: int):
-    return T["std_msgs/msg/Header"](T["builtin_interfaces/msg/Time"](*divmod(stamp_ns, 10**9)), "camera")
-
-
-def write_bag(path, plugin=StoragePlugin.MCAP, compressed=False):
+def recorded(path, plugin=StoragePlugin.MCAP, packed=False):
     """Images of a camera, masks, odometry of one metre per frame, and one image that cannot be decoded."""
-    with Writer(path, version=9, storage_plugin=plugin) as writer:
-        kind = "sensor_msgs/msg/CompressedImage" if compressed else "sensor_msgs/msg/Image"
-        topic = "/front/image_raw/compressed" if compressed else "/front/image_raw"
-        camera = writer.add_connection(topic, kind, typestore=STORE)
-        masks = writer.add_connection("/front/truth", "sensor_msgs/msg/Image", typestore=STORE)
-        odometry = writer.add_connection("/odom", "nav_msgs/msg/Odometry", typestore=STORE)
-        for index, (stamp, image, mask) in enumerate(images()):
-            if compressed:
-                data = np.frombuffer(cv2.imencode(".png", image[..., ::-1])[1].tobytes(), np.uint8)
-                message = T[kind](header(stamp), "png", data)
-            else:
-                message = T[kind](header(stamp), 64, 128, "rgb8", 0, 384, image.ravel())
-            writer.write(camera, stamp + DELAY, STORE.serialize_cdr(message, kind))
-            truth = T["sensor_msgs/msg/Image"](header(stamp), 64, 128, "mono8", 0, 128, mask.ravel())
-            writer.write(masks, stamp + 2 * DELAY, STORE.serialize_cdr(truth, "sensor_msgs/msg/Image"))
-            writer.write(odometry, stamp, STORE.serialize_cdr(_odometry(stamp, float(index)), "nav_msgs/msg/Odometry"))
-        broken = T["sensor_msgs/msg/Image"](header(stamp + STEP), 64, 128, "secret", 0, 384, np.zeros(9, np.uint8))
-        if not compressed:
-            writer.write(camera, stamp + STEP + DELAY, STORE.serialize_cdr(broken, kind))
-    return path
-
-
-def _odometry(stamp: int, x: float):
-    zeros = np.zeros(36)
-    point, turn = T["geometry_msgs/msg/Point"](x, 0.0, 0.0), T["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0)
-    pose = T["geometry_msgs/msg/PoseWithCovariance"](T["geometry_msgs/msg/Pose"](point, turn), zeros)
-    still = T["geometry_msgs/msg/Vector3"](0.0, 0.0, 0.0)
-    twist = T["geometry_msgs/msg/TwistWithCovariance"](T["geometry_msgs/msg/Twist"](still, still), zeros)
-    return T["nav_msgs/msg/Odometry"](header(stamp), "base_link", pose, twist)
+    topic, messages = "/front/image_raw/compressed" if packed else "/front/image_raw", []
+    for index, (stamp, picture, mask) in enumerate(images()):
+        message = compressed(stamp, picture, "png") if packed else image(stamp, picture)
+        messages.append((topic, stamp + DELAY, message))
+        messages.append(("/front/truth", stamp + 2 * DELAY, image(stamp, mask, "mono8")))
+        messages.append(("/odom", stamp, odometry(stamp, float(index))))
+    broken = T["sensor_msgs/msg/Image"](header(stamp + STEP), 64, 128, "secret", 0, 384, np.zeros(9, np.uint8))
+    return write_bag(path, messages if packed else [*messages, (topic, stamp + STEP + DELAY, broken)], plugin)
 
 
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory):
-    return write_bag(tmp_path_factory.mktemp("bags") / "drive")
+    return recorded(tmp_path_factory.mktemp("bags") / "drive")
 
 
 PARAMS = {f"obstacles.{name}": 1 for name in ("trigger_hits", "trigger_window", "release_frames")}
@@ -132,8 +105,8 @@ def test_against_ground_truth(runner, bag, tmp_path, source):
         options = ReplayOptions(truth=tmp_path / "masks", params=UNGATED)
     found = replay_bag(runner, bag, tmp_path / "out", options)
     expected = PixelMetrics()
-    for _, image, mask in images():
-        expected.update(runner([image])[0].score, mask)
+    for _, picture, mask in images():
+        expected.update(runner([picture])[0].score, mask)
     for key, value in expected.compute().items():
         assert found["pixel"][key] == pytest.approx(value), key
     assert set(found["component"]) >= {"sIoU", "PPV", "F1"}
@@ -146,13 +119,8 @@ def test_what_the_gates_refuse_is_unknown_and_counted(runner, bag, tmp_path):
     assert refused > 0
     assert found["alerts"]["share_of_frames"]["UNKNOWN"] == pytest.approx((refused + 1) / (FRAMES + 1))
     dark = tmp_path / "dark"
-    with Writer(dark, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        kind = "sensor_msgs/msg/Image"
-        camera = writer.add_connection("/front/image_raw", kind, typestore=STORE)
-        for index in range(3):
-            stamp = START + index * STEP
-            message = T[kind](header(stamp), 64, 128, "rgb8", 0, 384, np.full(64 * 384, index, np.uint8))
-            writer.write(camera, stamp + DELAY, STORE.serialize_cdr(message, kind))
+    black = {START + index * STEP: np.full((64, 128, 3), index, np.uint8) for index in range(3)}
+    write_bag(dark, [("/front/image_raw", stamp + DELAY, image(stamp, picture)) for stamp, picture in black.items()])
     found = replay_bag(runner, dark, tmp_path / "out", ReplayOptions(params=PARAMS))
     assert found["skipped"] == {"front: black": 3}
     assert found["alerts"]["share_of_frames"]["UNKNOWN"] == 1
@@ -165,10 +133,10 @@ def test_output_bag_holds_inputs_and_outputs(runner, bag, tmp_path):
     assert inputs == [(m.topic, m.log_ns, m.data) for m in after.messages(set(before.topics))]
     scores = [after.parse(message) for message in after.messages({"/front/anomaly/score"})]
     assert len(scores) == FRAMES
-    for message, (stamp, image, _) in zip(scores, images(), strict=True):
+    for message, (stamp, picture, _) in zip(scores, images(), strict=True):
         assert message.header.stamp.sec * 10**9 + message.header.stamp.nanosec == stamp
         score = message.data.view(np.float32).reshape(64, 128)
-        assert np.array_equal(score, runner([image])[0].score)
+        assert np.array_equal(score, runner([picture])[0].score)
     alerts = [after.parse(message) for message in after.messages({"/alert"})]
     assert len(alerts) == FRAMES + 1, "one for every frame, whether it could be judged or not"
     said = [{pair.key: pair.value for pair in alert.status[0].values} for alert in alerts]
@@ -180,7 +148,7 @@ def test_output_bag_holds_inputs_and_outputs(runner, bag, tmp_path):
 
 
 def test_compressed_sqlite_gives_the_same_scores(runner, bag, tmp_path):
-    other = write_bag(tmp_path / "drive", StoragePlugin.SQLITE3, compressed=True)
+    other = recorded(tmp_path / "drive", StoragePlugin.SQLITE3, packed=True)
     options = ReplayOptions(truth_topic="/front/truth", params=UNGATED)
     found = replay_bag(runner, other, tmp_path / "a", options)
     assert found["pixel"] == replay_bag(runner, bag, tmp_path / "b", options)["pixel"]
@@ -206,7 +174,7 @@ def test_a_truncated_bag_is_evaluated_up_to_the_damage(runner, bag, tmp_path):
 
 
 def test_several_bags_and_shards_give_equal_sums(runner, bag, tmp_path):
-    other = write_bag(tmp_path / "other", StoragePlugin.SQLITE3)
+    other = recorded(tmp_path / "other", StoragePlugin.SQLITE3)
     options = {"truth_topic": "/front/truth", "params": UNGATED}
     both = replay_bags(runner, [bag, other], tmp_path / "one", ReplayOptions(**options))
     assert replay_bags(runner, [bag, other], tmp_path / "two", ReplayOptions(**options, shard=Shard(1, 2))) is None

@@ -145,9 +145,8 @@ def test_topics_with_pictures_that_are_not_read_are_told(tmp_path, storage, capl
     told = "image topics that were not read: /rear/color/view; --topic names the ones to read; "
     told += "pictures of a type that is not read: /side/shots (custom_msgs/msg/Shot)"
     assert told in caplog.text
-    recorded = RecordedBag(ReplayBag(tmp_path / "drive"), None, {}).recorded()
-    assert recorded.notes == [told]
-    assert not RecordedBag(ReplayBag(tmp_path / "drive"), ["/front/image_raw/compressed"], {}).recorded().notes
+    assert RecordedBag(ReplayBag(tmp_path / "drive"), None, {}).notes == [told]
+    assert not RecordedBag(ReplayBag(tmp_path / "drive"), ["/front/image_raw/compressed"], {}).notes
 
 
 def test_bag_in_two_files_without_metadata_is_merged_in_time(tmp_path):

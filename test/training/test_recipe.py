@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.paths import config_dir
 from oodseg_ros.training.methods import StageSpec
-from oodseg_ros.training.recipe import expand, load_recipe
+from oodseg_ros.training.recipe import OutlierSpec, expand, load_recipe
 
 SHIPPED = sorted((config_dir() / "train").rglob("*.yaml"))
 SHIPPED_BY_NAME = {path.stem: path for path in SHIPPED}
@@ -111,3 +111,19 @@ def test_the_rate_warms_up_and_falls_to_its_last_value() -> None:
     assert spec.rate(100) == pytest.approx(0.25)
     constant = spec.model_copy(update={"schedule": "constant"})
     assert constant.rate(99) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"method": "none", "markings": 0.4}, "`markings`: only for method road_paste, and the method is none"),
+        ({"method": "patch_paste", "context": True, "sizes": [0.1, 0.2]}, "`sizes`: only for method road_paste"),
+        ({"overlap": True}, "`overlap`: only for method patch_paste"),
+        ({"sizes": [0.5, 0.1]}, "`sizes` must be"),
+        ({"sizes": [0.0, 0.1]}, "`sizes` must be"),
+        ({"sizes": [0.1, float("inf")]}, "`sizes` must be"),
+    ],
+)
+def test_options_that_would_have_no_effect_or_no_sense_are_refused(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        OutlierSpec(**wrong)

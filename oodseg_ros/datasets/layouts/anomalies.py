@@ -1,5 +1,7 @@
 """Benchmarks of real scenes with unknown objects.
 
+RoadAnomaly (Lis et al. 2019): 60 images of unusual things on roads, 1280x720, no ignore region.
+
 SegmentMeIfYouCan: RoadAnomaly21 and RoadObstacle21. Test labels are hidden; those of the validation are public.
 
 Fishyscapes validation sets: Lost & Found (100 frames) and Static (30), 2048x1024; 255 = void, ego and borders.
@@ -12,11 +14,65 @@ classes; 1043 remain. Label ids: 0 = outside the labeled road, 1 = free road, 2 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from ...errors import DatasetError, why
 from ..dataset import Item
 from ..encoding import Encoding
 from ..layout import Format, Layout, images_in, paired
+
+# The published label pictures mark anomalies with 2.
+TWO_IS_ANOMALY = Encoding("0 normal, 2 anomaly", {0: 0, 2: 1})
+
+
+def _road_anomaly(root: Path, split: str) -> list[Item]:
+    """`frames/{name}.jpg` with `frames/{name}.labels/labels_semantic.png`; `frame_list.json` says which."""
+    images = images_in(root / "frames")
+    items = [Item(p.stem, p, _if_there(p.with_suffix(".labels") / "labels_semantic.png")) for p in images]
+    listing = root / "frame_list.json"
+    if items and listing.is_file():
+        try:
+            wanted = {Path(str(name)).stem for name in json.loads(listing.read_text())}
+        except (ValueError, TypeError, OSError) as error:
+            raise DatasetError(f"{listing} is no JSON list of file names ({why(error)}); download it again") from error
+        items = [item for item in items if item.id in wanted]
+        missing = sorted(wanted - {item.id for item in items})
+        if missing:
+            raise DatasetError(
+                f"{listing} names {len(missing)} frames that are not in {root / 'frames'}, e.g. {missing[0]}; "
+                "download the dataset again"
+            )
+    return items if any(item.label_path for item in items) else []
+
+
+def _split_labels(root: Path, split: str) -> list[Item]:
+    images = images_in(root / "images" / "val")
+    labels = root / "annotations" / "val"
+    items = [Item(p.stem, p, _if_there(labels / f"{p.stem}.labels" / "labels_semantic.png")) for p in images]
+    return items if any(item.label_path for item in items) else []
+
+
+def _if_there(path: Path) -> Path | None:
+    return path if path.is_file() else None
+
+
+ROAD_ANOMALY = Format(
+    name="road_anomaly",
+    splits=("test",),
+    published={"test": 60},
+    folders=("RoadAnomaly_jpg", "RoadAnomaly", "road_anomaly"),
+    hint="RoadAnomaly_jpg.zip of EPFL's CVLab, or a repack with 0/1 labels",
+    layouts=(
+        Layout("frames/{name}.jpg + frames/{name}.labels/labels_semantic.png", _road_anomaly, TWO_IS_ANOMALY),
+        Layout(
+            "images/val/{name}.jpg + annotations/val/{name}.labels/labels_semantic.png", _split_labels, TWO_IS_ANOMALY
+        ),
+        paired("original/{name}.jpg + labels/{name}.png"),
+        paired("images/{name}.jpg + labels/{name}.png"),
+    ),
+)
+
 
 # The benchmark itself leaves these validation frames out.
 SMIYC_EXCLUDED = tuple(f"validation_{number}" for number in (19, *range(21, 30)))
@@ -31,8 +87,7 @@ def _find_smiyc(root: Path, split: str) -> list[Item]:
     # Ids may hold dots (snowstorm1_00_16_02.578), so only the last suffix is cut off.
     items = []
     for path in images_in(root / "images"):
-        label = root / "labels_masks" / f"{path.stem}_labels_semantic.png"
-        items.append(Item(path.stem, path, label if label.is_file() else None))
+        items.append(Item(path.stem, path, _if_there(root / "labels_masks" / f"{path.stem}_labels_semantic.png")))
     return items if (root / "labels_masks").is_dir() or any(i.id.startswith("validation") for i in items) else []
 
 
@@ -141,7 +196,7 @@ def _fishyscapes_static(root: Path, split: str) -> list[Item]:
     return items
 
 
-FISHYSCAPES_LOST_AND_FOUND = Format(
+FISHYSCAPES_LAF = Format(
     name="fishyscapes_laf",
     splits=("val",),
     published={"val": 100},
@@ -239,4 +294,4 @@ LOST_AND_FOUND = Format(
 )
 
 
-FORMATS = (ROAD_ANOMALY_21, ROAD_OBSTACLE_21, FISHYSCAPES_LOST_AND_FOUND, FISHYSCAPES_STATIC, LOST_AND_FOUND)
+FORMATS = (ROAD_ANOMALY, ROAD_ANOMALY_21, ROAD_OBSTACLE_21, FISHYSCAPES_LAF, FISHYSCAPES_STATIC, LOST_AND_FOUND)

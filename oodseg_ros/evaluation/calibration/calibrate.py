@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -130,7 +131,8 @@ def calibrate(
             pooled.update(score, label)
         if target.kind == "objects" and not anomalous:
             raise ConfigError("the target objects=… bounds missed objects, and these frames have none; use another")
-        grid, objects = threshold_grid(pooled.histogram), runner.bundle.card.calibration.objects
+        before = runner.bundle.card.calibration
+        grid, objects = threshold_grid(pooled.histogram), before.objects
         with ThreadPoolExecutor(workers) as pool:
             losses = stack(
                 ahead(pool, lambda name: _loss(target, store, name, grid, objects), names, 2 * workers), grid.size
@@ -145,10 +147,12 @@ def calibrate(
         limits = {"grow": min(objects.grow, choice.threshold), "beside": max(objects.beside, choice.threshold)}
         among = objects.limit_among(choice.threshold)
         objects = objects.model_copy(update=limits | {"among": max(among, choice.threshold)})
-    more = {"threshold": choice.threshold, "objects": objects}
+    more: dict[str, Any] = {"threshold": choice.threshold, "objects": objects}
+    if objects is not None and before.objects is not None and objects.grow == before.objects.grow:
+        more["evidence"] = before.evidence  # of the same candidates as before
     if not anomalous:
         # Nothing was learnt about unknowns, so what a score means for them stays: two points would pretend to know.
-        more["table"] = runner.bundle.card.calibration.table
+        more["table"] = before.table
     calibration = fitted.model_copy(update=more)
     return CalibrationResult(choice, held_out, risk, count, calibration, skipped)
 

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
-from glob import glob
+from glob import glob, has_magic
 from pathlib import Path
 
 import numpy as np
 
-from ...errors import ConfigError
-from ...frame import Frame
+from ...errors import ConfigError, ImageError
 from ...inference.runner import Runner
+from ...inference.sizes import check_size
 from ...model_card import Calibration, Objects
 from ...outliers.road_paste import paste
 from ...pipeline.obstacles.components import strongest_seeds
-from ...sources.image_files import read_image
+from ...sources.image_files import open_files
 from ...sources.open_source import open_source
-from ..frame_pass import ahead
+from ...sources.source import Source
 from ..score_store import ScoreStore
 from .evidence import fit_evidence
 from .risk_control import Choice, choose_threshold, refuse_too_few
+
+_log = logging.getLogger(__name__)
 
 PER_FRAME = 20_000
 MARGIN = 1e-3
@@ -51,6 +52,9 @@ class ObjectTarget:
         seed: share of an object's pixels that must be above its threshold.
         min_area: least number of pixels of an object, at image size, as the node has it.
         confidence: as in `risk_control`; None = in expectation.
+
+    Raises:
+        ConfigError: a number is outside of its range.
     """
 
     false_frames: float = 0.01
@@ -59,6 +63,19 @@ class ObjectTarget:
     seed: float = 0.5
     min_area: int = 100
     confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        bounds = {"the bound of false frames": self.false_frames, "the bound elsewhere": self.bounds[1]}
+        inside = bounds | {"the share of pixels that grow": self.grow_rate}
+        if self.confidence is not None:
+            inside["the confidence"] = self.confidence
+        for what, value in inside.items():
+            if not 0 < value < 1:
+                raise ConfigError(f"{what} must lie between 0 and 1, got {value:g}")
+        if not 0 < self.seed <= 1:
+            raise ConfigError(f"the share of an object's pixels (seed) must lie in (0, 1], got {self.seed:g}")
+        if self.min_area < 1:
+            raise ConfigError(f"min_area must be at least 1, got {self.min_area}")
 
     @property
     def bounds(self) -> tuple[float, float, float]:
@@ -166,7 +183,6 @@ def calibrate_objects(
     target: ObjectTarget,
     every: int = 1,
     ground_classes: Sequence[str] = (),
-    workers: int = 2,
     cutouts: Sequence[np.ndarray] = (),
     without: Sequence[str] = (),
 ) -> tuple[ObjectThresholds, list[str]]:
@@ -177,7 +193,6 @@ def calibrate_objects(
         sources: what `open_source` opens, or patterns of image files (`drive/*_0*.jpg`).
         target, every: see there.
         ground_classes: names of the classes that objects stand on; none = those of the label set.
-        workers: threads that read.
         cutouts: RGBA uint8 `[h, w, 4]` of unknown things, pasted into the frames for the evidence; empty = none.
         without: file names, with or without suffix, of frames that show something unknown after all: not read.
 
@@ -197,35 +212,40 @@ def calibrate_objects(
             f"repeated, of {', '.join(labels.names)}"
         )
 
-    if (count := _counted(sources)) is not None:
-        refuse_too_few(len(range(0, count - len(without), every)), min(target.bounds), target.confidence)
+    opened = [_opened(source) for source in sources]
+    left_out = Counter[str]()
+    # Before the work: a name that is wrong, or too few frames, would otherwise be told after hours of it.
+    known = sum(_names(file, without, left_out) for source in opened for file in source.files)
+    if all(source.files for source in opened):
+        _refuse_strange(without, left_out)
+    left_out.clear()
+    counts = [source.count for source in opened]
+    if None not in counts:
+        refuse_too_few(len(range(0, sum(counts) - known, every)), min(target.bounds), target.confidence)
     # The last two names: never where it lay.
     what = ", ".join(str(Path(*Path(source).parts[-2:])) for source in sources)
     if without:
         what += f" (without {', '.join(without)})"
-    left = set(without)
     with ExitStack() as stack:
         pasted = None
         if cutouts:
             pasted = ScoreStore(stack.enter_context(tempfile.TemporaryDirectory(prefix="oodseg_pasted_")))
 
         def predicted() -> Iterable[tuple[np.ndarray, np.ndarray]]:
-            with ThreadPoolExecutor(workers) as pool:
-                for index, (name, image) in enumerate(
-                    ahead(pool, lambda read: read(), _images(sources, without, left), 2 * workers)
-                ):
-                    names.append(name)
-                    prediction = runner([image])[0]
-                    if pasted is not None and index % every == 0:
-                        changed, truth = _with_objects(image, np.isin(prediction.labels, ground), cutouts, index)
-                        again = runner([changed])[0]
-                        pasted.put(f"{index:06d}", again.score, truth, labels=again.labels)
-                    yield prediction.score, prediction.labels
+            for index, (name, image) in enumerate(_images(sources, opened, without, left_out)):
+                names.append(name)
+                prediction = runner([image])[0]
+                if pasted is not None and index % every == 0:
+                    changed, truth = _with_objects(image, np.isin(prediction.labels, ground), cutouts, index)
+                    again = runner([changed])[0]
+                    pasted.put(f"{index:06d}", again.score, truth, labels=again.labels)
+                yield prediction.score, prediction.labels
+            _refuse_strange(without, left_out)
 
         names: list[str] = []
         found = fit_objects(predicted(), target, ground, runner.bundle.card.calibration, what, every, pasted)
-        if left:
-            raise ConfigError(f"--without {', '.join(sorted(left))}: no frame has this name")
+        for name in (name for name, count in left_out.items() if count > 1):
+            _log.warning("--without %s left out %d frames of this name", name, left_out[name])
         return found, [f"{names[frame]} ({PLACES[place]})" for frame, place in found.strongest]
 
 
@@ -239,57 +259,45 @@ def _with_objects(
     return image, truth
 
 
-def _matching(source: str) -> list[str] | None:
-    """Files that fit a pattern; None = it is no pattern. Raises ConfigError if none fits."""
-    if "*" not in source and "?" not in source:
-        return None
-    files = sorted(glob(source))
+def _opened(source: str) -> Source:
+    """What `open_source` opens, or the files that fit a pattern."""
+    if not has_magic(source) or Path(source).exists():
+        return open_source(source)
+    files = [Path(file) for file in sorted(glob(source)) if Path(file).is_file()]
     if not files:
         raise ConfigError(f"no file fits {source}")
-    return files
+    return open_files(source, files)
 
 
-def _counted(sources: Sequence[str]) -> int | None:
-    """Number of frames, None where a source knows it only after reading."""
-    total = 0
-    for source in sources:
-        files = _matching(source)
-        count = open_source(source).count if files is None else len(files)
-        if count is None:
-            return None
-        total += count
-    return total
+def _names(file: str, without: Sequence[str], left_out: Counter[str]) -> bool:
+    """Whether `without` names a file, with or without its suffix; counted in `left_out`."""
+    met = {file, Path(file).stem} & set(without)
+    left_out.update(met)
+    return bool(met)
+
+
+def _refuse_strange(without: Sequence[str], left_out: Counter[str]) -> None:
+    if strange := sorted(set(without) - set(left_out)):
+        raise ConfigError(f"--without {', '.join(strange)}: no frame has this name")
 
 
 def _images(
-    sources: Sequence[str], without: Sequence[str], left: set[str]
-) -> Iterator[Callable[[], tuple[str, np.ndarray]]]:
-    """Reads of all frames but those `without`, which are taken out of `left` when met."""
-
-    def wanted(name: str) -> bool:
-        met = {name, Path(name).stem} & set(without)
-        left.difference_update(met)
-        return not met
-
-    for source in sources:
-        if (files := _matching(source)) is not None:
-            yield from (partial(_read_named, Path(file)) for file in files if wanted(Path(file).name))
-        else:
-            opened = open_source(source)
-            for number, frame in enumerate(opened):
-                name = Path(frame.file).name or f"{Path(source).name} frame {number}"
-                if wanted(name):
-                    yield partial(_image_of, name, frame)
-            if troubles := opened.troubles():
-                logging.getLogger(__name__).warning("%s: %s", source, troubles)
-
-
-def _read_named(file: Path) -> tuple[str, np.ndarray]:
-    return file.name, read_image(file)
-
-
-def _image_of(name: str, frame: Frame) -> tuple[str, np.ndarray]:
-    return name, frame.image
+    given: Sequence[str], opened: Sequence[Source], without: Sequence[str], left_out: Counter[str]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and image of all frames but those `without`, which are counted when met."""
+    for text, source in zip(given, opened, strict=True):
+        for number, frame in enumerate(source):
+            name = Path(frame.file).name or f"{Path(text).name} frame {number}"
+            if _names(name, without, left_out):
+                continue
+            try:
+                check_size(*frame.image.shape[:2])
+            except ImageError as error:
+                source.skipped[str(error)] += 1
+                continue
+            yield name, frame.image
+        if troubles := source.troubles():
+            _log.warning("%s: %s", text, troubles)
 
 
 def _kept_apart(count: int, shares: Sequence[float]) -> str:

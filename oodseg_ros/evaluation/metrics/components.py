@@ -27,9 +27,8 @@ import cv2
 import numpy as np
 
 from ..score_store import ScoreStore
-from .pixels import split
+from .pixels import VOID, split
 
-VOID = 255
 TAUS = np.linspace(0.25, 0.75, 11)
 
 
@@ -75,15 +74,13 @@ class ComponentMetrics:
 
     Args:
         track: `anomaly` (large objects anywhere) or `obstacle` (small objects on the road).
-        ignore: label of void pixels; None = there is none.
         folder: where frames are kept; None = a temporary folder that goes with this object.
     """
 
-    def __init__(self, track: str = "anomaly", ignore: int | None = VOID, folder: str | Path | None = None) -> None:
+    def __init__(self, track: str = "anomaly", folder: str | Path | None = None) -> None:
         if track not in TRACKS:
             raise ValueError(f"track {track!r}: known are {', '.join(TRACKS)}")
         self.track = track
-        self.ignore = ignore
         self._temporary = tempfile.TemporaryDirectory(prefix="oodseg_scores_") if folder is None else None
         self.store = ScoreStore(folder if self._temporary is None else self._temporary.name)
 
@@ -93,13 +90,9 @@ class ComponentMetrics:
         Args:
             predicted: uint8 `[H, W]`, non-zero = what somebody found in it, for `compute_predicted`.
         """
-        split(score, label, self.ignore)
-        label = np.asarray(label)
-        plain = (label == 1).astype(np.uint8)
-        if self.ignore is not None:
-            plain[label == self.ignore] = VOID
+        split(score, label)
         extra = {} if predicted is None else {"predicted": predicted}
-        self.store.put(f"{len(self.store):08d}", score, plain, **extra)
+        self.store.put(f"{len(self.store):08d}", score, np.asarray(label).astype(np.uint8), **extra)
 
     def merge(self, other: ComponentMetrics) -> ComponentMetrics:
         for name in other.store.names():

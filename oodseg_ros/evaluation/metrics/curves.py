@@ -1,6 +1,6 @@
 """AP, AUROC, FPR at a recall and best F1 from bins in descending score order, in one pass and constant memory.
 
-Conventions (each differs between published evaluators; see `pixels.RULES`):
+Conventions (each differs between published evaluators):
 
 - equal scores are one step: a threshold takes all of them or none;
 - AP is the step sum Σ (recall_i - recall_{i-1}) · precision_i, no interpolation, as in scikit-learn;

@@ -17,8 +17,7 @@ from ...paths import completed
 from .curves import CurveFigures, of_chunks
 from .paired_histogram import PairedHistogram
 
-RULES = ("exact", "nearest_recall", "smiyc")
-"""Evaluators by name: ours; FPR95 as RPL, PEBAL, MultiShiftSeg and CAOS compute it; SMIYC's (`smiyc_pixel_metrics`)."""
+VOID = 255
 
 
 class PixelMetrics:
@@ -28,17 +27,14 @@ class PixelMetrics:
     figures are exact; otherwise scores share bins of at most 2^-16 relative width and `compute` states how far that can
     move AP and AUROC (`AP_error`, `AUROC_error`: rigorous bounds; around 1e-6 for continuous scores).
 
-    Args:
-        ignore: label of void pixels; None = there is none.
-        rule: `exact`, or `nearest_recall` (only FPR95 differs).
+    Attributes:
+        seen: int64 `[3]`, frames, void pixels, pixels without a score.
     """
 
-    def __init__(self, ignore: int | None = 255, rule: str = "exact") -> None:
-        if rule not in ("exact", "nearest_recall"):
-            raise ValueError(f"rule {rule!r}: PixelMetrics knows exact and nearest_recall (smiyc: SmiycPixelMetrics)")
-        self.ignore = ignore
-        self.rule = rule
-        self.frames = self.void = self.unjudged = 0
+    rule = "exact"
+
+    def __init__(self) -> None:
+        self.seen = np.zeros(3, np.int64)
         self.histogram = PairedHistogram()
 
     def update(self, score: np.ndarray, label: np.ndarray) -> None:
@@ -48,26 +44,24 @@ class PixelMetrics:
             score: float `[H, W]`, higher = more anomalous, float32 (float64 is rounded to it beyond 4 million
                 pixels); ±inf are scores; NaN = not judged: left out, and counted as `unjudged` where the label is 0
                 or 1.
-            label: integer or bool `[H, W]`: 0 normal, 1 anomaly, `ignore` void.
+            label: integer or bool `[H, W]`: 0 normal, 1 anomaly, 255 void.
 
         Raises:
             DatasetError: shapes differ, or other label values occur.
         """
-        negative, positive, void, unjudged = split(score, label, self.ignore)
+        negative, positive, void, unjudged = split(score, label)
         self.histogram.add(as_scores(negative), as_scores(positive))
-        self.frames += 1
-        self.void += void
-        self.unjudged += unjudged
+        self.seen += (1, void, unjudged)
 
     def merge(self, other: PixelMetrics) -> PixelMetrics:
         """Add what another process saw; returns self. Order and grouping do not change any figure."""
-        if other.ignore != self.ignore:
-            raise ValueError(f"void labels differ: {self.ignore} and {other.ignore}")
         self.histogram.merge(other.histogram)
-        self.frames += other.frames
-        self.void += other.void
-        self.unjudged += other.unjudged
+        self.seen += other.seen
         return self
+
+    @property
+    def frames(self) -> int:
+        return int(self.seen[0])
 
     def figures(self, points: int = 1024) -> CurveFigures:
         """All figures with the curve, for reports."""
@@ -92,16 +86,12 @@ class PixelMetrics:
         return self.histogram.shift == 0 and not self.histogram.rounded
 
     def state(self) -> dict[str, np.ndarray]:
-        counters = np.asarray(
-            [-1 if self.ignore is None else self.ignore, self.frames, self.void, self.unjudged], np.int64
-        )
-        return {"rule": np.asarray(self.rule), "counters": counters, **self.histogram.state()}
+        return {"counters": self.seen, **self.histogram.state()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray]) -> PixelMetrics:
-        ignore, *counters = map(int, state["counters"])
-        metrics = cls(None if ignore < 0 else ignore, str(state["rule"]))
-        metrics.frames, metrics.void, metrics.unjudged = counters
+        metrics = cls()
+        metrics.seen += state["counters"][-3:]  # states of earlier versions have the void label before them
         metrics.histogram = PairedHistogram.from_state(state)
         return metrics
 
@@ -119,8 +109,7 @@ class PixelMetrics:
 def summarize(metrics: Any, figures: CurveFigures) -> dict[str, Any]:
     """The dictionary of `PixelMetrics.compute` from figures that are already there."""
     negatives, positives = metrics.totals
-    fpr_rule = "nearest_recall" if metrics.rule == "nearest_recall" else "first"
-    fpr, fpr_threshold = figures.fpr.get(fpr_rule, (np.nan, np.nan))
+    fpr, fpr_threshold = figures.fpr.get("first", (np.nan, np.nan))
     f1, precision, recall, threshold = figures.best_f1
     exact = metrics.exact
     low, high = figures.ap_bounds
@@ -136,11 +125,9 @@ def summarize(metrics: Any, figures: CurveFigures) -> dict[str, Any]:
         "AP_error": 0.0 if exact else max(high - figures.ap, figures.ap - low),
         "AUROC_error": 0.0 if exact else figures.auroc_error,
         "rule": metrics.rule,
-        "frames": metrics.frames,
         "positives": positives,
         "negatives": negatives,
-        "void": metrics.void,
-        "unjudged": metrics.unjudged,
+        **dict(zip(("frames", "void", "unjudged"), map(int, metrics.seen), strict=True)),
     }
 
 
@@ -159,11 +146,11 @@ def as_scores(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float32 if values.dtype == np.float16 else np.float64)
 
 
-def split(score: np.ndarray, label: np.ndarray, ignore: int | None) -> tuple[np.ndarray, np.ndarray, int, int]:
+def split(score: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray, int, int]:
     """Scores of negatives and of positives (flat, no NaN), number of void pixels, number of 0/1 pixels without a score.
 
     Raises:
-        DatasetError: shapes differ, or the label holds other values than 0, 1 and `ignore`.
+        DatasetError: shapes differ, or the label holds other values than 0, 1 and 255.
     """
     score, label = np.asarray(score), np.asarray(label)
     if score.shape != label.shape:
@@ -174,11 +161,11 @@ def split(score: np.ndarray, label: np.ndarray, ignore: int | None) -> tuple[np.
     positive = label == 1
     negative = label == 0
     counts = [int(np.count_nonzero(negative)), int(np.count_nonzero(positive))]
-    void = 0 if ignore is None else int(np.count_nonzero(label == ignore))
+    void = int(np.count_nonzero(label == VOID))
     if sum(counts) + void != label.size:
-        wrong = sorted({int(value) for value in np.unique(label)} - {0, 1, ignore})
+        wrong = sorted({int(value) for value in np.unique(label)} - {0, 1, VOID})
         raise DatasetError(
-            f"label values {wrong[:10]} are neither 0 (normal), 1 (anomaly) nor {ignore} (void); "
+            f"label values {wrong[:10]} are neither 0 (normal), 1 (anomaly) nor 255 (void); "
             "map them to these first, or name their label set"
         )
     planes = []

@@ -16,12 +16,10 @@ class SemanticMetrics:
 
     Args:
         classes: number K of known classes, ids 0..K-1.
-        ignore: label of void pixels.
     """
 
-    def __init__(self, classes: int, ignore: int = UNLABELED) -> None:
+    def __init__(self, classes: int) -> None:
         self.classes = classes
-        self.ignore = ignore
         self.matrix = np.zeros((classes, classes + 1), np.int64)
         """Rows: truth; columns: predicted class, the last one "no class" (any other id, as 255)."""
 
@@ -29,16 +27,16 @@ class SemanticMetrics:
         """Add one frame of class ids, both uint8 `[H, W]`.
 
         Raises:
-            DatasetError: shapes differ, or the label holds other values than 0..K-1 and `ignore`.
+            DatasetError: shapes differ, or the label holds other values than 0..K-1 and 255 (void).
         """
         predicted, label = np.asarray(predicted), np.asarray(label)
         if predicted.shape != label.shape:
             raise DatasetError(f"prediction {list(predicted.shape)} and label {list(label.shape)} differ in size")
-        valid = label != self.ignore
+        valid = label != UNLABELED
         truth = label[valid].astype(np.int64)
         if truth.size and truth.max() >= self.classes:
             wrong = np.unique(truth[truth >= self.classes])[:10].tolist()
-            raise DatasetError(f"label values {wrong} are outside 0..{self.classes - 1} and not {self.ignore} (void)")
+            raise DatasetError(f"label values {wrong} are outside 0..{self.classes - 1} and not {UNLABELED} (void)")
         column = np.minimum(predicted[valid].astype(np.int64), self.classes)
         size = self.matrix.size
         self.matrix += np.bincount(truth * (self.classes + 1) + column, minlength=size).reshape(self.matrix.shape)
@@ -75,13 +73,13 @@ class OpenMetrics:
     that of one test town for the other).
     """
 
-    def __init__(self, classes: int, threshold: float, ignore: int = UNLABELED) -> None:
+    def __init__(self, classes: int, threshold: float) -> None:
         self.classes = classes
         self.threshold = threshold
-        self._inner = SemanticMetrics(classes + 1, ignore)
+        self._inner = SemanticMetrics(classes + 1)
 
     def update(self, predicted: np.ndarray, score: np.ndarray, label: np.ndarray) -> None:
-        """Add one frame: class ids, raw score, and labels 0..K-1, K = anomaly, `ignore` = void; all `[H, W]`."""
+        """Add one frame: class ids, raw score, and labels 0..K-1, K = anomaly, 255 = void; all `[H, W]`."""
         rejected = np.where(np.asarray(score) > self.threshold, self.classes, predicted)
         # An id that is no class and was not rejected must not fall on K: it goes to the "no class" column.
         stray = (np.asarray(predicted) >= self.classes) & ~(np.asarray(score) > self.threshold)

@@ -26,17 +26,14 @@ class SmiycPixelMetrics:
     rule = "smiyc"
     exact = True
 
-    def __init__(self, ignore: int | None = 255) -> None:
-        self.ignore = ignore
-        self.frames = self.void = self.unjudged = 0
+    def __init__(self) -> None:
+        self.seen = np.zeros(3, np.int64)
         self._bins: list[np.ndarray] = []
 
     def update(self, score: np.ndarray, label: np.ndarray) -> None:
         """Add one frame; arguments and errors as `PixelMetrics.update`."""
-        negative, positive, void, unjudged = split(score, label, self.ignore)
-        self.frames += 1
-        self.void += void
-        self.unjudged += unjudged
+        negative, positive, void, unjudged = split(score, label)
+        self.seen += (1, void, unjudged)
         with np.errstate(over="ignore"):  # beyond ±65504 float16 is inf; that is the rule
             planes = [plane.astype(np.float16) for plane in (negative, positive)]
         edges = _edges(planes)
@@ -47,20 +44,16 @@ class SmiycPixelMetrics:
 
     def merge(self, other: SmiycPixelMetrics) -> SmiycPixelMetrics:
         self._bins += other._bins
-        self.frames += other.frames
-        self.void += other.void
-        self.unjudged += other.unjudged
+        self.seen += other.seen
         return self
 
     def state(self) -> dict[str, np.ndarray]:
-        counters = [-1 if self.ignore is None else self.ignore, self.frames, self.void, self.unjudged]
-        return {"counters": np.asarray(counters, np.int64), "bins": self._merged()}
+        return {"counters": self.seen, "bins": self._merged()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, np.ndarray]) -> SmiycPixelMetrics:
-        ignore, *counters = map(int, state["counters"])
-        metrics = cls(None if ignore < 0 else ignore)
-        metrics.frames, metrics.void, metrics.unjudged = counters
+        metrics = cls()
+        metrics.seen += state["counters"][-3:]
         metrics._bins = [state["bins"]]
         return metrics
 

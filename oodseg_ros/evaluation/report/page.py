@@ -51,7 +51,8 @@ def write_report(evaluation: Evaluation, dataset: Dataset, path: Path) -> None:
         parts += _semantic_sections(evaluation)
     if "vehicle" in metrics:
         parts.append(_vehicle_section(metrics["vehicle"]))
-    parts += [_frames_section(evaluation, dataset), _latency_section(evaluation), _provenance(metrics)]
+    parts += [_frames_section(evaluation, dataset), _latency_section(evaluation)]
+    parts.append(html.section("Provenance", html.pairs(metrics["provenance"].items())))
     title = f"{metrics['bundle']} on {metrics['dataset']['name']}"
     subtitle = f"{metrics['frames']} frames, score: {metrics['score']}, engine: {metrics['engine']}"
     with completed(path) as part:
@@ -260,7 +261,3 @@ def _latency_section(evaluation: Evaluation) -> html.Html:
     found = evaluation.metrics["latency_ms"]
     note = ", ".join(f"{key} {value:.1f} ms" for key, value in found.items()) + "; one image at a time, network only"
     return html.section("Latency", html.gallery([html.figure(report_figures.latency_plot(values))], 380), note=note)
-
-
-def _provenance(metrics: dict[str, Any]) -> html.Html:
-    return html.section("Provenance", html.pairs(metrics["provenance"].items()))

@@ -85,7 +85,7 @@ def find_objects(
     kept = []
     for box, area, members in _grouped(mask, min_area):
         members = _members(box, members)
-        wanted = limits[_place(labels, ground, box, members)]
+        wanted = limits[_place(score, labels, ground, box, members)]
         x0, y0, x1, y1 = box
         if np.count_nonzero(score[y0:y1, x0:x1][members] > np.float32(wanted)) >= objects.seed * area:
             kept.append((box, area, members, wanted, max(1, math.ceil(objects.seed * area))))
@@ -109,15 +109,17 @@ def strongest_seeds(
     for box, _, members in _grouped(anomaly_mask(score, objects.grow), min_area):
         members = _members(box, members)
         values = score[box[1] : box[3], box[0] : box[2]][members]
-        place = _place(labels, ground, box, members)
+        place = _place(score, labels, ground, box, members)
         rank = values.size - math.ceil(objects.seed * values.size)
         strongest[place] = max(strongest[place], float(np.partition(values, rank)[rank]))
     return strongest[0], strongest[1], strongest[2]
 
 
-def _place(labels: np.ndarray, ground: np.ndarray, box: tuple[int, int, int, int], members: np.ndarray) -> int:
+def _place(
+    score: np.ndarray, labels: np.ndarray, ground: np.ndarray, box: tuple[int, int, int, int], members: np.ndarray
+) -> int:
     """0: free on the ground, 1: on it, among other things, 2: beside it. Arguments as in `stands`."""
-    if not stands(labels, ground, box, members):
+    if not stands(score, labels, ground, box, members):
         return 2
     if not ground.any():
         return 0
@@ -127,14 +129,18 @@ def _place(labels: np.ndarray, ground: np.ndarray, box: tuple[int, int, int, int
     own = np.zeros(labels[rows, columns].shape, np.uint8)
     own[y0 - rows.start :, x0 - columns.start :][: y1 - y0, : x1 - x0] = members
     around = cv2.dilate(own, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)) > own
+    around &= ~np.isnan(score[rows, columns])
     share = ground[labels[rows, columns][around]]
     return 0 if np.count_nonzero(share) >= FREE * share.size else 1
 
 
-def stands(labels: np.ndarray, ground: np.ndarray, box: tuple[int, int, int, int], members: np.ndarray) -> bool:
-    """Whether the pixels below an object's foot are ground; true where the image ends there.
+def stands(
+    score: np.ndarray, labels: np.ndarray, ground: np.ndarray, box: tuple[int, int, int, int], members: np.ndarray
+) -> bool:
+    """Whether the pixels below an object's foot are ground; true where the image ends there, or what is judged of it.
 
     Args:
+        score: float32 `[H, W]`; where it is NaN (the own vehicle) the class says nothing about the object.
         labels: uint8 `[H, W]`, predicted class ids.
         ground: bool `[256]`, by class id; all false = everything stands.
         box: (x0, y0, x1, y1) of the object, half open.
@@ -146,7 +152,9 @@ def stands(labels: np.ndarray, ground: np.ndarray, box: tuple[int, int, int, int
     if not below.size or not ground.any():
         return True
     columns = np.flatnonzero(members[-max(3, height // 5) :].any(axis=0))
-    return bool(ground[below[:, x0 + columns[0] : x0 + columns[-1] + 1]].mean() >= 0.5)
+    foot = slice(x0 + columns[0], x0 + columns[-1] + 1)
+    below = below[:, foot][~np.isnan(score[y1 : y1 + len(below), foot])]
+    return not below.size or bool(ground[below].mean() >= 0.5)
 
 
 def find_components(
@@ -273,6 +281,17 @@ def release_threshold(calibration: Calibration, threshold: float, given: float |
         return threshold
     # `above` falls from left to right; np.interp needs it to rise.
     return min(threshold, float(np.interp(FACTOR * tail, above[::-1], edges[::-1])))
+
+
+def release_rule(objects: Objects | None, threshold: float, release: float) -> Objects | None:
+    """The rule that holds an alert, for `find_objects` at the threshold `release`: what raised it needed more among
+    other things and beside the ground, and gets weaker by as much as one that is free before it is gone.
+    """
+    if objects is None:
+        return None
+    weaker = threshold - release
+    among, beside = max(threshold, objects.limit_among(threshold)), max(threshold, objects.beside)
+    return objects.model_copy(update={"among": among - weaker, "beside": beside - weaker})
 
 
 def least_area(table: Table, otherwise: int, ground: GroundPosition | None) -> float:

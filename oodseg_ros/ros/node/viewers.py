@@ -32,7 +32,8 @@ def rviz_config(cameras: Sequence[str], namespace: str = "", base_frame: str = "
     Of the first camera everything is shown that is shown by default, of the others the obstacles and the overlay: every
     image that is shown is made for it.
     """
-    displays = [_grid(base_frame), _tf()]
+    tf = {"Class": "rviz_default_plugins/TF", "Name": "TF", "Enabled": True, "Value": True, "Show Arrows": False}
+    displays = [_grid(base_frame), tf]
     for index, camera in enumerate(cameras):
         for topic in outputs():
             if topic.title:
@@ -141,10 +142,6 @@ def _grid(base_frame: str) -> dict[str, Any]:
         "Plane Cell Count": 40,
         "Reference Frame": base_frame,
     }
-
-
-def _tf() -> dict[str, Any]:
-    return {"Class": "rviz_default_plugins/TF", "Name": "TF", "Enabled": True, "Value": True, "Show Arrows": False}
 
 
 def _view(base_frame: str) -> dict[str, Any]:

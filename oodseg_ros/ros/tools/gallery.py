@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+
+from ...pages import jpeg
 
 EVEN = 12
 """At most twice as many evenly spread pictures are kept."""
@@ -43,8 +44,7 @@ class Gallery:
 
     def offer(self, camera: str, stamp_ns: int, image: np.ndarray) -> None:
         """Give an RGB uint8 picture `[H, W, 3]`."""
-        _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
-        picture = Picture(camera, stamp_ns, data.tobytes())
+        picture = Picture(camera, stamp_ns, jpeg(image, 88))
         self._recent[camera] = picture
         if (camera, stamp_ns) in self._wanted:
             self._wanted.discard((camera, stamp_ns))

@@ -1,5 +1,6 @@
 """The thresholds of whole objects keep their bounds, on the frames they are chosen on and on new ones."""
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -119,14 +120,57 @@ def test_a_bundle_is_calibrated_on_folders_and_patterns(runner, folder: Path, tm
     )
     assert fewer.frames == 4 + 3
     assert not any(name.startswith(("frame0", "frame4")) for name in named)
+    cannot_judge = SimpleNamespace(bundle=runner.bundle)
     with pytest.raises(ConfigError, match=r"without nothing\.png: no frame has this name"):
-        calibrate_objects(runner, [str(folder / "images")], target, without=["nothing.png"])
+        calibrate_objects(cannot_judge, [str(folder / "images")], target, without=["nothing.png", "frame1"])
     with pytest.raises(ConfigError, match=r"has no class meadow; it has .*road"):
         calibrate_objects(runner, [pattern], target, ground_classes=["meadow"])
     with pytest.raises(ConfigError, match="no file fits"):
         calibrate_objects(runner, [str(folder / "*.gif")], target)
     with pytest.raises(ConfigError, match="at least 99 frames that count, there are 2"):
-        calibrate_objects(SimpleNamespace(bundle=runner.bundle), [pattern], ObjectTarget(), every=2)  # cannot judge
+        calibrate_objects(cannot_judge, [pattern], ObjectTarget(), every=2)
+    ranges = str(folder / "images" / "frame[0-3].png")
+    assert calibrate_objects(runner, [ranges], target)[0].frames == 4
+
+
+def test_what_cannot_be_judged_is_left_out_and_said(runner, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    target = ObjectTarget(false_frames=0.2, grow_rate=0.1, seed=0.2, min_area=10)
+    images = folder / "images"
+    (images / "frame0.png").write_bytes(b"no picture")
+    cv2.imwrite(str(images / "frame1.png"), np.zeros((20, 20, 3), np.uint8))
+    (images / "frame7.heic").write_bytes(b"another kind")
+    shutil.copytree(images, folder / "again")
+    for source in (str(images), str(images / "frame*")):
+        caplog.clear()
+        found, _ = calibrate_objects(runner, [source], target)
+        assert found.frames == 4
+        for what in ("frame0.png cannot be decoded", "got 20x20", ".heic files are not read"):
+            assert what in caplog.text
+    found, _ = calibrate_objects(runner, [str(images), str(folder / "again")], target, without=["frame2"])
+    assert found.frames == 6
+    assert "frame2 left out 2 frames" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"false_frames": 0.0}, "false frames must lie between 0 and 1, got 0"),
+        ({"false_frames": np.nan}, "false frames"),
+        ({"false_elsewhere": 1.0}, "the bound elsewhere"),
+        ({"false_elsewhere": np.nan}, "the bound elsewhere"),
+        ({"grow_rate": 0.0}, "that grow must lie"),
+        ({"grow_rate": -1.0}, "that grow must lie"),
+        ({"grow_rate": np.nan}, "that grow must lie"),
+        ({"seed": 0.0}, r"seed\) must lie in \(0, 1\]"),
+        ({"seed": np.nan}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"min_area": 0}, "min_area"),
+        ({"confidence": 1.0}, "the confidence"),
+    ],
+)
+def test_a_target_outside_of_its_range_is_refused_before_the_work(wrong: dict[str, float], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        ObjectTarget(**wrong)
 
 
 def with_squares(folder: Path, strengths: Iterable[float], side: int = 12) -> ScoreStore:

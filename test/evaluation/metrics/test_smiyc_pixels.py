@@ -84,8 +84,3 @@ def test_constant_one_sided_and_infinite_frames():
     assert metrics.totals == (45, 30)
     assert 0 < metrics.compute()["AP"] < 1
     assert math.isnan(SmiycPixelMetrics().compute()["AP"])
-
-
-def test_an_unknown_rule_is_refused():
-    with pytest.raises(ValueError, match="rule"):
-        PixelMetrics(rule="sigmoid")

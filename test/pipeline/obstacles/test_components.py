@@ -182,6 +182,20 @@ def test_what_is_not_free_on_the_ground_needs_what_was_found_for_it():
     assert len(find_objects(everything, np.full((20, 20), ROAD, np.uint8), 3.0, rule, 10, 10)[0]) == 1
 
 
+def test_the_class_of_the_own_vehicle_does_not_say_where_an_object_stands():
+    # Its foot is hidden by the bonnet, of which the network makes some class; the score there is NaN.
+    score, labels = street((40, 35, 60, 50, 4.0))
+    labels[50:] = WALL
+    rule = RULE.model_copy(update={"among": 5.0})
+    assert find_objects(score, labels, 3.0, rule, 10, 10)[0] == ()
+    assert strongest_seeds(score, labels, rule, 10) == (-np.inf, -np.inf, 4.0)
+    score[50:] = np.nan
+    assert len(find_objects(score, labels, 3.0, rule, 10, 10)[0]) == 1
+    assert strongest_seeds(score, labels, rule, 10) == (4.0, -np.inf, -np.inf)
+    labels[30:50, 30:70] = WALL  # what is judged around it still counts
+    assert find_objects(score, labels, 3.0, rule, 10, 10)[0] == ()
+
+
 def test_a_threshold_of_the_users_own_moves_the_rule_along():
     score, labels = street((5, 5, 25, 15, 6.0), (40, 40, 60, 50, 0.8))
     assert [one.area for one in find_objects(score, labels, 0.5, RULE, 10, 10)[0]] == [200, 200]

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from bags import compressed, write_bag
 
 from oodseg_ros.errors import BagError, ConfigError
 from oodseg_ros.paths import config_dir, share_dir
@@ -234,14 +233,8 @@ def test_what_cannot_be_replayed_is_refused_before_anything_starts(tmp_path):
 
 
 def test_size_of_the_first_image(tmp_path):
-    store = get_typestore(Stores.ROS2_HUMBLE)
-    kinds = [store.types[name] for name in ("sensor_msgs/msg/CompressedImage", "std_msgs/msg/Header")]
-    stamp = store.types["builtin_interfaces/msg/Time"](1, 0)
-    with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        connection = writer.add_connection("/front/image_raw/compressed", kinds[0].__msgtype__, typestore=store)
-        data = cv2.imencode(".png", np.zeros((30, 40, 3), np.uint8))[1].reshape(-1)
-        message = kinds[0](kinds[1](stamp, "lens"), "png", data)
-        writer.write(connection, 10**9, store.serialize_cdr(message, kinds[0].__msgtype__))
+    message = compressed(10**9, np.zeros((30, 40, 3), np.uint8), "png")
+    write_bag(tmp_path / "bag", [("/front/image_raw/compressed", 10**9, message)])
     assert launching.check_replay(str(tmp_path / "bag"), "oodseg") == "40x30"
 
 

@@ -7,14 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
+from bags import compressed, write_bag
 
 pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticArray
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image
 
 from oodseg_ros.errors import BagError
@@ -24,20 +22,11 @@ TOPIC = "/camera/image_raw/compressed"
 START = 1_600_000_000_000_000_000
 
 
-def write_bag(path: Path, frames: int, period: float) -> Path:
+def recorded(path: Path, frames: int, period: float) -> Path:
     """JPEG frames of 64x128 in an mcap bag, stamped years ago as recordings are."""
-    store = get_typestore(Stores.ROS2_HUMBLE)
-    kind = store.types["sensor_msgs/msg/CompressedImage"]
-    header, time_ = store.types["std_msgs/msg/Header"], store.types["builtin_interfaces/msg/Time"]
     rng = np.random.default_rng(0)
-    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        connection = writer.add_connection(TOPIC, kind.__msgtype__, typestore=store)
-        for index in range(frames):
-            stamp = START + int(index * period * 1e9)
-            data = cv2.imencode(".jpg", rng.integers(0, 256, (64, 128, 3), np.uint8))[1].reshape(-1)
-            head = header(time_(stamp // 10**9, stamp % 10**9), "lens")
-            writer.write(connection, stamp, store.serialize_cdr(kind(head, "jpeg", data), kind.__msgtype__))
-    return path
+    stamps = [START + int(index * period * 1e9) for index in range(frames)]
+    return write_bag(path, ((TOPIC, at, compressed(at, rng.integers(0, 256, (64, 128, 3), np.uint8))) for at in stamps))
 
 
 def play(peer: Any, perception: Callable, bag: Path, **parameters: Any) -> dict[str, str]:
@@ -77,7 +66,7 @@ def check_account(values: dict[str, str], frames: int) -> None:
 
 
 def test_a_bag_is_accounted_for_in_simulation_time(peer: Any, perception: Callable, tmp_path: Path) -> None:
-    bag = write_bag(tmp_path / "bag", frames=20, period=0.1)
+    bag = recorded(tmp_path / "bag", frames=20, period=0.1)
     values = play(peer, perception, bag, warm_size="128x64")
     check_account(values, 20)
     # Half is what the busiest machine may miss; a 64x128 image takes the network a few milliseconds.
@@ -90,7 +79,7 @@ def test_the_road_video_is_accounted_for(peer: Any, perception: Callable, shared
 
 
 def test_a_bag_without_the_topic_is_refused(peer: Any, tmp_path: Path) -> None:
-    bag = write_bag(tmp_path / "bag", frames=1, period=0.1)
+    bag = recorded(tmp_path / "bag", frames=1, period=0.1)
     with pytest.raises(BagError, match=r"has no /other; its camera topics: /camera/image_raw/compressed"):
         BagPlayer(peer.node, bag, {"/other": "x"})
     with pytest.raises(BagError, match="does not exist"):

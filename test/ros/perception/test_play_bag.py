@@ -9,18 +9,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
+from bags import STORE, T, compressed, header, write_bag
+from rosbags.rosbag2 import StoragePlugin, Writer
 
 pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticArray
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import Trigger
@@ -34,31 +33,20 @@ PERIOD = 200_000_000
 FRAMES = 8
 
 
-def write_bag(path: Path, namespace: str, frames: int = FRAMES) -> Path:
+def recorded(path: Path, namespace: str, frames: int = FRAMES) -> Path:
     """JPEG frames of 64x128 as a recorder of the node's own topics leaves them: with its old alerts beside them."""
-    store = get_typestore(Stores.ROS2_HUMBLE)
-    types = store.types
     rng = np.random.default_rng(0)
+    array, status = T["diagnostic_msgs/msg/DiagnosticArray"], T["diagnostic_msgs/msg/DiagnosticStatus"]
 
-    def header(stamp: int) -> Any:
-        time_ = types["builtin_interfaces/msg/Time"](stamp // 10**9, stamp % 10**9)
-        return types["std_msgs/msg/Header"](time_, "lens")
+    def messages() -> Iterator[tuple[str, int, Any]]:
+        for stamp in range(START, START + frames * PERIOD, PERIOD):
+            message = compressed(stamp, rng.integers(0, 256, (64, 128, 3), np.uint8))
+            for camera in ("camera", "rear"):
+                yield f"{namespace}/{camera}/image_raw/compressed", stamp, message
+            old = array(message.header, [status(0, "old", "from the recording", "camera", [])])
+            yield f"{namespace}/alert", stamp, old
 
-    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        image = types["sensor_msgs/msg/CompressedImage"]
-        array, status = types["diagnostic_msgs/msg/DiagnosticArray"], types["diagnostic_msgs/msg/DiagnosticStatus"]
-        images = writer.add_connection(f"{namespace}/camera/image_raw/compressed", image.__msgtype__, typestore=store)
-        other = writer.add_connection(f"{namespace}/rear/image_raw/compressed", image.__msgtype__, typestore=store)
-        alerts = writer.add_connection(f"{namespace}/alert", array.__msgtype__, typestore=store)
-        for index in range(frames):
-            stamp = START + index * PERIOD
-            data = cv2.imencode(".jpg", rng.integers(0, 256, (64, 128, 3), np.uint8))[1].reshape(-1)
-            for connection in (images, other):
-                message = image(header(stamp), "jpeg", data)
-                writer.write(connection, stamp, store.serialize_cdr(message, image.__msgtype__))
-            old = array(header(stamp), [status(0, "old", "from the recording", "camera", [])])
-            writer.write(alerts, stamp, store.serialize_cdr(old, array.__msgtype__))
-    return path
+    return write_bag(path, messages())
 
 
 class Replay:
@@ -108,7 +96,7 @@ def test_the_inputs_are_played_whole_and_nothing_else(
 ):
     """The player is started first, as launch may do: it asks for the state, and misses no transition."""
     heard = peer.listen_later(DiagnosticArray, "alert", 500)
-    bag = write_bag(tmp_path / "bag", peer.node.get_namespace())
+    bag = recorded(tmp_path / "bag", peer.node.get_namespace())
     played = replay(str(bag), "--rate", "0.5")
     perception(**PARAMETERS)
     assert played.wait(peer) == 0, played.log
@@ -123,7 +111,7 @@ def test_after_the_bag_starts_over_no_evidence_is_negative(
     peer: Any, perception: Callable, replay: Callable, tmp_path: Path
 ):
     heard = peer.listen_later(DiagnosticArray, "alert", 2000)
-    bag = write_bag(tmp_path / "bag", peer.node.get_namespace())
+    bag = recorded(tmp_path / "bag", peer.node.get_namespace())
     perception(**PARAMETERS)
     played = replay(str(bag), "--loop")
 
@@ -139,7 +127,7 @@ def test_after_the_bag_starts_over_no_evidence_is_negative(
 
 
 def test_what_was_not_replayed_is_no_success(peer: Any, perception: Callable, replay: Callable, tmp_path: Path):
-    bag = write_bag(tmp_path / "bag", "/elsewhere")
+    bag = recorded(tmp_path / "bag", "/elsewhere")
     missing = replay(str(tmp_path / "none"))
     assert missing.wait(peer) == 1
     assert "does not exist" in missing.log
@@ -157,8 +145,8 @@ def test_what_was_not_replayed_is_no_success(peer: Any, perception: Callable, re
 def test_a_damaged_bag_is_played_as_far_as_it_goes_and_is_no_success(
     peer: Any, perception: Callable, replay: Callable, tmp_path: Path
 ):
-    whole = write_bag(tmp_path / "bag", peer.node.get_namespace())
-    cut = write_bag(tmp_path / "cut", peer.node.get_namespace())
+    whole = recorded(tmp_path / "bag", peer.node.get_namespace())
+    cut = recorded(tmp_path / "cut", peer.node.get_namespace())
     (whole / "metadata.yaml").unlink()
     data = (cut / "cut.mcap").read_bytes()
     (cut / "cut.mcap").write_bytes(data[: len(data) // 2])
@@ -174,7 +162,7 @@ def test_a_damaged_bag_is_played_as_far_as_it_goes_and_is_no_success(
 
 def test_pause_resume_and_offset(peer: Any, tmp_path: Path):
     topic = f"{peer.node.get_namespace()}/camera/image_raw/compressed"
-    bag = write_bag(tmp_path / "bag", peer.node.get_namespace())
+    bag = recorded(tmp_path / "bag", peer.node.get_namespace())
     images: list[CompressedImage] = []
     times: list[int] = []
     peer.node.create_subscription(CompressedImage, topic, images.append, 50)
@@ -202,7 +190,7 @@ def test_pause_resume_and_offset(peer: Any, tmp_path: Path):
 
 
 def test_own_services_pause_and_resume(peer: Any, perception: Callable, replay: Callable, tmp_path: Path):
-    bag = write_bag(tmp_path / "bag", peer.node.get_namespace())
+    bag = recorded(tmp_path / "bag", peer.node.get_namespace())
     perception(**PARAMETERS)
     played = replay(str(bag), "--start-paused")
     peer.until(lambda: "playing " in played.log, played.log)
@@ -216,7 +204,7 @@ def test_own_services_pause_and_resume(peer: Any, perception: Callable, replay: 
 
 def test_without_a_node_whoever_listens_is_played_to(peer: Any, tmp_path: Path):
     topic = f"{peer.node.get_namespace()}/rear/image_raw/compressed"
-    bag = write_bag(tmp_path / "bag", peer.node.get_namespace())
+    bag = recorded(tmp_path / "bag", peer.node.get_namespace())
     images: list[CompressedImage] = []
     peer.node.create_subscription(CompressedImage, topic, images.append, 50)
     command = [sys.executable, "-m", "oodseg_ros.ros.play_bag", str(bag), "--rate", "4", "--topics", topic]
@@ -232,13 +220,11 @@ def test_without_a_node_whoever_listens_is_played_to(peer: Any, tmp_path: Path):
 
 def test_a_message_that_cannot_be_unpacked_is_told_and_not_sent(peer: Any, tmp_path: Path):
     topic = f"{peer.node.get_namespace()}/camera/image_raw/compressed"
-    store = get_typestore(Stores.ROS2_HUMBLE)
-    image, kind = store.types["sensor_msgs/msg/CompressedImage"], "sensor_msgs/msg/CompressedImage"
-    stamp = store.types["std_msgs/msg/Header"](store.types["builtin_interfaces/msg/Time"](1, 0), "lens")
-    good = bytes(store.serialize_cdr(image(stamp, "jpeg", np.zeros(9, np.uint8)), kind))
+    kind = "sensor_msgs/msg/CompressedImage"
+    good = bytes(STORE.serialize_cdr(T[kind](header(10**9), "jpeg", np.zeros(9, np.uint8)), kind))
     damaged = b"\x28\xb5\x2f\xfd" + bytes(20)  # compression mode `message`, and not one block that is sound
     with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        connection = writer.add_connection(topic, kind, typestore=store)
+        connection = writer.add_connection(topic, kind, typestore=STORE)
         for index in range(FRAMES):
             writer.write(connection, START + index * PERIOD // 10, damaged if index == 3 else good)
     images: list[bytes] = []

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bags import T, image, write_bag
 from typer.testing import CliRunner
 
 pytest.importorskip("rclpy")
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 from std_msgs.msg import Header
@@ -25,8 +24,6 @@ from oodseg_ros.inference.runner import Runner
 from oodseg_ros.replay.alert_table import COLUMNS
 from oodseg_ros.sources.bag_messages import ReplayBag
 
-STORE = get_typestore(Stores.ROS2_HUMBLE)
-T = STORE.types
 HEIGHT, WIDTH, FRAMES = 64, 128, 14
 START, STEP, DELAY = 1_700_000_000 * 10**9, 100_000_000, 30_000_000
 BLACK, BROKEN, AGAIN, OLD = 5, 8, 10, 11
@@ -59,22 +56,15 @@ def time_of(nanoseconds: int) -> Time:
 
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bags") / "drive"
-    image, info = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
-    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        pictures = writer.add_connection("/front/image_raw", image, typestore=STORE)
-        infos = writer.add_connection("/front/camera_info", info, typestore=STORE)
-        for index in range(FRAMES):
-            stamp = T["builtin_interfaces/msg/Time"](*divmod(stamp_of(index), 10**9))
-            header = T["std_msgs/msg/Header"](stamp, "lens")
-            message = T[image](header, HEIGHT, WIDTH, encoding(index), 0, WIDTH * 3, picture(index).ravel())
-            writer.write(pictures, log_of(index), STORE.serialize_cdr(message, image))
-            region = T["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
-            matrices = (np.array(K), np.eye(3).ravel(), np.zeros(12))
-            calibration = T[info](header, HEIGHT, WIDTH, "plumb_bob", np.zeros(0), *matrices, 0, 0, region)
-            # After the first image: what holds for a camera holds from its first frame on.
-            writer.write(infos, log_of(index) + 1, STORE.serialize_cdr(calibration, info))
-    return path
+    region, info = T["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False), T["sensor_msgs/msg/CameraInfo"]
+    told = (HEIGHT, WIDTH, "plumb_bob", np.zeros(0), np.array(K), np.eye(3).ravel(), np.zeros(12), 0, 0, region)
+    messages = []
+    for index in range(FRAMES):
+        message = image(stamp_of(index), picture(index), encoding(index))
+        messages.append(("/front/image_raw", log_of(index), message))
+        # After the first image: what holds for a camera holds from its first frame on.
+        messages.append(("/front/camera_info", log_of(index) + 1, info(message.header, *told)))
+    return write_bag(tmp_path_factory.mktemp("bags") / "drive", messages)
 
 
 def play(peer: Any, process: Any) -> list[Any]:

@@ -99,7 +99,9 @@ def test_a_frozen_base_stays_bit_identical_while_the_head_learns(
     assert all(key.startswith("head.") for key in moved), sorted(moved)[:5]
     with torch.no_grad():
         assert torch.equal(segmentor.classifier(segmentor.extract(images).decoded), logits)
-    base = [module for part in segmentor.base_parts() for module in part.modules()]
+    base = [
+        module for part in (segmentor.backbone, segmentor.decoder, segmentor.classifier) for module in part.modules()
+    ]
     assert not any(module.training for module in base)
 
 

@@ -21,7 +21,7 @@ from std_msgs.msg import Header
 from ....errors import ConfigError
 from ....frame import Frame
 from ....scenes import Scene, drive
-from ....sources.open_source import open_source
+from ....sources.open_source import is_scenes, open_source, scenes_seed
 from ...messages.alert import to_stamp
 from ...messages.images import to_image
 from ...node import qos
@@ -75,11 +75,8 @@ def open_input(path: str | None, limit: int | None) -> DemoInput:
     Raises:
         UserError: the input is missing, damaged or empty.
     """
-    if path is None or path.partition(":")[0] == "scenes":
-        seed = (path or "").partition(":")[2] or str(SCENE_SEED)
-        if not seed.isdecimal() or len(seed) > 9:
-            raise ConfigError(f"{path}: the seed must be a whole number, as in scenes:7")
-        return _scenes(int(seed), limit or SCENE_FRAMES)
+    if path is None or is_scenes(path):
+        return _scenes(scenes_seed(path or "", SCENE_SEED), limit or SCENE_FRAMES)
     source = open_source(path)
     count = source.count if limit is None or source.count is None else min(limit, source.count)
     frames = iter(source)

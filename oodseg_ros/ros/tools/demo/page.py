@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from ....evaluation.report import html
 from ....evaluation.report.figures import STYLE
 from ....evaluation.report.html import plot_uri
-from ....evaluation.results import distribution, finite, provenance
+from ....evaluation.results import distribution, provenance
 from ....frame import AlertState
 from ....overlay import range_text
-from ....paths import completed
+from ....paths import completed, plain
 from ..gallery import Picture
 from ..listener import AlertSeen, CameraSeen
 from .input import MIN_AREA, DemoInput
@@ -103,18 +103,20 @@ def write_page(result: DemoResult, given: DemoInput, path: Path) -> None:
 def figures(result: DemoResult) -> dict[str, object]:
     """The page's numbers as plain values, for scripts; seconds; None = there is none."""
     ages = _all_latencies(result)
-    return {
-        "bundle": result.bundle.id,
-        "engine": result.engine.get("engine"),
-        "sent": _sent(result),
-        "answered": len(ages),
-        "start_s": finite(result.start_s),
-        "first_answer_s": result.first_answer_s,
-        "first_obstacle_s": result.first_obstacle_s,
-        "latency_s": finite(distribution(ages)),
-        "cameras": {name: dict(camera.account) for name, camera in result.cameras.items()},
-        "interrupted": result.interrupted,
-    }
+    return plain(
+        {
+            "bundle": result.bundle.id,
+            "engine": result.engine.get("engine"),
+            "sent": _sent(result),
+            "answered": len(ages),
+            "start_s": result.start_s,
+            "first_answer_s": result.first_answer_s,
+            "first_obstacle_s": result.first_obstacle_s,
+            "latency_s": distribution(ages),
+            "cameras": {name: dict(camera.account) for name, camera in result.cameras.items()},
+            "interrupted": result.interrupted,
+        }
+    )
 
 
 def line(alert: AlertSeen, since: float) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from ....errors import UserError
+from ....paths import write_json
 from .acts import do
 from .harness import PATIENCE, Harness, prepared
 from .script import SILENCE, Outcome, Script
@@ -60,7 +60,7 @@ def write(
     """`faults.json` and `reliability.md` in an existing folder."""
     head = {"command": command, "machine": machine, "timeout_s": timeout, **more}
     data = {**head, "faults": [asdict(outcome) for outcome in outcomes]}
-    (folder / "faults.json").write_text(json.dumps(data, indent=1) + "\n")
+    write_json(folder / "faults.json", data)
     (folder / "reliability.md").write_text(markdown(outcomes, command, machine, timeout))
 
 
