@@ -79,7 +79,8 @@ def main() -> None:
 
     def fit_in_turns(trainer: lightning.Trainer, module: Any, loader: Any, **named: Any) -> None:
         trainer.callbacks.append(Turns(answers, task))
-        fit(trainer, module, loader if batches is None else batches, **named)
+        given = loader if batches is None else torch.utils.data.DataLoader(batches, batch_size=None)
+        fit(trainer, module, given, **named)
 
     lightning.Trainer.fit = fit_in_turns
     train(load_recipe(task["recipe"]), Path(task["out"]), threads=task["threads"])
