@@ -94,6 +94,8 @@ def command(
         )
     if loaded.bundle.card.calibration.evidence is not None and result.calibration.evidence is None:
         shown.warn(EVIDENCE_LOST)
+    for note in opened.notes:
+        shown.say(f"[yellow]note:[/] {escape(note)}")
     for name, why in list(result.skipped.items())[:5]:
         shown.warn(f"{name}: {why}")
     if len(result.skipped) > 5:
@@ -117,5 +119,6 @@ def command(
             },
             "source": result.calibration.source,
             "skipped": result.skipped,
+            "notes": list(opened.notes),
         }
     )

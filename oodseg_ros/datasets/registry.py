@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import DatasetError, listed
 from ..labels import load_labels
+from ..sources.image_files import FOREIGN_SUFFIXES
 from .dataset import Dataset, Item
 from .encoding import CITYSCAPES_TRAIN_IDS, class_ids, unknown_among
 from .layout import NO_SPLITS, Format, Layout, images_in
@@ -133,6 +134,9 @@ def _no_pairs(root: Path) -> str:
         for place in (root / "images", root / labels):
             files = [file for depth in DEPTHS for file in images_in(place, depth)]
             first.append(files[0].relative_to(place) if files else None)
+        foreign = sorted({s for f in root.glob("images/**/*") if (s := f.suffix.lower()) in FOREIGN_SUFFIXES})
+        if foreign and not first[0]:
+            return f". images/ holds pictures of kinds that are not read ({', '.join(foreign)}): convert them to PNG"
         if all(first):
             return f". No name is in both: images/ has, e.g., {first[0]}, {labels}/ has {first[1]}; they must be equal"
         others = sorted({file.suffix for file in (root / labels).glob("*.*") if not file.name.startswith(".")})

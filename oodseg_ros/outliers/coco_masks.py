@@ -32,6 +32,10 @@ def outline_of(segmentation: Any, height: int, width: int, where: str) -> Any:
                 f"{where}: COCO run lengths need `size: [{height}, {width}]`, the picture's, and `counts`; "
                 f"it has size {size!r:.40} and counts of type {type(counts).__name__}"
             )
+        try:
+            mask_of(segmentation, height, width)
+        except DatasetError as error:
+            raise DatasetError(f"{where}: {error}") from error
         return segmentation
     if not isinstance(segmentation, list):
         raise DatasetError(f"{where}: a COCO segmentation must be polygons or run lengths, not {segmentation!r:.40}")

@@ -7,6 +7,7 @@ checksum: with flipped bits in its middle it decodes to a damaged picture that c
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Callable
 
@@ -24,6 +25,8 @@ MAX_EXPANSION = 2000
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _JPEG_MAGIC = b"\xff\xd8\xff"
+_PHONES = re.compile(rb"....ftyp(hei[cfmsx]|hev[cx]|mif1|msf1|avif|avis)", re.DOTALL)
+"""How HEIC and AVIF files begin, whatever their names say; phones and transfers call them `.jpg`, too."""
 _JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 _ANY_DEPTH = cv2.IMREAD_ANYDEPTH
@@ -107,6 +110,9 @@ def _decode(raw: bytes, size: tuple[int, int] | None, flags: int) -> np.ndarray:
         image = cv2.imdecode(np.frombuffer(raw, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION) if raw else None
     except cv2.error as error:
         raise ImageError(f"the image data ({len(raw)} bytes) cannot be decoded: {error.err or error}") from error
+    if image is None and (kind := _PHONES.match(raw)):
+        name = "AVIF" if kind[1].startswith(b"avi") else "HEIC"
+        raise ImageError(f"it is a {name} picture, whatever its name says, and those are not read; convert it to JPEG")
     if image is None or (size is not None and image.shape[1::-1] != size):
         told = "" if size is None else f", {size[0]}x{size[1]} by its header"
         raise ImageError(

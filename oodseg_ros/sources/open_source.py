@@ -15,7 +15,7 @@ from ..errors import ConfigError, DatasetError
 from ..paths import cache_dir
 from .bag_messages import BAG_SUFFIXES, is_bag
 from .bags import open_bag
-from .image_files import IMAGE_SUFFIXES, image_files, open_folder, open_image, write_image
+from .image_files import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, image_files, open_folder, open_image, write_image
 from .source import Source
 from .videos import VIDEO_SUFFIXES, open_video
 
@@ -50,6 +50,8 @@ def open_source(path: str | Path, topics: list[str] | None = None) -> Source:
         return open_video(path)
     if suffix in IMAGE_SUFFIXES:
         return open_image(path)
+    if suffix in FOREIGN_SUFFIXES:
+        raise DatasetError(f"{path}: {suffix} files are not read; convert them to JPEG or PNG")
     known = " ".join((*BAG_SUFFIXES, *VIDEO_SUFFIXES, *IMAGE_SUFFIXES))
     raise DatasetError(f"{path} is of no kind that can be read; known suffixes: {known}")
 

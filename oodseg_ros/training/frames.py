@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -128,12 +128,20 @@ def _read_known(file: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _stored(spec: DataSpec, labels: LabelSet, seed: int) -> list[TrainingFrame]:
     dataset = open_dataset(spec.dataset, expand(spec.root), spec.split, spec.labels)
+    for note in dataset.notes:
+        _say_once(f"{spec.dataset} at {spec.root}: {note}")
     read = stored_reader(dataset, labels, spec.outlier_values)
     return [
         TrainingFrame(item.id, spec.weight, partial(read, item))
         for item in dataset.items
         if item.label_path is not None and fnmatch(item.id, spec.match)
     ]
+
+
+@cache
+def _say_once(text: str) -> None:
+    """Frames are opened for the plan, the training and the calibration; what is not used of them is told once."""
+    _log.warning(text)
 
 
 def stored_reader(

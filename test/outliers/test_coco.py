@@ -91,6 +91,8 @@ def cat(**changed: object) -> dict:
         (cat(segmentation={"size": [70, 60], "counts": [4200]}), "annotation 0: COCO run lengths need"),
         (cat(segmentation={"size": [60, 70], "counts": [4200.5]}), "annotation 0: COCO run lengths need"),
         (cat(segmentation={"size": [60, 70]}), "annotation 0: COCO run lengths need"),
+        (cat(segmentation={"size": [60, 70], "counts": "zzzz"}), "annotation 0: COCO run lengths: the text is cut off"),
+        (cat(segmentation={"size": [60, 70], "counts": [42]}), "annotation 0: COCO run lengths cover 42 of 4200"),
     ],
 )
 def test_foreign_entries_are_named(tmp_path: Path, entry: object, sentence: str) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from oodseg_ros.errors import DatasetError, ImageError
 from oodseg_ros.sources.image_files import open_folder, open_image, read_image, write_image
+from oodseg_ros.sources.open_source import open_source
 
 PICTURE = np.dstack([np.full((20, 30), value, np.uint8) for value in (200, 100, 30)])
 
@@ -46,6 +47,16 @@ def test_pictures_of_phones_that_are_not_read_are_told_and_what_a_mac_leaves_is_
         ".dng files are not read; convert them to JPEG or PNG": 1,
     }
     assert source.count == 4
+
+
+@pytest.mark.parametrize(("brand", "kind"), [(b"heic", "HEIC"), (b"mif1", "HEIC"), (b"avif", "AVIF")])
+def test_a_picture_of_a_phone_says_what_it_is_whatever_its_name(tmp_path, brand, kind):
+    (tmp_path / "IMG_1.jpg").write_bytes(b"\0\0\0\x1cftyp" + brand + bytes(range(200)))
+    with pytest.raises(ImageError, match=rf"IMG_1\.jpg cannot be decoded: it is a {kind} picture.*convert it to JPEG"):
+        read_image(tmp_path / "IMG_1.jpg")
+    (tmp_path / "IMG_1.jpg").rename(tmp_path / "IMG_1.HEIC")
+    with pytest.raises(DatasetError, match=r"IMG_1\.HEIC: \.heic files are not read; convert them to JPEG"):
+        open_source(tmp_path / "IMG_1.HEIC")
 
 
 def test_a_damaged_image_is_passed_over_and_counted(tmp_path):

@@ -37,6 +37,16 @@ def test_files_are_listed_but_not_read(tmp_path: Path) -> None:
         frame.read()
 
 
+def test_pictures_that_are_not_used_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = folder(tmp_path, np.zeros((8, 8), np.uint8))
+    cv2.imwrite(str(root / "images" / "unlabelled.png"), np.zeros((8, 8, 3), np.uint8))
+    cv2.imwrite(str(root / "labels" / "alone.png"), np.zeros((8, 8), np.uint8))
+    for _ in range(2):
+        assert len(load_frames([DataSpec(dataset="folder", root=str(root), labels="driving11")], LABELS)) == 1
+    assert caplog.text.count("1 frames have no label file") == 1
+    assert caplog.text.count("1 label files have no picture") == 1
+
+
 def test_annotated_unknowns_of_label_files_stay_unknown(tmp_path: Path) -> None:
     label = np.array([[0, 3], [77, 255]], np.uint8).repeat(4, 0).repeat(4, 1)
     spec = DataSpec(dataset="folder", root=str(folder(tmp_path, label)), labels="driving11", outlier_values=[77])
