@@ -37,15 +37,20 @@ def _round_channels(channels: int, width: float) -> int:
     return rounded + 8 if rounded < 0.9 * scaled else rounded
 
 
+def _relu6(x: Tensor) -> Tensor:
+    """In place, which nothing here notices: batch norms keep what they read, not what they answer."""
+    return F.relu6(x, inplace=not torch.compiler.is_exporting())
+
+
 class SameConv2d(nn.Conv2d):
     """Convolution with TensorFlow's "same" padding; for inputs that are multiples of the stride."""
 
     def forward(self, x: Tensor) -> Tensor:
         total = self.kernel_size[0] - self.stride[0]
-        if total > 0:
-            left = total // 2
-            x = F.pad(x, (left, total - left, left, total - left))
-        return self._conv_forward(x, self.weight, self.bias)
+        left = max(0, total // 2)
+        if total > 0 and total % 2:
+            x, left = F.pad(x, (left, total - left, left, total - left)), 0
+        return F.conv2d(x, self.weight, self.bias, self.stride, left, groups=self.groups)
 
 
 class InvertedBottleneck(nn.Module):
@@ -79,8 +84,8 @@ class InvertedBottleneck(nn.Module):
 
     def widest(self, x: Tensor) -> Tensor:
         """`[B, inputs, H, W]` → `[B, hidden, H/stride, W/stride]`, what the projection reads."""
-        y = F.relu6(self._bn0(self._expand_conv(x))) if self._expands else x
-        return F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = _relu6(self._bn0(self._expand_conv(x))) if self._expands else x
+        return _relu6(self._bn1(self._depthwise_conv(y)))
 
     def _edges(self, x: Tensor) -> list[tuple[int, int]]:
         """First and last+1 row of the output of every band."""
@@ -96,10 +101,10 @@ class InvertedBottleneck(nn.Module):
         top, bottom = first * stride - before, (last - 1) * stride - before + kernel
         y = x[:, :, max(top, 0) : min(bottom, height)]
         if self._expands:
-            y = F.relu6(self._bn0(self._expand_conv(y)))
+            y = _relu6(self._bn0(self._expand_conv(y)))
         # The wide map is padded with zeros, at the picture's edges only: its neighbours are real elsewhere.
         y = F.pad(y, (before, after, max(-top, 0), max(bottom - height, 0)))
-        y = F.relu6(self._bn1(F.conv2d(y, conv.weight, None, stride, groups=conv.groups)))
+        y = _relu6(self._bn1(F.conv2d(y, conv.weight, None, stride, groups=conv.groups)))
         return self._bn2(self._project_conv(y))
 
 
@@ -169,13 +174,13 @@ class EfficientNetLite(nn.Module):
 
     def before(self, index: int, images: Tensor) -> Tensor:
         """What the block of that index reads."""
-        x = F.relu6(self._bn0(self._conv_stem(images)))
+        x = _relu6(self._bn0(self._conv_stem(images)))
         for block in self._blocks[:index]:
             x = block(x)
         return x
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        x = F.relu6(self._bn0(self._conv_stem(images)))
+        x = _relu6(self._bn0(self._conv_stem(images)))
         maps = []
         for index, block in enumerate(self._blocks):
             x = block(x)
