@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from . import options
-from .output import Output, stages, table
+from .output import Output, refuse_overwriting, stages, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,30 +54,29 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Run a bundle over frames as the node judges them; leaves overlays and alerts.csv."""
-    from ..replay.offline_run import RunOptions, run_source
+    from ..replay.offline_run import run_source
     from ..replay.recorded import open_recorded
     from ..replay.summary import refuse_unjudged
 
+    refuse_overwriting(out, ("alerts.csv",), overwrite)
     given = given_params(params, threshold, min_area)
     recorded = open_recorded(input, topic, given, given_geometry(camera_height, camera_pitch, fov))
     shown = Output(json, quiet)
     (runner,) = shown.load(bundle, **engine_options(given, engine, device, threads, precision))
-    chosen = RunOptions(
-        out=out,
-        limit=limit,
-        ego_mask=ego_mask,
-        save_scores=save_scores,
-        image_format="png" if png else "jpg",
-        sequence=sequence,
-        overwrite=overwrite,
-        params=given,
-    )
     total = recorded.count if limit is None else min(limit, recorded.count or limit)
     started = time.perf_counter()
     with shown.progress() as bar:
         runner.preparing = stages(bar)
         task = bar.add_task(escape(Path(input).name), total=total)
-        drive = run_source(runner, recorded, chosen, lambda done: bar.update(task, completed=done))
+        drive = run_source(
+            *(runner, recorded, out, given),
+            limit=limit,
+            sequence=sequence,
+            ego_mask=ego_mask,
+            image_format="png" if png else "jpg",
+            save_scores=save_scores,
+            progress=lambda done: bar.update(task, completed=done),
+        )
     print_summary(shown, runner, recorded.name, drive, time.perf_counter() - started, out)
     refuse_unjudged(input, drive.judged, drive.skipped)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import torch
 import torch.distributed as distributed
@@ -76,6 +78,51 @@ def drawn(values: Tensor, count: int, generator: torch.Generator | None) -> Tens
 def log_sum_exp(logits: Tensor) -> Tensor:
     """log Σ_k exp λ_k in float32, `[B, K, ...]` → `[B, ...]`."""
     return logits.float().logsumexp(dim=1)
+
+
+MIN_LOG_PROBABILITY = math.log(1e-7)
+
+
+class SoftmaxMaps(torch.autograd.Function):
+    """`apply(logits, ids)`: CE, entropy in nats and log Σ exp, float32 `[B, H, W]` each.
+
+    Of logits float32 `[B, K, H, W]` and class ids int64 `[B, H, W]`. Probabilities below 1e-7 count as 1e-7 in the
+    entropy. Picture by picture, and computed again on the way back: to write the maps of a whole batch to memory and to
+    read them takes longer than the arithmetic.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.save_for_backward(logits, ids)
+        ctx.set_materialize_grads(False)
+        ce, entropy, total = (logits.new_empty(ids.shape) for _ in range(3))
+        for index, picture in enumerate(logits):
+            log = picture.log_softmax(dim=0)
+            ce[index] = -log.gather(0, ids[index, None])[0]
+            total[index] = picture[0] - log[0]
+            log.clamp_(min=MIN_LOG_PROBABILITY)
+            entropy[index] = -log.exp().mul_(log).sum(dim=0)
+        return ce, entropy, total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, None]:
+        logits, ids = ctx.saved_tensors
+        found = torch.empty_like(logits)
+        for index, picture in enumerate(logits):
+            ce, entropy, total = (None if each is None else each[index] for each in gradients)
+            log = picture.log_softmax(dim=0)
+            share = log.exp()
+            factor = sum(each for each in (ce, total) if each is not None)
+            if entropy is not None:
+                slope = torch.where(log >= MIN_LOG_PROBABILITY, -share * (1 + log), 0)
+                factor = factor - entropy * slope.sum(dim=0)
+                torch.addcmul(share * factor, slope, entropy, out=found[index])
+            else:
+                torch.mul(share, factor, out=found[index])
+            if ce is not None:
+                found[index].scatter_add_(0, ids[index, None], -ce[None])
+        return found, None
 
 
 def component_contrast(contrast_logits: Tensor, contrast_target: Tensor) -> Tensor:

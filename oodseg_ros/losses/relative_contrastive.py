@@ -78,7 +78,7 @@ def _smallest(ce: Tensor, mask: Tensor, share: float) -> Tensor:
     chosen = torch.zeros(mask.shape, dtype=torch.bool, device=mask.device)
     places = mask.flatten().nonzero()[:, 0]
     if len(places):
-        kept = ce.flatten()[places].topk(max(1, int(share * len(places))), largest=False).indices
+        kept = ce.flatten()[places].topk(max(1, int(share * len(places))), largest=False, sorted=False).indices
         chosen.view(-1)[places[kept]] = True
     return chosen
 

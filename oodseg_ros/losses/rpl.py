@@ -8,9 +8,7 @@ from torch import Tensor
 
 from ..frame import OUTLIER, UNLABELED
 from .llr import crowding
-from .masks import cross_entropy_map, drawn, inliers, log_sum_exp, masked_mean
-
-MIN_PROBABILITY = 1e-7
+from .masks import SoftmaxMaps, drawn, inliers, masked_mean
 
 
 def rpl_terms(
@@ -38,20 +36,18 @@ def rpl_terms(
             (`llr.crowding`). The paper's is 1.
     """
     inlier = inliers(target, outlier, ignore)
-    frozen = inlier_logits.detach()
-    entropy = masked_mean(cross_entropy_map(residual_logits, frozen.argmax(dim=1), inlier), inlier)
-    reg = masked_mean((_entropy(residual_logits) - _entropy(frozen)).square(), inlier)
+    frozen = inlier_logits.detach().float()
+    predicted = frozen.argmax(dim=1)
+    ce, spread, total = SoftmaxMaps.apply(residual_logits.float(), predicted)
+    _, frozen_spread, _ = SoftmaxMaps.apply(frozen, predicted)
+    entropy = masked_mean(ce, inlier)
+    reg = masked_mean((spread - frozen_spread).square(), inlier)
     unknown = target == outlier
-    positive = log_sum_exp(residual_logits).relu()
+    positive = total.relu()
     if small_weight > 1:
         positive = positive * crowding(unknown, small_weight)
     energy = masked_mean(positive, unknown)
     return {"entropy": entropy, "reg": reg, "energy": energy_weight * energy}
-
-
-def _entropy(logits: Tensor) -> Tensor:
-    probability = logits.float().softmax(dim=1).clamp(min=MIN_PROBABILITY)
-    return -(probability * probability.log()).sum(dim=1)
 
 
 def corocl_loss(

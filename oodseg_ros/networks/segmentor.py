@@ -114,11 +114,12 @@ class Segmentor(nn.Module):
         if hasattr(self.backbone, "prepare"):
             self.backbone.prepare(height, width)
 
-    def extract(self, images: Tensor, output_stride: int = 1) -> HeadInput:
-        """What backbone and decoder make of the images."""
-        features = self.backbone(images)
-        merged = self.decoder.merge(features) if hasattr(self.decoder, "merge") else None
-        decoded = self.decoder(features) if merged is None else self.decoder.refine(merged)
+    def extract(self, images: Tensor, output_stride: int = 1, features: list[Tensor] | None = None) -> HeadInput:
+        """What backbone and decoder make of the images; `features` is what `backbone(images)` returns, where the caller
+        has it already.
+        """
+        features = self.backbone(images) if features is None else features
+        merged, decoded = decoded_by(self.decoder, features)
         return HeadInput(images, features, merged, decoded, self.decoder, self.classifier, output_stride)
 
     def evidence(self, images: Tensor, output_stride: int = 1) -> tuple[Tensor, Tensor | None]:
@@ -148,6 +149,12 @@ class Segmentor(nn.Module):
         score = scores.PERTURBING[self.score_kind](lambda x: self.evidence(x, output_stride)[0], images)
         with torch.no_grad():
             return SegmentorOutput(self.evidence(images, output_stride)[0], score)
+
+
+def decoded_by(decoder: nn.Module, features: list[Tensor]) -> tuple[Tensor | None, Any]:
+    """`merged` and `decoded` of a `HeadInput`."""
+    merged = decoder.merge(features) if hasattr(decoder, "merge") else None
+    return merged, decoder(features) if merged is None else decoder.refine(merged)
 
 
 def align_corners(decoder: nn.Module) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,82 +21,70 @@ BY_ITSELF = {"obstacles.trigger_hits": 1, "obstacles.trigger_window": 1, "obstac
 """Parameters under which one frame decides."""
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """What a run does besides judging.
-
-    Attributes:
-        out: folder for the results, made if absent.
-        limit: frames to read at most; None = all.
-        save_scores: write `scores/<camera>/<number>.npz` with `score` float32 and `labels` uint8.
-        image_format: `jpg` or `png` for the overlays.
-        sequence: frames of a camera follow each other; False = each frame is judged by itself, without tracks or
-            N-of-M; None = as the source's kind suggests.
-        overwrite: replace the results of an earlier run in `out`.
-        ego_mask: image file for all cameras, before those of the parameters.
-        params: the node's parameters, full name → value.
-    """
-
-    out: Path
-    limit: int | None = None
-    save_scores: bool = False
-    image_format: str = "jpg"
-    sequence: bool | None = None
-    overwrite: bool = False
-    ego_mask: Path | None = None
-    params: Mapping[str, Any] = field(default_factory=dict)
-
-
 def run_source(
     runner: Runner,
     recorded: Recorded,
-    options: RunOptions,
+    out: Path,
+    params: Mapping[str, Any],
+    *,
+    limit: int | None = None,
+    sequence: bool | None = None,
+    ego_mask: Path | None = None,
+    image_format: str = "jpg",
+    save_scores: bool = False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Drive:
-    """Judge every frame of a source; `progress` gets the number of frames read so far.
+    """Judge every frame of a source, and replace what an earlier run left in `out`.
+
+    Args:
+        out: folder for `alerts.csv` and `overlays/<camera>/<number>…`, made if absent.
+        params: the node's parameters, full name → value.
+        limit: frames to read at most; None = all.
+        sequence: frames of a camera follow each other; False = each frame is judged by itself, without tracks or
+            N-of-M; None = as the source's kind suggests.
+        ego_mask: image file for all cameras, before those of the parameters.
+        image_format: `jpg` or `png` for the overlays.
+        save_scores: write `scores/<camera>/<number>.npz` with `score` float32 and `labels` uint8.
+        progress: called with the number of frames so far.
 
     Raises:
-        ConfigError: `out` holds the results of an earlier run, or cannot be written, or a parameter is wrong.
+        ConfigError: `out` cannot be written, or a parameter is wrong.
         EngineError: the engine cannot run on pictures of this size (then nothing is replaced).
         EngineGivenUp: it failed again and again.
     """
-    settings_for(options.params, ["camera"])  # a wrong parameter is said before anything is deleted
-    sequence = recorded.sequential if options.sequence is None else options.sequence
-    params = options.params if sequence else {**options.params, **BY_ITSELF}
-    settings, notes = settings_of(params, recorded.cameras, options.ego_mask)
-    _check_out(options)
+    settings_for(params, ["camera"])  # a wrong parameter is said before anything is deleted
+    sequence = recorded.sequential if sequence is None else sequence
+    settings, notes = settings_of(params if sequence else {**params, **BY_ITSELF}, recorded.cameras, ego_mask)
     overlay_seconds: list[float] = []
 
     def watch(judged: Judged) -> None:
         if judged.number == 0:
-            _clear(options.out)
-        if taken := _write_pictures(runner, judged, options):
-            overlay_seconds.append(taken)
+            _clear(out)
+        frame, judgement = judged.step.frame, judged.step.judgement
+        if frame is None or judgement is None:
+            return
+        begin = time.perf_counter()
+        overlay = draw_overlay(frame.image, judgement, runner.bundle.labels)
+        overlay_seconds.append(time.perf_counter() - begin)
+        number, stem = f"{judged.number:06d}", Path(frame.file).stem
+        name = f"{number}_{stem}" if stem else number
+        write_image(_made(out / "overlays" / frame.camera) / f"{name}.{image_format}", overlay)
+        if save_scores:
+            prediction, file = judgement.prediction, _made(out / "scores" / frame.camera) / f"{number}.npz"
+            np.savez_compressed(file, score=prediction.score, labels=prediction.labels)
 
     try:
-        drive = replay(
-            runner,
-            recorded,
-            settings,
-            options.out,
-            limit=options.limit,
-            together=sequence,
-            watch=watch,
-            progress=progress,
-        )
+        drive = replay(runner, recorded, settings, out, limit=limit, together=sequence, watch=watch, progress=progress)
     except OSError as error:
-        raise ConfigError(f"the results cannot be written to {options.out}: {why(error)}") from error
+        raise ConfigError(f"the results cannot be written to {out}: {why(error)}") from error
     drive.seconds["overlay"] = overlay_seconds
     drive.notes = notes + drive.notes
     return drive
 
 
-def _check_out(options: RunOptions) -> None:
-    out = options.out
-    if (out / "alerts.csv").exists() and not options.overwrite:
-        raise ConfigError(f"{out} holds the results of an earlier run; give another folder, or --overwrite")
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is no folder")
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _clear(out: Path) -> None:
@@ -105,24 +92,3 @@ def _clear(out: Path) -> None:
     for pattern in ("overlays/*/[0-9]*.jpg", "overlays/*/[0-9]*.png", "scores/*/[0-9]*.npz"):
         for file in out.glob(pattern):
             file.unlink()
-
-
-def _write_pictures(runner: Runner, judged: Judged, options: RunOptions) -> float | None:
-    """Seconds that drawing took, None where there is no answer to draw."""
-    frame, judgement = judged.step.frame, judged.step.judgement
-    if frame is None or judgement is None:
-        return None
-    begin = time.perf_counter()
-    overlay = draw_overlay(frame.image, judgement, runner.bundle.labels)
-    taken = time.perf_counter() - begin
-    stem = Path(frame.file).stem
-    name = f"{judged.number:06d}_{stem}" if stem else f"{judged.number:06d}"
-    folder = options.out / "overlays" / frame.camera
-    folder.mkdir(parents=True, exist_ok=True)
-    write_image(folder / f"{name}.{options.image_format}", overlay)
-    if options.save_scores:
-        folder = options.out / "scores" / frame.camera
-        folder.mkdir(parents=True, exist_ok=True)
-        prediction = judgement.prediction
-        np.savez_compressed(folder / f"{judged.number:06d}.npz", score=prediction.score, labels=prediction.labels)
-    return taken

@@ -47,6 +47,8 @@ def test_a_script_gets_json_and_a_quiet_run_says_nothing(tiny_bundle, images, tm
     assert told["frames"] == 3
     assert all(change["file"].endswith(".png") for change in told["changes"])
     assert sum(told["states"]["images"].values()) == 3
+    with pytest.raises(UserError, match="earlier run"):
+        invoke(*words)
     assert invoke(*words, "--overwrite", "-q").stdout == ""
 
 

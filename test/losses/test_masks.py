@@ -1,12 +1,13 @@
-"""The mixture's component contrast: hand value, and what the targets of the EM step mean to it."""
+"""The mixture's component contrast: hand value, and what the targets of the EM step mean to it. Maps of a softmax."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from oodseg_ros.losses.masks import component_contrast
+from oodseg_ros.losses.masks import SoftmaxMaps, component_contrast
 from oodseg_ros.networks.classifiers import FeatureMemory, GmmClassifier, assign
 
 
@@ -32,3 +33,24 @@ def test_unlabelled_rows_of_the_assignment_are_left_out() -> None:
     component_contrast(rows, components).backward()
     touched = rows.grad.abs().sum(dim=1) > 0
     assert torch.equal(touched, labels.flatten() != 255)
+
+
+def test_maps_of_a_softmax_and_their_gradients_are_those_of_plain_torch(random_batch) -> None:
+    logits, _ = random_batch(4, (3, 6, 5, 4))
+    logits = (2 * logits).double().requires_grad_()  # some probabilities are below 1e-7
+    ids = torch.randint(0, 6, (3, 5, 4), generator=torch.Generator().manual_seed(1))
+
+    def plain(z: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        shares = z.softmax(dim=1).clamp(min=1e-7)
+        return F.cross_entropy(z, ids, reduction="none"), -(shares * shares.log()).sum(dim=1), z.logsumexp(dim=1)
+
+    assert (logits.softmax(dim=1) < 1e-7).any()
+    expected, found = plain(logits), SoftmaxMaps.apply(logits, ids)
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn(3, 3, 5, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    for used in ([0, 1, 2], [0], [1], [2], [0, 2]):
+        slopes = [
+            torch.autograd.grad(sum((weights[i] * maps[i]).sum() for i in used), logits, retain_graph=True)[0]
+            for maps in (expected, found)
+        ]
+        torch.testing.assert_close(slopes[1], slopes[0])

@@ -11,7 +11,7 @@ from oodseg_ros.errors import ConfigError, EngineError
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.pipeline.geometry.ground import pinhole
 from oodseg_ros.replay.drive import STAGES
-from oodseg_ros.replay.offline_run import RunOptions, run_source
+from oodseg_ros.replay.offline_run import run_source
 from oodseg_ros.replay.recorded import RecordedSource
 from oodseg_ros.sources.image_files import open_folder, write_image
 from oodseg_ros.sources.open_source import open_source
@@ -36,8 +36,8 @@ def images(tmp_path):
     return folder
 
 
-def options(out, params=PARAMS, **more):
-    return RunOptions(out, params=params, **more)
+def run(runner, images, out, params=PARAMS, **more):
+    return run_source(runner, RecordedSource(open_folder(images)), out, params, **more)
 
 
 def lines(out):
@@ -48,8 +48,7 @@ def lines(out):
 def test_everything_of_a_run(runner, images, tmp_path):
     out = tmp_path / "out"
     seen = []
-    chosen = options(out, save_scores=True, sequence=True)
-    summary = run_source(runner, RecordedSource(open_folder(images)), chosen, seen.append)
+    summary = run(runner, images, out, save_scores=True, sequence=True, progress=seen.append)
     assert seen == [1, 2, 3, 4, 5]
     assert summary.judged == 5
     assert sum(summary.states()["images"].values()) == 5
@@ -66,7 +65,7 @@ def test_everything_of_a_run(runner, images, tmp_path):
 
 
 def test_saved_scores_are_the_runners(runner, images, tmp_path):
-    run_source(runner, RecordedSource(open_folder(images)), options(tmp_path / "out", limit=1, save_scores=True))
+    run(runner, images, tmp_path / "out", limit=1, save_scores=True)
     image = next(iter(open_folder(images))).image
     with np.load(tmp_path / "out" / "scores" / "images" / "000000.npz") as saved:
         np.testing.assert_array_equal(saved["score"], runner([image])[0].score)
@@ -74,38 +73,34 @@ def test_saved_scores_are_the_runners(runner, images, tmp_path):
 
 def test_stills_are_judged_by_themselves(runner, images, tmp_path):
     everywhere = {**PARAMS, "obstacles.threshold": -1e9}
-    summary = run_source(runner, RecordedSource(open_folder(images)), options(tmp_path / "out", everywhere))
+    summary = run(runner, images, tmp_path / "out", everywhere)
     assert summary.states()["images"] == {"OBSTACLE": 5}
     assert {line["reason"] for line in lines(tmp_path / "out")} == {"obstacle"}
     nowhere = {**PARAMS, "obstacles.threshold": 1e9}
-    summary = run_source(runner, RecordedSource(open_folder(images)), options(tmp_path / "out2", nowhere))
+    summary = run(runner, images, tmp_path / "out2", nowhere)
     assert summary.states()["images"] == {"CLEAR": 5}
 
 
 def test_a_sequence_needs_evidence(runner, images, tmp_path):
     everywhere = {**PARAMS, "obstacles.threshold": -1e9}
-    summary = run_source(
-        runner, RecordedSource(open_folder(images)), options(tmp_path / "out", everywhere, sequence=True)
-    )
+    summary = run(runner, images, tmp_path / "out", everywhere, sequence=True)
     assert summary.states()["images"] == {"UNKNOWN": 1, "OBSTACLE": 4}
     changes = [(row["state"], row["file"]) for row in summary.rows if row["changed"]]
     names = sorted(file.name for file in images.iterdir())
     assert changes == [("UNKNOWN", names[0]), ("OBSTACLE", names[1])]
-    drive = run_source(runner, RecordedSource(open_source("scenes:1")), options(tmp_path / "drive", PARAMS, limit=2))
+    drive = run_source(runner, RecordedSource(open_source("scenes:1")), tmp_path / "drive", PARAMS, limit=2)
     assert {row["file"] for row in drive.rows} == {""}
 
 
 def test_geometry_gives_ranges(runner, images, tmp_path):
     everywhere = {**PARAMS, "obstacles.threshold": -1e9}
     view = lambda frame: pinhole(*frame.image.shape[1::-1], math.radians(60), 1.5, 0.3)  # noqa: E731
-    run_source(runner, RecordedSource(open_folder(images), view), options(tmp_path / "out", everywhere, limit=1))
+    run_source(runner, RecordedSource(open_folder(images), view), tmp_path / "out", everywhere, limit=1)
     assert float(lines(tmp_path / "out")[0]["min_range_m"]) == 0.0
 
 
 def test_limit_and_png(runner, images, tmp_path):
-    summary = run_source(
-        runner, RecordedSource(open_folder(images)), options(tmp_path / "o", limit=2, image_format="png")
-    )
+    summary = run(runner, images, tmp_path / "o", limit=2, image_format="png")
     assert summary.judged == 2
     assert sorted(p.name for p in (tmp_path / "o" / "overlays" / "images").iterdir()) == [
         "000000_0.png",
@@ -116,19 +111,17 @@ def test_limit_and_png(runner, images, tmp_path):
 def test_frames_that_cannot_be_judged_are_counted(runner, images, tmp_path):
     write_image(images / "1.png", np.zeros((8, 8, 3), np.uint8))  # smaller than any network input
     (images / "2.png").write_bytes(b"nothing")
-    summary = run_source(runner, RecordedSource(open_folder(images)), options(tmp_path / "out"))
+    summary = run(runner, images, tmp_path / "out")
     assert summary.judged == 3
     assert sum(summary.skipped.values()) == 2
     assert any("8x8" in reason for reason in summary.skipped)
 
 
-def test_an_earlier_run_is_kept_unless_told(runner, images, tmp_path):
+def test_of_an_earlier_run_nothing_is_left_but_what_others_put_there(runner, images, tmp_path):
     out = tmp_path / "out"
-    run_source(runner, RecordedSource(open_folder(images)), options(out))
+    run(runner, images, out)
     (out / "mine.txt").write_text("keep")
-    with pytest.raises(ConfigError, match="earlier run"):
-        run_source(runner, RecordedSource(open_folder(images)), options(out))
-    run_source(runner, RecordedSource(open_folder(images)), options(out, limit=2, overwrite=True))
+    run(runner, images, out, limit=2)
     assert len(list((out / "overlays" / "images").iterdir())) == 2, "no frame of the longer run is left"
     assert len(lines(out)) == 2
     assert (out / "mine.txt").read_text() == "keep"
@@ -138,7 +131,7 @@ def test_out_that_cannot_be_written(runner, images, tmp_path):
     (tmp_path / "file").write_text("x")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(ConfigError):
-            run_source(runner, RecordedSource(open_folder(images)), options(out))
+            run(runner, images, out)
 
 
 class _OfOneSize:
@@ -155,15 +148,15 @@ class _OfOneSize:
 
 def test_an_engine_of_another_size_refuses_before_anything_is_replaced(runner, images, tmp_path):
     out = tmp_path / "out"
-    run_source(runner, RecordedSource(open_folder(images)), options(out, limit=2), lambda done: None)
+    run(runner, images, out, limit=2)
     before = {file: file.read_bytes() for file in out.rglob("*.*")}
     built = Runner(runner.bundle, _OfOneSize())
     with pytest.raises(EngineError, match="128x64; run: oodseg build"):
-        run_source(built, RecordedSource(open_folder(images)), options(out, overwrite=True), lambda done: None)
+        run(built, images, out)
     assert {file: file.read_bytes() for file in out.rglob("*.*")} == before
 
 
 def test_a_first_frame_that_cannot_be_read_stops_nothing(runner, images, tmp_path):
     (images / "0.png").write_bytes(b"no picture")
-    summary = run_source(runner, RecordedSource(open_folder(images)), options(tmp_path / "out"), lambda done: None)
+    summary = run(runner, images, tmp_path / "out")
     assert summary.judged == 4

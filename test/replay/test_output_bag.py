@@ -11,7 +11,7 @@ from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from oodseg_ros.errors import BagError
-from oodseg_ros.replay.offline_run import RunOptions, run_source
+from oodseg_ros.replay.offline_run import run_source
 from oodseg_ros.replay.recorded import open_recorded
 from oodseg_ros.replay.run import ReplayOptions, replay_bag
 from oodseg_ros.sources.bag_messages import ReplayBag
@@ -98,4 +98,4 @@ def test_a_bag_without_a_frame_is_no_result(runner, tmp_path):
         assert not (tmp_path / "out" / "metrics.json").exists()
         recorded = open_recorded(tmp_path / name, None, UNGATED)
         with pytest.raises(BagError, match=words):
-            run_source(runner, recorded, RunOptions(out=tmp_path / f"run_{name}", params=UNGATED))
+            run_source(runner, recorded, tmp_path / f"run_{name}", UNGATED)

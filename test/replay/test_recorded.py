@@ -14,7 +14,7 @@ from rosbags.typesys import get_types_from_msg
 
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.inference.runner import Runner
-from oodseg_ros.replay.offline_run import RunOptions, run_source
+from oodseg_ros.replay.offline_run import run_source
 from oodseg_ros.replay.recorded import RecordedBag, settings_of
 from oodseg_ros.sources.bag_messages import ReplayBag
 
@@ -70,7 +70,7 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def obstacles(runner: Runner, bag: Path, out: Path, **params: object) -> tuple[list[dict], list[str]]:
     params = {**PARAMS, **params}
-    summary = run_source(runner, RecordedBag(ReplayBag(bag), None, params), RunOptions(out, params=params))
+    summary = run_source(runner, RecordedBag(ReplayBag(bag), None, params), out, params)
     import csv
 
     with (out / "alerts.csv").open(newline="") as stream:
@@ -117,7 +117,7 @@ def test_why_frames_are_refused_is_told_once_for_each_reason(runner: Runner, bag
 
     told.parse = parse_resized
     params = {**PARAMS, "cameras": ["front"], "front.geometry": "mount"}
-    summary = run_source(runner, RecordedBag(told, None, params), RunOptions(tmp_path / "out", params=params))
+    summary = run_source(runner, RecordedBag(told, None, params), tmp_path / "out", params)
     assert summary.skipped == {"front: camera_info": FRAMES}
     (note,) = [note for note in summary.notes if "camera_info describes images of" in note]
     assert note.startswith("camera front: frame dropped (camera_info)")

@@ -36,15 +36,20 @@ def _round_channels(channels: int, width: float) -> int:
     return rounded + 8 if rounded < 0.9 * scaled else rounded
 
 
+def _relu6(x: Tensor) -> Tensor:
+    """In place, which nothing here notices: batch norms keep what they read, not what they answer."""
+    return F.relu6(x, inplace=not torch.compiler.is_exporting())
+
+
 class SameConv2d(nn.Conv2d):
     """Convolution with TensorFlow's "same" padding; for inputs that are multiples of the stride."""
 
     def forward(self, x: Tensor) -> Tensor:
         total = self.kernel_size[0] - self.stride[0]
-        if total > 0:
-            left = total // 2
-            x = F.pad(x, (left, total - left, left, total - left))
-        return self._conv_forward(x, self.weight, self.bias)
+        left = max(0, total // 2)
+        if total > 0 and total % 2:
+            x, left = F.pad(x, (left, total - left, left, total - left)), 0
+        return F.conv2d(x, self.weight, self.bias, self.stride, left, groups=self.groups)
 
 
 class InvertedBottleneck(nn.Module):
@@ -74,8 +79,8 @@ class InvertedBottleneck(nn.Module):
         return x + y if self._skips else y
 
     def _whole(self, x: Tensor) -> Tensor:
-        y = F.relu6(self._bn0(self._expand_conv(x))) if self._expands else x
-        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = _relu6(self._bn0(self._expand_conv(x))) if self._expands else x
+        y = _relu6(self._bn1(self._depthwise_conv(y)))
         return self._bn2(self._project_conv(y))
 
     def _edges(self, x: Tensor) -> list[tuple[int, int]]:
@@ -92,10 +97,10 @@ class InvertedBottleneck(nn.Module):
         top, bottom = first * stride - before, (last - 1) * stride - before + kernel
         y = x[:, :, max(top, 0) : min(bottom, height)]
         if self._expands:
-            y = F.relu6(self._bn0(self._expand_conv(y)))
+            y = _relu6(self._bn0(self._expand_conv(y)))
         # The wide map is padded with zeros, at the picture's edges only: its neighbours are real elsewhere.
         y = F.pad(y, (before, after, max(-top, 0), max(bottom - height, 0)))
-        y = F.relu6(self._bn1(F.conv2d(y, conv.weight, None, stride, groups=conv.groups)))
+        y = _relu6(self._bn1(F.conv2d(y, conv.weight, None, stride, groups=conv.groups)))
         return self._bn2(self._project_conv(y))
 
 
@@ -150,7 +155,7 @@ class EfficientNetLite(nn.Module):
             block.bands = max(1, min(rows, round(size / BAND_BYTES))) if block._expands else 1
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        x = F.relu6(self._bn0(self._conv_stem(images)))
+        x = _relu6(self._bn0(self._conv_stem(images)))
         maps = []
         for index, block in enumerate(self._blocks):
             x = block(x)

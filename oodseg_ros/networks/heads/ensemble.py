@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..segmentor import HeadInput, Segmentor, align_corners, resize
+from ..segmentor import HeadInput, Segmentor, align_corners, decoded_by, resize
 
 
 class Member(nn.Module):
@@ -71,8 +71,7 @@ class Ensemble(nn.Module):
         for member in self.members:
             seen = given
             if member.decoder is not None:
-                merged = member.decoder.merge(given.features) if hasattr(member.decoder, "merge") else None
-                decoded = member.decoder(given.features) if merged is None else member.decoder.refine(merged)
+                merged, decoded = decoded_by(member.decoder, given.features)
                 seen = given._replace(merged=merged, decoded=decoded, decoder=member.decoder)
             found.append(member.head.score(logits, member.head.evidence(seen), given.output_stride))
         return (torch.stack(found, dim=1) - self.mean[:, None, None]) / self.deviation[:, None, None]

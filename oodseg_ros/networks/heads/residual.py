@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ... import scores
+from ..classifiers import LinearClassifier
 from ..decoders.deeplab import Aspp, DeepLab
 from ..segmentor import HeadInput, align_corners, resize
 
@@ -65,10 +66,10 @@ class ResidualPattern(nn.Module):
         """`[B, decoded, h/8, w/8]`, what residual and projector are linear in."""
         return self.bottleneck(self.aspp(features[-1]))
 
-    def second_logits(self, given: HeadInput, context: Tensor | None = None) -> Tensor:
+    def second_logits(self, given: HeadInput, context: Tensor | None = None, logits: Tensor | None = None) -> Tensor:
         """Logits `[B, K, h, w]` of the block with the residual added, at the decoder's resolution.
 
-        `context` is what `context` returns for these images, where the caller has it already.
+        `context` is what `context` returns for these images, where the caller has it already; `logits` do not help.
         """
         context = self.context(given.features) if context is None else context
         weight = given.decoder.final[0][0].weight
@@ -147,16 +148,20 @@ class ResidualFeature(nn.Module):
             x = x + F.interpolate(conv(features[level]), size=x.shape[-2:], mode="bilinear", align_corners=False)
         return self.bottleneck(self.aspp(x))
 
-    def second_logits(self, given: HeadInput, context: Tensor | None = None) -> Tensor:
+    def second_logits(self, given: HeadInput, context: Tensor | None = None, logits: Tensor | None = None) -> Tensor:
         """Logits `[B, K, h, w]` with the residual added, at the decoder's resolution.
 
-        `context` is what `context` returns for these images, where the caller has it already.
+        `context` is what `context` returns for these images and `logits` what the classifier does, where the caller has
+        them already.
         """
         residual = self.final(self.context(given.features) if context is None else context)
         corners = align_corners(given.decoder)
         if hasattr(given.decoder, "last_channels"):
             merged = given.merged + resize(residual, given.merged.shape[-2:], corners)
             return given.classifier(given.decoder.refine(merged))
+        if logits is not None and isinstance(given.classifier, LinearClassifier):
+            # What is linear can be added afterwards: there are fewer classes than channels to resize.
+            return logits + resize(F.conv2d(residual, given.classifier.linear.weight), logits.shape[-2:], corners)
         return given.classifier(given.decoded + resize(residual, given.decoded.shape[-2:], corners))
 
     def project(self, context: Tensor, size: tuple[int, int]) -> Tensor:

@@ -93,7 +93,7 @@ class DistilStage(Stage):
         if not self._teachers:
             total, backbone = sum(each.weight for each in options.teachers), segmentor.backbone
             self._teachers = [_Teacher(each, each.weight / total, self._spec, backbone) for each in options.teachers]
-        given = segmentor.extract(images, stride)
+        given = segmentor.extract(images, stride, self.features(images))
         logits = resize(segmentor.classifier(given.decoded).float(), given.size, align_corners(segmentor.decoder))
         score = self.fit(segmentor.judge(logits, segmentor.head.evidence(given), stride)[:, None], target)[:, 0]
         with torch.no_grad():

@@ -117,10 +117,7 @@ class InlierStage(Stage):
 
     def decoded(self, images: Tensor) -> Tensor:
         """What the classifier reads; a frozen backbone keeps no graph."""
-        learns = any(part.split(".")[0] == "backbone" and rate > 0 for part, rate in self.trained.items())
-        with torch.set_grad_enabled(learns):
-            features = self.segmentor.backbone(images)
-        return self.segmentor.decoder(features)
+        return self.segmentor.decoder(self.features(images))
 
     def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
         images, target = flat_pairs(images, 4), self.subsample(flat_pairs(target, 3))

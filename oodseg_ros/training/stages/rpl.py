@@ -48,7 +48,7 @@ class RplStage(Stage):
     def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
         images, target = flat_pairs(images, 4), self.subsample(flat_pairs(target, 3))
         given, logits = self.extract(images)
-        residual = self.fit(self.segmentor.head.second_logits(given), target)
+        residual = self.fit(self.segmentor.head.second_logits(given, logits=logits), target)
         return self.rpl_terms(residual, self.fit(logits, target), target)
 
     def rpl_terms(self, residual: Tensor, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -89,7 +89,9 @@ class RplCoroclStage(RplStage):
         given, logits = self.extract(images)
         context = head.context(given.features)
         small = self.subsample(target[:driving])
-        residual = self.fit(head.second_logits(first_images(given, driving), context[:driving]), small)
+        residual = self.fit(
+            head.second_logits(first_images(given, driving), context[:driving], logits[:driving]), small
+        )
         terms = self.rpl_terms(residual, self.fit(logits[:driving], small), small)
         embeddings = head.project(context, given.features[0].shape[-2:])
         terms["corocl"] = options.corocl_weight * corocl_loss(

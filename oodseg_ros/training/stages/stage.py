@@ -17,6 +17,7 @@ from ...model_card import InputSpec
 from ...networks.segmentor import HeadInput, Segmentor, align_corners
 from ..data_recipe import Strict
 from ..methods import StageSpec
+from .frozen import Frozen
 
 
 class NoOptions(Strict):
@@ -65,6 +66,7 @@ class Stage(lightning.LightningModule, ABC):
         self.register_buffer("mean", torch.tensor(spec.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(spec.std)[:, None, None], persistent=False)
         self.reversed = spec.channel_order == "bgr"
+        self.frozen = Frozen(segmentor)
         segmentor.requires_grad_(False)
         for part in sorted(self.trained, key=len):
             find_part(segmentor, part).requires_grad_(self.trained[part] > 0)
@@ -152,9 +154,13 @@ class Stage(lightning.LightningModule, ABC):
 
     def extract(self, images: Tensor) -> tuple[HeadInput, Tensor]:
         """What the frozen base sees, and its raw inlier logits, at the decoder's resolution; without gradients."""
-        with torch.no_grad():
-            given = self.segmentor.extract(images)
-            return given, self.segmentor.classifier(given.decoded)
+        return self.frozen.extract(images)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """What the backbone makes of the images; with a graph where it learns."""
+        backbone = self.segmentor.backbone
+        learns = any(p.requires_grad for p in backbone.parameters()) or any(m.training for m in backbone.modules())
+        return backbone(images) if learns else self.frozen.features(images)
 
     def fit(self, maps: Tensor, target: Tensor) -> Tensor:
         """Maps `[B, C, h, w]` in float32 at the size of `target` `[B, H, W]`, resized as this network does."""

@@ -66,7 +66,7 @@ class TunedStage(Stage):
 
     def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
         images, target = flat_pairs(images, 4), self.subsample(flat_pairs(target, 3))
-        given = self.segmentor.extract(images)  # what is frozen before the tuned part makes no graph
+        given = self.segmentor.extract(images, features=self.features(images))
         return self.logit_terms(self.fit(self.segmentor.classifier(given.decoded), target), target, given)
 
     @abstractmethod

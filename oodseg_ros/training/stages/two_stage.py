@@ -161,7 +161,7 @@ class TwoStageB(TwoStageA):
             raise ConfigError("stage two_stage_b: mask_losses are for Mask2Former alone")
 
     def see(self, images: Tensor) -> tuple[HeadInput, Tensor]:
-        given = self.segmentor.extract(images)
+        given = self.segmentor.extract(images, features=self.features(images))
         return given, self.segmentor.classifier(given.decoded)
 
     def further_terms(self, given: HeadInput, target: Tensor) -> dict[str, Tensor]:

@@ -138,6 +138,18 @@ def test_on_a_feature_pyramid_the_residual_is_added_where_the_classifier_reads(s
         torch.testing.assert_close(head.second_logits(given), network.classifier(given.decoded + residual))
 
 
+@pytest.mark.parametrize("name", ["rpl_lite", "rpl_espnetv2"])
+def test_first_logits_that_are_known_already_change_no_second_ones(small_specs, build, name):
+    network, images = build(small_specs[name])
+    with torch.no_grad():
+        network.head.final.weight.normal_()
+        given = network.extract(images)
+        logits = network.classifier(given.decoded)
+        found = network.head.second_logits(given, logits=logits)
+    assert (found - logits).abs().max() > 1e-3
+    torch.testing.assert_close(found, network.head.second_logits(given), rtol=1e-4, atol=1e-4)
+
+
 def test_embeddings_for_the_contrastive_loss(small_specs, build):
     spec = small_specs["rpl_lite"]
     network, images = build({**spec, "head": {**spec["head"], "projector": 12}})

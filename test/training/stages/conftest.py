@@ -87,12 +87,22 @@ INPUT = InputSpec(mean=(0.5,) * 3, std=(0.25,) * 3, pixels=1 << 20, multiple=32)
 
 
 @pytest.fixture
-def make_stage() -> Callable[..., Stage]:
+def make_network() -> Callable[[str], Segmentor]:
+    """The name of a small network → that network, seeded."""
+
+    def make(network: str) -> Segmentor:
+        torch.manual_seed(0)
+        return build_segmentor(SPECS[network])
+
+    return make
+
+
+@pytest.fixture
+def make_stage(make_network) -> Callable[..., Stage]:
     """`(method, network, **of the stage spec)` → the stage on that small network, seeded."""
 
     def make(method: str, network: str, **values: object) -> Stage:
-        torch.manual_seed(0)
-        segmentor: Segmentor = build_segmentor(SPECS[network])
+        segmentor = make_network(network)
         spec = StageSpec(**({"method": method, "steps": 10, "batch": 2, "lr": 1e-3} | values))
         return stage_class(method)(segmentor, INPUT, spec, 7)
 
