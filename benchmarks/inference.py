@@ -30,6 +30,7 @@ from inference_against import ROOT, EngineProcess, compare
 
 from oodseg_ros.building import acceptance
 from oodseg_ros.building.build import build_engine
+from oodseg_ros.building.gate_data import calibration_frames
 from oodseg_ros.building.order import Order
 from oodseg_ros.bundle import load_bundle, save_bundle
 from oodseg_ros.errors import EngineError
@@ -91,7 +92,9 @@ def build(bundle: Path, engine: str, precision: str, size: tuple[int, int], opti
     if precision == "fp32":
         return "reference" if engine == "torch" else "not needed in FP32"
     calibration = []
-    if precision == "int8":
+    if precision == "int8" and judged and options.calibration:
+        calibration = calibration_frames(options.calibration, size=size)
+    elif precision == "int8":
         count = CALIBRATION if judged else CALIBRATION_RANDOM
         calibration = [scene(20_000 + seed, size).image for seed in range(count)]
 
@@ -207,6 +210,9 @@ def main() -> None:
     parser.add_argument("--case", action="append", help=f"BUNDLE@WIDTHxHEIGHT; again for more ({', '.join(CASES)})")
     parser.add_argument("--engine", action="append", help=f"ENGINE:PRECISION; again for more ({', '.join(ENGINES)})")
     parser.add_argument("--data", default="scenes:12", help="scenes:COUNT or DATASET:FOLDER[:EVERY], for gate and AP")
+    parser.add_argument(
+        "--calibration", help="int8: bag, video or folder of other pictures; default: procedural scenes"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--batch", type=int, default=1)
