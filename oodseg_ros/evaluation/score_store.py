@@ -6,6 +6,7 @@ run left behind is either whole or not there.
 
 from __future__ import annotations
 
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ import numpy as np
 from ..paths import completed
 
 SUFFIX = ".frame.npz"
+_ONE_AT_A_TIME = threading.Lock()
+"""numpy parses the head of every array as Python; in CPython 3.11.7 two threads that parse at once can end in
+`SystemError: AST constructor recursion depth mismatch`."""
 
 
 class ScoreStore:
@@ -48,14 +52,15 @@ class ScoreStore:
             KeyError: there is no such frame, or its file is damaged.
         """
         try:
-            with np.load(self._path(name), allow_pickle=False) as data:
-                shape = tuple(map(int, data["shape"]))
-                upper = np.frombuffer(zlib.decompress(data["upper"]), np.uint8).reshape(2, -1)
-                halves = np.empty((upper.shape[1], 2), np.uint16)
-                halves[:, 0] = data["lower"]
-                halves[:, 1] = np.ascontiguousarray(upper.T).view(np.uint16)[:, 0]
-                label = np.frombuffer(zlib.decompress(data["label"]), np.uint8).reshape(shape)
-                extra = {key[6:]: data[key] for key in data.files if key.startswith("extra_")}
+            with _ONE_AT_A_TIME, np.load(self._path(name), allow_pickle=False) as file:
+                data = dict(file)
+            shape = tuple(map(int, data["shape"]))
+            upper = np.frombuffer(zlib.decompress(data["upper"]), np.uint8).reshape(2, -1)
+            halves = np.empty((upper.shape[1], 2), np.uint16)
+            halves[:, 0] = data["lower"]
+            halves[:, 1] = np.ascontiguousarray(upper.T).view(np.uint16)[:, 0]
+            label = np.frombuffer(zlib.decompress(data["label"]), np.uint8).reshape(shape)
+            extra = {key[6:]: value for key, value in data.items() if key.startswith("extra_")}
         except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise KeyError(f"frame {name!r} in {self.folder}: {error}") from error
         return halves.view(np.float32).reshape(shape), label, extra
