@@ -13,6 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from oodseg_ros.process import begin_node
+
+if __name__ == "__main__" and sys.argv[1] in ("ours", "network"):
+    begin_node()  # as its executable does
+
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -172,7 +178,6 @@ def our_node(out: Path, arguments: list[str], **options: Any) -> None:
         assert node.trigger_activate() == SUCCESS
         return node
 
-    rclpy.try_shutdown()
     run(make, arguments)
 
 
@@ -230,7 +235,8 @@ class ConstantRunner:
 
 if __name__ == "__main__":
     role, out, *arguments = sys.argv[1:]
-    rclpy.init()
+    if role not in ("ours", "network"):  # which do it themselves
+        rclpy.init()
     roles = (camera, listener, plain, openvino, onnxruntime, ours, network)
     {each.__name__: each for each in roles}[role](Path(out), *arguments)
     rclpy.try_shutdown()

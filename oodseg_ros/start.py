@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from .process import quiet_interrupt
+from .process import begin_node, quiet_interrupt
 
 
 def oodseg() -> None:
@@ -15,5 +15,5 @@ def oodseg() -> None:
 
 def perception() -> None:
     """The executable `perception`."""
-    quiet_interrupt()
+    begin_node()
     import_module(".ros.perception", __package__).main()

@@ -1,10 +1,11 @@
 """Ctrl-C while a process still imports: silence and status 130.
 
-Freed image memory stays in the process where glibc rules.
+Freed image memory stays in the process where glibc rules; weights that were read do not.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import platform
 import re
@@ -14,6 +15,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from oodseg_ros.process import drop_mapped
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = re.findall(r'"(\w+) = ([\w.]+):(\w+)"', (ROOT / "setup.py").read_text())
@@ -88,3 +91,21 @@ def test_images_are_allocated_without_new_pages() -> None:
     result = subprocess.run([sys.executable, "-c", CHECK], capture_output=True, text=True, check=True)
     # Without it the 80 arrays map some 40000 pages anew.
     assert int(result.stdout) < 2000
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="/proc")
+def test_mapped_files_leave_memory_and_can_be_read_again(tmp_path: Path) -> None:
+    mapped = {}
+    for name in ("weights.bin", "other.dat"):
+        (tmp_path / name).write_bytes(b"w" * (1 << 20))
+        with (tmp_path / name).open("rb") as stream:
+            mapped[name] = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        assert set(mapped[name][:]) == set(b"w")
+
+    def resident(name: str) -> int:
+        after = Path("/proc/self/smaps").read_text().partition(f"{tmp_path / name}\n")[2]
+        return int(re.search(r"Rss: +(\d+)", after)[1])
+
+    drop_mapped(".bin")
+    assert (resident("weights.bin"), resident("other.dat")) == (0, 1024)
+    assert set(mapped["weights.bin"][:]) == set(b"w")

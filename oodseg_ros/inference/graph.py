@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..networks.segmentor import Segmentor, resize
+from ..process import allow_converter
 from .sizes import at_image_size, graph_size, network_size
 from .windows import Windowed
 
@@ -97,7 +98,8 @@ def predict(segmentor: Segmentor, spec: InputSpec, image: np.ndarray) -> tuple[n
 
 def converted(segmentor: Segmentor, spec: InputSpec, batch: int, height: int, width: int, whole: bool = True) -> Any:
     """The graph as an `openvino.Model` for one image size and batch, every shape in it static."""
-    import openvino
+    allow_converter()
+    from openvino.tools.ovc import convert_model
 
     graph = DeployGraph(segmentor, spec, height, width, whole).eval()
     if spec.windows is None and hasattr(segmentor.backbone, "in_bands"):
@@ -105,7 +107,7 @@ def converted(segmentor: Segmentor, spec: InputSpec, batch: int, height: int, wi
     example = torch.zeros((batch, height, width, 3), dtype=torch.uint8)
     with torch.no_grad():
         exported = torch.export.export(graph, (example,))
-    model = openvino.convert_model(exported)
+    model = convert_model(exported)
     model.reshape([batch, height, width, 3])  # the conversion leaves all sides of the input open
     return model
 

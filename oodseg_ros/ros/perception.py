@@ -5,10 +5,10 @@ Two threads: the executor's stores messages, sends heartbeats and answers servic
 
 from __future__ import annotations
 
-from ..process import quiet_interrupt
+from ..process import begin_node
 
 if __name__ == "__main__":
-    quiet_interrupt()  # before the imports, which take seconds
+    begin_node()
 
 import os
 import signal
@@ -29,7 +29,6 @@ from ..errors import ConfigError, UserError
 from ..inference.runner import Runner
 from ..parameters.settings import Settings
 from ..pipeline.obstacles.components import release_threshold
-from ..process import keep_freed_memory
 from .node.loading import build_engines, load_runner
 from .node.outputs import make_folders, write_answer
 from .node.parameters import NodeParameters
@@ -232,7 +231,6 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def run(make_node: Callable[[], Perception], args: Sequence[str] | None = None) -> int:
     """Run a node until it is told to stop; returns the exit status. For the main thread of a process."""
-    keep_freed_memory()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: _interrupt(stop))

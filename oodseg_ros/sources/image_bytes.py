@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-import PIL.Image
 
 from ..errors import ImageError
 
@@ -85,6 +84,8 @@ def decode_file(raw: bytes) -> np.ndarray:
 
 def orientation(raw: bytes) -> int:
     """The EXIF orientation of a picture file, 1 = upright or not told."""
+    import PIL.Image  # only here: a node has no use for it
+
     try:
         with PIL.Image.open(io.BytesIO(raw)) as picture:
             return int(picture.getexif().get(_EXIF_ORIENTATION, 1))

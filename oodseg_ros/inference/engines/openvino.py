@@ -25,6 +25,7 @@ import numpy as np
 
 from ...bundle import Bundle
 from ...errors import EngineError
+from ...process import drop_mapped
 from ..engine import Run
 from ..engine_cache import EngineIdentity, StoredEngine, accepted_at_any_size, find
 from ..golden_check import check_exact, verified
@@ -105,6 +106,7 @@ class OpenVinoEngine:
     def run_of(self, model: Any, height: int, width: int) -> Run:
         """A model (or the path of one) compiled with this engine's options, for images of this size."""
         request = self._core.compile_model(model, "CPU", self._options).create_infer_request()
+        drop_mapped(".bin")  # the compiled graph has its own copy of the weights
         return at_image_size(partial(_infer, request), height, width, self._bundle.card.input)
 
     def _convert(self, batch: int, height: int, width: int) -> Any:

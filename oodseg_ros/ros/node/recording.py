@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage
@@ -14,9 +15,11 @@ from ...frame import Alert, AlertState
 from ...parameters.settings import Settings
 from ...pipeline import reasons
 from ...pipeline.step import Step
-from ...recorder.recorder import Recorder
 from ...recorder.ring import Moment
 from ..messages.alert import to_status
+
+if TYPE_CHECKING:
+    from ...recorder.recorder import Recorder
 
 EXPECTED = frozenset({reasons.INACTIVE, reasons.DISABLED, reasons.STARTING, reasons.ENGINE_WARMING, reasons.RECOVERING})
 """Reasons of an UNKNOWN that somebody asked for, or that follow one which was recorded."""
@@ -37,6 +40,8 @@ class Recording:
         self._recorder: Recorder | None = None
         if not settings.record.enabled:
             return
+        from ...recorder.recorder import Recorder  # and what writes bags
+
         name, logger = node.get_fully_qualified_name(), node.get_logger()
 
         def describe(camera: str, alert: Alert) -> Mapping[str, str]:
