@@ -72,7 +72,8 @@ class SecondLook:
             rows, columns = _share(y0, y1, height), _share(x0, x1, width)
             share = rows[:, None] * columns
             second = cv2.resize(second, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
-            first[y0:y1, x0:x1] += share / (1 + share) * (second - first[y0:y1, x0:x1])
+            # In this form an infinite score stays what it is.
+            first[y0:y1, x0:x1] = (first[y0:y1, x0:x1] + share * second) / (1 + share)
 
     def window(self, score: np.ndarray, labels: np.ndarray) -> Box | None:
         """The part of an image to look at again, 1 / zoom of its sides: the strongest candidate in doubt is near its
