@@ -55,7 +55,7 @@ class SecondLook:
             run: what answered the images.
             images: RGB uint8 `[B, H, W, 3]`.
             labels: uint8 `[B, H, W]`, as answered.
-            score: float32 `[S * B, H, W]`, as answered, changed in place; of several scores the first decides.
+            score: float32 `[S * B, H, W]`, as answered; the first of several is the bundle's own and changed in place.
         """
         batch, height, width = images.shape[:3]
         windows = [self.window(*one) for one in zip(score[:batch], labels, strict=True)]
@@ -64,8 +64,7 @@ class SecondLook:
         self.taken += sum(window is not None for window in windows)
         closer = [_closer(image, window) for image, window in zip(images, windows, strict=True)]
         _, seen = run(np.stack(closer))
-        for plane, (first, second) in enumerate(zip(score, seen, strict=True)):
-            window = windows[plane % batch]
+        for first, second, window in zip(score[:batch], seen[:batch], windows, strict=True):
             if window is None:
                 continue
             x0, y0, x1, y1 = window
