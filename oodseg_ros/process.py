@@ -17,6 +17,7 @@ def begin_node() -> None:
     """For the process of a node, before its imports: they take seconds, and some begin threads."""
     quiet_interrupt()
     keep_freed_memory()
+    share_one_heap()
     leave_out_converter()
 
 
@@ -42,13 +43,25 @@ _MAX_BLOCK_BEFORE_2_35 = 1 << 25
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc not to return freed blocks of image size to the kernel, and to serve every thread from one heap; False
-    where there is no glibc. Before there are threads.
+    """Tell glibc not to return freed blocks of image size to the kernel; False where there is no glibc.
 
     Receiving, copying and publishing a 1080p image allocates several blocks of 6 to 8 MB, for each of which thousands
-    of pages would be mapped, cleared and unmapped, at every frame. In exchange the process keeps its peak size; with a
-    heap for each of some twenty threads, as is usual, it would keep the peaks of all.
+    of pages would be mapped, cleared and unmapped, at every frame; a training step has maps of 40 MB. In exchange the
+    process keeps its peak size.
     """
+    mapped = _mallopt(_M_MMAP_THRESHOLD, _MAX_BLOCK) or _mallopt(_M_MMAP_THRESHOLD, _MAX_BLOCK_BEFORE_2_35)
+    return mapped and _mallopt(_M_TRIM_THRESHOLD, _MAX_BLOCK)
+
+
+def share_one_heap() -> bool:
+    """Tell glibc, before there are threads, to serve them all from one heap; False where there is no glibc.
+
+    With heaps of their own a node's twenty threads would keep the peaks of all.
+    """
+    return _mallopt(_M_ARENA_MAX, 1)
+
+
+def _mallopt(parameter: int, value: int) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -56,8 +69,7 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     mallopt.argtypes, mallopt.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
-    mapped = mallopt(_M_MMAP_THRESHOLD, _MAX_BLOCK) or mallopt(_M_MMAP_THRESHOLD, _MAX_BLOCK_BEFORE_2_35)
-    return bool(mapped and mallopt(_M_TRIM_THRESHOLD, _MAX_BLOCK) and mallopt(_M_ARENA_MAX, 1))
+    return bool(mallopt(parameter, value))
 
 
 _CONVERTER = "openvino.tools.ovc"
