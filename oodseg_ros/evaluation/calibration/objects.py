@@ -251,6 +251,7 @@ def calibrate_objects(
         calibration = calibration.model_copy(update={"second_look": rule})
         objects = Objects(grow=rule.grow, seed=target.seed, beside=rule.below, ground=ground)
         runner.second_look = SecondLook(rule, objects, spec)
+        _refuse_strange(without, left_out)
         left_out.clear()
     with ExitStack() as stack:
         pasted = None
