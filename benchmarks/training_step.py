@@ -1,10 +1,14 @@
 """What a training step costs per method, and how many loader processes keep up with it, in one run.
 
     python benchmarks/training_step.py [RECIPE ...] [--steps N] [--samples N]
+    python benchmarks/training_step.py --against 65dd7b9 [NAME ...] [--steps N] [--pairs N]
 
 For every stage of every recipe (default: the comparison recipes on road_lite): seconds of one optimiser step on real
 samples on this machine's device, bytes it needs, images/s of the step and samples/s of one loader process, and from
 both the smallest `workers:` with which the loader is not the bottleneck. Recipes need their data ($OODSEG_DATA).
+
+With `--against`, the steps of recipes of that commit (default: RPL and UEM on its road_lite) by its code and by this
+one, in turns, and how far apart the weights are after them.
 """
 
 from __future__ import annotations
@@ -12,13 +16,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import tempfile
 import time
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
+from training_step_against import compare
 
+from oodseg_ros.evaluation.results import provenance
 from oodseg_ros.labels import load_labels
 from oodseg_ros.paths import config_dir
 from oodseg_ros.training.frames import load_frames
@@ -68,16 +76,20 @@ def measure(path: Path, steps: int, count: int) -> list[dict]:
     return rows
 
 
-def main() -> None:
-    """Measure, print a table, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipes", nargs="*", type=Path)
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=12)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "training_step.json")
-    options = parser.parse_args()
+def against(options: argparse.Namespace) -> dict:
+    """The part of the report that compares with an earlier commit."""
+    names = [str(path) for path in options.recipes] or ["compare/road_lite_rpl.yaml", "compare/road_lite_uem.yaml"]
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        rows = compare(options.against, names, options.old_bundle, options.steps or 10, options.pairs, Path(folder))
+    print(json.dumps(rows, indent=1))
+    return {"provenance": provenance(), "commit": options.against, "load_at_start": load, "rows": rows}
+
+
+def alone(options: argparse.Namespace) -> dict:
+    """The other part: this commit's steps of every recipe, with a table for people."""
     recipes = options.recipes or sorted((config_dir() / "train" / "compare").glob("road_lite_*.yaml"))
-    rows = [row for path in recipes for row in measure(path, options.steps, options.samples)]
+    rows = [row for path in recipes for row in measure(path, options.steps or 3, options.samples)]
     table = Table(title="training steps")
     for name in ("recipe", "stage", "trained", "s/step", "GiB", "images/s", "samples/s/worker", "workers"):
         table.add_column(name, justify="left" if name in ("recipe", "stage") else "right")
@@ -94,8 +106,24 @@ def main() -> None:
         )
     Console(width=max(110, Console().width)).print(table)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    return {"device": device, "torch": torch.__version__, "rows": rows}
+
+
+def main() -> None:
+    """Measure, print, and write one of the two parts of the JSON; the other stays."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="*", type=Path, help="with --against: under that commit's config/train")
+    parser.add_argument("--steps", type=int, help="default: 3, with --against 10")
+    parser.add_argument("--samples", type=int, default=12)
+    parser.add_argument("--against", help="an earlier commit")
+    parser.add_argument("--old-bundle", default="road_lite", help="of its models/, from which both start")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "training_step.json")
+    options = parser.parse_args()
+    found = {"against": against(options)} if options.against else alone(options)
+    there = json.loads(options.out.read_text()) if options.out.exists() else {}
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"device": device, "torch": torch.__version__, "rows": rows}, indent=1) + "\n")
+    options.out.write_text(json.dumps(there | found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..labels import load_labels
 from ..networks.build import build_segmentor
 from ..networks.heads.ensemble import with_member
+from ..process import keep_freed_memory
 from .finish import check_held_out
 from .frames import load_frames
 from .recipe import Recipe
@@ -67,7 +68,8 @@ def measure_step(
     gradients and kept activations. `precision` is the recipe's: fp32, or bf16 where autocast takes it.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    module.to(device)
+    keep_freed_memory()  # as `run_stage` does, and its memory format
+    module.to(device, memory_format=torch.channels_last)
     batch = [values.to(device) for values in batch]
     optimizer = module.configure_optimizers()["optimizer"]
     kept: dict[int, int] = {}

@@ -23,6 +23,7 @@ from ..errors import ConfigError
 from ..labels import LabelSet
 from ..networks.heads.ensemble import with_member
 from ..networks.segmentor import Segmentor
+from ..process import keep_freed_memory
 from .data_recipe import OutlierSpec
 from .features import FeatureSamples, Recorded, record_features
 from .frames import TrainingFrame
@@ -160,6 +161,7 @@ def run_stage(
         log_every_n_steps=max(1, min(20, stage.steps // 20)),
         enable_model_summary=False,
     )
+    keep_freed_memory()  # a step's maps come from the last one's memory
     try:
         trainer.fit(module, loader, ckpt_path=str(checkpoint) if finished else None, weights_only=True)
     except SystemExit:  # what Lightning makes of an interrupt inside of a step
