@@ -195,6 +195,7 @@ class ConstantRunner:
 
     engine_identity = "constant"
     golden_error = 0.0
+    second_look = None
 
     def __init__(self, size: str) -> None:
         from oodseg_ros.bundle import WEIGHTS_FILE, Bundle

@@ -177,6 +177,29 @@ class Evidence(_Strict):
         return float(np.log1p(-sum(self.unknown)))
 
 
+class SecondLook(_Strict):
+    """When a part of the picture is looked at again, larger; both scores are averaged there.
+
+    What hangs together above `grow` and stands on the ground is a candidate; its strength is the score that the share
+    `Objects.seed` of it exceeds. It is in doubt between `above` and `below`.
+
+    Attributes:
+        zoom: how much larger; the window has 1 / zoom of the picture's sides.
+        grow, above, below: raw scores of the first look, rising.
+    """
+
+    zoom: float = Field(gt=1, le=4)
+    grow: Score
+    above: Score
+    below: Score
+
+    @model_validator(mode="after")
+    def _rise(self) -> SecondLook:
+        if not self.grow <= self.above < self.below:
+            raise ValueError("second_look: `grow` must be at most `above`, and `above` less than `below`")
+        return self
+
+
 class Calibration(_Strict):
     """What turns raw scores into decisions; travels with the weights.
 
@@ -184,6 +207,8 @@ class Calibration(_Strict):
         threshold: raw score above which a pixel is anomalous (strict).
         objects: how such pixels become objects; None = every group of them is one.
         evidence: what candidates tell over several frames; None = nothing is known. Meaningless without `objects`.
+        second_look: when a part of the picture is looked at again; None = never. Needs `objects`, whose thresholds are
+            for what both looks say together.
         table: pairs (raw score, calibrated score in [0, 1]), both non-decreasing; linear between, constant outside.
         inlier_histogram: scores of inlier pixels on the calibration set.
         source: the data and the rule that gave these numbers.
@@ -192,6 +217,7 @@ class Calibration(_Strict):
     threshold: Score
     objects: Objects | None = None
     evidence: Evidence | None = None
+    second_look: SecondLook | None = None
     table: list[tuple[float, float]] = Field(min_length=2, max_length=4096)
     inlier_histogram: Histogram | None = None
     source: str
@@ -214,6 +240,8 @@ class Calibration(_Strict):
         rule = self.objects
         if rule is not None and not rule.grow <= self.threshold <= min(rule.beside, rule.limit_among(self.threshold)):
             raise ValueError("objects: `grow` must be at most the threshold, `among` and `beside` at least")
+        if rule is None and self.second_look is not None:
+            raise ValueError("second_look: it needs `objects`, which say what stands on the ground")
         return self
 
     def calibrate(self, score: np.ndarray | float) -> np.ndarray:

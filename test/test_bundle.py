@@ -176,6 +176,7 @@ def test_a_yaml_bomb_is_refused(copy: Path) -> None:
 
 
 NUMBERS = [".threshold", "objects.grow", "objects.seed", "objects.among", "objects.beside", "inlier_histogram.low"]
+NUMBERS += [f"second_look.{name}" for name in ("zoom", "grow", "above", "below")]
 
 
 @pytest.mark.parametrize("place", NUMBERS)
@@ -183,16 +184,37 @@ NUMBERS = [".threshold", "objects.grow", "objects.seed", "objects.among", "objec
 def test_a_number_that_nothing_can_be_above_is_refused(copy: Path, place: str, value: float) -> None:
     # With a threshold of NaN a road full of obstacles is clear.
     card = yaml.safe_load((copy / "model.yaml").read_text())
-    calibration = card["calibration"] | {"threshold": 3.0, "objects": None, "evidence": None}
+    calibration = card["calibration"] | {"threshold": 3.0, "objects": None, "evidence": None, "second_look": None}
     calibration["inlier_histogram"] = {"low": -1.0, "high": 4.0, "counts": [3, 4]}
     part, _, name = place.partition(".")
-    if part == "objects":
+    if part in ("objects", "second_look"):
         calibration["objects"] = {"grow": 1.0, "seed": 0.5, "among": 3.0, "beside": 4.0, "ground": [3]}
+    if part == "second_look":
+        calibration["second_look"] = {"zoom": 1.5, "grow": 1.0, "above": 2.0, "below": 3.0}
     edit(copy, calibration=calibration)
     load_bundle(copy)
     (calibration[part] if part else calibration)[name] = value
     edit(copy, calibration=calibration)
     with pytest.raises(BundleError, match=f"calibration.*{name}|`low` must be below"):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    ("objects", "band", "said"),
+    [
+        (False, (1.0, 2.0, 3.0), "it needs `objects`"),
+        (True, (1.0, 3.0, 3.0), "less than"),
+        (True, (2.5, 2.0, 3.0), "at most"),
+    ],
+)
+def test_a_second_look_that_means_nothing_is_refused(
+    copy: Path, objects: bool, band: tuple[float, ...], said: str
+) -> None:
+    card = yaml.safe_load((copy / "model.yaml").read_text())
+    rule = {"grow": 1.0, "seed": 0.5, "among": 3.0, "beside": 4.0, "ground": [3]} if objects else None
+    look = {"zoom": 1.5} | dict(zip(("grow", "above", "below"), band, strict=True))
+    edit(copy, calibration=card["calibration"] | {"threshold": 3.0, "objects": rule, "second_look": look})
+    with pytest.raises(BundleError, match=f"second_look: .*{said}"):
         load_bundle(copy)
 
 

@@ -113,6 +113,7 @@ def describe(model: Any, bundle: Bundle) -> None:
         "classes": json.dumps(bundle.labels.names),
         "score": str(getattr(bundle, "score", "") or bundle.card.network.get("score")),
         "threshold": repr(calibration.threshold),
+        "second_look": "null" if calibration.second_look is None else calibration.second_look.model_dump_json(),
         "score_table": json.dumps(calibration.table),
         "calibrated_on": calibration.source,
         "licence_of_weights": bundle.card.licence.weights,

@@ -39,6 +39,16 @@ def command(
             "frames are worth (parameter alert_rule); without it the bundle has no table for that."
         ),
     ] = None,
+    second_look: Annotated[
+        float | None,
+        typer.Option(
+            help="Look again, this much larger, at what is in doubt, and average: fewer false objects at equal "
+            "finds, and such a frame takes twice as long. Default: as the bundle has it; 0 = never."
+        ),
+    ] = None,
+    second_look_share: Annotated[
+        float, typer.Option(help="Share of the frames without unknowns that may be looked at again.")
+    ] = 0.1,
     without: Annotated[
         list[str] | None,
         typer.Option(help="File name of a frame that shows something unknown after all; repeat."),
@@ -58,17 +68,19 @@ def command(
     """Choose a bundle's threshold and object rule on frames without unknowns, and write both into the bundle."""
     from ..evaluation.calibration.calibrate import write_calibration
     from ..evaluation.calibration.objects import ObjectTarget, calibrate_objects
+    from ..evaluation.calibration.second_look import LookTarget
     from ..outliers.objects import load_cutouts
     from ..signatures import is_signed
 
     refuse_existing(out)
     target = ObjectTarget(false_frames, false_elsewhere, grow, seed, min_area, confidence)
+    look = None if second_look is None else LookTarget(second_look, second_look_share)
     cutouts = [] if objects is None else load_cutouts(objects)
     shown = Output(json, quiet)
     (loaded,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
     with shown.console.status("judging frames without unknowns"):
         found, deciding = calibrate_objects(
-            loaded, sources, target, every, ground or (), cutouts=cutouts, without=without or ()
+            loaded, sources, target, every, ground or (), cutouts=cutouts, without=without or (), look=look
         )
     signed = is_signed(loaded.bundle.path)
     written = write_calibration(loaded.bundle, found.calibration, out, key)
@@ -78,6 +90,11 @@ def command(
         f"[bold]{found.calibration.threshold:.6g}[/], among other things {rule.among:.6g}, beside the ground "
         f"{rule.beside:.6g}, grown to {rule.grow:.6g}"
     )
+    if (again := found.calibration.second_look) is not None:
+        shown.say(
+            f"a second look, {again.zoom:g} times as large, at what stands on the ground and is stronger than "
+            f"{again.above:.6g} but not than {again.below:.6g}"
+        )
     shown.say(escape(found.calibration.source))
     shown.say(
         f"frames that decide, strongest first (look at them; leave out with --without what shows something unknown): "
@@ -97,6 +114,7 @@ def command(
             "threshold_before": loaded.bundle.card.calibration.threshold,
             "threshold": found.calibration.threshold,
             "rule": rule.model_dump(),
+            "second_look": None if again is None else again.model_dump(),
             "evidence": None if evidence is None else evidence.model_dump(),
             "source": found.calibration.source,
             "deciding": deciding,

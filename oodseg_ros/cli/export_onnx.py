@@ -32,14 +32,20 @@ def command(
     refuse_overwriting(out.parent, (out.name,), overwrite)
     height, width = parse_size(size)
     shown = Output(json, quiet)
+    loaded = load_bundle(bundle)
     with shown.console.status(f"exporting {bundle} at {width}x{height}, {precision}"):
         export = export_bundle(
-            load_bundle(bundle), height, width, batch, out, precision, None if image is None else read_image(image)
+            loaded, height, width, batch, out, precision, None if image is None else read_image(image)
         )
     shown.say(
         f"{escape(str(out))}  {export.bytes / 1e6:.1f} MB, opset {export.opset}: uint8 images "
         f"[{batch}, {height}, {width}, 3] → uint8 labels, float32 score"
     )
+    if loaded.card.calibration.second_look is not None:
+        shown.warn(
+            "the file holds one look; the bundle's thresholds are for two where something is in doubt (its metadata, "
+            "second_look, says when)"
+        )
     shown.say(
         f"ONNX Runtime against torch in FP32 on {escape(str(image) if image else 'the golden frame')}: max |Δscore| "
         f"{export.max_abs_delta:.3g}, labels agree on {export.label_agreement:.2%}"

@@ -91,6 +91,16 @@ def _objects(bundle: Bundle) -> str:
     )
 
 
+def _second_look(bundle: Bundle) -> str:
+    rule = bundle.card.calibration.second_look
+    if rule is None:
+        return "none"
+    return (
+        f"{rule.zoom:g} times as large, where something on the ground is stronger than {rule.above:g} but not than "
+        f"{rule.below:g}; such a frame takes twice the GFLOP above"
+    )
+
+
 def _facts(bundle: Bundle) -> dict[str, str]:
     card = bundle.card
     calibration, spec = card.calibration, card.input
@@ -104,6 +114,7 @@ def _facts(bundle: Bundle) -> dict[str, str]:
         f"sides multiples of {spec.multiple}",
         "threshold": f"{calibration.threshold:g} (calibrated {calibrated:.3f})",
         "objects": _objects(bundle),
+        "second look": _second_look(bundle),
         "evidence over time": calibration.evidence.source if calibration.evidence else "no table: only hits alert",
         "score table": f"{len(calibration.table)} points, {calibration.table[0][0]:g} to {calibration.table[-1][0]:g}",
         "inlier histogram": bins,

@@ -148,6 +148,8 @@ def print_summary(shown: Output, runner: Runner, name: str, drive: Drive, wall_s
     for stage, taken in milliseconds.items():
         timing.add_row(stage, *(f"{value:.1f}" for value in (*np.percentile(taken, (50, 95)), taken.max())))
     shown.say(timing)
+    if drive.looked_again is not None:
+        shown.say(f"a second look at {drive.looked_again} of {drive.judged} frames")
     shown.warn_losses(drive.skipped, drive.notes, [drive.damage] if drive.damage else [], drive.missing)
     shown.say(f"overlays and alerts.csv are in {escape(str(out))}")
     shown.result(
@@ -160,6 +162,7 @@ def print_summary(shown: Output, runner: Runner, name: str, drive: Drive, wall_s
             "changes": [
                 {key: row[key] or None for key in ("camera", "stamp_ns", "state", "reason", "file")} for row in changes
             ],
+            "looked_again": drive.looked_again,
             "median_ms": {stage: float(np.median(taken)) for stage, taken in milliseconds.items()},
             "seconds": wall_s,
             "skipped": dict(drive.skipped),

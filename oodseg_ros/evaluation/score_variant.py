@@ -116,5 +116,8 @@ def with_score(bundle: Bundle, score: str | None) -> Bundle:
     known = sorted({*scores.POST_HOC, *scores.PERTURBING})
     if score not in known:
         raise BundleError(f"bundle {bundle.path} gives the score {own}, or one of {', '.join(known)}; not {score!r}")
-    card = bundle.card.model_copy(update={"network": {**bundle.card.network, "head": None, "score": score}})
+    # What is in doubt is told by the bundle's own score.
+    calibration = bundle.card.calibration.model_copy(update={"second_look": None})
+    network = {**bundle.card.network, "head": None, "score": score}
+    card = bundle.card.model_copy(update={"network": network, "calibration": calibration})
     return ScoreVariant(bundle.path, card, bundle.labels, score, bundle)

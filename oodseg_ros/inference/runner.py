@@ -17,6 +17,7 @@ from ..errors import EngineError, ImageError
 from ..extras import advice
 from ..frame import Prediction
 from .engine import ENGINES, HINTS, SCORE_TYPES, Engine, Run, chosen
+from .second_look import SecondLook
 from .sizes import check_size
 
 MAX_SHAPES = 8
@@ -33,6 +34,7 @@ class Runner:
         bundle: the verified bundle.
         engine_identity: engine, version, precision and device, for reports and diagnostics.
         golden_error: largest |Δscore| on the golden frame, as measured at load.
+        second_look: what looks again at what is in doubt, where the bundle asks for it; else None.
         preparing: entered with a sentence while something is compiled, which can take seconds or minutes.
     """
 
@@ -48,6 +50,10 @@ class Runner:
         self.engine_identity = engine.identity
         self.golden_error = float("nan")
         self.preparing: Callable[[str], AbstractContextManager[None]] = lambda text: nullcontext()
+        self.second_look: SecondLook | None = None
+        if (rule := bundle.card.calibration.second_look) is not None:
+            assert bundle.card.calibration.objects is not None  # the card was checked
+            self.second_look = SecondLook(rule, bundle.card.calibration.objects, bundle.card.input)
         self._engine = engine
         self._max_batch = max_batch
         self._max_shapes = max_shapes
@@ -180,13 +186,16 @@ class Runner:
         if run is None:
             run = self._compile(shape)
             self._keep(shape, run)
-            return run(batch)
-        start = time.perf_counter()
-        answers = run(batch)
-        known = self._seconds.setdefault(shape, [])
-        if len(known) < SAMPLES:
-            known.append(time.perf_counter() - start)
-        return answers
+            labels, score = run(batch)
+        else:
+            start = time.perf_counter()
+            labels, score = run(batch)
+            known = self._seconds.setdefault(shape, [])
+            if len(known) < SAMPLES:
+                known.append(time.perf_counter() - start)
+        if self.second_look is not None:
+            self.second_look(run, batch, labels, score)
+        return labels, score
 
     def _compile(self, shape: tuple[int, int, int]) -> Run:
         batch, height, width = shape

@@ -44,6 +44,7 @@ class Drive:
         damage: what of the source could not be read, or None.
         missing: frames that it promises and that did not come.
         notes: what a person should know of source and parameters.
+        looked_again: frames that the network saw a part of twice; None where the bundle asks for no second look.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -57,6 +58,7 @@ class Drive:
     damage: str | None = None
     missing: int = 0
     notes: list[str] = field(default_factory=list)
+    looked_again: int | None = None
 
     @property
     def judged(self) -> int:
@@ -105,6 +107,8 @@ def replay(
     histogram = runner.bundle.card.calibration.inlier_histogram
     drifts = {camera: ScoreDrift(histogram) for camera in settings.names}
     states: dict[str, AlertState] = {}
+    look = runner.second_look
+    taken = 0 if look is None else look.taken
     frames = judge(runner, recorded, settings, limit, together)
     # The first one is judged before earlier results are replaced: what cannot run is refused by then.
     first = list(itertools.islice(frames, 1))
@@ -128,6 +132,7 @@ def replay(
             watch(judged)
             progress(judged.number + 1)
     drive.metres = recorded.metres
+    drive.looked_again = None if look is None else look.taken - taken
     drive.skipped.update(recorded.skipped)
     drive.damage, drive.missing, drive.notes = recorded.damage, recorded.missing, recorded.notes
     if not drive.rows:

@@ -136,7 +136,8 @@ def write_replay_report(path: Path, name: str, drive: Drive, metrics: dict[str, 
         for name, value in metrics["drift"].items()
     ]
     times = [(f"network {name}", f"{value:.1f} ms") for name, value in metrics["latency_ms"].items()]
-    parts.append(html.section("Figures", html.pairs([*shares, *reasons, *ages, *drift, *times])))
+    again = [] if metrics["looked_again"] is None else [("frames looked at again", metrics["looked_again"])]
+    parts.append(html.section("Figures", html.pairs([*shares, *reasons, *ages, *drift, *again, *times])))
     parts.append(html.section("Provenance", html.pairs(metrics["provenance"].items())))
     title = f"{metrics['bundle']} on {name}"
     path.write_text(html.page(title, parts, f"{metrics['frames']} frames, {metrics['duration_s']:.1f} s of driving"))

@@ -174,6 +174,7 @@ def summarize_drive(drive: Drive, runner: Runner) -> dict[str, Any]:
         },
         "evidence_age_s": distribution(ages),
         "drift": {"first_quarter": _quarter(drive, 0), "last_quarter": _quarter(drive, 3)},
+        "looked_again": drive.looked_again,
         "latency_ms": distribution([1e3 * taken for taken in drive.seconds["inference"]]),
         "skipped": dict(drive.skipped),
         "missing": drive.missing,

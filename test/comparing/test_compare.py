@@ -170,7 +170,7 @@ def with_threshold(bundle: Path, path: Path, threshold: float) -> Path:
     shutil.copytree(bundle, path)
     card = load_bundle(path).card
     calibration = card.calibration.model_copy(
-        update={"threshold": threshold, "inlier_histogram": None, "objects": None}
+        update={"threshold": threshold, "inlier_histogram": None, "objects": None, "second_look": None}
     )
     rewrite_card(path, card.model_copy(update={"calibration": calibration}))
     return path

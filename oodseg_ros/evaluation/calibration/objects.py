@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import tempfile
 from collections import Counter
@@ -15,6 +16,7 @@ import numpy as np
 
 from ...errors import ConfigError, ImageError
 from ...inference.runner import Runner
+from ...inference.second_look import SecondLook
 from ...inference.sizes import check_size
 from ...model_card import Calibration, Objects
 from ...outliers.road_paste import paste
@@ -25,6 +27,7 @@ from ...sources.source import Source
 from ..score_store import ScoreStore
 from .evidence import fit_evidence
 from .risk_control import Choice, choose_threshold, refuse_too_few
+from .second_look import LookTarget, fit_second_look
 
 _log = logging.getLogger(__name__)
 
@@ -185,6 +188,7 @@ def calibrate_objects(
     ground_classes: Sequence[str] = (),
     cutouts: Sequence[np.ndarray] = (),
     without: Sequence[str] = (),
+    look: LookTarget | None = None,
 ) -> tuple[ObjectThresholds, list[str]]:
     """`fit_objects` on what a bundle makes of images, and the names of its `strongest` frames with the place.
 
@@ -195,6 +199,8 @@ def calibrate_objects(
         ground_classes: names of the classes that objects stand on; none = those of the label set.
         cutouts: RGBA uint8 `[h, w, 4]` of unknown things, pasted into the frames for the evidence; empty = none.
         without: file names, with or without suffix, of frames that show something unknown after all: not read.
+        look: what a second look may cost; it is chosen first, on the same frames, and the runner has it then. None =
+            what the bundle has.
 
     Raises:
         ConfigError: a pattern that fits no file, a label set without such classes, too few frames, a frame of `without`
@@ -226,6 +232,19 @@ def calibrate_objects(
     what = ", ".join(str(Path(*Path(source).parts[-2:])) for source in sources)
     if without:
         what += f" (without {', '.join(without)})"
+    calibration = runner.bundle.card.calibration
+    if look is not None:
+        runner.second_look = None
+        calibration = calibration.model_copy(update={"second_look": None})
+    if look is not None and look.zoom:
+        chosen = (runner([image])[0] for _, image in _images(sources, opened, without, left_out))
+        maps = ((one.score, one.labels) for one in itertools.islice(chosen, 0, None, every))
+        spec = runner.bundle.card.input
+        rule = fit_second_look(maps, look, target.grow_rate, target.seed, ground, spec)
+        calibration = calibration.model_copy(update={"second_look": rule})
+        objects = Objects(grow=rule.grow, seed=target.seed, beside=rule.below, ground=ground)
+        runner.second_look = SecondLook(rule, objects, spec)
+        left_out.clear()
     with ExitStack() as stack:
         pasted = None
         if cutouts:
@@ -243,7 +262,7 @@ def calibrate_objects(
             _refuse_strange(without, left_out)
 
         names: list[str] = []
-        found = fit_objects(predicted(), target, ground, runner.bundle.card.calibration, what, every, pasted)
+        found = fit_objects(predicted(), target, ground, calibration, what, every, pasted)
         for name in (name for name, count in left_out.items() if count > 1):
             _log.warning("--without %s left out %d frames of this name", name, left_out[name])
         return found, [f"{names[frame]} ({PLACES[place]})" for frame, place in found.strongest]

@@ -33,12 +33,14 @@ def engine_status(
     golden_error: float,
     warnings: tuple[str, ...] = (),
     reaction: str = "",
+    looked_again: int | None = None,
 ) -> DiagnosticStatus:
     """The node itself, as `<node>: engine`.
 
     Args:
         mode: why nothing is answered at the moment; empty = it is.
         reaction: the worst case by the parameters, in a sentence.
+        looked_again: images that were looked at twice since the bundle was loaded; None = it asks for no second look.
     """
     level, message = DiagnosticStatus.OK, f"{bundle} on {engine}"
     if warnings:
@@ -52,6 +54,7 @@ def engine_status(
         "golden_error": f"{golden_error:.3g}",
         "mode": mode or "running",
         "worst_case_reaction": reaction,
+        "looked_again": "never" if looked_again is None else str(looked_again),
     }
     values |= {f"warning_{index}": text for index, text in enumerate(warnings)}
     return _status(level, f"{node}: engine", message, engine, values)

@@ -252,10 +252,11 @@ class Session:
             *(alerts, now.to_msg(), self._heartbeat.sequence, runner.bundle.id, f"{name}: {ALERT}"),
             self.pipeline.unplaced,
         )
+        again = None if runner.second_look is None else runner.second_look.taken
         array = DiagnosticArray()
         array.header.stamp = now.to_msg()
         # The alerts before the cameras, whose statuses end in the same name.
-        array.status = [engine_status(name, *engine, self._warnings, reason), *said.status]
+        array.status = [engine_status(name, *engine, self._warnings, reason, again), *said.status]
         array.status += [
             camera_status(
                 *(name, camera, alerts[each], settings, self._rates, monotonic),

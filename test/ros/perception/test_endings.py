@@ -26,6 +26,7 @@ from oodseg_ros.ros.node.loading import load_runner
 class Failing:
     def __init__(self, runner):
         self.bundle, self.engine_identity, self.golden_error = runner.bundle, "failing", 0.0
+        self.second_look = None
     def is_warm(self, *size):
         return True
     def __call__(self, images):

@@ -39,6 +39,7 @@ class FaultEngine:
 
     engine_identity = "constant-time test engine"
     golden_error = 0.0
+    second_look = None
 
     def __init__(self, seconds: float = 0.005) -> None:
         self._seconds = seconds

@@ -1,0 +1,86 @@
+"""What is in doubt and is looked at again, from frames without unknowns."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import ConfigError
+from ...inference.second_look import candidates, cell_size, in_cells
+from ...model_card import InputSpec, SecondLook
+from ..score_store import ScoreStore
+
+MARGIN = 1e-3
+"""So much above the strongest false object is stronger than it, in float32."""
+
+
+@dataclass(frozen=True)
+class LookTarget:
+    """What a second look may cost.
+
+    Attributes:
+        zoom: how much larger it sees a part of the picture, above 1, at most 4; 0 = there is none.
+        share: of the frames without unknowns that are looked at again, in (0, 1).
+
+    Raises:
+        ConfigError: a number is outside of its range.
+    """
+
+    zoom: float
+    share: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.zoom != 0 and not 1 < self.zoom <= 4:
+            raise ConfigError(f"the zoom of a second look must be above 1 and at most 4, or 0, got {self.zoom:g}")
+        if not 0 < self.share < 1:
+            raise ConfigError(f"the share of frames looked at again must lie between 0 and 1, got {self.share:g}")
+
+
+def fit_second_look(
+    frames: Iterable[tuple[np.ndarray, np.ndarray]],
+    look: LookTarget,
+    grow_rate: float,
+    seed: float,
+    ground: Iterable[int],
+    spec: InputSpec,
+) -> SecondLook:
+    """The band of strengths that is in doubt: from what the share of the frames exceeds, to what none does. What is
+    stronger than any false object of these frames needs no second look.
+
+    Args:
+        frames: (score float32 `[H, W]`, predicted class ids uint8 `[H, W]`) of one look, without unknowns; read once.
+        look: see there.
+        grow_rate, seed: as in `ObjectTarget`.
+        ground: class ids that objects stand on.
+        spec: the network's input.
+
+    Raises:
+        ConfigError: there is no frame, or the share of the frames has nothing that could be in doubt.
+    """
+    standing = np.zeros(256, bool)
+    standing[list(ground)] = True
+    with tempfile.TemporaryDirectory(prefix="oodseg_second_look_") as folder:
+        store, sampled = ScoreStore(folder), []
+        for index, (score, labels) in enumerate(frames):
+            cells, classes = in_cells(score, labels, cell_size(*score.shape, spec))
+            store.put(f"{index:06d}", cells, classes)
+            sampled.append(cells[np.isfinite(cells)])
+        if not sampled:
+            raise ConfigError("calibration: there is no frame without unknowns to choose the second look on")
+        grow = float(np.quantile(np.concatenate(sampled), 1 - grow_rate))
+        strongest = np.array(
+            [
+                max([strength for strength, _ in candidates(*maps, grow, seed, standing)], default=-np.inf)
+                for _, *maps in store
+            ]
+        )
+    above = float(np.quantile(strongest, 1 - look.share, method="lower"))
+    if not np.isfinite(above):
+        raise ConfigError(
+            f"calibration: less than {look.share:.1%} of the frames have anything on the ground that could be in "
+            "doubt; a second look would not pay"
+        )
+    return SecondLook(zoom=look.zoom, grow=grow, above=above, below=float(strongest.max()) + MARGIN)

@@ -1,0 +1,169 @@
+"""A second look: what is in doubt after the first is looked at again, larger, by the same network, and the mean of
+both scores decides.
+
+An average over sizes of the picture has fewer false objects at equal finds (as in multi-scale inference of
+segmentation networks). Two runs for every frame would halve the rate; few frames are in doubt.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from ..model_card import InputSpec, Objects
+from ..model_card import SecondLook as Rule
+from .engine import Run
+from .sizes import network_size
+
+CELL = 4
+"""Network pixels a side of what is looked at to find what is in doubt."""
+LEAST, MOST = 2, 64
+"""Cells of a candidate at least, and candidates looked at, the largest: clutter has thousands."""
+FILLED = 0.8
+"""Of a window's sides: so large may be what several candidates take together."""
+EDGE = 0.08
+"""Of a window's sides: over so much the second look comes in, where the window does not end with the picture."""
+
+Box = tuple[int, int, int, int]
+"""(x0, y0, x1, y1), half open."""
+
+
+class SecondLook:
+    """Looks again at images of a bundle whose card asks for it.
+
+    Attributes:
+        taken: images that were looked at again, since it was made.
+
+    Args:
+        rule: what is in doubt.
+        objects: its seed and its ground count.
+        spec: the network's input.
+    """
+
+    def __init__(self, rule: Rule, objects: Objects, spec: InputSpec) -> None:
+        self.taken = 0
+        self._rule, self._seed, self._spec = rule, objects.seed, spec
+        self._ground = np.zeros(256, bool)
+        self._ground[objects.ground] = True
+
+    def __call__(self, run: Run, images: np.ndarray, labels: np.ndarray, score: np.ndarray) -> None:
+        """Change `score` where something is in doubt.
+
+        Args:
+            run: what answered the images.
+            images: RGB uint8 `[B, H, W, 3]`.
+            labels: uint8 `[B, H, W]`, as answered.
+            score: float32 `[S * B, H, W]`, as answered; the first of several is the bundle's own and changed in place.
+        """
+        batch, height, width = images.shape[:3]
+        windows = [self.window(*one) for one in zip(score[:batch], labels, strict=True)]
+        if not any(windows):
+            return
+        self.taken += sum(window is not None for window in windows)
+        closer = [_closer(image, window) for image, window in zip(images, windows, strict=True)]
+        _, seen = run(np.stack(closer))
+        for first, second, window in zip(score[:batch], seen[:batch], windows, strict=True):
+            if window is None:
+                continue
+            x0, y0, x1, y1 = window
+            rows, columns = _share(y0, y1, height), _share(x0, x1, width)
+            share = rows[:, None] * columns
+            second = cv2.resize(second, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+            # In this form an infinite score stays what it is.
+            first[y0:y1, x0:x1] = (first[y0:y1, x0:x1] + share * second) / (1 + share)
+
+    def window(self, score: np.ndarray, labels: np.ndarray) -> Box | None:
+        """The part of an image to look at again, 1 / zoom of its sides: the strongest candidate in doubt is near its
+        middle, and as many others are inside as fit. None where nothing is in doubt.
+
+        Args:
+            score: float32 `[H, W]`.
+            labels: uint8 `[H, W]`.
+        """
+        height, width = score.shape
+        step = cell_size(height, width, self._spec)
+        doubted = candidates(*in_cells(score, labels, step), self._rule.grow, self._seed, self._ground)
+        boxes = [box for strength, box in doubted if self._rule.above < strength <= self._rule.below]
+        if not boxes:
+            return None
+        inner = round(width / self._rule.zoom), round(height / self._rule.zoom)
+        x0, y0, x1, y1 = boxes[0]
+        for box in boxes[1:]:
+            wider = min(x0, box[0]), min(y0, box[1]), max(x1, box[2]), max(y1, box[3])
+            if all((wider[i + 2] - wider[i]) * step <= FILLED * inner[i] for i in range(2)):
+                x0, y0, x1, y1 = wider
+        left, top = (
+            int(min(max(0, (low + high) * step // 2 - side // 2), whole - side))
+            for low, high, side, whole in zip((x0, y0), (x1, y1), inner, (width, height), strict=True)
+        )
+        return left, top, left + inner[0], top + inner[1]
+
+
+def cell_size(height: int, width: int, spec: InputSpec) -> int:
+    """Pixels a side of a cell, for an image of this size."""
+    return max(1, round(CELL * width / network_size(height, width, spec)[1]))
+
+
+def in_cells(score: np.ndarray, labels: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Maps `[H, W]` as cells of `step` pixels a side, each what its middle pixel is."""
+    middle = slice(step // 2, None, step)
+    return score[middle, middle], labels[middle, middle]
+
+
+def candidates(
+    score: np.ndarray, labels: np.ndarray, grow: float, seed: float, ground: np.ndarray
+) -> list[tuple[float, Box]]:
+    """What could be an object on the ground, strongest first: the score that the share `seed` of its cells exceeds, and
+    its box. A coarse form of what `pipeline.obstacles.components` finds.
+
+    Args:
+        score: float32 `[h, w]`, of the cells.
+        labels: uint8 `[h, w]`.
+        grow: raw score above which cells hang together.
+        seed: share in (0, 1].
+        ground: bool `[256]`, by class id; none = everything stands.
+    """
+    mask = (score > np.float32(grow)).view(np.uint8)
+    _, ids, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    areas = stats[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0
+    found = []
+    for index in np.argsort(-areas, kind="stable")[:MOST]:
+        if areas[index] < LEAST:
+            break
+        x, y, width, height = stats[index, :4].tolist()
+        members = ids[y : y + height, x : x + width] == index
+        below = labels[y + height : y + height + max(1, height // 10)]
+        if below.size and ground.any():
+            feet = x + np.flatnonzero(members[-max(1, height // 5) :].any(axis=0))
+            if ground[below[:, feet[0] : feet[-1] + 1]].mean() < 0.5:
+                continue
+        values = score[y : y + height, x : x + width][members]
+        rank = values.size - math.ceil(seed * values.size)
+        found.append((float(np.partition(values, rank)[rank]), (x, y, x + width, y + height)))
+    return sorted(found, reverse=True)
+
+
+def _closer(image: np.ndarray, window: Box | None) -> np.ndarray:
+    """A window of an image at the image's size; the image itself where there is none."""
+    if window is None:
+        return image
+    x0, y0, x1, y1 = window
+    return cv2.resize(image[y0:y1, x0:x1], image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _share(start: int, stop: int, length: int) -> np.ndarray:
+    """How much the second look counts along one side of a window, float32 `[stop - start]`: 1, less towards ends that
+    are not the picture's, so that no edge comes into the score.
+    """
+    size = stop - start
+    share = np.ones(size, np.float32)
+    edge = max(1, int(EDGE * size))
+    ramp = (np.arange(edge, dtype=np.float32) + 0.5) / edge
+    if start > 0:
+        share[:edge] = ramp
+    if stop < length:
+        share[-edge:] = np.minimum(share[-edge:], ramp[::-1])
+    return share

@@ -1,0 +1,75 @@
+"""What is in doubt is chosen by what a second look may cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from oodseg_ros.bundle import load_bundle
+from oodseg_ros.errors import ConfigError
+from oodseg_ros.evaluation.calibration.calibrate import write_calibration
+from oodseg_ros.evaluation.calibration.objects import ObjectTarget, calibrate_objects
+from oodseg_ros.evaluation.calibration.second_look import LookTarget, fit_second_look
+from oodseg_ros.inference.runner import Runner
+from oodseg_ros.inference.second_look import SecondLook
+from oodseg_ros.model_card import InputSpec, Objects
+
+ROAD = 3
+SPEC = InputSpec(mean=(0, 0, 0), std=(1, 1, 1), pixels=1 << 19, multiple=32)
+
+
+def frames(count: int, seed: int):
+    for index in range(count):
+        rng = np.random.default_rng([seed, index])
+        score = cv2.GaussianBlur(rng.normal(size=(128, 256)).astype(np.float32), (0, 0), 8) * 20
+        yield score, np.full(score.shape, ROAD, np.uint8)
+
+
+def test_about_the_share_of_new_frames_is_looked_at_again() -> None:
+    rule = fit_second_look(frames(200, 0), LookTarget(1.5, 0.2), 0.1, 0.5, [ROAD], SPEC)
+    assert rule.zoom == 1.5
+    look = SecondLook(rule, Objects(grow=rule.grow, seed=0.5, beside=rule.below, ground=[ROAD]), SPEC)
+    own = [look.window(*frame) is not None for frame in frames(200, 0)]
+    assert np.mean(own) == pytest.approx(0.2, abs=0.011)
+    assert np.mean([look.window(*frame) is not None for frame in frames(200, 1)]) == pytest.approx(0.2, abs=0.1)
+
+
+@pytest.mark.parametrize(("zoom", "share"), [(1.0, 0.1), (4.5, 0.1), (-1.5, 0.1), (1.5, 0.0), (1.5, 1.0)])
+def test_numbers_out_of_range_are_refused(zoom: float, share: float) -> None:
+    with pytest.raises(ConfigError, match=r"second look must be|looked at again must"):
+        LookTarget(zoom, share)
+
+
+def test_frames_without_anything_in_doubt_are_told() -> None:
+    flat = [(np.zeros((64, 128), np.float32), np.full((64, 128), ROAD, np.uint8))] * 20
+    with pytest.raises(ConfigError, match=r"less than 10\.0% of the frames .* would not pay"):
+        fit_second_look(flat, LookTarget(1.5), 0.02, 0.5, [ROAD], SPEC)
+    with pytest.raises(ConfigError, match="no frame without unknowns"):
+        fit_second_look([], LookTarget(1.5), 0.02, 0.5, [ROAD], SPEC)
+
+
+def test_a_bundle_gets_a_second_look_keeps_it_and_loses_it_again(tiny_bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for index in range(12):
+        noise = np.random.default_rng(index).integers(0, 256, (16, 32, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{index:02d}.png"), cv2.resize(noise, (256, 128)))
+    target, given = ObjectTarget(false_frames=0.2, grow_rate=0.3, seed=0.2, min_area=10), [str(folder)]
+    ground = load_bundle(tiny_bundle).labels.names  # random classes: everything can be stood on
+    first = Runner.load(tiny_bundle, engine="torch", threads=1)
+    found, _ = calibrate_objects(first, given, target, ground_classes=ground, look=LookTarget(1.5, 0.5))
+    bundle = write_calibration(first.bundle, found.calibration, tmp_path / "twice")
+    rule = bundle.card.calibration.second_look
+    assert rule == found.calibration.second_look
+    assert 0 < first.second_look.taken < 12
+    # What was chosen with the runner's own second look holds for one that is loaded.
+    loaded = Runner.load(bundle, engine="torch", threads=1)
+    again, _ = calibrate_objects(loaded, given, target, ground_classes=ground)
+    assert again.calibration == found.calibration
+    assert loaded.second_look.taken == first.second_look.taken
+    without, _ = calibrate_objects(loaded, given, target, ground_classes=ground, look=LookTarget(0))
+    assert without.calibration.second_look is None
+    assert loaded.second_look is None
