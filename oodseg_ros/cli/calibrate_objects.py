@@ -47,8 +47,9 @@ def command(
         ),
     ] = None,
     second_look_share: Annotated[
-        float, typer.Option(help="Share of the frames without unknowns that may be looked at again.")
-    ] = 0.1,
+        float | None,
+        typer.Option(help="With --second-look: share of the frames that may be looked at again. Default: 0.1."),
+    ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option(help="File name of a frame that shows something unknown after all; repeat."),
@@ -66,6 +67,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Choose a bundle's threshold and object rule on frames without unknowns, and write both into the bundle."""
+    from ..errors import ConfigError
     from ..evaluation.calibration.calibrate import write_calibration
     from ..evaluation.calibration.objects import ObjectTarget, calibrate_objects
     from ..evaluation.calibration.second_look import LookTarget
@@ -74,7 +76,10 @@ def command(
 
     refuse_existing(out)
     target = ObjectTarget(false_frames, false_elsewhere, grow, seed, min_area, confidence)
-    look = None if second_look is None else LookTarget(second_look, second_look_share)
+    if second_look_share is not None and not second_look:
+        raise ConfigError("--second-look-share chooses a second look anew: say how much larger with --second-look")
+    share = {} if second_look_share is None else {"share": second_look_share}
+    look = None if second_look is None else LookTarget(second_look, **share)
     cutouts = [] if objects is None else load_cutouts(objects)
     shown = Output(json, quiet)
     (loaded,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)

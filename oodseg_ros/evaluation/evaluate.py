@@ -190,6 +190,7 @@ def _conclude(
         "bundle": bundle.id,
         "engine": engine,
         "score": bundle.card.network.get("score"),
+        "second_look": _second_look(bundle),
         "dataset": {
             "name": dataset.name,
             "split": dataset.split,
@@ -247,6 +248,7 @@ def claim(out: Path, bundle: Bundle, engine: str, dataset: Dataset, options: Eva
     state.mkdir(parents=True, exist_ok=True)
     ours = {
         "bundle": bundle.id,
+        "second_look": _second_look(bundle),  # of the same weights it gives other scores
         "engine": engine,
         "dataset": dataset.name,
         "items": [entry.name for entry in plan(dataset.items[: options.limit])],
@@ -263,3 +265,8 @@ def claim(out: Path, bundle: Bundle, engine: str, dataset: Dataset, options: Eva
             )
     write_json(file, ours)
     return state
+
+
+def _second_look(bundle: Bundle) -> dict[str, float] | None:
+    rule = bundle.card.calibration.second_look
+    return None if rule is None else rule.model_dump()

@@ -102,8 +102,8 @@ class SecondLook:
 
 
 def cell_size(height: int, width: int, spec: InputSpec) -> int:
-    """Pixels a side of a cell, for an image of this size."""
-    return max(1, round(CELL * width / network_size(height, width, spec)[1]))
+    """Pixels a side of a cell, for an image of this size: no more than it has, also where `spec.resize` squeezes it."""
+    return max(1, min(height, width, round(CELL * width / network_size(height, width, spec)[1])))
 
 
 def in_cells(score: np.ndarray, labels: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.cli.main import build_app
-from oodseg_ros.errors import BundleError, UserError
+from oodseg_ros.errors import BundleError, ConfigError, UserError
 from oodseg_ros.signatures import make_keys, sign_bundle
 
 ENGINE = ["--engine", "torch", "--threads", "1"]
@@ -111,3 +111,11 @@ def test_what_is_wrong_is_said(tiny_bundle, data, tmp_path):
         done = run(*words)
         assert isinstance(done.exception, UserError), done.output
         assert len(str(done.exception)) > 30
+
+
+def test_a_share_without_a_second_look_is_not_dropped_in_silence(tiny_bundle, data, tmp_path):
+    words = ["calibrate-objects", tiny_bundle, data / "images", "--second-look-share", "0.2", "--out", tmp_path / "new"]
+    done = run(*words, *ENGINE)
+    assert isinstance(done.exception, ConfigError)
+    assert "say how much larger with --second-look" in str(done.exception)
+    assert not (tmp_path / "new").exists()

@@ -200,8 +200,10 @@ def test_a_rollout_is_refused_by_its_rule(drive: Path, tmp_path: Path) -> None:
     page = (tmp_path / "out" / "index.html").read_text()
     assert "<h2>Refused</h2>" in page
     assert page.count("<img") == 1
-    back = compare(new, old, "--bags", drive, "--fail-if", "alerts.disappeared > 0", "--out", tmp_path / "back")
+    shipped = models_dir() / "road_lite"
+    back = compare(new, shipped, "--bags", drive, "--fail-if", "alerts.disappeared > 0", "--out", tmp_path / "back")
     assert back.exit_code == 0, back.output
+    assert "the second look differs, old: none; new: 1.41 times" in back.output
 
 
 def test_what_cannot_be_compared_is_said_before_any_work(tiny_bundle: Path, tmp_path: Path) -> None:

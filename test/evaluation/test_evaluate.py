@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 
 import cv2
@@ -12,6 +13,7 @@ from oodseg_ros.evaluation.frame_pass import Shard
 from oodseg_ros.evaluation.metrics.components import ComponentMetrics
 from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
 from oodseg_ros.inference.runner import Runner
+from oodseg_ros.model_card import Objects, SecondLook
 
 SAME = (
     "frames",
@@ -99,6 +101,14 @@ def test_a_folder_of_another_run_is_refused(runner, dataset, tmp_path):
     evaluate(runner, dataset, tmp_path, EvaluationOptions(keep_scores=True))
     with pytest.raises(DatasetError, match="differs in items"):
         evaluate(runner, dataset, tmp_path, EvaluationOptions(limit=2))
+    card = runner.bundle.card
+    rule = SecondLook(zoom=1.5, grow=0, above=0, below=1)
+    more = {"objects": Objects(grow=0, seed=0.5, beside=1), "second_look": rule}
+    card = card.model_copy(update={"calibration": card.calibration.model_copy(update=more)})
+    twice = Runner.load(dataclasses.replace(runner.bundle, card=card), engine="torch")
+    with pytest.raises(DatasetError, match="differs in second_look"):
+        evaluate(twice, dataset, tmp_path, EvaluationOptions(keep_scores=True))
+    assert evaluate(twice, dataset, tmp_path / "twice", EvaluationOptions()).metrics["second_look"] == rule.model_dump()
 
 
 def test_shards_in_any_order_give_equal_figures(runner, dataset, tmp_path):

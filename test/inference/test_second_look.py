@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.inference.runner import Runner
-from oodseg_ros.inference.second_look import MOST, SecondLook, candidates
-from oodseg_ros.model_card import InputSpec, Objects
+from oodseg_ros.inference.second_look import MOST, SecondLook, candidates, cell_size, in_cells
+from oodseg_ros.model_card import InputSpec, Objects, Resize
 from oodseg_ros.model_card import SecondLook as Rule
 
 ROAD, WALL = 3, 1
@@ -159,3 +159,14 @@ def test_a_bundle_that_asks_for_it_gets_it_on_every_engine(tiny_bundle: Path, en
     rows, columns = slice(y0 + 12, y1 - 12), slice(x0 + 16, x1 - 16)
     wanted = (first.score[rows, columns] + second[12:-12, 16:-16]) / 2
     np.testing.assert_allclose(answer.score[rows, columns], wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(32, 8192), (64, 8192), (8192, 32), (32, 32)])
+def test_a_picture_that_the_network_squeezes_has_cells(size: tuple[int, int]) -> None:
+    """Where it was without any, OpenCV ended the process."""
+    spec = SPEC.model_copy(update={"resize": Resize(height=256, width=256)})
+    score = np.zeros(size, np.float32)
+    look = SecondLook(RULE, OBJECTS, spec)
+    cells, classes = in_cells(score, np.full(size, ROAD, np.uint8), cell_size(*size, spec))
+    assert cells.size == classes.size > 0
+    assert look.window(score, np.full(size, ROAD, np.uint8)) is None

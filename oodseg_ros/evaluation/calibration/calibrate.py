@@ -147,7 +147,8 @@ def calibrate(
         limits = {"grow": min(objects.grow, choice.threshold), "beside": max(objects.beside, choice.threshold)}
         among = objects.limit_among(choice.threshold)
         objects = objects.model_copy(update=limits | {"among": max(among, choice.threshold)})
-    more: dict[str, Any] = {"threshold": choice.threshold, "objects": objects}
+    # The threshold was chosen on what the bundle's looks say, so they stay.
+    more: dict[str, Any] = {"threshold": choice.threshold, "objects": objects, "second_look": before.second_look}
     if objects is not None and before.objects is not None and objects.grow == before.objects.grow:
         more["evidence"] = before.evidence  # of the same candidates as before
     if not anomalous:

@@ -233,6 +233,13 @@ def calibrate_objects(
     if without:
         what += f" (without {', '.join(without)})"
     calibration = runner.bundle.card.calibration
+    before = calibration.objects
+    if look is None and calibration.second_look and (before.seed, before.ground) != (target.seed, sorted(ground)):
+        names = ", ".join(labels.names[index] for index in before.ground)
+        raise ConfigError(
+            f"the bundle's second look was chosen with seed {before.seed:g} and the ground {names}: give these, or "
+            f"choose it anew with --second-look {calibration.second_look.zoom:g} (0 removes it)"
+        )
     if look is not None:
         runner.second_look = None
         calibration = calibration.model_copy(update={"second_look": None})
@@ -244,6 +251,7 @@ def calibrate_objects(
         calibration = calibration.model_copy(update={"second_look": rule})
         objects = Objects(grow=rule.grow, seed=target.seed, beside=rule.below, ground=ground)
         runner.second_look = SecondLook(rule, objects, spec)
+        _refuse_strange(without, left_out)
         left_out.clear()
     with ExitStack() as stack:
         pasted = None

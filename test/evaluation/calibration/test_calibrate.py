@@ -9,7 +9,7 @@ from oodseg_ros.evaluation.calibration.calibrate import Target, calibrate, parse
 from oodseg_ros.evaluation.calibration.fit import frame_loss, object_loss, pixel_loss, threshold_grid
 from oodseg_ros.evaluation.metrics.paired_histogram import PairedHistogram
 from oodseg_ros.inference.runner import Runner
-from oodseg_ros.model_card import Evidence, Objects
+from oodseg_ros.model_card import Evidence, Objects, SecondLook
 from oodseg_ros.pipeline.obstacles.components import find_objects
 
 GRID = np.linspace(-3, 3, 61).astype(np.float32).astype(np.float64)
@@ -58,11 +58,13 @@ def test_a_calibrated_bundle_keeps_its_object_rule(runner, dataset, tmp_path):
     for grow, beside in ((threshold - 1e-3, threshold + 1e-3), (threshold - 1e6, threshold + 1e6)):
         rule = Objects(grow=grow, seed=1, beside=beside)
         evidence = Evidence(strengths=[grow], unknown=[0.5], normal=[1.0], candidates=1)
-        more = {"objects": rule, "evidence": evidence}
+        look = SecondLook(zoom=1.5, grow=grow, above=grow, below=beside)
+        more = {"objects": rule, "evidence": evidence, "second_look": look}
         calibration = runner.bundle.card.calibration.model_copy(update=more)
         bundle = write_calibration(runner.bundle, calibration, tmp_path / f"{grow}")
         result = calibrate(Runner.load(bundle, engine="torch"), dataset, parse_target("pixels=0.3", None))
         found = result.calibration
+        assert found.second_look == look  # its threshold is of what both looks say
         assert found.objects.grow == min(grow, found.threshold)
         assert found.objects.beside == max(beside, found.threshold)
         # The table is of what grows together; of other candidates it would say nothing.

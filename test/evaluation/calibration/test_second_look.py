@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -70,6 +71,10 @@ def test_a_bundle_gets_a_second_look_keeps_it_and_loses_it_again(tiny_bundle: Pa
     again, _ = calibrate_objects(loaded, given, target, ground_classes=ground)
     assert again.calibration == found.calibration
     assert loaded.second_look.taken == first.second_look.taken
+    # Of another seed or ground, strengths mean something else than when the band was chosen.
+    for other, on in ((dataclasses.replace(target, seed=0.3), ground), (target, ground[:2])):
+        with pytest.raises(ConfigError, match=r"with seed 0\.2 and the ground .*--second-look 1\.5"):
+            calibrate_objects(loaded, given, other, ground_classes=on)
     without, _ = calibrate_objects(loaded, given, target, ground_classes=ground, look=LookTarget(0))
     assert without.calibration.second_look is None
     assert loaded.second_look is None
