@@ -68,7 +68,8 @@ def _write_graph(place: Draft, bundle: Bundle, calibration: Sequence[np.ndarray]
     import openvino
 
     wanted = place.identity
-    model = OpenVinoEngine(bundle).graph(wanted.batch, wanted.height, wanted.width)
+    value_bytes = 1 if wanted.precision == "int8" else 4
+    model = OpenVinoEngine(bundle).graph(wanted.batch, wanted.height, wanted.width, value_bytes)
     names = final_parts(model)
     if wanted.precision == "int8":
         size = graph_size(wanted.height, wanted.width, bundle.card.input)
@@ -118,6 +119,7 @@ def quantized(model: Any, frames: list[np.ndarray], names: list[str]) -> Any:
             ),
         )
     _refine_convolutions(result, model, frames)
+    store_whole_numbers(result)
     return result
 
 
@@ -148,6 +150,19 @@ def weight_steps(weights: np.ndarray) -> np.ndarray:
     return np.where(largest > 0, largest, 1.0) / 127
 
 
+def whole_numbers(weights: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """INT8 weights by `weight_steps`: rounded up or down so that their sum over the taps is off by half a step at most.
+
+    Most of a picture is smooth, and there a filter is the sum of its taps. Nearest numbers err by more in that sum, the
+    same way in all such places: they cost road_lite two fifths of the squared error of its score.
+    """
+    exact = np.clip(weights / steps[:, :, None, None], -127, 127)
+    low = np.floor(exact)
+    up = np.rint((exact - low).sum(axis=3, keepdims=True))
+    ranks = np.argsort(np.argsort(low - exact, axis=3, kind="stable"), axis=3)
+    return low + (ranks < up)
+
+
 def _refine_convolutions(result: Any, model: Any, frames: list[np.ndarray]) -> None:
     """Give the quantized convolutions of `result` the weights of `model` by `weight_steps`, and add to each output what
     the rounding of its weights takes away from it on average over `frames`.
@@ -169,7 +184,7 @@ def _refine_convolutions(result: Any, model: Any, frames: list[np.ndarray]) -> N
         outer = 2 if node.get_type_name() == "GroupConvolution" else 1  # [groups, outputs, … or [outputs, …
         flat = weights.reshape(-1, *weights.shape[outer - 1 : outer + 1], np.prod(weights.shape[outer + 1 :]))
         steps = weight_steps(flat)
-        whole = np.rint(flat / steps[:, :, None, None])
+        whole = whole_numbers(flat, steps)
         lost = (flat - whole * steps[:, :, None, None]).sum(axis=3)
         shift = np.einsum("goi,gi->go", lost, means[node.get_friendly_name()].reshape(len(flat), -1))
         scale = steps.reshape(*weights.shape[:outer], *[1] * (weights.ndim - outer)).astype(np.float32)
@@ -181,6 +196,83 @@ def _refine_convolutions(result: Any, model: Any, frames: list[np.ndarray]) -> N
         for reader in readers:
             reader.replace_source_output(added.output(0))
     result.validate_nodes_and_infer_types()
+
+
+def store_whole_numbers(result: Any) -> None:
+    """Let quantized maps that only convolutions read hold 0 … 255: their steps and lows go into the weights and shifts
+    of the convolutions around them, and the cut at zero is left to uint8.
+
+    The same answers. Otherwise a runtime cuts, scales and moves every number of a map: 3 % of road_lite's time on a
+    processor without VNNI.
+    """
+    for quantizer in result.get_ops():
+        readers = _readers(quantizer)
+        if quantizer.get_type_name() != "FakeQuantize" or not all(_is_refined(reader) for reader in readers):
+            continue
+        low, high = (float(_constant(quantizer, index).item()) for index in (1, 2))
+        # Padding adds zeros of what a map means; these have to be zeros of what it holds.
+        if low and any(any(reader.get_attributes()["pads_end"]) for reader in readers):
+            continue
+        step = (high - low) / 255
+        for reader in readers:
+            product, (shift,) = reader.input_value(1).get_node(), _readers(reader)
+            scale, moved = _constant(product, 1), _constant(shift, 1)
+            weights = _constant(product.input_value(0).get_node(), 0) * scale
+            sums = weights.reshape(scale.size, -1).sum(axis=1, dtype=np.float64)
+            _set(shift, 1, moved + low * sums.reshape(moved.shape))
+            _set(product, 1, scale * step)
+        bounds = {3: 0, 4: 255}
+        cut = quantizer.input_value(0).get_node()
+        chain = _shifts_before(cut) if low == 0 and cut.get_type_name() in ("Clamp", "Relu") else []
+        if chain:
+            for node in chain:
+                _set(node, 1, _constant(node, 1) / step)
+            quantizer.input(0).replace_source_output(cut.input_value(0))
+            bounds |= {1: 0, 2: 255}
+        for index, bound in bounds.items():
+            _set(quantizer, index, np.full_like(_constant(quantizer, index), bound))
+    result.validate_nodes_and_infer_types()
+
+
+def _is_refined(node: Any) -> bool:
+    """Whether this is a convolution as `_refine_convolutions` leaves one: weights int8 · scale, a shift behind it."""
+    if node.get_type_name() not in CONVOLUTIONS or node.input_value(1).get_node().get_type_name() != "Multiply":
+        return False
+    return [_is_shift(reader) for reader in _readers(node)] == [True]
+
+
+def _is_shift(node: Any) -> bool:
+    return node.get_type_name() == "Add" and node.input_value(1).get_node().get_type_name() == "Constant"
+
+
+def _shifts_before(cut: Any) -> list[Any]:
+    """All that scales with what comes out before an operation: shifts, then the product that makes the weights of the
+    refined convolution before those; empty if it is another way, or something else reads on it.
+    """
+    found, node = [], cut
+    while len(_readers(node)) == 1:
+        node = node.input_value(0).get_node()
+        if _is_refined(node):
+            return [*found, node.input_value(1).get_node()]
+        if not _is_shift(node):
+            break
+        found.append(node)
+    return []
+
+
+def _readers(node: Any) -> list[Any]:
+    return [reader.get_node() for output in node.outputs() for reader in output.get_target_inputs()]
+
+
+def _constant(node: Any, index: int) -> np.ndarray:
+    return node.input_value(index).get_node().data
+
+
+def _set(node: Any, index: int, value: np.ndarray) -> None:
+    """Give an input of a node another constant."""
+    import openvino.opset13 as operations
+
+    node.input(index).replace_source_output(operations.constant(value.astype(np.float32)).output(0))
 
 
 def _input_means(model: Any, nodes: list[Any], frames: list[np.ndarray]) -> dict[str, np.ndarray]:

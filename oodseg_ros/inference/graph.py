@@ -96,14 +96,18 @@ def predict(segmentor: Segmentor, spec: InputSpec, image: np.ndarray) -> tuple[n
     return labels[0], score[0]
 
 
-def converted(segmentor: Segmentor, spec: InputSpec, batch: int, height: int, width: int, whole: bool = True) -> Any:
-    """The graph as an `openvino.Model` for one image size and batch, every shape in it static."""
+def converted(
+    segmentor: Segmentor, spec: InputSpec, batch: int, height: int, width: int, whole: bool = True, value_bytes: int = 4
+) -> Any:
+    """The graph as an `openvino.Model` for one image size and batch, every shape in it static; `value_bytes` is how
+    much a number of a map will take.
+    """
     allow_converter()
     from openvino.tools.ovc import convert_model
 
     graph = DeployGraph(segmentor, spec, height, width, whole).eval()
     if spec.windows is None and hasattr(segmentor.backbone, "in_bands"):
-        segmentor.backbone.in_bands(batch, *graph.network_size)
+        segmentor.backbone.in_bands(batch, *graph.network_size, value_bytes)
     example = torch.zeros((batch, height, width, 3), dtype=torch.uint8)
     with torch.no_grad():
         exported = torch.export.export(graph, (example,))

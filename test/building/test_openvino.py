@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from oodseg_ros.building import openvino as building
 from oodseg_ros.building.build import build_engine
-from oodseg_ros.building.openvino import quantized, weight_steps
+from oodseg_ros.building.openvino import quantized, weight_steps, whole_numbers
 from oodseg_ros.building.order import Order
 from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.errors import EngineError
@@ -23,6 +24,7 @@ from oodseg_ros.evaluation.score_variant import with_score
 from oodseg_ros.inference import engine_cache
 from oodseg_ros.inference.engines.openvino import OpenVinoEngine, openvino_core
 from oodseg_ros.inference.runner import Runner
+from oodseg_ros.networks.backbones import efficientnet_lite
 
 SIZE = (64, 128)
 LOOSE = {"allowed_ap": 0.2, "allowed_fpr95": 0.3}
@@ -99,6 +101,17 @@ def test_int8_is_int8_and_its_last_products_are_not(bundle: Bundle, built: dict)
     assert len(last) == 2
     for op in last:
         assert all(value.get_node().get_type_name() not in ("FakeQuantize", "Multiply") for value in op.input_values())
+
+
+def test_int8_maps_are_smaller_and_need_fewer_bands(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OODSEG_CACHE", str(tmp_path))  # a cached graph has the bands of its own time
+    monkeypatch.setattr(efficientnet_lite, "BAND_BYTES", 1 << 19)
+    engine = build(bundle, "int8", calibration=frames(2, 1), folder=tmp_path / "engines", **LOOSE)[0]
+    int8, fp32 = openvino_core().read_model(engine.path(".xml")), OpenVinoEngine(bundle).graph(1, *SIZE)
+    concats = [sum(op.get_type_name() == "Concat" for op in model.get_ops()) for model in (int8, fp32)]
+    assert concats[0] < concats[1]
 
 
 def test_bf16_leaves_the_last_products_in_fp32(bundle: Bundle, built: dict) -> None:
@@ -188,8 +201,10 @@ GREY, COLORFUL = (100, 140), (0, 256)
 """Pixel values of calibration frames from a dull day, and of what a camera may show."""
 
 
-def small_network() -> openvino.Model:
-    """uint8 `[1, 32, 64, 3]` → maps: a strided convolution, a depthwise one, a product over channels."""
+def small_network(cut: bool = True) -> openvino.Model:
+    """uint8 `[1, 32, 64, 3]` → maps: a strided convolution, a depthwise one, a product over channels; `cut` = each with
+    a ReLU behind it.
+    """
     rng = np.random.default_rng(3)
     images = operations.parameter([1, 32, 64, 3], np.uint8)
     given = operations.transpose(operations.convert(images, "f32"), operations.constant([0, 3, 1, 2]))
@@ -200,7 +215,7 @@ def small_network() -> openvino.Model:
         convolution = operations.group_convolution if len(shape) == 5 else operations.convolution
         pads = [shape[-1] // 2] * 2
         y = convolution(y, operations.constant(weights), [stride] * 2, pads, pads, [1, 1])
-        y = operations.relu(y)
+        y = operations.relu(y) if cut else operations.add(y, operations.constant(np.float32([[[[0.1]]]])))
     return openvino.Model([operations.result(y)], [images])
 
 
@@ -231,16 +246,43 @@ def test_what_rounded_weights_take_away_on_average_is_given_back() -> None:
     assert np.abs(shift).max() < 0.0015 * answer(model, frames[0]).max()  # 0.0027 without, 0.0007 with
 
 
-@given(
-    hnp.arrays(
-        np.float32,
-        hnp.array_shapes(min_dims=4, max_dims=4, max_side=6),
-        elements=st.floats(-100, 100, width=32, allow_subnormal=False),
-    )
+@pytest.mark.parametrize("cut", [True, False])
+def test_maps_of_whole_numbers_answer_the_same(monkeypatch: pytest.MonkeyPatch, cut: bool) -> None:
+    rng = np.random.default_rng(4)
+    frames = [rng.integers(*COLORFUL, (1, 32, 64, 3), dtype=np.uint8) for _ in range(3)]
+    stored = quantized(small_network(cut), frames, [])
+    monkeypatch.setattr(building, "store_whole_numbers", lambda model: None)
+    plain = quantized(small_network(cut), frames, [])
+    kinds = [node.get_type_name() for node in stored.get_ops()]
+    tops = [node.input_value(4).get_node().data.item() for node in stored.get_ordered_ops() if "Fake" in str(node)]
+    # The picture and, without the ReLUs, what the depthwise convolution pads are no maps with zero at 0.
+    assert [top == 255 for top in tops] == [False, cut, True]
+    assert kinds.count("Relu") == (1 if cut else 0)  # the last one, which nothing quantizes
+    for image in frames:
+        want = answer(plain, image)
+        # A number at half a step may fall to either side.
+        assert np.abs(answer(stored, image) - want).mean() < 1e-3 * np.abs(want).max()
+        assert np.abs(want).max() > 0
+
+
+WEIGHTS = hnp.arrays(
+    np.float32,
+    hnp.array_shapes(min_dims=4, max_dims=4, max_side=6),
+    elements=st.floats(-100, 100, width=32, allow_subnormal=False),
 )
+
+
+@given(WEIGHTS)
+def test_a_filter_keeps_the_sum_of_its_taps(weights: np.ndarray) -> None:
+    steps = weight_steps(weights)
+    lost = weights / steps[:, :, None, None].astype(np.float64) - whole_numbers(weights, steps)
+    assert np.abs(lost).max() < 1
+    assert np.abs(lost.sum(axis=-1)).max() < 0.501
+
+
+@given(WEIGHTS)
 def test_products_of_two_channels_fit_into_16_bits(weights: np.ndarray) -> None:
-    steps = weight_steps(weights)[:, :, None, None]
-    whole = np.rint(weights / steps)
+    whole = whole_numbers(weights, weight_steps(weights))
     assert np.abs(whole).max() <= 127
     for sign in (1, -1):
         sides = np.maximum(sign * whole, 0)

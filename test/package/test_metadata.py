@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import runpy
+import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -162,3 +163,12 @@ def test_yaml_files_can_be_read():
     assert len(files) > 4
     for file in files:
         assert isinstance(yaml.safe_load(file.read_text()), dict), file
+
+
+def test_no_link_is_tracked() -> None:
+    """Git puts one in the place of an ignored folder of its name, such as a venv, and deletes the folder unasked."""
+    listed = subprocess.run(["git", "ls-files", "--stage"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("no git checkout")
+    assert "setup.py" in listed.stdout
+    assert not [line for line in listed.stdout.splitlines() if line.startswith("120000")]

@@ -90,16 +90,18 @@ class OpenVinoEngine:
         ready = self._ready.pop((batch, height, width), None)
         return ready or self._loaded(find(self._bundle, wanted)[0])[0]
 
-    def graph(self, batch: int, height: int, width: int) -> Any:
+    def graph(self, batch: int, height: int, width: int, value_bytes: int = 4) -> Any:
         """The network in FP32 for images of this size as an `openvino.Model`, not compiled; from the cache where it was
-        made before. It takes images of the network's size, see `run_of`.
+        made before. It takes images of the network's size, see `run_of`; what is to be quantized stores `value_bytes`
+        for each number of a map.
         """
         height, width = graph_size(height, width, self._bundle.card.input)
-        file = graph_file(self._bundle, f"openvino-{self._openvino.__version__}", (batch, height, width))
+        runtime = f"openvino-{self._openvino.__version__}-{value_bytes}"
+        file = graph_file(self._bundle, runtime, (batch, height, width))
         return cached(
             file,
             self._core.read_model,
-            lambda: self._convert(batch, height, width),
+            lambda: self._convert(batch, height, width, value_bytes),
             lambda graph, path: self._openvino.save_model(graph, path, compress_to_fp16=False),
         )
 
@@ -109,7 +111,7 @@ class OpenVinoEngine:
         drop_mapped(".bin")  # the compiled graph has its own copy of the weights
         return at_image_size(partial(_infer, request), height, width, self._bundle.card.input)
 
-    def _convert(self, batch: int, height: int, width: int) -> Any:
+    def _convert(self, batch: int, height: int, width: int, value_bytes: int) -> Any:
         from ..graph import converted  # torch and the network's code, which a cached graph does not need
         from ..precision import check_headroom
 
@@ -118,7 +120,7 @@ class OpenVinoEngine:
             # This runtime makes 0 of a NaN: what comes near to overflowing is not run on it.
             golden = self._bundle.golden()["image"]
             check_headroom(self._segmentor, self._bundle.card.input, golden, "fp32", self._bundle.id)
-        return converted(self._segmentor, self._bundle.card.input, batch, height, width, whole=False)
+        return converted(self._segmentor, self._bundle.card.input, batch, height, width, False, value_bytes)
 
     def _loaded(self, engine: StoredEngine) -> tuple[Run, float]:
         """A built engine, after its files and its golden answer were compared with the build's."""

@@ -26,8 +26,8 @@ STAGES = (
 SCALING = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}  # variant: (width, depth)
 TAPS = (1, 2, 4)  # stages whose outputs are returned, at strides 4, 8 and 16; the last one's at 32 is too
 BAND_BYTES = 10 << 20
-"""Float32 bytes of a block's widest map, above which it may run in bands of rows: a few of these fit into the cache of
-a processor's last level."""
+"""Bytes of a block's widest map, above which it may run in bands of rows: a few of these fit into the cache of a
+processor's last level."""
 
 
 def _round_channels(channels: int, width: float) -> int:
@@ -142,14 +142,14 @@ class EfficientNetLite(nn.Module):
         self._taps = frozenset(ends[index] for index in (*TAPS, -1))
         self.channels = tuple(outputs_of[index] for index in (*TAPS, -1))
 
-    def in_bands(self, batch: int, height: int, width: int) -> None:
+    def in_bands(self, batch: int, height: int, width: int, value_bytes: int = 4) -> None:
         """Let blocks whose widest map exceeds `BAND_BYTES` for images of this size run in bands of rows.
 
         For processors. Until it is called again; not for training.
         """
         rows, columns = height // 2, width // 2
         for block in self._blocks:
-            size = 4 * batch * block.hidden * rows * columns
+            size = value_bytes * batch * block.hidden * rows * columns
             stride = block._depthwise_conv.stride[0]
             rows, columns = rows // stride, columns // stride
             block.bands = max(1, min(rows, round(size / BAND_BYTES))) if block._expands else 1

@@ -46,6 +46,10 @@ def test_bands_are_for_maps_that_leave_the_cache():
     assert [block.bands for block in network._blocks] == [1, 5, 2, 2, *[1] * 12]
     network.in_bands(4, 544, 960)
     assert [block.bands for block in network._blocks][:6] == [1, 19, 7, 7, 3, 3]
+    network.in_bands(4, 544, 960, value_bytes=1)
+    assert [block.bands for block in network._blocks][:4] == [1, 5, 2, 2]
+    network.in_bands(1, 544, 960, value_bytes=1)
+    assert {block.bands for block in network._blocks} == {1}
     network.in_bands(1, 64, 96)
     assert {block.bands for block in network._blocks} == {1}
 
