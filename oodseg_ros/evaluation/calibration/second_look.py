@@ -58,7 +58,7 @@ def fit_second_look(
         spec: the network's input.
 
     Raises:
-        ConfigError: there is no frame, or the share of the frames has nothing that could be in doubt.
+        ConfigError: there is no frame, a score is infinite, or the share of the frames has nothing to doubt.
     """
     standing = np.zeros(256, bool)
     standing[list(ground)] = True
@@ -76,6 +76,10 @@ def fit_second_look(
                 max([strength for strength, _ in candidates(*maps, grow, seed, standing)], default=-np.inf)
                 for _, *maps in store
             ]
+        )
+    if np.isposinf(strongest).any():
+        raise ConfigError(
+            "calibration: an object in a frame without unknowns has an infinite score; nothing is above it"
         )
     above = float(np.quantile(strongest, 1 - look.share, method="lower"))
     if not np.isfinite(above):

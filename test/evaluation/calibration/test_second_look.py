@@ -48,6 +48,9 @@ def test_frames_without_anything_in_doubt_are_told() -> None:
     flat = [(np.zeros((64, 128), np.float32), np.full((64, 128), ROAD, np.uint8))] * 20
     with pytest.raises(ConfigError, match=r"less than 10\.0% of the frames .* would not pay"):
         fit_second_look(flat, LookTarget(1.5), 0.02, 0.5, [ROAD], SPEC)
+    endless = [(score + np.float32(np.inf), labels) for score, labels in flat]
+    with pytest.raises(ConfigError, match="infinite score"):
+        fit_second_look([*frames(20, 0), *endless], LookTarget(1.5), 0.02, 0.5, [ROAD], SPEC)
     with pytest.raises(ConfigError, match="no frame without unknowns"):
         fit_second_look([], LookTarget(1.5), 0.02, 0.5, [ROAD], SPEC)
 
