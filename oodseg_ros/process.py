@@ -91,6 +91,8 @@ def allow_converter() -> None:
 def drop_mapped(suffix: str) -> None:
     """Give the kernel back the pages of data files of this suffix that this process has mapped for reading. Pages that
     are read again come from the file again.
+
+    Shared mappings only: a private one may hold what is in no file, as the tables of an executable called `.bin`.
     """
     try:
         mappings = Path("/proc/self/maps").read_text().splitlines()
@@ -98,6 +100,6 @@ def drop_mapped(suffix: str) -> None:
         return
     for mapping in mappings:
         addresses, access, *_ = mapping.split()
-        if access.startswith("r--") and mapping.endswith(suffix):
+        if access == "r--s" and mapping.endswith(suffix):
             first, last = (int(address, 16) for address in addresses.split("-"))
             ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), mmap.MADV_DONTNEED)

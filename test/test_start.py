@@ -5,6 +5,7 @@ Freed image memory stays in the process where glibc rules; weights that were rea
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import platform
@@ -109,3 +110,16 @@ def test_mapped_files_leave_memory_and_can_be_read_again(tmp_path: Path) -> None
     drop_mapped(".bin")
     assert (resident("weights.bin"), resident("other.dat")) == (0, 1024)
     assert set(mapped["weights.bin"][:]) == set(b"w")
+
+
+def test_what_a_private_mapping_holds_stays(tmp_path: Path) -> None:
+    """As in an executable called `.bin`, whose tables are written and then protected."""
+    (tmp_path / "tool.bin").write_bytes(b"f" * mmap.PAGESIZE)
+    with (tmp_path / "tool.bin").open("rb") as file:
+        table = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    table[:] = b"t" * mmap.PAGESIZE
+    address = ctypes.addressof(ctypes.c_char.from_buffer(table))
+    protect = ctypes.CDLL(None).mprotect
+    assert protect(ctypes.c_void_p(address), ctypes.c_size_t(mmap.PAGESIZE), mmap.PROT_READ) == 0
+    drop_mapped(".bin")
+    assert set(table[:]) == set(b"t")
