@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -65,9 +65,9 @@ class InputSpec(_Strict):
     """How an image becomes the network's input.
 
     The network size follows from the image size: aspect kept, sides rounded to `multiple`, at most `pixels` pixels and
-    never enlarged (`inference.sizes.network_size`), unless `resize` gives another rule. Mean and std are of values in
-    [0, 1], in the order in which the network takes the channels. With `windows` the network runs on windows of that
-    size instead of on the whole.
+    at most `enlarge` times the image's sides (`inference.sizes.network_size`), unless `resize` gives another rule. Mean
+    and std are of values in [0, 1], in the order in which the network takes the channels. With `windows` the network
+    runs on windows of that size instead of on the whole.
 
     Logits, labels and score are formed `output_stride` times smaller than the network's input and resized to the image
     from there: with 2, eleven maps of logits have a quarter of the pixels, and one score is made larger instead.
@@ -78,6 +78,7 @@ class InputSpec(_Strict):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     pixels: int = Field(gt=0, le=1 << 26)
+    enlarge: float = Field(1.0, ge=1, le=4)
     multiple: int = Field(gt=0, le=1024)
     resize: Resize | None = None
     windows: Windows | None = None
@@ -177,6 +178,23 @@ class Evidence(_Strict):
         return float(np.log1p(-sum(self.unknown)))
 
 
+class SmallLook(_Strict):
+    """How small candidates of a second look are looked at: closer, from another strength on, and there the second score
+    counts `COUNTS` times as much as the first, which saw too few pixels of them.
+
+    Attributes:
+        height: share of the picture's height that such a candidate has at most, and twice that of it in width.
+        zoom: how much larger; the window has 1 / zoom of the picture's sides.
+        above: raw score of the first look.
+    """
+
+    COUNTS: ClassVar[float] = 9.0
+
+    height: float = Field(gt=0, lt=1)
+    zoom: float = Field(gt=1, le=4)
+    above: Score
+
+
 class SecondLook(_Strict):
     """When a part of the picture is looked at again, larger; both scores are averaged there.
 
@@ -186,18 +204,35 @@ class SecondLook(_Strict):
     Attributes:
         zoom: how much larger; the window has 1 / zoom of the picture's sides.
         grow, above, below: raw scores of the first look, rising.
+        small: what holds instead for small candidates; None = nothing else.
     """
 
     zoom: float = Field(gt=1, le=4)
     grow: Score
     above: Score
     below: Score
+    small: SmallLook | None = None
 
     @model_validator(mode="after")
     def _rise(self) -> SecondLook:
-        if not self.grow <= self.above < self.below:
-            raise ValueError("second_look: `grow` must be at most `above`, and `above` less than `below`")
+        for above in (self.above, self.above if self.small is None else self.small.above):
+            if not self.grow <= above < self.below:
+                raise ValueError("second_look: `grow` must be at most `above`, and `above` less than `below`")
         return self
+
+    @property
+    def words(self) -> str:
+        """The rule as a person reads it."""
+        text = (
+            f"{self.zoom:g} times as large, where something on the ground is stronger than {self.above:.6g} but not "
+            f"than {self.below:.6g}"
+        )
+        if self.small is None:
+            return text
+        return (
+            f"{text}; {self.small.zoom:g} times, where it has at most {self.small.height:.3g} of the picture's height "
+            f"and is stronger than {self.small.above:.6g}"
+        )
 
 
 class Calibration(_Strict):

@@ -50,6 +50,21 @@ def command(
         float | None,
         typer.Option(help="With --second-look: share of the frames that may be looked at again. Default: 0.1."),
     ] = None,
+    small_look: Annotated[
+        float | None,
+        typer.Option(
+            help="With --second-look: what is small is looked at this much larger instead, before all else, and that "
+            "look decides. Default: like all else."
+        ),
+    ] = None,
+    small_look_height: Annotated[
+        float | None,
+        typer.Option(help="With --small-look: share of the picture's height up to which that is. Default: 0.05."),
+    ] = None,
+    small_look_share: Annotated[
+        float | None,
+        typer.Option(help="With --small-look: share of the frames that may be looked at so. Default: 0.1."),
+    ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option(help="File name of a frame that shows something unknown after all; repeat."),
@@ -78,8 +93,20 @@ def command(
     target = ObjectTarget(false_frames, false_elsewhere, grow, seed, min_area, confidence)
     if second_look_share is not None and not second_look:
         raise ConfigError("--second-look-share chooses a second look anew: say how much larger with --second-look")
-    share = {} if second_look_share is None else {"share": second_look_share}
-    look = None if second_look is None else LookTarget(second_look, **share)
+    if small_look is not None and not second_look:
+        raise ConfigError(
+            "--small-look is part of a second look: say how much larger all else is seen with --second-look"
+        )
+    if (small_look_height, small_look_share) != (None, None) and not small_look:
+        raise ConfigError("--small-look-height and --small-look-share are for what --small-look looks at: give it, too")
+    asked = {
+        "share": second_look_share,
+        "small_zoom": small_look,
+        "small_height": small_look_height,
+        "small_share": small_look_share,
+    }
+    asked = {name: value for name, value in asked.items() if value is not None}
+    look = None if second_look is None else LookTarget(second_look, **asked)
     cutouts = [] if objects is None else load_cutouts(objects)
     shown = Output(json, quiet)
     (loaded,) = shown.load(bundle, engine=engine, device=device, precision=precision, threads=threads)
@@ -96,10 +123,7 @@ def command(
         f"{rule.beside:.6g}, grown to {rule.grow:.6g}"
     )
     if (again := found.calibration.second_look) is not None:
-        shown.say(
-            f"a second look, {again.zoom:g} times as large, at what stands on the ground and is stronger than "
-            f"{again.above:.6g} but not than {again.below:.6g}"
-        )
+        shown.say(f"a second look, {again.words}")
     shown.say(escape(found.calibration.source))
     shown.say(
         f"frames that decide, strongest first (look at them; leave out with --without what shows something unknown): "

@@ -95,10 +95,7 @@ def _second_look(bundle: Bundle) -> str:
     rule = bundle.card.calibration.second_look
     if rule is None:
         return "none"
-    return (
-        f"{rule.zoom:g} times as large, where something on the ground is stronger than {rule.above:g} but not than "
-        f"{rule.below:g}; such a frame takes twice the GFLOP above"
-    )
+    return f"{rule.words}; such a frame takes twice the GFLOP above"
 
 
 def _facts(bundle: Bundle) -> dict[str, str]:

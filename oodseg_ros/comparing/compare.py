@@ -115,7 +115,7 @@ def compare(
     result = Comparison((first.id, second.id), thresholds)
     looks = [bundle.card.calibration.second_look for bundle in (first, second)]
     if looks[0] != looks[1]:
-        told = ["none" if look is None else f"{look.zoom:g} times, above {look.above:g}" for look in looks]
+        told = ["none" if look is None else look.words for look in looks]
         result.notes.append("the second look differs, old: {}; new: {}".format(*told))
     if bags:
         _drives(runners, out, bags, options or ReplayOptions(), tolerance_s, result, progress)

@@ -267,6 +267,6 @@ def claim(out: Path, bundle: Bundle, engine: str, dataset: Dataset, options: Eva
     return state
 
 
-def _second_look(bundle: Bundle) -> dict[str, float] | None:
+def _second_look(bundle: Bundle) -> dict[str, Any] | None:
     rule = bundle.card.calibration.second_look
     return None if rule is None else rule.model_dump()

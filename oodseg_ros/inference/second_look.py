@@ -2,12 +2,14 @@
 both scores decides.
 
 An average over sizes of the picture has fewer false objects at equal finds (as in multi-scale inference of
-segmentation networks). Two runs for every frame would halve the rate; few frames are in doubt.
+segmentation networks). Two runs for every frame would halve the rate; few frames are in doubt. What is small is looked
+at closer, and there the second look has nearly all the say: an object of a few network pixels hardly has a score.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -28,6 +30,15 @@ EDGE = 0.08
 
 Box = tuple[int, int, int, int]
 """(x0, y0, x1, y1), half open."""
+Candidate = tuple[float, Box]
+"""Its strength, a raw score, and where it is, in cells."""
+
+
+class Window(NamedTuple):
+    """A part of an image to look at again, and how often its score counts where that of the whole counts once."""
+
+    box: Box
+    counts: float
 
 
 class SecondLook:
@@ -67,28 +78,32 @@ class SecondLook:
         for first, second, window in zip(score[:batch], seen[:batch], windows, strict=True):
             if window is None:
                 continue
-            x0, y0, x1, y1 = window
+            x0, y0, x1, y1 = window.box
             rows, columns = _share(y0, y1, height), _share(x0, x1, width)
-            share = rows[:, None] * columns
+            counts = window.counts * rows[:, None] * columns
             second = cv2.resize(second, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
             # In this form an infinite score stays what it is.
-            first[y0:y1, x0:x1] = (first[y0:y1, x0:x1] + share * second) / (1 + share)
+            first[y0:y1, x0:x1] = (first[y0:y1, x0:x1] + counts * second) / (1 + counts)
 
-    def window(self, score: np.ndarray, labels: np.ndarray) -> Box | None:
-        """The part of an image to look at again, 1 / zoom of its sides: the strongest candidate in doubt is near its
-        middle, and as many others are inside as fit. None where nothing is in doubt.
+    def window(self, score: np.ndarray, labels: np.ndarray) -> Window | None:
+        """The part of an image to look at again: the strongest candidate in doubt is near its middle, and as many
+        others as fit are inside. Small ones go first, and among themselves. None where nothing is in doubt.
 
         Args:
             score: float32 `[H, W]`.
             labels: uint8 `[H, W]`.
         """
         height, width = score.shape
-        step = cell_size(height, width, self._spec)
-        doubted = candidates(*in_cells(score, labels, step), self._rule.grow, self._seed, self._ground)
-        boxes = [box for strength, box in doubted if self._rule.above < strength <= self._rule.below]
+        step, rule = cell_size(height, width, self._spec), self._rule
+        cells = in_cells(score, labels, step)
+        found = candidates(*cells, rule.grow, self._seed, self._ground)
+        larger, small = split(found, rule.small.height * len(cells[0]) if rule.small else 0)
+        zoom, counts, boxes = rule.zoom, 1.0, [box for strength, box in larger if rule.above < strength <= rule.below]
+        if rule.small and (tiny := [box for strength, box in small if rule.small.above < strength <= rule.below]):
+            zoom, counts, boxes = rule.small.zoom, rule.small.COUNTS, tiny
         if not boxes:
             return None
-        inner = round(width / self._rule.zoom), round(height / self._rule.zoom)
+        inner = round(width / zoom), round(height / zoom)
         x0, y0, x1, y1 = boxes[0]
         for box in boxes[1:]:
             wider = min(x0, box[0]), min(y0, box[1]), max(x1, box[2]), max(y1, box[3])
@@ -98,12 +113,22 @@ class SecondLook:
             int(min(max(0, (low + high) * step // 2 - side // 2), whole - side))
             for low, high, side, whole in zip((x0, y0), (x1, y1), inner, (width, height), strict=True)
         )
-        return left, top, left + inner[0], top + inner[1]
+        return Window((left, top, left + inner[0], top + inner[1]), counts)
 
 
 def cell_size(height: int, width: int, spec: InputSpec) -> int:
     """Pixels a side of a cell, for an image of this size: no more than it has, also where `spec.resize` squeezes it."""
     return max(1, min(height, width, round(CELL * width / network_size(height, width, spec)[1])))
+
+
+def split(found: list[Candidate], most: float) -> tuple[list[Candidate], list[Candidate]]:
+    """Candidates that are larger, and those that are small: at most so many cells high, and twice that wide."""
+    larger: list[Candidate] = []
+    small: list[Candidate] = []
+    for strength, (x0, y0, x1, y1) in found:
+        is_small = y1 - y0 <= most and x1 - x0 <= 2 * most
+        (small if is_small else larger).append((strength, (x0, y0, x1, y1)))
+    return larger, small
 
 
 def in_cells(score: np.ndarray, labels: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -112,9 +137,7 @@ def in_cells(score: np.ndarray, labels: np.ndarray, step: int) -> tuple[np.ndarr
     return score[middle, middle], labels[middle, middle]
 
 
-def candidates(
-    score: np.ndarray, labels: np.ndarray, grow: float, seed: float, ground: np.ndarray
-) -> list[tuple[float, Box]]:
+def candidates(score: np.ndarray, labels: np.ndarray, grow: float, seed: float, ground: np.ndarray) -> list[Candidate]:
     """What could be an object on the ground, strongest first: the score that the share `seed` of its cells exceeds, and
     its box. A coarse form of what `pipeline.obstacles.components` finds.
 
@@ -146,11 +169,11 @@ def candidates(
     return sorted(found, reverse=True)
 
 
-def _closer(image: np.ndarray, window: Box | None) -> np.ndarray:
+def _closer(image: np.ndarray, window: Window | None) -> np.ndarray:
     """A window of an image at the image's size; the image itself where there is none."""
     if window is None:
         return image
-    x0, y0, x1, y1 = window
+    x0, y0, x1, y1 = window.box
     return cv2.resize(image[y0:y1, x0:x1], image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 

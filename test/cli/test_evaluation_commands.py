@@ -113,9 +113,17 @@ def test_what_is_wrong_is_said(tiny_bundle, data, tmp_path):
         assert len(str(done.exception)) > 30
 
 
-def test_a_share_without_a_second_look_is_not_dropped_in_silence(tiny_bundle, data, tmp_path):
-    words = ["calibrate-objects", tiny_bundle, data / "images", "--second-look-share", "0.2", "--out", tmp_path / "new"]
-    done = run(*words, *ENGINE)
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--second-look-share", "0.2"], "say how much larger with --second-look"),
+        (["--small-look", "2"], "how much larger all else is seen with --second-look"),
+        (["--second-look", "1.5", "--small-look-share", "0.2"], "what --small-look looks at"),
+        (["--second-look", "1.5", "--small-look-height", "0.2"], "what --small-look looks at"),
+    ],
+)
+def test_what_belongs_to_a_second_look_is_not_dropped_in_silence(tiny_bundle, data, tmp_path, words, told):
+    done = run("calibrate-objects", tiny_bundle, data / "images", *words, "--out", tmp_path / "new", *ENGINE)
     assert isinstance(done.exception, ConfigError)
-    assert "say how much larger with --second-look" in str(done.exception)
+    assert told in str(done.exception)
     assert not (tmp_path / "new").exists()

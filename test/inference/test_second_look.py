@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.inference.second_look import MOST, SecondLook, candidates, cell_size, in_cells
-from oodseg_ros.model_card import InputSpec, Objects, Resize
+from oodseg_ros.model_card import InputSpec, Objects, Resize, SmallLook
 from oodseg_ros.model_card import SecondLook as Rule
 
 ROAD, WALL = 3, 1
@@ -29,6 +29,7 @@ class Eye:
 
     def __init__(self, more: float = 1.0) -> None:
         self.more, self.saw = more, []
+        self.labels = np.full(SIZE, ROAD, np.uint8)
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         score = images[..., 0].astype(np.float32) / 50 + (self.more if self.saw else 0)
@@ -47,7 +48,7 @@ def picture(strength: float, box: tuple[int, int, int, int] = (200, 150, 240, 18
 def looked(
     images: np.ndarray, labels: np.ndarray | None = None, rule: Rule = RULE
 ) -> tuple[Eye, SecondLook, np.ndarray]:
-    eye, look = Eye(), SecondLook(RULE, OBJECTS, SPEC)
+    eye, look = Eye(), SecondLook(rule, OBJECTS, SPEC)
     found, score = eye(images)
     look(eye, images, found if labels is None else labels, score)
     return eye, look, score
@@ -58,7 +59,7 @@ def test_what_is_in_doubt_is_seen_larger_and_both_scores_are_averaged() -> None:
     eye, look, score = looked(image[None])
     assert (len(eye.saw), look.taken) == (2, 1)
     # Half of the sides, the object in its middle, as large as the image.
-    x0, y0, x1, y1 = look.window(image[..., 0] / np.float32(50), np.full(SIZE, ROAD, np.uint8))
+    x0, y0, x1, y1 = look.window(image[..., 0] / np.float32(50), np.full(SIZE, ROAD, np.uint8)).box
     assert (x1 - x0, y1 - y0) == (256, 128)
     assert abs((x0 + x1) / 2 - 220) <= 4
     assert y1 == 229 or abs((y0 + y1) / 2 - 165) <= 4
@@ -89,6 +90,32 @@ def test_of_a_batch_only_what_is_in_doubt_changes_and_as_if_it_were_alone() -> N
         np.testing.assert_array_equal(score[index], looked(image[None])[2][0])
 
 
+SMALL = RULE.model_copy(update={"small": SmallLook(height=0.05, zoom=3.2, above=1.5)})
+TINY, LARGE = (60, 200, 72, 208), (200, 150, 240, 180)
+
+
+def test_small_candidates_are_looked_at_closer_and_that_look_decides() -> None:
+    eye, look, score = looked(picture(1.7, TINY)[None], rule=SMALL)  # too weak for anything larger
+    assert look.taken == 1
+    x0, y0, x1, y1 = look.window(score[0] * 0 + picture(1.7, TINY)[..., 0] / np.float32(50), eye.labels).box
+    assert (x1 - x0, y1 - y0) == (160, 80)
+    assert abs((x0 + x1) / 2 - 80) <= 14, "at the picture's edge"
+    assert score[0, 204, 66] == pytest.approx(1.7 + 0.9)  # nine tenths of the one more that the second look says
+
+
+def test_one_look_more_at_most_and_small_candidates_first() -> None:
+    both = np.maximum(picture(2.6, LARGE), picture(1.7, TINY))
+    eye, look, score = looked(both[None], rule=SMALL)
+    assert (len(eye.saw), look.taken) == (2, 1)
+    assert score[0, 204, 66] == pytest.approx(1.7 + 0.9)
+    assert score[0, 165, 220] == pytest.approx(2.6)
+    # What is larger keeps its own band, and zoom.
+    assert looked(picture(1.7, LARGE)[None], rule=SMALL)[1].taken == 0
+    np.testing.assert_array_equal(
+        looked(picture(2.6, LARGE)[None], rule=SMALL)[2], looked(picture(2.6, LARGE)[None])[2]
+    )
+
+
 def test_of_several_scores_only_the_bundle_s_own_is_looked_at_again() -> None:
     images, eye, look = picture(2.5)[None], Eye(), SecondLook(RULE, OBJECTS, SPEC)
 
@@ -108,17 +135,20 @@ def test_what_hangs_together_in_clutter_is_bounded() -> None:
     assert len(candidates(score, np.full(score.shape, ROAD, np.uint8), 1.0, 0.5, np.ones(256, bool))) <= MOST
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(32, 700), st.integers(32, 700), st.floats(1.01, 4))
-def test_windows_lie_in_the_image_whatever_the_score(seed: int, height: int, width: int, zoom: float) -> None:
+@given(st.integers(0, 2**32 - 1), st.integers(32, 700), st.integers(32, 700), st.floats(1.01, 4), st.booleans())
+def test_windows_lie_in_the_image_whatever_the_score(
+    seed: int, height: int, width: int, zoom: float, has_small: bool
+) -> None:
     rng = np.random.default_rng(seed)
     score = cv2.GaussianBlur(rng.normal(size=(height, width)).astype(np.float32), (0, 0), 8) * 30
     score[rng.random(score.shape) < 0.01] = rng.choice([np.nan, np.inf, -np.inf])
     labels = rng.integers(0, 5, (height, width)).astype(np.uint8)
-    look = SecondLook(RULE.model_copy(update={"zoom": zoom}), OBJECTS, SPEC)
+    small = SmallLook(height=0.1, zoom=zoom, above=1.5) if has_small else None
+    look = SecondLook(RULE.model_copy(update={"zoom": zoom, "small": small}), OBJECTS, SPEC)
     window = look.window(score, labels)
     if window is None:
         return
-    x0, y0, x1, y1 = window
+    x0, y0, x1, y1 = window.box
     assert 0 <= x0 < x1 <= width
     assert 0 <= y0 < y1 <= height
     assert (x1 - x0, y1 - y0) == (round(width / zoom), round(height / zoom))
@@ -153,7 +183,7 @@ def test_a_bundle_that_asks_for_it_gets_it_on_every_engine(tiny_bundle: Path, en
     assert once.second_look is None
     assert twice.second_look.taken == 1
     np.testing.assert_array_equal(answer.labels, first.labels)
-    x0, y0, x1, y1 = twice.second_look.window(first.score.copy(), first.labels)
+    x0, y0, x1, y1 = twice.second_look.window(first.score.copy(), first.labels).box
     closer = cv2.resize(image[y0:y1, x0:x1], (161, 90))
     second = cv2.resize(once([closer])[0].score, (x1 - x0, y1 - y0))
     rows, columns = slice(y0 + 12, y1 - 12), slice(x0 + 16, x1 - 16)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import ConfigError
-from ...inference.second_look import candidates, cell_size, in_cells
-from ...model_card import InputSpec, SecondLook
+from ...inference.second_look import candidates, cell_size, in_cells, split
+from ...model_card import InputSpec, SecondLook, SmallLook
 from ..score_store import ScoreStore
 
 MARGIN = 1e-3
@@ -24,6 +24,9 @@ class LookTarget:
     Attributes:
         zoom: how much larger it sees a part of the picture, above 1, at most 4; 0 = there is none.
         share: of the frames without unknowns that are looked at again, in (0, 1).
+        small_zoom: the same for small candidates; 0 = they are looked at like all others.
+        small_height: share of the picture's height up to which a candidate is small, in (0, 1).
+        small_share: share of the frames in which such a candidate is looked at again, in (0, 1).
 
     Raises:
         ConfigError: a number is outside of its range.
@@ -31,12 +34,21 @@ class LookTarget:
 
     zoom: float
     share: float = 0.1
+    small_zoom: float = 0.0
+    small_height: float = 0.05
+    small_share: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.zoom != 0 and not 1 < self.zoom <= 4:
-            raise ConfigError(f"the zoom of a second look must be above 1 and at most 4, or 0, got {self.zoom:g}")
-        if not 0 < self.share < 1:
-            raise ConfigError(f"the share of frames looked at again must lie between 0 and 1, got {self.share:g}")
+        for zoom in (self.zoom, self.small_zoom):
+            if zoom != 0 and not 1 < zoom <= 4:
+                raise ConfigError(f"the zoom of a second look must be above 1 and at most 4, or 0, got {zoom:g}")
+        if self.small_zoom and not self.zoom:
+            raise ConfigError("small candidates have a second look of their own only where the others have one, too")
+        for share in (self.share, self.small_share):
+            if not 0 < share < 1:
+                raise ConfigError(f"the share of frames looked at again must lie between 0 and 1, got {share:g}")
+        if not 0 < self.small_height < 1:
+            raise ConfigError(f"the height of small candidates is a share of the picture's, got {self.small_height:g}")
 
 
 def fit_second_look(
@@ -71,20 +83,30 @@ def fit_second_look(
         if not sampled:
             raise ConfigError("calibration: there is no frame without unknowns to choose the second look on")
         grow = float(np.quantile(np.concatenate(sampled), 1 - grow_rate))
+        most = look.small_height if look.small_zoom else 0.0
         strongest = np.array(
             [
-                max([strength for strength, _ in candidates(*maps, grow, seed, standing)], default=-np.inf)
-                for _, *maps in store
+                [
+                    max([strength for strength, _ in kind], default=-np.inf)
+                    for kind in split(candidates(cells, classes, grow, seed, standing), most * len(cells))
+                ]
+                for _, cells, classes in store
             ]
         )
     if np.isposinf(strongest).any():
         raise ConfigError(
             "calibration: an object in a frame without unknowns has an infinite score; nothing is above it"
         )
-    above = float(np.quantile(strongest, 1 - look.share, method="lower"))
-    if not np.isfinite(above):
-        raise ConfigError(
-            f"calibration: less than {look.share:.1%} of the frames have anything on the ground that could be in "
-            "doubt; a second look would not pay"
-        )
-    return SecondLook(zoom=look.zoom, grow=grow, above=above, below=float(strongest.max()) + MARGIN)
+    above, tiny = (
+        float(np.quantile(column, 1 - share, method="lower"))
+        for column, share in zip(strongest.T, (look.share, look.small_share), strict=True)
+    )
+    for what, least, share in (("", above, look.share), ("small ", tiny, look.small_share if look.small_zoom else 0)):
+        if share and not np.isfinite(least):
+            raise ConfigError(
+                f"calibration: less than {share:.1%} of the frames have anything {what}on the ground that could be in "
+                "doubt; a second look would not pay"
+            )
+    small = SmallLook(height=look.small_height, zoom=look.small_zoom, above=tiny) if look.small_zoom else None
+    below = float(strongest.max()) + MARGIN
+    return SecondLook(zoom=look.zoom, grow=grow, above=above, below=below, small=small)

@@ -38,6 +38,25 @@ def test_about_the_share_of_new_frames_is_looked_at_again() -> None:
     assert np.mean([look.window(*frame) is not None for frame in frames(200, 1)]) == pytest.approx(0.2, abs=0.1)
 
 
+def test_small_candidates_have_a_share_of_their_own() -> None:
+    target = LookTarget(1.5, 0.2, small_zoom=2.5, small_height=0.2, small_share=0.3)
+    rule = fit_second_look(frames(200, 0), target, 0.1, 0.5, [ROAD], SPEC)
+    assert (rule.small.zoom, rule.small.height) == (2.5, 0.2)
+    look = SecondLook(rule, Objects(grow=rule.grow, seed=0.5, beside=rule.below, ground=[ROAD]), SPEC)
+    windows = [look.window(*frame) for frame in frames(200, 0)]
+    assert np.mean([window is not None and window.counts > 1 for window in windows]) == pytest.approx(0.3, abs=0.011)
+    # Without it, all else is looked at as often as where nothing is small.
+    assert rule.below == fit_second_look(frames(200, 0), LookTarget(1.5, 0.2), 0.1, 0.5, [ROAD], SPEC).below
+
+
+def test_a_look_at_small_candidates_needs_one_at_all_else_and_numbers_in_range() -> None:
+    with pytest.raises(ConfigError, match="only where the others have one"):
+        LookTarget(0, small_zoom=2)
+    for wrong in ({"small_zoom": 1.0}, {"small_zoom": 2, "small_share": 0}, {"small_zoom": 2, "small_height": 1}):
+        with pytest.raises(ConfigError, match=r"second look must be|looked at again must|share of the picture's"):
+            LookTarget(1.5, **wrong)
+
+
 @pytest.mark.parametrize(("zoom", "share"), [(1.0, 0.1), (4.5, 0.1), (-1.5, 0.1), (1.5, 0.0), (1.5, 1.0)])
 def test_numbers_out_of_range_are_refused(zoom: float, share: float) -> None:
     with pytest.raises(ConfigError, match=r"second look must be|looked at again must"):
