@@ -65,9 +65,9 @@ class InputSpec(_Strict):
     """How an image becomes the network's input.
 
     The network size follows from the image size: aspect kept, sides rounded to `multiple`, at most `pixels` pixels and
-    at most `enlarge` times the image's sides (`inference.sizes.network_size`), unless `resize` gives another rule. Mean
-    and std are of values in [0, 1], in the order in which the network takes the channels. With `windows` the network
-    runs on windows of that size instead of on the whole.
+    never enlarged (`inference.sizes.network_size`), unless `resize` gives another rule. Mean and std are of values in
+    [0, 1], in the order in which the network takes the channels. With `windows` the network runs on windows of that
+    size instead of on the whole.
 
     Logits, labels and score are formed `output_stride` times smaller than the network's input and resized to the image
     from there: with 2, eleven maps of logits have a quarter of the pixels, and one score is made larger instead.
@@ -78,7 +78,6 @@ class InputSpec(_Strict):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     pixels: int = Field(gt=0, le=1 << 26)
-    enlarge: float = Field(1.0, ge=1, le=4)
     multiple: int = Field(gt=0, le=1024)
     resize: Resize | None = None
     windows: Windows | None = None

@@ -20,8 +20,8 @@ MIN_SIDE, MAX_SIDE = 32, 8192
 
 
 def network_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
-    """Network input size (H, W) for an image: aspect kept, at most about `spec.pixels` pixels, enlarged by at most
-    `spec.enlarge` and the rounding to `spec.multiple`; or as `spec.resize` says.
+    """Network input size (H, W) for an image: aspect kept, at most about `spec.pixels` pixels, never enlarged by more
+    than the rounding to `spec.multiple`; or as `spec.resize` says.
 
     >>> from oodseg_ros.model_card import InputSpec
     >>> network_size(1024, 2048, InputSpec(mean=(0, 0, 0), std=(1, 1, 1), pixels=1 << 19, multiple=32))
@@ -30,7 +30,7 @@ def network_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
     if spec.resize is not None:
         height, width = _given(height, width, spec.resize)
         return _rounded(height, spec.multiple), _rounded(width, spec.multiple)
-    scale = min(spec.enlarge, math.sqrt(spec.pixels / (height * width)))
+    scale = min(1.0, math.sqrt(spec.pixels / (height * width)))
     return _rounded(height * scale, spec.multiple), _rounded(width * scale, spec.multiple)
 
 
