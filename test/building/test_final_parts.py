@@ -65,7 +65,8 @@ def test_the_last_products_stay_in_fp32(kind: str, tmp_path: Path) -> None:
     assert found["bf16"] > 40
     images = np.random.default_rng(0).integers(0, 256, (1, *SIZE, 3), dtype=np.uint8)
     wanted, answer = reference([images])[1], compiled([images])[1]
-    assert 0 < np.abs(answer - wanted).mean() < 0.2 * wanted.std()
+    # 0.31 of the smoothed one, whose score spreads by 0.005 around 1.7, with AMX; 0.55 without the marks.
+    assert 0 < np.abs(answer - wanted).mean() < 0.4 * wanted.std()
 
 
 def test_int8_leaves_a_smoothed_energy_in_float() -> None:

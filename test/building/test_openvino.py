@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 from oodseg_ros.building import openvino as building
 from oodseg_ros.building.build import build_engine
-from oodseg_ros.building.openvino import quantized, weight_steps, whole_numbers
+from oodseg_ros.building.openvino import quantized, strided, weight_steps, whole_numbers
 from oodseg_ros.building.order import Order
 from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.errors import EngineError
@@ -263,6 +263,79 @@ def test_maps_of_whole_numbers_answer_the_same(monkeypatch: pytest.MonkeyPatch, 
         # A number at half a step may fall to either side.
         assert np.abs(answer(stored, image) - want).mean() < 1e-3 * np.abs(want).max()
         assert np.abs(want).max() > 0
+
+
+def network_of(*parts) -> openvino.Model:
+    """uint8 `[1, 32, 64, 3]` → what the parts make of it, one after the other."""
+    images = operations.parameter([1, 32, 64, 3], np.uint8)
+    y = operations.transpose(operations.convert(images, "f32"), operations.constant([0, 3, 1, 2]))
+    y = operations.add(operations.multiply(y, np.float32(1 / 127.5)), np.float32(-1))
+    for part in parts:
+        y = part(y)
+    return openvino.Model([operations.result(y)], [images])
+
+
+def convolution(shape: tuple, seed: int, stride: int = 1, begin: int = 0, end: int = 0, bias: float = 0.0):
+    """A part of `network_of` with random weights and biases around `bias`."""
+    rng = np.random.default_rng(seed)
+    weights = rng.normal(0, 1 / np.sqrt(np.prod(shape[1:])), shape).astype(np.float32)
+    shift = (bias + 0.3 * rng.normal(size=(1, shape[0], 1, 1))).astype(np.float32)
+
+    def part(y):
+        pads = [begin] * 2, [end] * 2
+        y = operations.convolution(y, operations.constant(weights), [stride] * 2, *pads, [1, 1])
+        return operations.add(y, operations.constant(shift))
+
+    return part
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        [convolution((16, 3, 3, 3), 1, bias=2), convolution((8, 16, 2, 2), 2, begin=1)],
+        [
+            convolution((16, 3, 3, 3), 1),
+            lambda y: operations.clamp(y, 0.5, 6),
+            convolution((8, 16, 1, 1), 2),
+        ],
+    ],
+    ids=["zeros before a map with negative numbers", "a cut above zero"],
+)
+def test_maps_of_whole_numbers_keep_what_is_around_them(monkeypatch: pytest.MonkeyPatch, between: list) -> None:
+    rng = np.random.default_rng(4)
+    frames = [rng.integers(*COLORFUL, (1, 32, 64, 3), dtype=np.uint8) for _ in range(2)]
+    parts = [*between, convolution((4, 8, 1, 1), 3)]
+    stored = quantized(network_of(*parts), frames, [])
+    monkeypatch.setattr(building, "store_whole_numbers", lambda model: None)
+    want = answer(quantized(network_of(*parts), frames, []), frames[0])
+    assert np.abs(answer(stored, frames[0]) - want).mean() < 1e-3 * np.abs(want).max()
+
+
+def test_biases_of_a_transformers_convolutions_are_not_shifted_twice() -> None:
+    rng = np.random.default_rng(4)
+    small = rng.integers(*COLORFUL, (4, 1, 8, 16, 3), dtype=np.uint8)
+    frames = list(small.repeat(4, axis=2).repeat(4, axis=3))
+    parts = [operations.relu, convolution((24, 24, 3, 3), 2, begin=1, end=1)] * 3
+    attention = [operations.relu, convolution((24, 24, 1, 1), 3), lambda y: operations.softmax(y, 1)]
+    model = network_of(convolution((24, 3, 3, 3), 1, begin=1, end=1), *parts, *attention, convolution((5, 24, 1, 1), 4))
+    quant = quantized(model, frames, [])
+    wanted = np.concatenate([answer(model, image) for image in frames])
+    shift = np.concatenate([answer(quant, image) for image in frames]) - wanted
+    assert np.abs(shift.mean(axis=(0, 2, 3))).max() < 0.05 * wanted.std(axis=(0, 2, 3)).max()
+
+
+def test_patches_stay_in_float() -> None:
+    """With AMX the second convolution, quantized, is off by as much as its answers spread."""
+    rng = np.random.default_rng(4)
+    frames = [rng.integers(*COLORFUL, (1, 32, 64, 3), dtype=np.uint8) for _ in range(2)]
+    model = network_of(convolution((32, 3, 3, 3), 1), operations.relu, convolution((32, 32, 4, 4), 2, stride=4))
+    names = strided(model)
+    assert [kind.partition("_")[0] for kind in names] == ["Convolution"]
+    quant = quantized(model, frames, names)
+    (patches,) = [node for node in quant.get_ops() if node.get_friendly_name() in names]
+    assert [value.get_node().get_type_name() for value in patches.input_values()] == ["Relu", "Constant"]
+    want = answer(model, frames[0])
+    assert np.abs(answer(quant, frames[0]) - want).max() < 0.1 * want.std()
 
 
 WEIGHTS = hnp.arrays(
