@@ -10,8 +10,9 @@ With N = `trigger_hits`, M = `trigger_window`, R = `release_frames`:
 | CLEAR | UNKNOWN | a frame cannot be judged, or none comes |
 | OBSTACLE | CLEAR | R frames in a row were judged clear (until then it stays OBSTACLE, `releasing`) |
 
-A frame with a weak obstacle only (above the release threshold, below the trigger threshold) is neither a hit nor clear:
-during OBSTACLE it holds the alert (`holding`).
+A frame with a weak obstacle only (above the release threshold, below the trigger threshold) is neither a hit nor clear,
+if that is one of those that raised the alert: during OBSTACLE it holds the alert (`holding`). A weak one that was none
+of them is nothing.
 
 With `alert_rule` evidence there is a second condition beside this one: a candidate that is an obstacle by the evidence
 of several frames (`obstacles/evidence.py`) makes it OBSTACLE; R frames in a row without it, without an obstacle and
@@ -64,7 +65,7 @@ class AlertMachine:
 
         Args:
             present: it holds an obstacle.
-            weak: it holds only a weak one.
+            weak: it holds only a weak one, of those that raised the alert.
             evident: it holds one by the evidence of several frames.
         """
         state, reason = self._by_hits(present, weak)
@@ -72,7 +73,7 @@ class AlertMachine:
             self._evident = self._settings.release_frames
         elif self._evident:
             self._evident -= 1
-        if state is AlertState.OBSTACLE or not self._evident:
+        if not self._evident or (state is AlertState.OBSTACLE and not evident):
             return state, reason
         self._was_known = True
         held = reasons.HOLDING if weak else reasons.RELEASING

@@ -15,7 +15,7 @@ from ..parameters.judging import ALERT, EVIDENCE, IGNORE, ObstacleSettings, Outp
 from .alert import AlertMachine
 from .geometry.ground import CameraGeometry, ground_area, ground_position
 from .obstacles.components import Component, anomaly_mask, find_objects, least_area, release_rule, release_threshold
-from .obstacles.evidence import MAX_CANDIDATES, Evidences
+from .obstacles.evidence import FORGET_S, MAX_CANDIDATES, Evidences
 from .obstacles.tracks import Closing, Tracker, time_to_reach
 from .obstacles.zones import check_ego_mask, fit_ego_mask, place
 from .output_gate import OutputGate, read
@@ -58,6 +58,10 @@ class _Found:
     ground: GroundPosition | None
     zone: str
     counts: bool
+
+
+_Tracked = tuple[_Found, tuple[int, int]]
+"""With its track id and age."""
 
 
 class CameraPipeline:
@@ -112,6 +116,7 @@ class CameraPipeline:
         self._closing.reset()
         if self._evidences is not None:
             self._evidences.reset()
+        self._raised: set[int] = set()  # tracks that a weaker obstacle must be one of to hold the alert
         self._last_stamp = self._evidence_stamp = None
 
     def judge(
@@ -146,21 +151,27 @@ class CameraPipeline:
             )
         if geometry is not None and (geometry.height, geometry.width) != score.shape:
             geometry = None
-        found, unlisted, mask = self._find(prediction, self._threshold, self._calibration.objects, geometry)
-        weak = False
-        if self._machine.alarmed and self._release < self._threshold and not any(one.counts for one in found):
-            # Only now, because it costs as much again: is what raised the alert still there, but weaker?
-            found, unlisted, _ = self._find(prediction, self._release, self._held, geometry)
-            weak = any(one.counts for one in found)
-        present = not weak and any(one.counts for one in found)
+        most, alarmed = self._settings.max_obstacles, self._machine.alarmed
+        found, unlisted, mask = self._find(prediction, self._threshold, self._calibration.objects, geometry, most)
+        present = any(one.counts for one in found)
         evident: list[_Found] = []
         if self._evidences is not None:
             evident, mask = self._evident(frame, prediction, geometry, mask)
             found, beyond = self._joined(found, evident)
             unlisted += beyond
-        obstacles = self._identify(frame, found, speed)
+        tracked = self._identify(frame, found)
+        raised = {track_id for one, (track_id, _) in tracked if one.counts}
+        weaker = self._weaker(frame, prediction, geometry, tracked) if alarmed else []
+        self._raised |= raised.union(track_id for _, (track_id, _) in weaker)
+        self._raised &= self._tracker.ids
+        if not present:
+            tracked = sorted([*tracked, *weaker], key=lambda pair: not pair[0].counts)
+            unlisted += max(0, len(tracked) - most)
+        obstacles = self._described(frame, tracked[:most], speed)
         self._evidence_stamp = frame.stamp_ns
-        state, reason = self._machine.judged(present, weak, bool(evident))
+        state, reason = self._machine.judged(present, bool(weaker) and not present, bool(evident))
+        if alarmed and not self._machine.alarmed:
+            self._raised.clear()
         alert = self._alert(state, reason, now_ns, obstacles)
         return Judgement(prediction, mask, obstacles, alert, unlisted, self._calibration, threshold=self._threshold)
 
@@ -169,9 +180,9 @@ class CameraPipeline:
         return self._alert(*self._machine.unknown(reason), now_ns, detail=detail)
 
     def _find(
-        self, prediction: Prediction, threshold: float, rule: Objects | None, geometry: CameraGeometry | None
+        self, prediction: Prediction, threshold: float, rule: Objects | None, geometry: CameraGeometry | None, most: int
     ) -> tuple[list[_Found], int, np.ndarray]:
-        """What is large enough and matters where it stands, how much more there is than may be listed, and the mask.
+        """What is large enough and matters where it stands, how much more there is than `most`, and the mask.
 
         What counts is ranked first: however much is reported only, it takes no place from what the alert rests on.
         """
@@ -183,13 +194,13 @@ class CameraPipeline:
         reported: list[_Found] = []
         unseen = 0
         for component in components:
-            if len(counting) == settings.max_obstacles:
+            if len(counting) == most:
                 unseen += 1  # nothing that follows can change the state or the list
                 continue
             found = self._placed(component, score, geometry)
             if found is not None:
                 (counting if found.counts else reported).append(found)
-        listed = [*counting, *reported][: settings.max_obstacles]
+        listed = [*counting, *reported][:most]
         return listed, len(counting) + len(reported) + unseen - len(listed), mask
 
     def _placed(self, component: Component, score: np.ndarray, geometry: CameraGeometry | None) -> _Found | None:
@@ -236,12 +247,36 @@ class CameraPipeline:
         joined = sorted([*found, *more], key=lambda one: not one.counts)
         return joined[: self._settings.max_obstacles], max(0, len(joined) - self._settings.max_obstacles)
 
-    def _identify(self, frame: Frame, found: list[_Found], speed: float | None) -> tuple[Obstacle, ...]:
+    def _identify(self, frame: Frame, found: list[_Found]) -> list[_Tracked]:
+        """Each with its track."""
+        boxes = [one.component.box for one in found]
+        return list(zip(found, self._tracker.update(boxes, _TRACK_MARGIN * frame.image.shape[1]), strict=True))
+
+    def _weaker(
+        self, frame: Frame, prediction: Prediction, geometry: CameraGeometry | None, tracked: list[_Tracked]
+    ) -> list[_Tracked]:
+        """What raised the alert and is still there, but weaker: above the release threshold.
+
+        After seconds without a judged frame nothing tells what that is, and whatever is weak may be it.
+        """
+        assert self._evidence_stamp is not None
+        blind = frame.stamp_ns - self._evidence_stamp > FORGET_S * 1e9
+        missing = self._raised.difference(track_id for _, (track_id, _) in tracked)
+        # Only now, because it costs as much again.
+        if self._release >= self._threshold or not (missing or blind):
+            return []
+        known = {one.component.box for one, _ in tracked}
+        found, _, _ = self._find(prediction, self._release, self._held, geometry, MAX_CANDIDATES)
+        found = [one for one in found if one.counts and one.component.box not in known]
+        boxes = [one.component.box for one in found]
+        tracks = self._tracker.again(boxes, _TRACK_MARGIN * frame.image.shape[1], missing, begin=blind)
+        return [(one, track) for one, track in zip(found, tracks, strict=True) if track is not None]
+
+    def _described(self, frame: Frame, tracked: list[_Tracked], speed: float | None) -> tuple[Obstacle, ...]:
         """Obstacles with their tracks, calibrated scores and times to reach."""
-        tracks = self._tracker.update([one.component.box for one in found], _TRACK_MARGIN * frame.image.shape[1])
-        scores = self._calibration.calibrate(np.array([one.component.strength for one in found]))
+        scores = self._calibration.calibrate(np.array([one.component.strength for one, _ in tracked]))
         obstacles = []
-        for one, calibrated, (track_id, age) in zip(found, scores, tracks, strict=True):
+        for (one, (track_id, age)), calibrated in zip(tracked, scores, strict=True):
             component, ground, reach = one.component, one.ground, None
             if ground is not None:
                 closing = self._closing.update(track_id, frame.stamp_ns, math.hypot(*ground.position[:2]))

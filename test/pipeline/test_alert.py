@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from oodseg_ros.errors import ConfigError
@@ -20,7 +20,7 @@ from oodseg_ros.pipeline.alert import AlertMachine, reaction_sentence, worst_cas
 from oodseg_ros.pipeline.camera import CameraPipeline
 from oodseg_ros.pipeline.geometry.ground import ground_area, ground_position, pinhole
 from oodseg_ros.pipeline.obstacles.components import least_area, release_threshold
-from oodseg_ros.pipeline.obstacles.tracks import Closing, time_to_reach
+from oodseg_ros.pipeline.obstacles.tracks import MAX_GAP, Closing, time_to_reach
 
 CLEAR, OBSTACLE, UNKNOWN = AlertState.CLEAR, AlertState.OBSTACLE, AlertState.UNKNOWN
 
@@ -215,6 +215,107 @@ def test_a_weaker_obstacle_holds_the_alert_but_does_not_raise_it() -> None:
     assert len(judged[6].obstacles) == 1
     assert judged[6].obstacles[0].track_id == judged[4].obstacles[0].track_id
     assert not judged[6].mask.any(), "the mask shows what is above the threshold, always"
+
+
+WEAK = (release_threshold(CALIBRATION, 9.0) + 9.0) / 2
+PAINT = (20, 80, 50, 100)
+"""Far from BOX, and larger."""
+
+
+def told(
+    steps: list[dict[tuple[int, int, int, int], float] | None], rate: float = 10.0, **settings
+) -> tuple[list[str], list[list[tuple[int, int, int, int]]]]:
+    """Reasons, and the boxes listed, of frames that hold boxes of these scores; None = a frame that is refused."""
+    pipeline = CameraPipeline(CALIBRATION, ObstacleSettings(**{"release_frames": 2, **settings}))
+    reasons, listed = [], []
+    for index, boxes in enumerate(steps, 1):
+        seen = prediction(None)
+        for (x0, y0, x1, y1), value in (boxes or {}).items():
+            seen.score[y0:y1, x0:x1] = value
+        if boxes is None:
+            seen.score[0, 0] = np.nan
+        frame = Frame(np.zeros((*SIZE, 3), np.uint8), round(index * SECOND / rate))
+        judged = pipeline.judge(frame, seen, frame.stamp_ns, GEOMETRY)
+        reasons.append(judged.alert.reason)
+        listed.append([one.box for one in judged.obstacles])
+    return reasons, listed
+
+
+RAISED = [{}, {}, {BOX: 20.0}, {BOX: 20.0}]
+"""Frames after which there is an alert."""
+
+
+def test_what_is_weak_and_did_not_raise_the_alert_does_not_hold_it() -> None:
+    reasons, listed = told([*RAISED, {BOX: WEAK, PAINT: WEAK}, {PAINT: WEAK}, {PAINT: WEAK}])
+    assert reasons[3:] == ["obstacle", "holding", "releasing", "ok"]
+    assert listed[4:] == [[BOX], [], []], "listed is what the alert rests on"
+    # Nor does what is, or was strong, only where it is reported.
+    sky, ground = (110, 30, 130, 48), (110, 34, 130, 54)
+    zones = Zones((), unplaced=REPORT)
+    reasons, listed = told([*RAISED, {BOX: 20.0, sky: 20.0}, {ground: WEAK}, {ground: WEAK}], zones=zones)
+    assert reasons[4:] == ["obstacle", "releasing", "ok"]
+    assert listed[4:] == [[BOX, sky], [], []]
+    assert told([{ground: 20.0}] * 3 + [{sky: WEAK}] * 2, zones=zones)[0][2:] == ["obstacle", "releasing", "ok"]
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        [{}],
+        [None, None],
+        [{PAINT: WEAK}],
+        [{BOX: WEAK}, {BOX: 20.0}, {BOX: WEAK}],
+        [{PAINT: 20.0}] * 3,  # then it is gone, or as weak
+        [{PAINT: 20.0, BOX: WEAK}] * 9,
+    ],
+    ids=["missed", "refused", "other", "strong again", "missed beside another", "weak beside another"],
+)
+def test_what_raised_the_alert_and_is_weaker_holds_it(between) -> None:
+    reasons, listed = told([*RAISED, *between, *[{BOX: WEAK, PAINT: -5.0}] * 6])
+    assert reasons[-6:] == ["holding"] * 6
+    assert listed[-6:] == [[BOX]] * 6
+
+
+@given(st.text("xw.?", max_size=30))
+def test_one_object_holds_its_alert_whatever_comes_between(sequence: str) -> None:
+    """As by the alert's conditions alone; `w` = it is weak."""
+    assume("." * (MAX_GAP + 1) not in sequence.replace("?", ""))
+    machine, expected = AlertMachine(ObstacleSettings()), []
+    for frame in sequence:
+        answer = machine.unknown("score_not_finite") if frame == "?" else None
+        expected.append((answer or machine.judged(frame == "x", frame == "w" and machine.alarmed))[1])
+    steps = {"x": {BOX: 20.0}, "w": {BOX: WEAK}, ".": {}, "?": None}
+    assert told([steps[frame] for frame in sequence], release_frames=3)[0] == expected
+
+
+def test_what_gets_strong_during_an_alert_holds_it_from_then_on() -> None:
+    reasons, listed = told([*RAISED, {BOX: WEAK, PAINT: WEAK}, {PAINT: 20.0}, *[{PAINT: WEAK}] * 6])
+    assert reasons[-7:] == ["obstacle", *["holding"] * 6]
+    assert listed[-1] == [PAINT]
+    # Nor does it matter which of the two hits was whose.
+    assert told([{}, {}, {PAINT: 20.0}, {BOX: 20.0}, *[{PAINT: WEAK}] * 3])[0][4:] == ["holding"] * 3
+
+
+def test_what_raised_an_earlier_alert_does_not_hold_the_next() -> None:
+    quick = {"trigger_hits": 1, "trigger_window": 1, "release_frames": 1}
+    reasons, _ = told([{BOX: 20.0}, {}, {PAINT: 20.0}, {BOX: WEAK}], **quick)
+    assert reasons == ["obstacle", "ok", "obstacle", "ok"]
+
+
+def test_however_much_else_is_weak_what_raised_the_alert_is_found() -> None:
+    reasons, listed = told([*RAISED, *[{BOX: WEAK, PAINT: WEAK}] * 4], max_obstacles=1)
+    assert reasons[4:] == ["holding"] * 4
+    assert listed[4:] == [[BOX]] * 4
+    _, listed = told([*RAISED, {PAINT: 20.0}, {BOX: WEAK, PAINT: WEAK}], max_obstacles=1)
+    assert listed[-1] == [PAINT], "both hold, one may be listed"
+
+
+def test_a_time_that_was_not_seen_does_not_shorten_the_way_to_clear() -> None:
+    """What is weak after seconds without a frame may be what raised the alert: nothing tells."""
+    moved = (20, 80, 40, 95)
+    for rate, held in ((10.0, False), (1.0, True)):
+        reasons, _ = told([*RAISED, None, None, *[{moved: WEAK}] * 3], rate)
+        assert (reasons[-1] == "holding") is held
 
 
 @pytest.mark.parametrize("place", ["among", "beside"])

@@ -8,6 +8,7 @@ simulated drives at 5 to 30 Hz with misses and a swaying camera, greedy assignme
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Set
 from dataclasses import dataclass, replace
 
 import lap
@@ -42,7 +43,7 @@ class Track:
         box: where it was last seen, float64 `[4]`.
         speed: change of the box per frame, float64 `[4]`.
         age: frames in which it was seen.
-        missed: frames since it was seen.
+        missed: frames since it was seen, the present one not counted.
     """
 
     track_id: int
@@ -66,12 +67,18 @@ class Tracker:
     """Tracks of one camera; not thread-safe."""
 
     def __init__(self) -> None:
-        self._tracks: list[Track] = []
         self._next = 1
+        self.reset()
 
     def reset(self) -> None:
         """Forget all tracks; ids go on, so that no id ever means two things."""
-        self._tracks = []
+        self._seen: list[Track] = []
+        self._lost: list[Track] = []
+
+    @property
+    def ids(self) -> set[int]:
+        """Of all tracks that the next frame may go on with."""
+        return {track.track_id for track in [*self._seen, *self._lost] if track.missed < MAX_GAP}
 
     def update(self, boxes: list[Box], margin: float) -> list[tuple[int, int]]:
         """(track id, age) for each box of the next frame, in their order.
@@ -80,20 +87,40 @@ class Tracker:
             boxes: (x0, y0, x1, y1) in pixels.
             margin: pixels by which a far obstacle may jump; about 1 % of the image width.
         """
+        missed = [replace(track, missed=track.missed + 1) for track in self._lost if track.missed < MAX_GAP]
+        self._seen, self._lost = [], [*self._seen, *missed]
+        return [each for each in self._take(self._lost, boxes, margin, begin=True) if each is not None]
+
+    def again(
+        self, boxes: list[Box], margin: float, among: Set[int], begin: bool = False
+    ) -> list[tuple[int, int] | None]:
+        """The same for more boxes of the frame that `update` was given last; None for those without a track.
+
+        Args:
+            boxes, margin: as there.
+            among: ids of the tracks that these boxes may go on with, where no other box did.
+            begin: those that go on with none begin one.
+        """
+        return self._take([track for track in self._lost if track.track_id in among], boxes, margin, begin)
+
+    def _take(self, known: list[Track], boxes: list[Box], margin: float, begin: bool) -> list[tuple[int, int] | None]:
         new = np.array(boxes, np.float64).reshape(-1, 4)
-        expected = np.array([track.expected() for track in self._tracks]).reshape(-1, 4)
-        found = {column: row for row, column in assign(expected, new, margin)}
-        seen = []
+        expected = np.array([track.expected() for track in known]).reshape(-1, 4)
+        found = {column: known[row] for row, column in assign(expected, new, margin)}
+        taken: list[tuple[int, int] | None] = []
         for index, box in enumerate(new):
+            if index not in found and not begin:
+                taken.append(None)
+                continue
             if index in found:
-                seen.append(self._tracks[found[index]].seen(box))
+                self._seen.append(found[index].seen(box))
             else:
-                seen.append(Track(self._next, box, np.zeros(4)))
+                self._seen.append(Track(self._next, box, np.zeros(4)))
                 self._next += 1
-        matched = set(found.values())
-        lost = [track for index, track in enumerate(self._tracks) if index not in matched and track.missed < MAX_GAP]
-        self._tracks = seen + [replace(track, missed=track.missed + 1) for track in lost]
-        return [(track.track_id, track.age) for track in seen]
+            taken.append((self._seen[-1].track_id, self._seen[-1].age))
+        ids = {track.track_id for track in found.values()}
+        self._lost = [track for track in self._lost if track.track_id not in ids]
+        return taken
 
 
 def assign(old: np.ndarray, new: np.ndarray, margin: float) -> list[tuple[int, int]]:

@@ -235,6 +235,29 @@ def test_a_fault_during_an_alert_does_not_end_it():
     assert states(pipe, [0.0] * 5, 1.3) == "OOCCC"
 
 
+def test_what_was_evident_and_is_weaker_holds_the_alert_and_nothing_else_that_weak_does():
+    letters = states(camera(release_threshold=1.2), [2.5] * 15 + [1.6] * 60)
+    assert letters == "UU" + "C" * 7 + "O" * 66
+    pipe = camera(release_threshold=1.2)
+    assert states(pipe, [2.5] * 15)[-1] == "O"
+    other = prediction(1.6, (100, 80, 140, 110))
+    judged = [pipe.judge(frame(1.5 + i / 10), other, 0) for i in range(6)]
+    assert [one.alert.reason for one in judged] == ["releasing"] * 2 + ["ok"] * 4
+    assert not any(one.obstacles for one in judged)
+
+
+def test_what_is_evident_is_not_listed_again_as_what_is_weaker():
+    pipe = camera(release_threshold=1.2)
+    for index in range(10):
+        x = 40 + 5 * index
+        both = prediction(5.0, (x, 40, x + 20, 60))
+        both.score[40:60, x + 24 : x + 44] = 5.0
+        assert len(pipe.judge(frame(index / 10), both, 0).obstacles) == 2
+    left = pipe.judge(frame(1.0), prediction(2.5, (90, 40, 110, 60)), 0)
+    assert left.alert.reason == "obstacle"
+    assert len(left.obstacles) == 1
+
+
 def test_nan_and_a_refused_frame_do_not_count():
     pipe = camera()
     states(pipe, [2.5] * 8)

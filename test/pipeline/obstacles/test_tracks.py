@@ -90,3 +90,18 @@ def test_reset_forgets_but_never_reuses_an_id():
     tracker.update([(0, 0, 10, 10)], 5.0)
     tracker.reset()
     assert tracker.update([(0, 0, 10, 10)], 5.0) == [(2, 1)]
+
+
+def test_a_weaker_box_goes_on_with_what_was_missed_and_begins_nothing():
+    for gap in range(MAX_GAP + 2):
+        tracker = Tracker()
+        here, there = (100, 100, 150, 150), (400, 100, 450, 150)
+        assert tracker.update([here, there], 10.0) == [(1, 1), (2, 1)]
+        for _ in range(gap):
+            assert tracker.update([there], 10.0)[0][0] == 2
+        assert tracker.ids == ({1, 2} if gap <= MAX_GAP else {2})
+        tracker.update([], 10.0)
+        found = tracker.again([there, here, (700, 100, 750, 150)], 10.0, {1})
+        assert found == [None, (1, 2) if gap <= MAX_GAP else None, None]
+        assert tracker.update([here, there], 10.0) == [(1, 3) if gap <= MAX_GAP else (3, 1), (2, gap + 2)]
+    assert tracker.again([(700, 100, 750, 150)], 10.0, set(), begin=True) == [(4, 1)]
