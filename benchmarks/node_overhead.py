@@ -112,6 +112,11 @@ def measure(node: str, listeners: str, options: argparse.Namespace) -> dict[str,
     answered = json.loads((folder / f"{node}.json").read_text())
     heard = json.loads((folder / "listener.json").read_text())
     ages = np.asarray(answered["ages"][int(WARM_UP * options.rate) :]) * 1e3
+    if not ages.size:
+        raise RuntimeError(
+            f"{node} answered {answered['answered']} of {camera['sent']} frames, no more than the warm-up has: give a "
+            "lower --rate or more --seconds"
+        )
     return {
         "node": node,
         "listeners": listeners,

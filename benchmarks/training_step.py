@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
-from training_step_against import compare
+from training_step_against import WARM, compare
 
 from oodseg_ros.evaluation.results import provenance
 from oodseg_ros.labels import load_labels
@@ -120,6 +120,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "training_step.json")
     options = parser.parse_args()
+    if options.against and options.steps is not None and options.steps <= WARM:
+        parser.error(f"--steps: the first {WARM} are not timed, so --against needs more")
     found = {"against": against(options)} if options.against else alone(options)
     there = json.loads(options.out.read_text()) if options.out.exists() else {}
     options.out.parent.mkdir(parents=True, exist_ok=True)
