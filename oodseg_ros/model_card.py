@@ -214,10 +214,20 @@ class SecondLook(_Strict):
 
     @model_validator(mode="after")
     def _rise(self) -> SecondLook:
-        for above in (self.above, self.above if self.small is None else self.small.above):
-            if not self.grow <= above < self.below:
-                raise ValueError("second_look: `grow` must be at most `above`, and `above` less than `below`")
+        for where, look in (("", self), ("small.", self.small)):
+            if look is not None and not self.grow <= look.above < self.below:
+                raise ValueError(f"second_look: `grow` must be at most `{where}above`, and that less than `below`")
+        if self.small is not None and self.small.zoom <= self.zoom:
+            raise ValueError("second_look: `small.zoom` must be above `zoom`")
         return self
+
+    @property
+    def options(self) -> str:
+        """What `calibrate-objects` is asked for to choose such a one anew."""
+        small = (
+            "" if self.small is None else f" --small-look {self.small.zoom:g} --small-look-height {self.small.height:g}"
+        )
+        return f"--second-look {self.zoom:g}{small}"
 
     @property
     def words(self) -> str:

@@ -200,19 +200,22 @@ def test_a_number_that_nothing_can_be_above_is_refused(copy: Path, place: str, v
 
 
 @pytest.mark.parametrize(
-    ("objects", "band", "said"),
+    ("objects", "band", "small", "said"),
     [
-        (False, (1.0, 2.0, 3.0), "it needs `objects`"),
-        (True, (1.0, 3.0, 3.0), "less than"),
-        (True, (2.5, 2.0, 3.0), "at most"),
+        (False, (1.0, 2.0, 3.0), None, "it needs `objects`"),
+        (True, (1.0, 3.0, 3.0), None, "less than"),
+        (True, (2.5, 2.0, 3.0), None, "at most"),
+        (True, (1.0, 2.0, 3.0), (2.0, 0.5), "at most `small.above`"),
+        (True, (1.0, 2.0, 3.0), (1.5, 1.5), "`small.zoom` must be above"),
     ],
 )
 def test_a_second_look_that_means_nothing_is_refused(
-    copy: Path, objects: bool, band: tuple[float, ...], said: str
+    copy: Path, objects: bool, band: tuple[float, ...], small: tuple[float, float] | None, said: str
 ) -> None:
     card = yaml.safe_load((copy / "model.yaml").read_text())
     rule = {"grow": 1.0, "seed": 0.5, "among": 3.0, "beside": 4.0, "ground": [3]} if objects else None
-    look = {"zoom": 1.5} | dict(zip(("grow", "above", "below"), band, strict=True))
+    look = {"zoom": 1.5, **dict(zip(("grow", "above", "below"), band, strict=True))}
+    look["small"] = None if small is None else {"height": 0.1, "zoom": small[0], "above": small[1]}
     edit(copy, calibration=card["calibration"] | {"threshold": 3.0, "objects": rule, "second_look": look})
     with pytest.raises(BundleError, match=f"second_look: .*{said}"):
         load_bundle(copy)

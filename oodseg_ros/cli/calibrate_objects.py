@@ -54,7 +54,7 @@ def command(
         float | None,
         typer.Option(
             help="With --second-look: what is small is looked at this much larger instead, before all else, and that "
-            "look decides. Default: like all else."
+            "look decides. Default: like all else, also where the bundle had one."
         ),
     ] = None,
     small_look_height: Annotated[
@@ -124,6 +124,9 @@ def command(
     )
     if (again := found.calibration.second_look) is not None:
         shown.say(f"a second look, {again.words}")
+    before = loaded.bundle.card.calibration.second_look
+    if before is not None and before.small is not None and again is not None and again.small is None:
+        shown.warn(f"the bundle looked closer at small candidates, now it does not; {before.options} keeps that")
     shown.say(escape(found.calibration.source))
     shown.say(
         f"frames that decide, strongest first (look at them; leave out with --without what shows something unknown): "

@@ -276,6 +276,14 @@ def test_what_raised_the_alert_and_is_weaker_holds_it(between) -> None:
     assert listed[-6:] == [[BOX]] * 6
 
 
+def test_what_gets_weaker_and_melts_into_what_is_around_it_or_breaks_up_holds_the_alert() -> None:
+    small, around, corner = (60, 60, 70, 70), (20, 30, 110, 100), (60, 60, 120, 120)
+    for change in ([{around: WEAK}] * 4, [{corner: WEAK}] * 4):
+        assert told([*[{small: 20.0}] * 3, *change])[0][3:] == ["holding"] * 4
+    pieces = {(x, 40, x + 10, 50): WEAK for x in (12, 60, 100)}
+    assert told([*[{(10, 30, 120, 100): 20.0}] * 3, *[pieces] * 4])[0][3:] == ["holding"] * 4
+
+
 @given(st.text("xw.?", max_size=30))
 def test_one_object_holds_its_alert_whatever_comes_between(sequence: str) -> None:
     """As by the alert's conditions alone; `w` = it is weak."""

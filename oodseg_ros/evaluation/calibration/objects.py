@@ -238,7 +238,7 @@ def calibrate_objects(
         names = ", ".join(labels.names[index] for index in before.ground)
         raise ConfigError(
             f"the bundle's second look was chosen with seed {before.seed:g} and the ground {names}: give these, or "
-            f"choose it anew with --second-look {calibration.second_look.zoom:g} (0 removes it)"
+            f"choose it anew with {calibration.second_look.options} (--second-look 0 removes it)"
         )
     if look is not None:
         runner.second_look = None

@@ -42,6 +42,10 @@ class LookTarget:
         for zoom in (self.zoom, self.small_zoom):
             if zoom != 0 and not 1 < zoom <= 4:
                 raise ConfigError(f"the zoom of a second look must be above 1 and at most 4, or 0, got {zoom:g}")
+        if self.zoom and 0 < self.small_zoom <= self.zoom:
+            raise ConfigError(
+                f"small candidates are looked at closer than {self.zoom:g} times, got {self.small_zoom:g}"
+            )
         if self.small_zoom and not self.zoom:
             raise ConfigError("small candidates have a second look of their own only where the others have one, too")
         for share in (self.share, self.small_share):
@@ -101,7 +105,10 @@ def fit_second_look(
         float(np.quantile(column, 1 - share, method="lower"))
         for column, share in zip(strongest.T, (look.share, look.small_share), strict=True)
     )
-    for what, least, share in (("", above, look.share), ("small ", tiny, look.small_share if look.small_zoom else 0)):
+    for what, least, share in (
+        ("larger " if look.small_zoom else "", above, look.share),
+        ("small ", tiny, look.small_share if look.small_zoom else 0),
+    ):
         if share and not np.isfinite(least):
             raise ConfigError(
                 f"calibration: less than {share:.1%} of the frames have anything {what}on the ground that could be in "

@@ -7,6 +7,7 @@ simulated drives at 5 to 30 Hz with misses and a swaying camera, greedy assignme
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Set
 from dataclasses import dataclass, replace
@@ -18,6 +19,9 @@ Box = tuple[int, int, int, int]
 
 MIN_OVERLAP = 0.1
 """Least intersection over union of two grown boxes that may be the same obstacle."""
+
+MIN_INSIDE = 0.5
+"""Share of the smaller box that lies in the other one, from which on a weaker obstacle may be what raised the alert."""
 
 GROW_SHARE = 0.5
 """Boxes grow by this share of their size on every side, and by the margin in pixels."""
@@ -98,22 +102,27 @@ class Tracker:
 
         Args:
             boxes, margin: as there.
-            among: ids of the tracks that these boxes may go on with, where no other box did.
+            among: ids of the tracks that these boxes may go on with, where no other box did: also one that lies mostly
+                inside the other, because what gets weaker breaks into pieces or melts into what is around it.
             begin: those that go on with none begin one.
         """
-        return self._take([track for track in self._lost if track.track_id in among], boxes, margin, begin)
+        return self._take([track for track in self._lost if track.track_id in among], boxes, margin, begin, MIN_INSIDE)
 
-    def _take(self, known: list[Track], boxes: list[Box], margin: float, begin: bool) -> list[tuple[int, int] | None]:
+    def _take(
+        self, known: list[Track], boxes: list[Box], margin: float, begin: bool, inside: float = math.inf
+    ) -> list[tuple[int, int] | None]:
         new = np.array(boxes, np.float64).reshape(-1, 4)
         expected = np.array([track.expected() for track in known]).reshape(-1, 4)
-        found = {column: known[row] for row, column in assign(expected, new, margin)}
+        found = {column: known[row] for row, column in assign(expected, new, margin, inside)}
         taken: list[tuple[int, int] | None] = []
         for index, box in enumerate(new):
             if index not in found and not begin:
                 taken.append(None)
                 continue
             if index in found:
-                self._seen.append(found[index].seen(box))
+                seen = found[index].seen(box)
+                # What is left of a weaker one has another shape, which tells nothing of its speed.
+                self._seen.append(replace(seen, speed=found[index].speed) if inside <= 1 else seen)
             else:
                 self._seen.append(Track(self._next, box, np.zeros(4)))
                 self._next += 1
@@ -123,10 +132,16 @@ class Tracker:
         return taken
 
 
-def assign(old: np.ndarray, new: np.ndarray, margin: float) -> list[tuple[int, int]]:
-    """Pairs (row of `old`, row of `new`), each row once at most, that overlap most in sum; boxes are float `[N, 4]`."""
+def assign(old: np.ndarray, new: np.ndarray, margin: float, inside: float = math.inf) -> list[tuple[int, int]]:
+    """Pairs (row of `old`, row of `new`), each row once at most, that overlap most in sum; boxes are float `[N, 4]`.
+
+    Two of which that share `inside` of the smaller one lies in the other overlap just enough.
+    """
     overlap = iou(_grown(old, margin), _grown(new, margin))
     overlap[overlap < MIN_OVERLAP] = 0.0
+    if inside <= 1:
+        shared, smaller = _shared(old, new), np.minimum(_area(old)[:, None], _area(new)[None])
+        overlap[(overlap == 0) & (shared > 0) & (shared >= inside * smaller)] = MIN_OVERLAP
     if not overlap.size:
         return []
     _, columns, _ = lap.lapjv(-overlap, extend_cost=True)  # -1: the row is assigned to nothing
@@ -135,15 +150,20 @@ def assign(old: np.ndarray, new: np.ndarray, margin: float) -> list[tuple[int, i
 
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Intersection over union `[N, M]` of boxes `[N, 4]` and `[M, 4]`; 0 for boxes without area."""
-    first, second = first[:, None].astype(np.float64), second[None].astype(np.float64)
-    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
-    inner = np.clip(sides, 0.0, None).prod(-1)
-    union = _area(first) + _area(second) - inner
+    inner = _shared(first, second)
+    union = _area(first)[:, None] + _area(second)[None] - inner
     return np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
 
 
+def _shared(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Area `[N, M]` that two boxes have in common."""
+    first, second = first[:, None].astype(np.float64), second[None].astype(np.float64)
+    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
+    return np.clip(sides, 0.0, None).prod(-1)
+
+
 def _area(boxes: np.ndarray) -> np.ndarray:
-    return np.clip(boxes[..., 2:] - boxes[..., :2], 0.0, None).prod(-1)
+    return np.clip(boxes[..., 2:] - boxes[..., :2], 0.0, None).astype(np.float64).prod(-1)
 
 
 def _grown(boxes: np.ndarray, margin: float) -> np.ndarray:

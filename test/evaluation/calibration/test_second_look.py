@@ -52,6 +52,8 @@ def test_small_candidates_have_a_share_of_their_own() -> None:
 def test_a_look_at_small_candidates_needs_one_at_all_else_and_numbers_in_range() -> None:
     with pytest.raises(ConfigError, match="only where the others have one"):
         LookTarget(0, small_zoom=2)
+    with pytest.raises(ConfigError, match=r"closer than 1\.5 times, got 1\.2"):
+        LookTarget(1.5, small_zoom=1.2)
     for wrong in ({"small_zoom": 1.0}, {"small_zoom": 2, "small_share": 0}, {"small_zoom": 2, "small_height": 1}):
         with pytest.raises(ConfigError, match=r"second look must be|looked at again must|share of the picture's"):
             LookTarget(1.5, **wrong)
