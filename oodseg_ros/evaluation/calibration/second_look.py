@@ -24,7 +24,7 @@ class LookTarget:
     Attributes:
         zoom: how much larger it sees a part of the picture, above 1, at most 4; 0 = there is none.
         share: of the frames without unknowns that are looked at again, in (0, 1).
-        small_zoom: the same for small candidates; 0 = they are looked at like all others.
+        small_zoom: the same for small candidates, above `zoom`; 0 = they are looked at like all others.
         small_height: share of the picture's height up to which a candidate is small, in (0, 1).
         small_share: share of the frames in which such a candidate is looked at again, in (0, 1).
 

@@ -135,7 +135,7 @@ class Tracker:
 def assign(old: np.ndarray, new: np.ndarray, margin: float, inside: float = math.inf) -> list[tuple[int, int]]:
     """Pairs (row of `old`, row of `new`), each row once at most, that overlap most in sum; boxes are float `[N, 4]`.
 
-    Two of which that share `inside` of the smaller one lies in the other overlap just enough.
+    With `inside` in (0, 1], two boxes also overlap just enough where that share of the smaller one lies in the other.
     """
     overlap = iou(_grown(old, margin), _grown(new, margin))
     overlap[overlap < MIN_OVERLAP] = 0.0
