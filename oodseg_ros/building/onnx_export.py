@@ -24,10 +24,11 @@ from ..errors import EngineError
 from ..inference.golden_check import stretched
 from ..inference.graph import DeployGraph
 from ..inference.precision import HALVES, check_headroom, lower
+from ..inference.sizes import resized_frame
 from ..model_card import InputSpec
 from ..networks.segmentor import Segmentor
 from ..paths import completed
-from .acceptance import largest_difference, resized
+from .acceptance import largest_difference
 from .gate_data import check_shape
 
 OPSET = 20
@@ -77,7 +78,7 @@ def export_bundle(
         raise EngineError(f"ONNX files are exported in {', '.join(PRECISIONS)}, not in {precision!r}")
     if image is not None:
         check_shape((height, width), image.shape[:2], "--image")
-    image = stretched(bundle, height, width) if image is None else resized(image, height, width)
+    image = stretched(bundle, height, width) if image is None else resized_frame(image, height, width)
     segmentor = bundle.segmentor()
     check_headroom(segmentor, bundle.card.input, bundle.golden()["image"], precision, bundle.id)
     model = export_onnx(segmentor, bundle.card.input, batch, height, width, precision)

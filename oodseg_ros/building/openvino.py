@@ -13,8 +13,8 @@ import numpy as np
 from ..bundle import Bundle
 from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, default_dir, draft
 from ..inference.engines.openvino import GRAPH, OpenVinoEngine, openvino_core, openvino_identity
-from ..inference.sizes import graph_size
-from .acceptance import Acceptance, gated, resized, versions
+from ..inference.sizes import graph_size, resized_frame
+from .acceptance import Acceptance, gated, versions
 from .openvino_int8 import quantized
 from .openvino_parts import final_parts, keep_full_precision, strided
 from .order import Frames, Order, Progress
@@ -57,7 +57,8 @@ def _write_graph(place: Draft, bundle: Bundle, calibration: Sequence[np.ndarray]
     names = [*final_parts(model), *strided(model)]
     if wanted.precision == "int8":
         size = graph_size(wanted.height, wanted.width, bundle.card.input)
-        model = quantized(model, [np.stack([resized(image, *size)] * wanted.batch) for image in calibration], names)
+        batches = [np.stack([resized_frame(image, *size)] * wanted.batch) for image in calibration]
+        model = quantized(model, batches, names)
     openvino.save_model(model, place.path(GRAPH), compress_to_fp16=False)
     if wanted.precision == "bf16":
         keep_full_precision(place.path(GRAPH), names)
