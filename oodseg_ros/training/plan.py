@@ -118,7 +118,7 @@ def step_cost(recipe: Recipe, trained: Mapping[str, float], member: int | None =
         return tensor
 
     with torch.device("meta"):
-        segmentor = build_segmentor(recipe.network)
+        segmentor = build_segmentor(recipe.network, recipe.input)
         segmentor = (segmentor if member is None else with_member(segmentor, member)).eval().requires_grad_(False)
         for part in sorted(trained, key=len):
             segmentor.get_submodule(part).requires_grad_(trained[part] > 0)
