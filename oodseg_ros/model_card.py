@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -178,20 +178,19 @@ class Evidence(_Strict):
 
 
 class SmallLook(_Strict):
-    """How small candidates of a second look are looked at: closer, from another strength on, and there the second score
-    counts `COUNTS` times as much as the first, which saw too few pixels of them.
+    """How small candidates of a second look are looked at: closer, and from another strength on.
 
     Attributes:
         height: share of the picture's height that such a candidate has at most, and twice that of it in width.
         zoom: how much larger; the window has 1 / zoom of the picture's sides.
         above: raw score of the first look.
+        counts: how often the second score counts there where the first, which saw too few pixels of them, counts once.
     """
-
-    COUNTS: ClassVar[float] = 9.0
 
     height: float = Field(gt=0, lt=1)
     zoom: float = Field(gt=1, le=4)
     above: Score
+    counts: float = Field(9.0, gt=0, le=1000)
 
 
 class SecondLook(_Strict):
@@ -224,10 +223,13 @@ class SecondLook(_Strict):
     @property
     def options(self) -> str:
         """What `calibrate-objects` is asked for to choose such a one anew."""
-        small = (
-            "" if self.small is None else f" --small-look {self.small.zoom:g} --small-look-height {self.small.height:g}"
+        text = f"--second-look {self.zoom:g}"
+        if (small := self.small) is None:
+            return text
+        return (
+            f"{text} --small-look {small.zoom:g} --small-look-height {small.height:g} "
+            f"--small-look-counts {small.counts:g}"
         )
-        return f"--second-look {self.zoom:g}{small}"
 
     @property
     def words(self) -> str:
@@ -240,7 +242,7 @@ class SecondLook(_Strict):
             return text
         return (
             f"{text}; {self.small.zoom:g} times, where it has at most {self.small.height:.3g} of the picture's height "
-            f"and is stronger than {self.small.above:.6g}"
+            f"and is stronger than {self.small.above:.6g}, and counts {self.small.counts:g} times there"
         )
 
 

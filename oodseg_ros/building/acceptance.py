@@ -20,6 +20,7 @@ from ..inference import golden_check
 from ..inference.engine import ENGINES, Run, chosen
 from ..inference.engine_cache import Draft, StoredEngine
 from ..inference.engines.torch import TorchEngine
+from ..inference.sizes import resized_frame
 from .order import ALLOWED_AP, ALLOWED_FPR95, Frames, Order, Pairs
 
 Answer = tuple[np.ndarray, np.ndarray]
@@ -235,18 +236,10 @@ def tried(image: np.ndarray, reference: Ask, engine: Ask, precision: str, name: 
     return shares
 
 
-def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """RGB uint8 `[H, W, 3]` at the engine's size; made smaller by averaging."""
-    if image.shape[:2] == (height, width):
-        return np.ascontiguousarray(image)
-    smaller = height < image.shape[0] or width < image.shape[1]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-
-
 def resized_pairs(pairs: Pairs, height: int, width: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Labeled frames at the engine's size, the truth by the nearest pixel."""
     for image, truth in pairs:
-        yield resized(image, height, width), cv2.resize(truth, (width, height), interpolation=cv2.INTER_NEAREST)
+        yield resized_frame(image, height, width), cv2.resize(truth, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
 def versions() -> str:

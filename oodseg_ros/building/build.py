@@ -93,7 +93,7 @@ def build_engine(
         return Built(None, None, True)
     if order.precision == "int8" and not len(calibration):
         raise EngineError("int8 is calibrated on frames of your cameras: name a bag or folder with --calibration")
-    builder: Builder = import_module(f"{__package__}.{ENGINES[name].builds}")  # type: ignore[assignment]
+    builder: Builder = import_module(f"{__package__}.{ENGINES[name].builds[0]}")  # type: ignore[assignment]
     wanted = builder.identity(bundle, order)
     if not order.again:
         for engine in stored(bundle):

@@ -24,10 +24,11 @@ from ..errors import EngineError
 from ..inference.golden_check import stretched
 from ..inference.graph import DeployGraph
 from ..inference.precision import HALVES, check_headroom, lower
+from ..inference.sizes import network_size, resized_frame
 from ..model_card import InputSpec
 from ..networks.segmentor import Segmentor
 from ..paths import completed
-from .acceptance import largest_difference, resized
+from .acceptance import largest_difference
 from .gate_data import check_shape
 
 OPSET = 20
@@ -77,7 +78,7 @@ def export_bundle(
         raise EngineError(f"ONNX files are exported in {', '.join(PRECISIONS)}, not in {precision!r}")
     if image is not None:
         check_shape((height, width), image.shape[:2], "--image")
-    image = stretched(bundle, height, width) if image is None else resized(image, height, width)
+    image = stretched(bundle, height, width) if image is None else resized_frame(image, height, width)
     segmentor = bundle.segmentor()
     check_headroom(segmentor, bundle.card.input, bundle.golden()["image"], precision, bundle.id)
     model = export_onnx(segmentor, bundle.card.input, batch, height, width, precision)
@@ -100,6 +101,8 @@ def export_bundle(
 def describe(model: Any, bundle: Bundle) -> None:
     """Put into a model's metadata what whoever runs it must know: all values are text, lists and tables are JSON."""
     calibration, spec = bundle.card.calibration, bundle.card.input
+    _, height, width, _ = (axis.dim_value for axis in model.graph.input[0].type.tensor_type.shape.dim)
+    rules = {"objects": calibration.objects, "evidence": calibration.evidence, "second_look": calibration.second_look}
     facts = {
         "bundle": bundle.id,
         "weights_sha256": bundle.weights_hash,
@@ -113,7 +116,8 @@ def describe(model: Any, bundle: Bundle) -> None:
         "classes": json.dumps(bundle.labels.names),
         "score": str(getattr(bundle, "score", "") or bundle.card.network.get("score")),
         "threshold": repr(calibration.threshold),
-        "second_look": "null" if calibration.second_look is None else calibration.second_look.model_dump_json(),
+        "network_size": json.dumps(network_size(height, width, spec)),  # a second look counts in its pixels
+        **{name: "null" if rule is None else rule.model_dump_json() for name, rule in rules.items()},
         "score_table": json.dumps(calibration.table),
         "calibrated_on": calibration.source,
         "licence_of_weights": bundle.card.licence.weights,

@@ -19,8 +19,8 @@ from ..inference.engine_cache import Draft, EngineIdentity, StoredEngine, defaul
 from ..inference.engines.tensorrt import TensorRtEngine
 from ..inference.engines.tensorrt_api import PLAN, architecture, capability, load_api, tensorrt_identity
 from ..inference.precision import check_headroom, half_parts
-from ..inference.sizes import graph_size
-from .acceptance import Acceptance, gated, resized, versions
+from ..inference.sizes import graph_size, resized_frame
+from .acceptance import Acceptance, gated, versions
 from .onnx_export import export_onnx
 from .onnx_precision import quantized
 from .order import Frames, Order, Progress
@@ -92,7 +92,7 @@ def _write_plan(
     model = export_onnx(segmentor, bundle.card.input, order.batch, *size, precision, whole=False)
     parts = tuple(half_parts(segmentor)) if precision != "fp32" else ()
     if order.precision == "int8":
-        frames = [resized(image, *size) for image in calibration]
+        frames = [resized_frame(image, *size) for image in calibration]
         model = quantized(model, frames, parts, order.quantize)
         int8 = {"calibration_frames": len(frames), "quantized": list(order.quantize)}
     say("export", 1.0)

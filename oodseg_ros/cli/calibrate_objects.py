@@ -54,7 +54,7 @@ def command(
         float | None,
         typer.Option(
             help="With --second-look: what is small is looked at this much larger instead, before all else, and that "
-            "look decides. Default: like all else, also where the bundle had one."
+            "look has nearly all the say. Default: like all else, also where the bundle had one."
         ),
     ] = None,
     small_look_height: Annotated[
@@ -64,6 +64,10 @@ def command(
     small_look_share: Annotated[
         float | None,
         typer.Option(help="With --small-look: share of the frames that may be looked at so. Default: 0.1."),
+    ] = None,
+    small_look_counts: Annotated[
+        float | None,
+        typer.Option(help="With --small-look: how often it counts where the first look counts once. Default: 9."),
     ] = None,
     without: Annotated[
         list[str] | None,
@@ -97,13 +101,14 @@ def command(
         raise ConfigError(
             "--small-look is part of a second look: say how much larger all else is seen with --second-look"
         )
-    if (small_look_height, small_look_share) != (None, None) and not small_look:
-        raise ConfigError("--small-look-height and --small-look-share are for what --small-look looks at: give it, too")
+    if (small_look_height, small_look_share, small_look_counts) != (None, None, None) and not small_look:
+        raise ConfigError("--small-look-height, -share and -counts are for what --small-look looks at: give it, too")
     asked = {
         "share": second_look_share,
         "small_zoom": small_look,
         "small_height": small_look_height,
         "small_share": small_look_share,
+        "small_counts": small_look_counts,
     }
     asked = {name: value for name, value in asked.items() if value is not None}
     look = None if second_look is None else LookTarget(second_look, **asked)

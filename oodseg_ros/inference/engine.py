@@ -57,24 +57,27 @@ class EngineEntry:
             score_type, it gives an `Engine`.
         precisions: kind of device → what it computes in there.
         unbuilt: those of them that run without `oodseg build`.
-        builds: module of `building` with `identity` and `build`, see `building.build.Builder`; empty where all
-            precisions are `unbuilt`.
+        builds: modules of `building` that decide what a built engine computes: when one of them changes, engines are
+            built again. The first has `identity` and `build`, see `building.build.Builder`; empty where all precisions
+            are `unbuilt`.
     """
 
     runs: str
     precisions: dict[str, tuple[str, ...]]
     unbuilt: tuple[str, ...] = ()
-    builds: str = ""
+    builds: tuple[str, ...] = ()
 
 
+_OPENVINO = ("openvino", "openvino_parts", "openvino_int8", "openvino_convolutions")
+_TENSORRT = ("tensorrt", "tensorrt_plan", "onnx_export", "onnx_precision")
 ENGINES = {
     "torch": EngineEntry(
-        "torch:TorchEngine", {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "fp16", "bf16")}, ("fp32",), "torch"
+        "torch:TorchEngine", {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "fp16", "bf16")}, ("fp32",), ("torch",)
     ),
-    "openvino": EngineEntry("openvino:OpenVinoEngine", {"cpu": ("fp32", "bf16", "int8")}, ("fp32",), "openvino"),
-    "tensorrt": EngineEntry("tensorrt:tensorrt", {"cuda": ("fp32", "fp16", "bf16", "int8")}, builds="tensorrt"),
+    "openvino": EngineEntry("openvino:OpenVinoEngine", {"cpu": ("fp32", "bf16", "int8")}, ("fp32",), _OPENVINO),
+    "tensorrt": EngineEntry("tensorrt:tensorrt", {"cuda": ("fp32", "fp16", "bf16", "int8")}, builds=_TENSORRT),
     # TensorRT-RTX has no INT8 convolutions.
-    "tensorrt_rtx": EngineEntry("tensorrt:tensorrt_rtx", {"cuda": ("fp32", "fp16", "bf16")}, builds="tensorrt"),
+    "tensorrt_rtx": EngineEntry("tensorrt:tensorrt_rtx", {"cuda": ("fp32", "fp16", "bf16")}, builds=_TENSORRT),
 }
 DEFAULT_ENGINE = {"cpu": "openvino", "cuda": "torch"}
 HINTS = ("latency", "throughput")
@@ -129,7 +132,7 @@ class EngineIdentity:
         precision: fp32, fp16, bf16 or int8.
         architecture: the device's, e.g. `sm_89` or `cpu`.
         runtime: engine name, a dash, and the version of what runs it, e.g. `tensorrt-10.15.1`.
-        code: `graph_cache.code_digest()`, 64 hex digits.
+        code: `graph_cache.code_digest(engine)`, 64 hex digits.
     """
 
     bundle: str

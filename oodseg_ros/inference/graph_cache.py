@@ -19,9 +19,10 @@ from typing import Any
 
 from ..bundle import Bundle
 from ..paths import cache_dir
-from .engine import EngineIdentity
+from .engine import ENGINES, EngineIdentity
 
 _LOG = logging.getLogger(__name__)
+PACKAGE = Path(__file__).resolve().parents[1]
 SUM = ".sha256"
 SOURCES = (
     "networks",
@@ -49,8 +50,9 @@ def identity(
     bundle: Bundle, precision: str, batch: int, height: int, width: int, architecture: str, runtime: str
 ) -> EngineIdentity:
     """What an engine must have been built for to run here, with this code."""
+    code = code_digest(runtime.partition("-")[0])
     return EngineIdentity(
-        bundle.card.name, model_digest(bundle), height, width, batch, precision, architecture, runtime, code_digest()
+        bundle.card.name, model_digest(bundle), height, width, batch, precision, architecture, runtime, code
     )
 
 
@@ -117,13 +119,18 @@ def _checksum(file: Path) -> str:
     return total.hexdigest()
 
 
-@lru_cache(maxsize=1)
-def code_digest() -> str:
-    """Hash of the code that builds and runs graphs: an update of the package does not use graphs of the old one."""
-    root = Path(__file__).resolve().parents[1]
+@lru_cache
+def code_digest(engine: str | None = None) -> str:
+    """Hash of the code that makes and runs graphs: an update of the package does not use graphs of the old one.
+
+    Args:
+        engine: a key of `ENGINES`: the code that builds it ahead counts, too.
+    """
+    built = ENGINES[engine].builds if engine else ()
     digest = hashlib.sha256()
-    for source in SOURCES:
-        for file in sorted((root / source).rglob("*.py")) if (root / source).is_dir() else [root / source]:
-            digest.update(file.relative_to(root).as_posix().encode())
+    for source in (*SOURCES, *(f"building/{name}.py" for name in built)):
+        path = PACKAGE / source
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.relative_to(PACKAGE).as_posix().encode())
             digest.update(file.read_bytes())
     return digest.hexdigest()

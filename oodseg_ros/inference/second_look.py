@@ -100,7 +100,7 @@ class SecondLook:
         larger, small = split(found, rule.small.height * len(cells[0]) if rule.small else 0)
         zoom, counts, boxes = rule.zoom, 1.0, [box for strength, box in larger if rule.above < strength <= rule.below]
         if rule.small and (tiny := [box for strength, box in small if rule.small.above < strength <= rule.below]):
-            zoom, counts, boxes = rule.small.zoom, rule.small.COUNTS, tiny
+            zoom, counts, boxes = rule.small.zoom, rule.small.counts, tiny
         if not boxes:
             return None
         inner = round(width / zoom), round(height / zoom)

@@ -48,6 +48,16 @@ def at_image_size(run: Run, height: int, width: int, spec: InputSpec) -> Run:
     return _run
 
 
+def resized_frame(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A frame, RGB uint8 `[H, W, 3]`, at a size that an engine is built, calibrated or judged for; made smaller by
+    averaging.
+    """
+    if image.shape[:2] == (height, width):
+        return np.ascontiguousarray(image)
+    smaller = height < image.shape[0] or width < image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
 def check_size(height: int, width: int) -> None:
     """Make sure that an image may have this size.
 

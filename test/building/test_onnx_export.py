@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from oodseg_ros.building.onnx_export import OnnxRuntimeEngine, export_bundle, export_onnx, save_onnx, scopes
-from oodseg_ros.bundle import load_bundle
+from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.errors import EngineError
 from oodseg_ros.inference.engines.torch import TorchEngine
-from oodseg_ros.model_card import InputSpec
+from oodseg_ros.model_card import InputSpec, Objects, SecondLook, SmallLook
 from oodseg_ros.networks.segmentor import Segmentor
 
 SPEC = InputSpec(mean=(0.5,) * 3, std=(0.25,) * 3, pixels=1 << 20, multiple=32)
@@ -136,9 +137,22 @@ def test_an_unknown_precision_is_refused(tiny_bundle: Path, tmp_path: Path) -> N
     assert not (tmp_path / "no.onnx").exists()
 
 
+def with_rules(bundle: Bundle) -> Bundle:
+    """The bundle with a rule for objects and a second look, also at small ones."""
+    at = bundle.card.calibration.threshold
+    rules = {
+        "objects": Objects(grow=at - 2, seed=0.5, beside=at + 1, ground=[0, 3]),
+        "second_look": SecondLook(
+            zoom=1.5, grow=at - 2, above=at - 1, below=at, small=SmallLook(height=0.05, zoom=2, above=at - 1, counts=4)
+        ),
+    }
+    card = bundle.card.model_copy(update={"calibration": bundle.card.calibration.model_copy(update=rules)})
+    return dataclasses.replace(bundle, card=card)
+
+
 def test_the_file_says_how_it_wants_to_be_used(tiny_bundle: Path, tmp_path: Path) -> None:
     """The eight lines of docs/engines.md, run as they are printed."""
-    bundle = load_bundle(tiny_bundle)
+    bundle = with_rules(load_bundle(tiny_bundle))
     export_bundle(bundle, 64, 96, 1, tmp_path / "model.onnx")
     image = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "frame.png"), image[..., ::-1])
@@ -155,3 +169,6 @@ def test_the_file_says_how_it_wants_to_be_used(tiny_bundle: Path, tmp_path: Path
     told = names["facts"]
     assert (told["bundle"], told["channel_order"], told["value_range"]) == (bundle.id, "RGB", "0..255")
     assert json.loads(told["mean"]) == list(bundle.card.input.mean)
+    assert Objects.model_validate_json(told["objects"]) == bundle.card.calibration.objects
+    assert SecondLook.model_validate_json(told["second_look"]) == bundle.card.calibration.second_look
+    assert (json.loads(told["network_size"]), told["evidence"]) == ([64, 96], "null")

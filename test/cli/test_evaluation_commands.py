@@ -120,6 +120,7 @@ def test_what_is_wrong_is_said(tiny_bundle, data, tmp_path):
         (["--small-look", "2"], "how much larger all else is seen with --second-look"),
         (["--second-look", "1.5", "--small-look-share", "0.2"], "what --small-look looks at"),
         (["--second-look", "1.5", "--small-look-height", "0.2"], "what --small-look looks at"),
+        (["--second-look", "1.5", "--small-look-counts", "4"], "what --small-look looks at"),
     ],
 )
 def test_what_belongs_to_a_second_look_is_not_dropped_in_silence(tiny_bundle, data, tmp_path, words, told):

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from oodseg_ros.inference import graph_cache
+from oodseg_ros.inference.engine import ENGINES
 from oodseg_ros.inference.graph_cache import cached, code_digest, graph_file
 from oodseg_ros.paths import cache_dir
 
@@ -93,3 +97,48 @@ def test_an_empty_or_relative_cache_home_counts_as_unset(monkeypatch, given):
     monkeypatch.delenv("OODSEG_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", given)
     assert cache_dir() == Path.home() / ".cache" / "oodseg_ros"
+
+
+def digests(package: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    monkeypatch.setattr(graph_cache, "PACKAGE", package)
+    code_digest.cache_clear()
+    return {name: code_digest(name or None) for name in ("", *ENGINES)}
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the package's sources, to be changed."""
+    yield shutil.copytree(graph_cache.PACKAGE, tmp_path / "package", ignore=shutil.ignore_patterns("__pycache__"))
+    code_digest.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("file", "stale"),
+    [
+        ("building/openvino_convolutions.py", {"openvino"}),
+        ("building/onnx_precision.py", {"tensorrt", "tensorrt_rtx"}),
+        ("building/torch.py", {"torch"}),
+        ("networks/segmentor.py", {"", *ENGINES}),
+        ("building/acceptance.py", set()),  # judges engines, makes none
+        ("inference/second_look.py", set()),
+    ],
+)
+def test_a_fault_that_is_mended_makes_stale_what_was_built_with_it(package, monkeypatch, file, stale):
+    """What was built ahead; the graph that OpenVINO caches at a start ("") has no builder."""
+    before = digests(package, monkeypatch)
+    with (package / file).open("a") as stream:
+        stream.write("# mended\n")
+    after = digests(package, monkeypatch)
+    assert {name for name in before if before[name] != after[name]} == stale
+
+
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+def test_all_that_builds_an_engine_counts(engine):
+    """Whatever a builder imports of its room, except what only judges engines or says what is ordered."""
+    room, builds = graph_cache.PACKAGE / "building", ENGINES[engine].builds
+    found, waiting = set(), [builds[0]]
+    while waiting:
+        found.add(name := waiting.pop())
+        imported = set(re.findall(r"^ *from \.(\w+) import", (room / f"{name}.py").read_text(), re.MULTILINE))
+        waiting += imported - found - {"acceptance", "gate_data", "order"}
+    assert found == set(builds)

@@ -103,6 +103,13 @@ def test_small_candidates_are_looked_at_closer_and_that_look_decides() -> None:
     assert score[0, 204, 66] == pytest.approx(1.7 + 0.9)  # nine tenths of the one more that the second look says
 
 
+def test_how_much_the_look_at_small_candidates_counts_stands_in_the_card() -> None:
+    of_before = SmallLook.model_validate({"height": 0.05, "zoom": 3.2, "above": 1.5})
+    assert of_before.counts == 9, "cards without it are of thresholds that were chosen with this"
+    third = SMALL.model_copy(update={"small": of_before.model_copy(update={"counts": 0.5})})
+    assert looked(picture(1.7, TINY)[None], rule=third)[2][0, 204, 66] == pytest.approx(1.7 + 1 / 3)
+
+
 def test_one_look_more_at_most_and_small_candidates_first() -> None:
     both = np.maximum(picture(2.6, LARGE), picture(1.7, TINY))
     eye, look, score = looked(both[None], rule=SMALL)

@@ -27,6 +27,7 @@ class LookTarget:
         small_zoom: the same for small candidates, above `zoom`; 0 = they are looked at like all others.
         small_height: share of the picture's height up to which a candidate is small, in (0, 1).
         small_share: share of the frames in which such a candidate is looked at again, in (0, 1).
+        small_counts: how often that look counts where the first counts once, above 0, at most 1000.
 
     Raises:
         ConfigError: a number is outside of its range.
@@ -37,6 +38,7 @@ class LookTarget:
     small_zoom: float = 0.0
     small_height: float = 0.05
     small_share: float = 0.1
+    small_counts: float = 9.0
 
     def __post_init__(self) -> None:
         for zoom in (self.zoom, self.small_zoom):
@@ -53,6 +55,10 @@ class LookTarget:
                 raise ConfigError(f"the share of frames looked at again must lie between 0 and 1, got {share:g}")
         if not 0 < self.small_height < 1:
             raise ConfigError(f"the height of small candidates is a share of the picture's, got {self.small_height:g}")
+        if not 0 < self.small_counts <= 1000:
+            raise ConfigError(
+                f"the look at small candidates counts above 0 and at most 1000 times, got {self.small_counts:g}"
+            )
 
 
 def fit_second_look(
@@ -114,6 +120,7 @@ def fit_second_look(
                 f"calibration: less than {share:.1%} of the frames have anything {what}on the ground that could be in "
                 "doubt; a second look would not pay"
             )
-    small = SmallLook(height=look.small_height, zoom=look.small_zoom, above=tiny) if look.small_zoom else None
-    below = float(strongest.max()) + MARGIN
+    below, small = float(strongest.max()) + MARGIN, None
+    if look.small_zoom:
+        small = SmallLook(height=look.small_height, zoom=look.small_zoom, above=tiny, counts=look.small_counts)
     return SecondLook(zoom=look.zoom, grow=grow, above=above, below=below, small=small)

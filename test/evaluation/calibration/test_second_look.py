@@ -39,9 +39,10 @@ def test_about_the_share_of_new_frames_is_looked_at_again() -> None:
 
 
 def test_small_candidates_have_a_share_of_their_own() -> None:
-    target = LookTarget(1.5, 0.2, small_zoom=2.5, small_height=0.2, small_share=0.3)
+    target = LookTarget(1.5, 0.2, small_zoom=2.5, small_height=0.2, small_share=0.3, small_counts=4)
     rule = fit_second_look(frames(200, 0), target, 0.1, 0.5, [ROAD], SPEC)
-    assert (rule.small.zoom, rule.small.height) == (2.5, 0.2)
+    assert (rule.small.zoom, rule.small.height, rule.small.counts) == (2.5, 0.2, 4)
+    assert rule.options == "--second-look 1.5 --small-look 2.5 --small-look-height 0.2 --small-look-counts 4"
     look = SecondLook(rule, Objects(grow=rule.grow, seed=0.5, beside=rule.below, ground=[ROAD]), SPEC)
     windows = [look.window(*frame) for frame in frames(200, 0)]
     assert np.mean([window is not None and window.counts > 1 for window in windows]) == pytest.approx(0.3, abs=0.011)
@@ -54,8 +55,15 @@ def test_a_look_at_small_candidates_needs_one_at_all_else_and_numbers_in_range()
         LookTarget(0, small_zoom=2)
     with pytest.raises(ConfigError, match=r"closer than 1\.5 times, got 1\.2"):
         LookTarget(1.5, small_zoom=1.2)
-    for wrong in ({"small_zoom": 1.0}, {"small_zoom": 2, "small_share": 0}, {"small_zoom": 2, "small_height": 1}):
-        with pytest.raises(ConfigError, match=r"second look must be|looked at again must|share of the picture's"):
+    for wrong in (
+        {"small_zoom": 1.0},
+        {"small_zoom": 2, "small_share": 0},
+        {"small_zoom": 2, "small_height": 1},
+        {"small_counts": 0},
+    ):
+        with pytest.raises(
+            ConfigError, match=r"look must be|looked at again must|share of the picture's|counts above 0"
+        ):
             LookTarget(1.5, **wrong)
 
 

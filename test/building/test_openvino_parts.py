@@ -9,7 +9,8 @@ import openvino
 import pytest
 import torch
 
-from oodseg_ros.building.openvino import PRODUCTS, final_parts, keep_full_precision, quantized
+from oodseg_ros.building.openvino_int8 import quantized
+from oodseg_ros.building.openvino_parts import PRODUCTS, final_parts, keep_full_precision
 from oodseg_ros.inference.engines.openvino import openvino_core
 from oodseg_ros.inference.graph import converted
 from oodseg_ros.model_card import InputSpec
