@@ -79,7 +79,7 @@ class Bundle:
         """
         from .networks.build import build_segmentor
 
-        segmentor = build_segmentor(self.card.network)
+        segmentor = build_segmentor(self.card.network, self.card.input)
         state = {key: value.float() if value.is_floating_point() else value for key, value in self.weights().items()}
         broken = [key for key, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())]
         if broken:

@@ -65,9 +65,9 @@ class InputSpec(_Strict):
     """How an image becomes the network's input.
 
     The network size follows from the image size: aspect kept, sides rounded to `multiple`, at most `pixels` pixels and
-    never enlarged (`inference.sizes.network_size`), unless `resize` gives another rule. Mean and std are of values in
-    [0, 1], in the order in which the network takes the channels. With `windows` the network runs on windows of that
-    size instead of on the whole.
+    never enlarged (`networks.input_size`), unless `resize` gives another rule. Mean and std are of values in [0, 1], in
+    the order in which the network takes the channels. With `windows` the network runs on windows of that size instead
+    of on the whole.
 
     Logits, labels and score are formed `output_stride` times smaller than the network's input and resized to the image
     from there: with 2, eleven maps of logits have a quarter of the pixels, and one score is made larger instead.

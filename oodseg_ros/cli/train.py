@@ -52,8 +52,9 @@ def command(
         raise typer.Exit(130) from None
     if bundle is None:  # another process of a distributed run wrote it
         return
-    shown.say(f"bundle {bundle.id} in {bundle.path}; curves in {out / 'run' / 'curves.png'}")
-    shown.result({"bundle": bundle.id, "path": str(bundle.path), "curves": str(out / "run" / "curves.png")})
+    curves = str(out / "run" / "curves.png") if loaded.stages else None
+    shown.say(f"bundle {bundle.id} in {bundle.path}" + (f"; curves in {curves}" if curves else ""))
+    shown.result({"bundle": bundle.id, "path": str(bundle.path), "curves": curves})
 
 
 def show_plan(shown: Output, recipe: Recipe, planned: TrainingPlan) -> None:
@@ -74,7 +75,7 @@ def show_plan(shown: Output, recipe: Recipe, planned: TrainingPlan) -> None:
             str(timedelta(seconds=seconds)),
             f"{stage.step.memory / 2**30:.2f}",
         )
-    shown.say(steps)
+    shown.say(steps if planned.stages else "no stages: nothing is trained")
     shown.say("times: one process on this machine as busy as it is now, without loading data")
     whole = timedelta(seconds=round(planned.seconds))
     start, calibration = planned.start_seconds, planned.calibration_seconds

@@ -1,8 +1,7 @@
-"""Sizes of images: which ones are taken, how they are written, which size the network runs at for one."""
+"""Sizes of images: which ones are taken, how they are written, and how engines bring them to the network's."""
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING
 
@@ -10,50 +9,14 @@ import cv2
 import numpy as np
 
 from ..errors import ConfigError, ImageError
+from ..networks.input_size import network_size
 
 if TYPE_CHECKING:
-    from ..model_card import InputSpec, Resize
+    from ..model_card import InputSpec
     from .engine import Run
 
 MIN_SIDE, MAX_SIDE = 32, 8192
 """Pixels, of an image."""
-
-
-def network_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:
-    """Network input size (H, W) for an image: aspect kept, at most about `spec.pixels` pixels, never enlarged by more
-    than the rounding to `spec.multiple`; or as `spec.resize` says.
-
-    >>> from oodseg_ros.model_card import InputSpec
-    >>> network_size(1024, 2048, InputSpec(mean=(0, 0, 0), std=(1, 1, 1), pixels=1 << 19, multiple=32))
-    (512, 1024)
-    """
-    if spec.resize is not None:
-        height, width = _given(height, width, spec.resize)
-        return _rounded(height, spec.multiple), _rounded(width, spec.multiple)
-    scale = min(1.0, math.sqrt(spec.pixels / (height * width)))
-    return _rounded(height * scale, spec.multiple), _rounded(width * scale, spec.multiple)
-
-
-def _given(height: int, width: int, rule: Resize) -> tuple[int, int]:
-    """As transformers' processors count, rounding included."""
-    edge = rule.shortest_edge
-    if edge is None:
-        assert rule.height is not None  # the card was checked
-        assert rule.width is not None
-        return rule.height, rule.width
-    short, long = min(height, width), max(height, width)
-    exact = float(edge)
-    if rule.longest_edge is not None and long / short * edge > rule.longest_edge:
-        exact = rule.longest_edge * short / long
-        edge = round(exact)
-    if short == edge:
-        return height, width
-    other = int(exact * long / short)
-    return (edge, other) if height <= width else (other, edge)
-
-
-def _rounded(length: float, multiple: int) -> int:
-    return max(multiple, int(length / multiple + 0.5) * multiple)
 
 
 def graph_size(height: int, width: int, spec: InputSpec) -> tuple[int, int]:

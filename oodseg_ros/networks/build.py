@@ -14,7 +14,8 @@ What follows from another part is no part of the spec. It is passed to construct
 | `merged`, `last` | heads | channels of the decoder's maps before its last convolutions or block; None = it has none |
 | `decoder` | heads | the decoder itself |
 | `inlier_classes` | heads | number K of inlier classes |
-| `make` | heads | builds further decoders and heads, for heads that hold some |
+| `make` | heads | builds further decoders, heads and networks, for heads that hold some |
+| `sees` | heads | how images are normalised for this network: the bundle's `input`; None = not told |
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import scores
 from ..errors import BundleError
 from .segmentor import Segmentor
+
+if TYPE_CHECKING:
+    from ..model_card import InputSpec
 
 # name: "module:class"
 BACKBONES = {
@@ -66,6 +70,7 @@ HEADS = {
     "learnable_uncertainty": "heads.two_stage:LearnableUncertainty",
     "learnable_block": "heads.two_stage:LearnableBlock",
     "mahalanobis": "heads.untrained:Mahalanobis",
+    "other_network": "heads.other_network:OtherNetwork",
     "query_uncertainty": "heads.two_stage:QueryUncertainty",
     "residual_feature": "heads.residual:ResidualFeature",
     "residual_pattern": "heads.residual:ResidualPattern",
@@ -77,8 +82,8 @@ HEADS = {
 SCORES_WITHOUT_HEAD = (*scores.POST_HOC, *scores.PERTURBING)
 
 
-def build_segmentor(spec: Mapping[str, Any]) -> Segmentor:
-    """Build the network that `spec` describes.
+def build_segmentor(spec: Mapping[str, Any], sees: InputSpec | None = None) -> Segmentor:
+    """Build the network that `spec` describes; `sees` = how images become its input, for heads that must know it.
 
     Raises:
         BundleError: a missing or unknown part, a wrong argument, or a score that the head does not give; the text
@@ -93,7 +98,9 @@ def build_segmentor(spec: Mapping[str, Any]) -> Segmentor:
     classifier = _build("classifier", CLASSIFIERS, spec["classifier"], inputs=decoder.channels)
 
     def make(part: str, own: Mapping[str, Any], read: Any = None) -> Any:
-        """A decoder, or a head that reads the decoder `read`."""
+        """A decoder, a head that reads the decoder `read`, or a network of its own that sees `read`."""
+        if part == "network":
+            return build_segmentor(own, read)
         if part == "decoder":
             return _build(part, DECODERS, own, **given)
         read = decoder if read is None else read
@@ -104,6 +111,7 @@ def build_segmentor(spec: Mapping[str, Any]) -> Segmentor:
             "decoder": read,
             "inlier_classes": classifier.classes,
             "make": make,
+            "sees": sees,
         }
         return _build(part, HEADS, own, **given, **for_heads)
 

@@ -111,8 +111,9 @@ class Segmentor(nn.Module):
         """Precompute what depends only on the input size (position embeddings), so that a compiled graph holds
         constants.
         """
-        if hasattr(self.backbone, "prepare"):
-            self.backbone.prepare(height, width)
+        for part in (self.backbone, self.head):
+            if hasattr(part, "prepare"):
+                part.prepare(height, width)
 
     def extract(self, images: Tensor, output_stride: int = 1, features: list[Tensor] | None = None) -> HeadInput:
         """What backbone and decoder make of the images; `features` is what `backbone(images)` returns, where the caller

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..inference.graph import predict
 from ..labels import load_labels
 from ..networks.build import build_segmentor
 from ..networks.heads.ensemble import with_member
+from ..networks.segmentor import Segmentor
 from ..process import keep_freed_memory
 from .finish import check_held_out
 from .frames import load_frames
@@ -118,7 +120,7 @@ def step_cost(recipe: Recipe, trained: Mapping[str, float], member: int | None =
         return tensor
 
     with torch.device("meta"):
-        segmentor = build_segmentor(recipe.network)
+        segmentor = build_segmentor(recipe.network, recipe.input)
         segmentor = (segmentor if member is None else with_member(segmentor, member)).eval().requires_grad_(False)
         for part in sorted(trained, key=len):
             segmentor.get_submodule(part).requires_grad_(trained[part] > 0)
@@ -158,6 +160,14 @@ def device_rate() -> float:
         _wait(device)
         best = min(best, time.perf_counter() - began)
     return 2.0 * side**3 / best
+
+
+def _answer_seconds(segmentor: Segmentor, recipe: Recipe) -> float:
+    """Of one picture of the crop's size; the first of two warms up."""
+    for _ in range(2):
+        began = time.perf_counter()
+        predict(segmentor, recipe.input, np.zeros((*recipe.crop, 3), np.uint8))
+    return time.perf_counter() - began
 
 
 def _wait(device: torch.device) -> None:
@@ -225,7 +235,9 @@ def plan(recipe: Recipe) -> TrainingPlan:
     held_out = recipe.calibration.frames
     if recipe.calibration.objects is not None:
         held_out += len(load_frames(recipe.calibration.objects.data, labels))
-    # Backward takes about twice as long as forward.
-    per_image = max(stage.step.seconds / spec.batch for stage, spec in zip(stages, recipe.stages, strict=True)) / 3
+    if stages:  # backward takes about twice as long as forward
+        per_image = max(stage.step.seconds / spec.batch for stage, spec in zip(stages, recipe.stages, strict=True)) / 3
+    else:
+        per_image = _answer_seconds(segmentor.eval(), recipe)
     parameters = sum(p.numel() for p in segmentor.parameters())
     return TrainingPlan(len(frames), parameters, start, stages, start_seconds, held_out * per_image, notes)

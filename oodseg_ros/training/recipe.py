@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ..bounded_yaml import load_yaml
 from ..errors import ConfigError
@@ -48,11 +48,20 @@ class CalibrationSpec(Strict):
     objects: ObjectsSpec | None = None
 
 
+class MemberStart(Strict):
+    """The bundle (shipped name or folder) that a network which is a member of an ensemble starts from."""
+
+    member: int = Field(ge=0)
+    bundle: str
+
+
 class Recipe(Strict):
     """A training run from data to bundle.
 
     `start` says where training starts from (see `start`): a bundle, a weights file, or `transformers:NAME`. Of a bundle
-    or file the `start_parts` are taken, which must fit; a head that does not fit is left as it is.
+    or file the `start_parts` are taken, which must fit; a head that does not fit is left as it is. Members of the head
+    that are networks of their own (`other_network`) start from `start_members`. With `stages: []` nothing is trained:
+    the parts are put together, and the bundle is calibrated as any other.
     """
 
     name: str
@@ -66,18 +75,25 @@ class Recipe(Strict):
         "classifier",
         "head",
     )
+    start_members: list[MemberStart] = Field(default_factory=list)
     input: InputSpec
     crop: tuple[int, int]
     widths: tuple[float, float] = (480.0, 1300.0)
     augment: AugmentSpec = AugmentSpec()
-    data: list[DataSpec] = Field(min_length=1)
+    data: list[DataSpec]
     outliers: OutlierSpec = OutlierSpec()
-    stages: list[StageSpec] = Field(min_length=1)
+    stages: list[StageSpec]
     calibration: CalibrationSpec
     licence: Licence
     seed: int = 2000
     workers: int = Field(1, ge=0)
     precision: Literal["fp32", "bf16"] = "fp32"
+
+    @model_validator(mode="after")
+    def _something_to_train_on(self) -> Recipe:
+        if self.stages and not self.data:
+            raise ValueError("data: the stages need frames to train on")
+        return self
 
 
 def load_recipe(path: str | Path) -> Recipe:

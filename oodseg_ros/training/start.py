@@ -13,38 +13,55 @@ from ..importing import dinov2_onnx
 from ..importing.checkpoint import read_checkpoint, state_dict_of, without_prefix
 from ..networks.backbones.efficientnet_lite import imagenet_weights
 from ..networks.heads.ensemble import Ensemble
+from ..networks.heads.other_network import OtherNetwork
 from ..networks.segmentor import Segmentor
 from .data_recipe import expand
-from .recipe import Recipe
+from .recipe import MemberStart, Recipe
 
 HUB = "transformers:"
 FILES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 
 
 def load_start(segmentor: Segmentor, recipe: Recipe) -> str:
-    """Load what `recipe.start` names into `segmentor`; returns a sentence on what was loaded.
+    """Load what `recipe.start` and `start_members` name into `segmentor`; returns a sentence on what was loaded.
 
-    Without `start`, an EfficientNet-Lite backbone gets its ImageNet weights and any other network stays random.
+    Without `start`, an EfficientNet-Lite backbone gets its ImageNet weights and any other network stays random. Of a
+    head that does not fit, the members of an ensemble that fit are taken.
 
     Raises:
-        ConfigError: it is not there (with what to do) or does not fit (with the keys that do not).
+        ConfigError: it is not there (with what to do) or does not fit (with the keys that do not), or it leaves a part
+            random that no stage trains.
         BundleError, CheckpointError: it is damaged.
     """
+    sentence, loaded = _start(segmentor, recipe)
+    for own in recipe.start_members:
+        loaded.append(_load_member(segmentor, recipe, own))
+        sentence += f"; member {own.member} from {own.bundle}"
+    if not recipe.stages and (random := _random(segmentor, loaded)):
+        raise ConfigError(
+            f"recipe {recipe.name} has no stages, and {', '.join(random)} would come out of no bundle: name some in "
+            "`start` and `start_members`, or stages that train them"
+        )
+    return sentence
+
+
+def _start(segmentor: Segmentor, recipe: Recipe) -> tuple[str, list[str]]:
+    """The sentence, and the parts that were loaded; of a head in parts `head.members.0`."""
     start = recipe.start
     if not start:
-        return _packaged(segmentor, recipe)
+        return _packaged(segmentor, recipe), []
     if start.startswith(HUB):
-        return _pretrained(segmentor, start[len(HUB) :])
+        return _pretrained(segmentor, start[len(HUB) :]), []
     path = expand(start)
     if path.suffix in dinov2_onnx.SUFFIXES:
-        _load(segmentor.backbone, dinov2_onnx.read_backbone(path), start, "backbone")
-        return f"backbone started from {start}"
+        return f"backbone started from {start}", [
+            _load(segmentor.backbone, dinov2_onnx.read_backbone(path), start, "backbone")
+        ]
     if path.suffix in FILES and not path.is_dir():
         state = without_prefix(state_dict_of(read_checkpoint(path), ("state_dict", "model"), path), "module.")
         parts = {key.split(".")[0] for key in state}
         if not parts & {"backbone", "decoder", "classifier", "head"}:
-            _load(segmentor.backbone, state, start, "backbone")
-            return f"backbone started from {start}"
+            return f"backbone started from {start}", [_load(segmentor.backbone, state, start, "backbone")]
     elif (resolve_bundle(path) / MODEL_FILE).is_file():
         state = load_bundle(path).weights()
     else:
@@ -53,17 +70,60 @@ def load_start(segmentor: Segmentor, recipe: Recipe) -> str:
             f"of one (`oodseg import …` makes them from released checkpoints), a file {'/'.join(FILES[:3])}, or "
             f"`{HUB}NAME`"
         )
-    loaded = []
-    for part in recipe.start_parts:
+    loaded: list[str] = []
+    for part in sorted(recipe.start_parts, key="head".__eq__):  # the head last
         module, own = getattr(segmentor, part), _below(state, part)
         if hasattr(module, "of_whole"):  # a backbone cut short starts as one that is whole
             own = module.of_whole(own)
         if part == "head" and (module is None or not own or _misfits(module, own)):
+            loaded += _fitting_members(module, own, start)
             continue
         loaded.append(_load(module, own, start, part))
-    if "decoder" in loaded and "head" not in loaded and isinstance(segmentor.head, Ensemble):
-        segmentor.head.initialize_from(segmentor.decoder)
-    return f"started from {start}: {', '.join(loaded)}"
+        if part == "decoder" and isinstance(segmentor.head, Ensemble):
+            segmentor.head.initialize_from(segmentor.decoder)
+    return f"started from {start}: {', '.join(loaded)}", loaded
+
+
+def _fitting_members(head: nn.Module | None, state: Mapping[str, Tensor], start: str) -> list[str]:
+    """Load the members that `state`, of an ensemble or of one head, has; their names."""
+    found = []
+    for name, member in _members(head):
+        own = _below(state, name.removeprefix("head.")) or {f"head.{key}": value for key, value in state.items()}
+        if state and not _misfits(member, own):
+            found.append(_load(member, own, start, name))
+    return found
+
+
+def _load_member(segmentor: Segmentor, recipe: Recipe, asked: MemberStart) -> str:
+    """Load a network that is a member of its own; its name among the parts."""
+    members = _members(segmentor.head)
+    name, module = members[asked.member] if asked.member < len(members) else ("", None)
+    if module is None or not isinstance(module.head, OtherNetwork):
+        raise ConfigError(
+            f"start_members: the network's head has no member {asked.member} of head `other_network`; members that "
+            "read this network start from `start`"
+        )
+    bundle, head = load_bundle(expand(asked.bundle)), recipe.network["head"]["members"][asked.member]["head"]
+    # Scores, levels and means leave no trace in the shapes of weights.
+    if head["network"] != bundle.card.network or module.head.spec != bundle.card.input:
+        raise ConfigError(
+            f"start_members: `network` or `input` of member {asked.member} is not that of {asked.bundle}; take both "
+            f"from {bundle.path / MODEL_FILE}"
+        )
+    _load(module.head.network, bundle.weights(), asked.bundle, f"{name}.head.network")
+    return name
+
+
+def _members(head: nn.Module | None) -> list[tuple[str, nn.Module]]:
+    return [(f"head.members.{index}", member) for index, member in enumerate(getattr(head, "members", ()))]
+
+
+def _random(segmentor: Segmentor, loaded: list[str]) -> list[str]:
+    """Names of the parts that hold weights and were not loaded."""
+    parts = [*segmentor.named_children()]
+    if "head" not in loaded and (members := _members(segmentor.head)):
+        parts = [*((name, module) for name, module in parts if name != "head"), *members]
+    return [name for name, module in parts if name not in loaded and module.state_dict()]
 
 
 def _packaged(segmentor: Segmentor, recipe: Recipe) -> str:

@@ -70,7 +70,8 @@ def train(
         ]
         if not processes.first:
             return None
-        plot_curves(run)
+        if recipe.stages:
+            plot_curves(run)
         if resume and (path / MODEL_FILE).exists():
             there = load_bundle(path)
             # It may have been calibrated, measured and signed since: as long as it is the same, it stays.
@@ -97,7 +98,7 @@ def segmentor_of(recipe: Recipe, labels: LabelSet) -> Segmentor:
     Raises:
         ConfigError: its number of classes is not that of the label set.
     """
-    segmentor = build_segmentor(recipe.network)
+    segmentor = build_segmentor(recipe.network, recipe.input)
     if segmentor.classes != len(labels):
         raise ConfigError(
             f"recipe {recipe.name}: the classifier has {segmentor.classes} classes, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from oodseg_ros.model_card import InputSpec
 from oodseg_ros.networks.build import build_segmentor
 from oodseg_ros.networks.segmentor import Segmentor
 
@@ -31,6 +32,7 @@ QUERIES = {
     "dim_feedforward": 16,
     "num_queries": 6,
 }
+NORMAL = InputSpec(mean=(0.5,) * 3, std=(0.25,) * 3, pixels=1 << 20, multiple=32)
 SMALL_SWIN = {"embed_dim": 12, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "window_size": 4}
 
 
@@ -97,6 +99,26 @@ SPECS = {
         },
         "mean_standardized",
     ),
+    "two_networks": _spec(
+        LITE,
+        {"name": "fpn", "channels": 16},
+        LINEAR,
+        {
+            "name": "ensemble",
+            "members": [
+                {"head": {"name": "learnable_uncertainty"}, "score": "learnable_uncertainty"},
+                {
+                    "head": {
+                        "name": "other_network",
+                        "network": _spec(DINO, FPN, LINEAR, _uem(), "likelihood_ratio"),
+                        "input": {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4], "pixels": 4000, "multiple": 14},
+                    },
+                    "score": "other_score",
+                },
+            ],
+        },
+        "mean_standardized",
+    ),
     "rpl_espnetv2": _spec(
         {"name": "espnetv2", "scale": 0.5},
         {"name": "espnetv2", "outputs": 6},
@@ -146,7 +168,7 @@ def build():
 
     def _build(spec: dict, seed: int = 0) -> tuple[Segmentor, torch.Tensor]:
         torch.manual_seed(seed)
-        segmentor = build_segmentor(spec).eval()
+        segmentor = build_segmentor(spec, NORMAL).eval()
         height = -(-60 // segmentor.multiple) * segmentor.multiple
         return segmentor, torch.randn(1, 3, height, 2 * height)
 

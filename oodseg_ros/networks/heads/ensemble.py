@@ -64,6 +64,12 @@ class Ensemble(nn.Module):
             if isinstance(member.decoder, type(decoder)):
                 member.decoder.load_state_dict(decoder.state_dict())
 
+    def prepare(self, height: int, width: int) -> None:
+        """As `Segmentor.prepare`, for members that are networks of their own."""
+        for member in self.members:
+            if hasattr(member.head, "prepare"):
+                member.head.prepare(height, width)
+
     def evidence(self, given: HeadInput) -> Tensor:
         """The members' scores, float32. Over windows scores are averaged, not what they are made of."""
         logits = resize(given.classifier(given.decoded).float(), given.size, align_corners(given.decoder))
