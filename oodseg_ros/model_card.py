@@ -111,6 +111,43 @@ class Histogram(_Strict):
         return self
 
 
+class Core(_Strict):
+    """The strong part of something larger that is weak for the most part: an object by itself where it is stronger than
+    any on clean frames.
+
+    Attributes:
+        grow: raw score above which pixels that hang together are one core, if it is any.
+        free, among, beside: raw scores that the share `Objects.seed` of its pixels must be above where it is free on
+            the ground, on it among other things, and beside it; never less than the threshold in force.
+    """
+
+    grow: Score
+    free: Score
+    among: Score
+    beside: Score
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Core:
+        if self.grow > min(self.free, self.among, self.beside):
+            raise ValueError("core: `grow` must be at most `free`, `among` and `beside`")
+        return self
+
+
+class Smaller(_Strict):
+    """How much less a smaller object needs: false ones, paint and reflections, are strong where they are large.
+
+    Attributes:
+        share: of the picture's pixels that the object has less than.
+        free, among, beside: raw score by which its limit is below that of the largest objects, which a threshold
+            stands for.
+    """
+
+    share: float = Field(gt=0, lt=1)
+    free: float = Field(ge=0, le=1e6)
+    among: float = Field(ge=0, le=1e6)
+    beside: float = Field(ge=0, le=1e6)
+
+
 class Objects(_Strict):
     """How anomalous pixels become objects: they hang together above a low score, and enough of them are above a high
     one.
@@ -122,6 +159,9 @@ class Objects(_Strict):
             network errs more often. At least the threshold; None = the threshold.
         beside: the same for an object that does not stand on the ground; at least the threshold.
         ground: class ids of the label set that an object can stand on; empty = `among` and `beside` count for none.
+        core: what of the rest is an object all the same: a halo or a cluttered place may be larger than what is in it;
+            None = nothing.
+        smaller: what is enough for smaller objects, the largest of them first; never less than `grow`.
     """
 
     grow: Score
@@ -129,6 +169,23 @@ class Objects(_Strict):
     among: Score | None = None
     beside: Score
     ground: list[Annotated[int, Field(ge=0, le=254)]] = Field(default_factory=list)
+    core: Core | None = None
+    smaller: list[Smaller] = Field(default_factory=list, max_length=16)
+
+    @model_validator(mode="after")
+    def _core_is_stronger(self) -> Objects:
+        if self.core is not None and self.core.grow < self.grow:
+            raise ValueError("objects: the `grow` of `core` must be at least that of the whole")
+        return self
+
+    @model_validator(mode="after")
+    def _smaller_need_less(self) -> Objects:
+        for name in ("share", "free", "among", "beside"):
+            values = [getattr(one, name) for one in self.smaller]
+            wanted = sorted(values, reverse=name == "share")
+            if values != wanted or (name == "share" and len(set(values)) < len(values)):
+                raise ValueError(f"objects: `smaller` must have falling shares and never falling {name}")
+        return self
 
     def limit_among(self, threshold: float) -> float:
         """What an object among other things needs, where one that is free needs `threshold`."""

@@ -26,6 +26,20 @@ def command(
         typer.Option(help="The same among other things, and beside the ground; default: as --false-frames."),
     ] = None,
     grow: Annotated[float, typer.Option(help="Share of the pixels above the score that objects grow to.")] = 0.02,
+    core: Annotated[
+        float,
+        typer.Option(
+            help="Share of the pixels above the score of a core: the strong part of something weak is an object by "
+            "itself where it is stronger than any on these frames; 0 = never."
+        ),
+    ] = 0.002,
+    size: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Share of the picture; objects that are smaller have a limit of their own. Repeat, falling; 0 = one limit "
+            "for all. Default: 1/64, 1/256, 1/1024."
+        ),
+    ] = None,
     seed: Annotated[float, typer.Option(help="Share of an object's pixels that must be above the threshold.")] = 0.5,
     min_area: options.MinArea = 100,
     confidence: options.Confidence = None,
@@ -88,13 +102,14 @@ def command(
     """Choose a bundle's threshold and object rule on frames without unknowns, and write both into the bundle."""
     from ..errors import ConfigError
     from ..evaluation.calibration.calibrate import write_calibration
-    from ..evaluation.calibration.objects import ObjectTarget, calibrate_objects
+    from ..evaluation.calibration.objects import SIZES, ObjectTarget, calibrate_objects
     from ..evaluation.calibration.second_look import LookTarget
     from ..outliers.objects import load_cutouts
     from ..signatures import is_signed
 
     refuse_existing(out)
-    target = ObjectTarget(false_frames, false_elsewhere, grow, seed, min_area, confidence)
+    sizes = SIZES if size is None else tuple(share for share in size if share)
+    target = ObjectTarget(false_frames, false_elsewhere, grow, core, sizes, seed, min_area, confidence)
     if second_look_share is not None and not second_look:
         raise ConfigError("--second-look-share chooses a second look anew: say how much larger with --second-look")
     if small_look is not None and not second_look:
@@ -127,6 +142,10 @@ def command(
         f"[bold]{found.calibration.threshold:.6g}[/], among other things {rule.among:.6g}, beside the ground "
         f"{rule.beside:.6g}, grown to {rule.grow:.6g}"
     )
+    for one in rule.smaller:
+        shown.say(f"below {one.share:.3%} of the picture less: {one.free:.4g}, {one.among:.4g}, {one.beside:.4g}")
+    if rule.core is not None:
+        shown.say(f"cores above {rule.core.grow:.6g}: {rule.core.free:.6g}, {rule.core.among:.6g}, {rule.core.beside:.6g}")
     if (again := found.calibration.second_look) is not None:
         shown.say(f"a second look, {again.words}")
     before = loaded.bundle.card.calibration.second_look

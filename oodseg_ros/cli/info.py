@@ -84,10 +84,12 @@ def _objects(bundle: Bundle) -> str:
     if rule is None:
         return "every group of pixels above the threshold"
     ground = ", ".join(bundle.labels.names[index] for index in rule.ground) or "no class"
+    core = rule.core
+    strong = "" if core is None else f"; a core above {core.grow:g} by itself, at {core.free:g}, {core.among:g}, {core.beside:g}"
     return (
         f"what hangs together above {rule.grow:g}, if {rule.seed:.0%} of it are above the threshold; "
         f"above {rule.limit_among(bundle.card.calibration.threshold):g} where other things are around it, "
-        f"above {rule.beside:g} where it does not stand on {ground}"
+        f"above {rule.beside:g} where it does not stand on {ground}{strong}"
     )
 
 

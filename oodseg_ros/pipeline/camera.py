@@ -106,6 +106,7 @@ class CameraPipeline:
         if settings.alert_rule == EVIDENCE and table is not None and objects is not None:
             self._evidences = Evidences(table, settings.false_alerts)
             self._grow = min(objects.grow, self._threshold)
+            self._whole = objects.model_copy(update={"core": None, "smaller": []})  # the table is of whole candidates
         self.reset()
 
     def reset(self) -> None:
@@ -219,7 +220,7 @@ class CameraPipeline:
         assert self._evidences is not None
         score, area = prediction.score, self._settings.smallest_area
         candidates, _, weak = find_objects(
-            score, prediction.labels, self._grow, self._calibration.objects, area, sys.maxsize
+            score, prediction.labels, self._grow, self._whole, area, sys.maxsize
         )
         strongest = sorted(candidates, key=lambda component: -component.margin)[: 4 * MAX_CANDIDATES]
         placed = [found for component in strongest if (found := self._placed(component, score, geometry))]

@@ -166,7 +166,7 @@ def _with_objects(spec: ObjectsSpec, calibration: Calibration, labels: LabelSet,
 
 
 def _target(spec: ObjectsSpec) -> ObjectTarget:
-    return ObjectTarget(spec.false_frames, spec.false_elsewhere, spec.grow_rate, spec.seed, spec.min_area)
+    return ObjectTarget(**spec.model_dump(include=OBJECT_TARGET))
 
 
 def _first(sample: tuple[torch.Tensor, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -79,7 +79,13 @@ def frame_loss(
     masked = np.where(normal, score, -np.inf).astype(np.float32)
     if objects is not None:
         critical, among, beside = strongest_seeds(masked, labels, objects, min_area)
-        limits = ((among, objects.limit_among(-np.inf)), (beside, objects.beside))
+        limits: tuple[tuple[float, float], ...] = (
+            (among, objects.limit_among(-np.inf)),
+            (beside, objects.beside),
+        )
+        if (core := objects.core) is not None:
+            seeds = strongest_seeds(masked, labels, objects.model_copy(update={"grow": core.grow}), min_area)
+            limits += tuple(zip(seeds, (core.free, core.among, core.beside), strict=True))
         critical = max(critical, *(seed for seed, limit in limits if seed > limit), -np.inf)
         return ((grid < critical) | (grid < objects.grow)).astype(np.float64)
     # A larger threshold shrinks every group, so the answer flips once: bisection finds where.

@@ -18,20 +18,23 @@ from ...errors import ConfigError, ImageError
 from ...inference.runner import Runner
 from ...inference.second_look import SecondLook
 from ...inference.sizes import check_size
-from ...model_card import Calibration, Objects
+from ...model_card import Calibration, Core, Objects, Smaller
 from ...outliers.road_paste import paste
-from ...pipeline.obstacles.components import strongest_seeds
+from ...pipeline.obstacles.components import seeds_by_size
 from ...sources.image_files import open_files
 from ...sources.open_source import open_source
 from ...sources.source import Source
 from ..score_store import ScoreStore
+from .by_size import limits_by_size
 from .evidence import fit_evidence
-from .risk_control import Choice, choose_threshold, refuse_too_few
+from .risk_control import choose_threshold, refuse_too_few
 from .second_look import LookTarget, fit_second_look
 
 _log = logging.getLogger(__name__)
 
 PER_FRAME = 20_000
+SIZES = (1 / 64, 1 / 256, 1 / 1024)
+"""Shares of a picture: an eighth, a sixteenth and a thirty-second of its sides."""
 MARGIN = 1e-3
 """Thresholds of a score are compared in float32: this much above a false object's seed is above it."""
 PASTED, PASTED_SIZES = 2, (0.015, 0.25)
@@ -52,6 +55,9 @@ class ObjectTarget:
         false_elsewhere: the same for one that stands on it among other things, and for one beside it; None =
             `false_frames`.
         grow_rate: share of the pixels above `grow`.
+        core_rate: the same for cores, below `grow_rate`; 0 = no cores.
+        sizes: shares of the picture, falling: objects that have less of its pixels have limits of their own; the bounds
+            hold for all sizes together. Empty = one limit for all.
         seed: share of an object's pixels that must be above its threshold.
         min_area: least number of pixels of an object, at image size, as the node has it.
         confidence: as in `risk_control`; None = in expectation.
@@ -63,6 +69,8 @@ class ObjectTarget:
     false_frames: float = 0.01
     false_elsewhere: float | None = None
     grow_rate: float = 0.02
+    core_rate: float = 0.002
+    sizes: tuple[float, ...] = SIZES
     seed: float = 0.5
     min_area: int = 100
     confidence: float | None = None
@@ -75,6 +83,14 @@ class ObjectTarget:
         for what, value in inside.items():
             if not 0 < value < 1:
                 raise ConfigError(f"{what} must lie between 0 and 1, got {value:g}")
+        if not 0 <= self.core_rate < self.grow_rate:
+            raise ConfigError(
+                f"cores are the stronger part of what grows: their share of the pixels must be below "
+                f"{self.grow_rate:g}, or 0 for none, got {self.core_rate:g}"
+            )
+        if list(self.sizes) != sorted(set(self.sizes), reverse=True) or not all(0 < size < 1 for size in self.sizes):
+            shown = ", ".join(f"{size:g}" for size in self.sizes)
+            raise ConfigError(f"sizes are falling shares of a picture, each between 0 and 1, got {shown}")
         if not 0 < self.seed <= 1:
             raise ConfigError(f"the share of an object's pixels (seed) must lie in (0, 1], got {self.seed:g}")
         if self.min_area < 1:
@@ -142,41 +158,61 @@ def fit_objects(
                 sampled.append(rng.choice(values, min(PER_FRAME, values.size), replace=False))
         if not sampled:
             raise ConfigError("calibration: there is no frame without unknowns to choose the objects' thresholds on")
-        grow = float(np.quantile(np.concatenate(sampled), 1 - target.grow_rate))
+        # At least `grow`: with few values both quantiles may be one.
+        grow, core_grow = np.quantile(np.concatenate(sampled), [1 - target.grow_rate, 1 - target.core_rate]).tolist()
         rule = Objects(grow=grow, seed=target.seed, beside=np.finfo(np.float32).max, ground=sorted(ground))
-        seeds = np.array(
-            [strongest_seeds(score, labels, rule, target.min_area) for _, score, labels in store], np.float64
-        )
+        inner = rule.model_copy(update={"grow": core_grow})
+        seeds = np.array([seeds_by_size(*maps, rule, target.min_area, target.sizes) for _, *maps in store])
+        cores = np.array([seeds_by_size(*maps, inner, target.min_area, ())[0] for _, *maps in store])
         chosen = np.arange(len(seeds)) % every == 0
         evidence = None
         if pasted is not None:
             clean = ((score, labels) for index, (_, score, labels) in enumerate(store) if chosen[index])
             evidence = fit_evidence(clean, pasted, rule, target.min_area)
     bounds = target.bounds
-    threshold, *others = (
-        _choose(column, grow, bound, target.confidence).threshold
-        for column, bound in zip(seeds[chosen].T, bounds, strict=True)
+    limits = np.stack(
+        [
+            limits_by_size(by_size, _allowed(by_size.max(axis=1), grow, bound, target.confidence), grow)
+            for by_size, bound in zip(np.moveaxis(seeds[chosen], 2, 0), bounds, strict=True)
+        ],
+        axis=1,
     )
-    among, beside = (max(other, threshold) for other in others)
-    objects = rule.model_copy(update={"among": among, "beside": beside})
-    above = seeds > [threshold, among, beside]
+    # Among other things and beside the ground never less than free on it.
+    limits = np.maximum(limits, limits[:, :1])
+    threshold, among, beside = limits[0].tolist()
+    less = np.maximum(0, limits[0] - limits[1:] - MARGIN)
+    smaller = [
+        Smaller(share=share, free=free, among=near, beside=far)
+        for share, (free, near, far) in zip(target.sizes, less.tolist(), strict=True)
+    ]
+    objects = rule.model_copy(update={"among": among, "beside": beside, "smaller": smaller})
+    margins = (seeds - limits).max(axis=1)
+    above = margins > 0
+    if target.core_rate:
+        # No frame that chooses has a false object by a core alone.
+        clear = cores[chosen & ~above.any(axis=1)]
+        enough = np.maximum(clear.max(axis=0, initial=core_grow) + MARGIN, limits[0])
+        core = Core(grow=core_grow, **dict(zip(("free", "among", "beside"), enough.tolist(), strict=True)))
+        objects = objects.model_copy(update={"core": core})
+        above |= cores > enough
     false = above[chosen].mean(axis=0).tolist()
     kept = int((~chosen).sum())
     held_out = above[~chosen].mean(axis=0).tolist() if kept else [float("nan")] * 3
-    strongest = [divmod(int(flat), 3) for flat in np.argsort(seeds - [threshold, among, beside], axis=None)[::-1]]
+    strongest = [divmod(int(flat), 3) for flat in np.argsort(margins, axis=None)[::-1]]
     # Of a bundle whose objects were calibrated before, only the table and the histogram stay.
     source = calibration.source.rpartition(KEPT)[2]
     said = (
         f"{what}, {int(chosen.sum())} frames without unknowns: objects are what hangs together above the score that "
         f"{target.grow_rate:.2%} of the pixels exceed; a false one free on the ground in at most {bounds[0]:.2%} of "
         f"the frames (measured {false[0]:.2%}), among other things on it in {bounds[1]:.2%} ({false[1]:.2%}), beside "
-        f"it in {bounds[2]:.2%} ({false[2]:.2%}), min_area {target.min_area}; {_kept_apart(kept, held_out)}."
+        f"it in {bounds[2]:.2%} ({false[2]:.2%}){_by_cores(target)}, min_area {target.min_area}; "
+        f"{_kept_apart(kept, held_out)}."
         f"{KEPT}{source}"
     )
     # A table of before is of other candidates.
     more = {"threshold": threshold, "objects": objects, "evidence": evidence, "source": said}
     found = calibration.model_copy(update=more)
-    shown = [one for one in strongest if np.isfinite(seeds[one])][:STRONGEST]
+    shown = [one for one in strongest if np.isfinite(margins[one])][:STRONGEST]
     return ObjectThresholds(found, int(chosen.sum()), tuple(false), (kept, *held_out), shown)
 
 
@@ -286,6 +322,12 @@ def _with_objects(
     return image, truth
 
 
+def _by_cores(target: ObjectTarget) -> str:
+    if not target.core_rate:
+        return ""
+    return f", in none by a core alone (what hangs together above the score that {target.core_rate:.2%} exceed)"
+
+
 def _opened(source: str) -> Source:
     """What `open_source` opens, or the files that fit a pattern."""
     if not has_magic(source) or Path(source).exists():
@@ -333,8 +375,10 @@ def _kept_apart(count: int, shares: Sequence[float]) -> str:
     return f"on {count} frames kept apart " + ", ".join(f"{share:.2%}" for share in shares)
 
 
-def _choose(seeds: np.ndarray, grow: float, bound: float, confidence: float | None) -> Choice:
-    grid = np.unique(np.concatenate([[grow], seeds[np.isfinite(seeds)], seeds[np.isfinite(seeds)] + MARGIN]))
+def _allowed(seeds: np.ndarray, grow: float, bound: float, confidence: float | None) -> int:
+    """How many of the frames may have something above its limit, as one limit for all sizes would leave."""
+    grid = np.unique(np.concatenate([[grow], seeds[np.isfinite(seeds)]]))
     # Strictly above, as the pipeline compares.
-    losses = (seeds[:, None] > grid).astype(np.float64)
-    return choose_threshold(losses, grid, bound, False, confidence)
+    above = seeds[:, None] > grid
+    chosen = choose_threshold(above.astype(np.float64), grid, bound, False, confidence)
+    return round(chosen.risk * len(seeds))

@@ -5,6 +5,7 @@ holds an alert, and the least size by distance.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,7 @@ def find_objects(
         score: float32 `[H, W]`.
         labels: uint8 `[H, W]`, predicted class ids.
         threshold: raw score that a share `seed` of an object's pixels must be above. Where it is another one than the
-            bundle's, `grow` is at most that, `among` and `beside` at least.
+            bundle's, `grow` is at most that, `among`, `beside` and what a core needs at least.
         objects: the bundle's rule; None = every group of pixels above the threshold is an object, and the mask holds
             all of those pixels, however few hang together.
         min_area: least number of pixels of an object, grown.
@@ -76,43 +77,109 @@ def find_objects(
     if objects is None:
         mask = anomaly_mask(score, threshold)
         return *find_components(score, mask, min_area, max_count, threshold), mask
-    mask = anomaly_mask(score, min(objects.grow, threshold))
-    if not cv2.countNonZero(anomaly_mask(score, threshold)):
+    grow = min(objects.grow, threshold)
+    mask, limits = anomaly_mask(score, grow), _limits(objects, threshold, score.size)
+    if not cv2.countNonZero(anomaly_mask(score, min(limits[-1][1]))):
         return (), 0, np.zeros_like(mask)
     ground = np.zeros(256, bool)
     ground[objects.ground] = True
-    limits = [threshold, max(threshold, objects.limit_among(threshold)), max(threshold, objects.beside)]
+    kept = _strong(score, labels, mask, limits, objects.seed, ground, min_area)
+    _draw(mask, kept)
+    if (core := objects.core) is not None:
+        wanted = max(threshold, core.free), max(threshold, core.among), max(threshold, core.beside)
+        if cv2.countNonZero(anomaly_mask(score, min(wanted))):
+            rest = anomaly_mask(score, core.grow)
+            rest[mask > 0] = 0
+            cores = _strong(score, labels, rest, [(math.inf, wanted)], objects.seed, ground, min_area)
+            _draw(rest, cores)
+            mask |= rest
+            kept += cores
+    return *_listed(score, kept, max_count), mask
+
+
+_Limits = list[tuple[float, tuple[float, float, float]]]
+"""(number of pixels that an object has less than, what it needs free on the ground, among other things, beside it),
+falling."""
+
+
+def _limits(objects: Objects, threshold: float, pixels: int) -> _Limits:
+    """What objects of each size need in a picture of so many pixels, at this threshold."""
+    whole = threshold, max(threshold, objects.limit_among(threshold)), max(threshold, objects.beside)
+    found: _Limits = [(math.inf, whole)]
+    least = min(objects.grow, threshold)
+    for one in objects.smaller:
+        less = (one.free, one.among, one.beside)
+        enough = [max(least, limit - by) for limit, by in zip(whole, less, strict=True)]
+        found.append((one.share * pixels, (enough[0], enough[1], enough[2])))
+    return found
+
+
+def _of_size(limits: _Limits, area: int) -> tuple[float, float, float]:
+    return next(wanted for below, wanted in reversed(limits) if area < below)
+
+
+def _strong(
+    score: np.ndarray,
+    labels: np.ndarray,
+    mask: np.ndarray,
+    limits: _Limits,
+    seed: float,
+    ground: np.ndarray,
+    min_area: int,
+) -> list[tuple[Any, ...]]:
+    """Groups of the mask of which the share `seed` is above the limit of their size, and of the place where they are."""
     kept = []
     for box, area, members in _grouped(mask, min_area):
         members = _members(box, members)
-        wanted = limits[_place(score, labels, ground, box, members)]
+        wanted = _of_size(limits, area)[_place(score, labels, ground, box, members)]
         x0, y0, x1, y1 = box
-        if np.count_nonzero(score[y0:y1, x0:x1][members] > np.float32(wanted)) >= objects.seed * area:
-            kept.append((box, area, members, wanted, max(1, math.ceil(objects.seed * area))))
+        if np.count_nonzero(score[y0:y1, x0:x1][members] > np.float32(wanted)) >= seed * area:
+            kept.append((box, area, members, wanted, max(1, math.ceil(seed * area))))
+    return kept
+
+
+def _draw(mask: np.ndarray, groups: list[tuple[Any, ...]]) -> None:
+    """Leave only these groups in the mask, in place."""
     mask[:] = 0
-    for (x0, y0, x1, y1), _, members, *_ in kept:
+    for (x0, y0, x1, y1), _, members, *_ in groups:
         mask[y0:y1, x0:x1][members] = 255
-    return *_listed(score, kept, max_count), mask
 
 
 def strongest_seeds(
     score: np.ndarray, labels: np.ndarray, objects: Objects, min_area: int
 ) -> tuple[float, float, float]:
     """The thresholds at and above which `find_objects` finds nothing free on the ground, nothing among other things on
-    it, and nothing beside it, in a frame.
+    it, and nothing beside it, in a frame; cores apart: those are the same question with the `grow` of a core.
 
     -inf where it finds nothing at any threshold from `grow` on. Arguments as there.
     """
+    less = np.array([(0.0, 0.0, 0.0), *((one.free, one.among, one.beside) for one in objects.smaller)])
+    by_size = seeds_by_size(score, labels, objects, min_area, [one.share for one in objects.smaller])
+    free, among, beside = (by_size + less).max(axis=0).tolist()
+    return free, among, beside
+
+
+def seeds_by_size(
+    score: np.ndarray, labels: np.ndarray, objects: Objects, min_area: int, shares: Sequence[float]
+) -> np.ndarray:
+    """Strength of the strongest group that is free on the ground, among other things on it, and beside it: float64
+    `[1 + len(shares), 3]`, the largest size first, -inf for none.
+
+    Args:
+        score, labels, min_area: as in `find_objects`.
+        objects: `grow`, `seed` and `ground` count.
+        shares: falling; a group of less than such a share of the pixels is of the next size.
+    """
     ground = np.zeros(256, bool)
     ground[objects.ground] = True
-    strongest = [-np.inf, -np.inf, -np.inf]
-    for box, _, members in _grouped(anomaly_mask(score, objects.grow), min_area):
+    strongest = np.full((1 + len(shares), 3), -np.inf)
+    for box, area, members in _grouped(anomaly_mask(score, objects.grow), min_area):
         members = _members(box, members)
         values = score[box[1] : box[3], box[0] : box[2]][members]
-        place = _place(score, labels, ground, box, members)
+        size = sum(area < share * score.size for share in shares), _place(score, labels, ground, box, members)
         rank = values.size - math.ceil(objects.seed * values.size)
-        strongest[place] = max(strongest[place], float(np.partition(values, rank)[rank]))
-    return strongest[0], strongest[1], strongest[2]
+        strongest[size] = max(strongest[size], float(np.partition(values, rank)[rank]))
+    return strongest
 
 
 def _place(
@@ -285,13 +352,17 @@ def release_threshold(calibration: Calibration, threshold: float, given: float |
 
 def release_rule(objects: Objects | None, threshold: float, release: float) -> Objects | None:
     """The rule that holds an alert, for `find_objects` at the threshold `release`: what raised it needed more among
-    other things and beside the ground, and gets weaker by as much as one that is free before it is gone.
+    other things, beside the ground and as a core, and gets weaker by as much as one that is free before it is gone.
     """
     if objects is None:
         return None
     weaker = threshold - release
     among, beside = max(threshold, objects.limit_among(threshold)), max(threshold, objects.beside)
-    return objects.model_copy(update={"among": among - weaker, "beside": beside - weaker})
+    core = objects.core
+    if core is not None:
+        limits = {name: max(threshold, getattr(core, name)) - weaker for name in ("free", "among", "beside")}
+        core = core.model_copy(update=limits | {"grow": min(core.grow, *limits.values())})
+    return objects.model_copy(update={"among": among - weaker, "beside": beside - weaker, "core": core})
 
 
 def least_area(table: Table, otherwise: int, ground: GroundPosition | None) -> float:
