@@ -19,7 +19,9 @@ from ..pages import jpeg
 from ..pipeline.camera import Judgement
 from ..pipeline.geometry.ground import CameraGeometry
 from ..pipeline.obstacles.components import find_objects, release_rule, release_threshold
-from ..replay.recorded import RecordedBag, judge, open_recorded, settings_of
+from ..replay.judge import judge, settings_of
+from ..replay.recorded import open_recorded
+from ..replay.recorded_bag import RecordedBag
 from ..replay.summary import refuse_unjudged
 from ..sources.bag_messages import ReplayBag
 from ..sources.image_bytes import decode_image

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..frame import Obstacle
 from ..pipeline.alert import alert_values
-from .recorded import Judged
+from .judge import Judged
 
 COLUMNS = (
     *("frame", "file", "camera", "stamp_ns", "state", "reason", "detail", "evidence_age_s", "score_drift_bits"),

@@ -22,7 +22,8 @@ from ..inference.runner import Runner
 from ..parameters.settings import Settings
 from ..pipeline.output_gate import ScoreDrift
 from .alert_table import AlertTable
-from .recorded import Judged, Recorded, judge
+from .judge import Judged, judge
+from .recorded import Recorded
 from .truth import Truth
 
 STAGES = ("inference", "judgement", "overlay")

@@ -15,7 +15,8 @@ from ..overlay import draw_overlay
 from ..parameters.params_file import settings_for
 from ..sources.image_files import write_image
 from .drive import Drive, replay
-from .recorded import Judged, Recorded, settings_of
+from .judge import Judged, settings_of
+from .recorded import Recorded
 
 BY_ITSELF = {"obstacles.trigger_hits": 1, "obstacles.trigger_window": 1, "obstacles.release_frames": 1}
 """Parameters under which one frame decides."""

@@ -37,7 +37,7 @@ from ..errors import ConfigError
 from ..pipeline.alert import alert_level, alert_sentence, alert_values
 from ..sources.bag_messages import RawMessage, ReplayBag
 from ..sources.video_packets import DEFINITIONS
-from .recorded import Judged
+from .judge import Judged
 
 ANSWERS = "/anomaly/"
 """Part of the names of all the topics, per camera, on which a node or a replay answers."""

@@ -22,7 +22,7 @@ from ..overlay import draw_overlay
 from ..parameters.judging import OutputGateSettings
 from ..pipeline.reasons import sentence
 from .drive import Drive
-from .recorded import Judged
+from .judge import Judged
 from .summary import MIN_RATE_S, CameraHealth, Health, summarize_health
 
 

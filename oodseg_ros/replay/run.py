@@ -23,8 +23,9 @@ from ..paths import write_json
 from ..pipeline.geometry.ground import CameraGeometry
 from ..sources.bag_messages import ReplayBag
 from .drive import replay
+from .judge import Judged, settings_of
 from .output_bag import OutputBag
-from .recorded import Judged, RecordedBag, settings_of
+from .recorded_bag import RecordedBag
 from .report import Highlights, write_replay_report
 from .summary import rates, summarize_drive
 from .truth import truth_from_folder, truth_from_topic

@@ -15,7 +15,8 @@ import lightning
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from ..errors import ConfigError
+from ..errors import CheckpointError, ConfigError
+from ..importing.checkpoint import check_archive
 from ..paths import completed, write_json
 from .recipe import Recipe
 
@@ -80,6 +81,22 @@ def state_of_run(folder: Path) -> str:
 def finished_steps(checkpoint: Path) -> int:
     """Steps that were taken before the checkpoint was written."""
     return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+
+
+def undamaged(path: Path) -> Path:
+    """The same path of what a run has written; torch reads damaged tensors without a word.
+
+    Raises:
+        ConfigError: a checksum in it is wrong; says what to do.
+    """
+    try:
+        check_archive(path)
+    except CheckpointError as error:
+        raise ConfigError(
+            f"--resume: {path} is damaged. Delete it: the run then goes on from what it has written before, or begins "
+            "this stage anew"
+        ) from error
+    return path
 
 
 def _changes(before: Any, now: Any, where: str = "") -> list[str]:

@@ -29,7 +29,7 @@ from .features import FeatureSamples, Recorded, record_features
 from .frames import TrainingFrame
 from .methods import StageSpec, stage_class
 from .recipe import Recipe
-from .resume import AtomicCheckpoints, SaveCheckpoint, StopSignals, finished_steps, write_atomically
+from .resume import AtomicCheckpoints, SaveCheckpoint, StopSignals, finished_steps, undamaged, write_atomically
 from .samples import Samples
 from .stage_log import ShowSteps, StageLog
 from .stages.stage import Stage
@@ -105,15 +105,16 @@ def run_stage(
 
     Raises:
         KeyboardInterrupt: interrupted; the checkpoint is on the disk.
+        ConfigError: what a resume would go on with is damaged.
     """
     stage = recipe.stages[index]
     name = f"stage{index + 1}_{stage.method}"
     done = folder / f"{name}.pt"
     if resume and done.is_file():
-        segmentor.load_state_dict(torch.load(done, map_location="cpu", weights_only=True))
+        segmentor.load_state_dict(torch.load(undamaged(done), map_location="cpu", weights_only=True))
         return json.loads(done.with_suffix(".json").read_text())["seconds"]
     checkpoint = folder / name / "last.ckpt"
-    finished = finished_steps(checkpoint) if resume and checkpoint.is_file() else 0
+    finished = finished_steps(undamaged(checkpoint)) if resume and checkpoint.is_file() else 0
     # Samples are functions of their index: a resumed run goes on with the very samples it would have seen.
     seen, count = seen_by(recipe, stage), stage.steps * stage.batch
     before = {key: value.clone() for key, value in segmentor.state_dict().items()} if stage.keep else {}

@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.cli.main import build_app
 from oodseg_ros.errors import BundleError, ConfigError, UserError
+from oodseg_ros.evaluation.calibration.calibrate import write_calibration
+from oodseg_ros.model_card import Objects, SecondLook, SmallLook
 from oodseg_ros.signatures import make_keys, sign_bundle
 
 ENGINE = ["--engine", "torch", "--threads", "1"]
@@ -111,6 +113,28 @@ def test_what_is_wrong_is_said(tiny_bundle, data, tmp_path):
         done = run(*words)
         assert isinstance(done.exception, UserError), done.output
         assert len(str(done.exception)) > 30
+
+
+def test_a_second_look_chosen_anew_without_small_candidates_says_that_it_had_one(tiny_bundle, data, tmp_path):
+    bundle = load_bundle(tiny_bundle)
+    at, ground = bundle.card.calibration.threshold, bundle.labels.names  # random classes: all can be stood on
+    small = SmallLook(height=0.06, zoom=2.5, above=at - 1)
+    rules = {
+        "objects": Objects(grow=at - 2, seed=0.5, beside=at, ground=list(range(len(ground)))),
+        "second_look": SecondLook(zoom=1.5, grow=at - 2, above=at - 1, below=at, small=small),
+    }
+    had = write_calibration(bundle, bundle.card.calibration.model_copy(update=rules), tmp_path / "had")
+    words = ["calibrate-objects", had.path, data / "images", "--false-frames", 0.5, "--grow", 0.3, "--seed", 0.2]
+    words += ["--min-area", 4, *(word for name in ground for word in ("--ground", name)), *ENGINE]
+    done = run(*words, "--second-look", 1.5, "--second-look-share", 0.4, "--out", tmp_path / "new")
+    assert done.exit_code == 0, done.output
+    told = " ".join(done.output.split())
+    assert "looked closer at small candidates, now it does not; --second-look 1.5 --small-look 2.5" in told
+    assert load_bundle(tmp_path / "new").card.calibration.second_look.small is None
+    kept = run(*words, "--seed", 0.5, "--out", tmp_path / "kept")
+    assert kept.exit_code == 0, kept.output
+    assert "closer at small" not in kept.output
+    assert load_bundle(tmp_path / "kept").card.calibration.second_look == rules["second_look"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 from oodseg_ros.frame import Alert, AlertState, Frame, GroundPosition, Obstacle
 from oodseg_ros.pipeline.step import Arrival, Step
 from oodseg_ros.replay.alert_table import COLUMNS, AlertTable, as_dict
-from oodseg_ros.replay.recorded import Judged
+from oodseg_ros.replay.judge import Judged
 
 FRAME = Frame(np.zeros((4, 4, 3), np.uint8), 123, "front", file="drive")
 

@@ -13,7 +13,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from oodseg_ros.errors import BagError
-from oodseg_ros.replay.recorded import RecordedBag
+from oodseg_ros.replay.recorded_bag import RecordedBag
 from oodseg_ros.sources.bag_messages import ReplayBag, is_bag
 from oodseg_ros.sources.bags import camera_names, choose_topics, open_bag
 

@@ -19,6 +19,7 @@ from oodseg_ros.training.resume import (
     StopSignals,
     state_of_run,
     store_recipe,
+    undamaged,
     write_atomically,
 )
 from oodseg_ros.training.run_stage import Processes, batches_of
@@ -74,6 +75,21 @@ def fit(module: Counting, path: Path, every: int = 100, resume_at: int = 0) -> S
     with signals:
         trainer.fit(module, loader, ckpt_path=str(path) if resume_at else None, weights_only=True)
     return saving
+
+
+def test_a_damaged_file_of_an_earlier_run_is_not_gone_on_with(tmp_path: Path) -> None:
+    """torch.load gives the changed numbers."""
+    path, weights = tmp_path / "stage1_uem.pt", torch.arange(100, dtype=torch.float32)
+    write_atomically({"weights": weights}, path)
+    assert undamaged(path) == path
+    content = bytearray(path.read_bytes())
+    content[content.find(weights.numpy().tobytes()) + 202] ^= 0x40
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"stage1_uem\.pt is damaged\. Delete it"):
+        undamaged(path)
+    path.write_bytes(content[:200])
+    with pytest.raises(ConfigError, match=r"is damaged\. Delete it"):
+        undamaged(path)
 
 
 def test_ctrl_c_ends_after_the_step_with_a_checkpoint(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -219,6 +220,16 @@ def test_a_finished_training_is_not_begun_again_in_silence(trained: Path, small_
     assert {file: file.read_bytes() for file in files if file.suffix != ".png"} == {
         file: content for file, content in files.items() if file.suffix != ".png"
     }
+
+
+def test_a_training_does_not_go_on_from_damaged_weights(trained: Path, small_recipe: Path, tmp_path: Path) -> None:
+    again = shutil.copytree(trained, tmp_path / "again")
+    done = again / "run" / "stage1_inlier.pt"
+    content = bytearray(done.read_bytes())
+    content[len(content) // 2] ^= 0x40
+    done.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"stage1_inlier\.pt is damaged\. Delete it"):
+        training.train(load_recipe(small_recipe), again, resume=True)
 
 
 def test_the_card_tells_no_path_of_this_machine(trained: Path, road_folder: Path) -> None:

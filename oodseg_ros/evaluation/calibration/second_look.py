@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -69,8 +70,8 @@ def fit_second_look(
     ground: Iterable[int],
     spec: InputSpec,
 ) -> SecondLook:
-    """The band of strengths that is in doubt: from what the share of the frames exceeds, to what none does. What is
-    stronger than any false object of these frames needs no second look.
+    """The band of strengths that is in doubt: from what at most the share of the frames exceeds, to what none does.
+    What is stronger than any false object of these frames needs no second look.
 
     Args:
         frames: (score float32 `[H, W]`, predicted class ids uint8 `[H, W]`) of one look, without unknowns; read once.
@@ -80,7 +81,8 @@ def fit_second_look(
         spec: the network's input.
 
     Raises:
-        ConfigError: there is no frame, a score is infinite, or the share of the frames has nothing to doubt.
+        ConfigError: there is no frame, a share of them is less than one, a score is infinite, or the share of the
+            frames has nothing to doubt.
     """
     standing = np.zeros(256, bool)
     standing[list(ground)] = True
@@ -107,20 +109,27 @@ def fit_second_look(
         raise ConfigError(
             "calibration: an object in a frame without unknowns has an infinite score; nothing is above it"
         )
-    above, tiny = (
-        float(np.quantile(column, 1 - share, method="lower"))
-        for column, share in zip(strongest.T, (look.share, look.small_share), strict=True)
-    )
-    for what, least, share in (
-        ("larger " if look.small_zoom else "", above, look.share),
-        ("small ", tiny, look.small_share if look.small_zoom else 0),
-    ):
-        if share and not np.isfinite(least):
-            raise ConfigError(
-                f"calibration: less than {share:.1%} of the frames have anything {what}on the ground that could be in "
-                "doubt; a second look would not pay"
-            )
+    above = _exceeded(strongest[:, 0], look.share, "larger " if look.small_zoom else "")
     below, small = float(strongest.max()) + MARGIN, None
     if look.small_zoom:
+        tiny = _exceeded(strongest[:, 1], look.small_share, "small ")
         small = SmallLook(height=look.small_height, zoom=look.small_zoom, above=tiny, counts=look.small_counts)
     return SecondLook(zoom=look.zoom, grow=grow, above=above, below=below, small=small)
+
+
+def _exceeded(strongest: np.ndarray, share: float, what: str) -> float:
+    """The least strength that at most the share of the frames exceeds; `strongest` = of each frame, -inf = nothing."""
+    frames = len(strongest)
+    allowed = int(frames * share + 1e-9)
+    if not allowed:
+        raise ConfigError(
+            f"calibration: {share:.1%} of {frames} frames is less than one to look at again; a second look with this "
+            f"share is chosen on {math.ceil(1 / share - 1e-9)} frames or more"
+        )
+    least = float(np.sort(strongest)[frames - 1 - allowed])
+    if not np.isfinite(least):
+        raise ConfigError(
+            f"calibration: less than {share:.1%} of the frames have anything {what}on the ground that could be in "
+            "doubt; a second look would not pay"
+        )
+    return least

@@ -50,6 +50,16 @@ def test_small_candidates_have_a_share_of_their_own() -> None:
     assert rule.below == fit_second_look(frames(200, 0), LookTarget(1.5, 0.2), 0.1, 0.5, [ROAD], SPEC).below
 
 
+@pytest.mark.parametrize("count", [5, 12, 19])
+def test_the_share_is_a_bound_for_few_frames_too(count: int) -> None:
+    """Of 12 frames, a tenth is one: two were a sixth."""
+    rule = fit_second_look(frames(count, 0), LookTarget(1.5, 0.2), 0.1, 0.5, [ROAD], SPEC)
+    look = SecondLook(rule, Objects(grow=rule.grow, seed=0.5, beside=rule.below, ground=[ROAD]), SPEC)
+    assert sum(look.window(*frame) is not None for frame in frames(count, 0)) == count // 5
+    with pytest.raises(ConfigError, match=rf"5\.0% of {count} frames .* on 20 frames or more"):
+        fit_second_look(frames(count, 0), LookTarget(1.5, 0.05), 0.1, 0.5, [ROAD], SPEC)
+
+
 def test_a_look_at_small_candidates_needs_one_at_all_else_and_numbers_in_range() -> None:
     with pytest.raises(ConfigError, match="only where the others have one"):
         LookTarget(0, small_zoom=2)

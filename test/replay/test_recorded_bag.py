@@ -12,10 +12,9 @@ import pytest
 from bags import STORE, T, header, image, odometry, write_bag
 from rosbags.typesys import get_types_from_msg
 
-from oodseg_ros.errors import ConfigError
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.replay.offline_run import run_source
-from oodseg_ros.replay.recorded import RecordedBag, settings_of
+from oodseg_ros.replay.recorded_bag import RecordedBag
 from oodseg_ros.sources.bag_messages import ReplayBag
 
 TF = "tf2_msgs/msg/TFMessage"
@@ -139,15 +138,3 @@ def test_the_speed_of_the_odometry_that_is_asked_for_gives_times_to_reach(
     driven = RecordedBag(ReplayBag(bag), None, {})
     list(driven.arrivals())
     assert driven.metres == FRAMES - 1
-
-
-def test_cameras_of_parameters_and_bag_that_do_not_fit_are_said(bag: Path) -> None:
-    opened = RecordedBag(ReplayBag(bag), None, {})
-    names = opened.cameras
-    settings, notes = settings_of({"cameras": ["front", "left"]}, names)
-    assert settings.names == ("front",)
-    assert any("camera left of the parameters is not in the source" in note for note in notes)
-    assert any("camera rear of the source is not judged" in note for note in notes)
-    with pytest.raises(ConfigError, match=r"cameras left are not in the source; it has front, rear"):
-        settings_of({"cameras": ["left"]}, names)
-    assert settings_of({"cameras": ["left"], "left.priority": 4}, ["video"])[0].camera("video").priority == 4
