@@ -97,7 +97,9 @@ def build_engine(
     wanted = builder.identity(bundle, order)
     if not order.again:
         for engine in stored(bundle):
-            if engine.side.identity == wanted and order.folder in (None, engine.folder):
+            # Which parts are quantized is no part of an identity: every such engine may run.
+            same = engine.side.built.get("quantized", [*order.quantize]) == [*order.quantize]
+            if same and engine.side.identity == wanted and order.folder in (None, engine.folder):
                 engine.verify()
                 return Built(engine, None, True)
     return Built(*builder.build(bundle, order, Frames(pairs, data, calibration), progress))

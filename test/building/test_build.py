@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,8 +17,9 @@ from oodseg_ros.building.gate_data import calibration_frames, check_shape, gate_
 from oodseg_ros.building.order import Order
 from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.errors import ConfigError, DatasetError, EngineError
-from oodseg_ros.inference.engine_cache import default_dir, find, stored
+from oodseg_ros.inference.engine_cache import default_dir, draft, find, stored
 from oodseg_ros.inference.engines.tensorrt_api import load_api, tensorrt_identity
+from oodseg_ros.inference.graph_cache import identity
 
 SIZE = (64, 128)
 ORDER = Order("tensorrt_rtx", "fp32", *SIZE, target="sm_89")
@@ -99,6 +101,19 @@ def test_a_pending_engine_that_fails_its_gate_is_gone(waiting: Bundle, monkeypat
         build_engine(waiting, ORDER, frames(), "scenes")
     assert stored(waiting) == stored(waiting, pending=True) == []
     assert [file for file in default_dir().rglob("*") if file.is_file()] == []
+
+
+def test_with_other_parts_in_int8_an_engine_is_built_again(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = identity(bundle, "int8", 1, *SIZE, "sm_87", "tensorrt-10.3.0")
+    with draft(wanted, default_dir()) as place:
+        place.path(".plan").write_bytes(b"plan")
+        place.store(True, built={"quantized": ["decoder"]})
+    monkeypatch.setattr(tensorrt, "identity", lambda bundle, order: wanted)
+    monkeypatch.setattr(tensorrt, "build", lambda *given: ("a new one", None))
+    order = Order("tensorrt", "int8", *SIZE, device="cuda", quantize=("decoder",))
+    images = [np.zeros((*SIZE, 3), np.uint8)]
+    assert build_engine(bundle, order, frames(), "scenes", images).reused
+    assert build_engine(bundle, replace(order, quantize=()), frames(), "scenes", images).engine == "a new one"
 
 
 def on_the_device(bundle: Bundle, error: float, monkeypatch: pytest.MonkeyPatch) -> Answers:
