@@ -32,12 +32,12 @@ def command(
             help="Share of the pixels above the score of a core: the strong part of something weak is an object by "
             "itself where it is stronger than any on these frames; 0 = never."
         ),
-    ] = 0.002,
+    ] = 0.001,
     size: Annotated[
         list[float] | None,
         typer.Option(
-            help="Share of the picture; objects that are smaller have a limit of their own. Repeat, falling; 0 = one limit "
-            "for all. Default: 1/64, 1/256, 1/1024."
+            help="With --objects: share of the picture; smaller objects have limits of their own. Repeat, falling; 0 = "
+            "one limit for all. Default: 1/256, 1/1024."
         ),
     ] = None,
     seed: Annotated[float, typer.Option(help="Share of an object's pixels that must be above the threshold.")] = 0.5,
@@ -108,6 +108,8 @@ def command(
     from ..signatures import is_signed
 
     refuse_existing(out)
+    if size and any(size) and objects is None:
+        raise ConfigError("--size: what each size needs is chosen by what is found of --objects; give them, too")
     sizes = SIZES if size is None else tuple(share for share in size if share)
     target = ObjectTarget(false_frames, false_elsewhere, grow, core, sizes, seed, min_area, confidence)
     if second_look_share is not None and not second_look:
@@ -145,7 +147,9 @@ def command(
     for one in rule.smaller:
         shown.say(f"below {one.share:.3%} of the picture less: {one.free:.4g}, {one.among:.4g}, {one.beside:.4g}")
     if rule.core is not None:
-        shown.say(f"cores above {rule.core.grow:.6g}: {rule.core.free:.6g}, {rule.core.among:.6g}, {rule.core.beside:.6g}")
+        shown.say(
+            f"cores above {rule.core.grow:.6g}: {rule.core.free:.6g}, {rule.core.among:.6g}, {rule.core.beside:.6g}"
+        )
     if (again := found.calibration.second_look) is not None:
         shown.say(f"a second look, {again.words}")
     before = loaded.bundle.card.calibration.second_look

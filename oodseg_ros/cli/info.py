@@ -84,8 +84,15 @@ def _objects(bundle: Bundle) -> str:
     if rule is None:
         return "every group of pixels above the threshold"
     ground = ", ".join(bundle.labels.names[index] for index in rule.ground) or "no class"
-    core = rule.core
-    strong = "" if core is None else f"; a core above {core.grow:g} by itself, at {core.free:g}, {core.among:g}, {core.beside:g}"
+    strong = "".join(
+        f"; below {one.share:.2%} of the picture {one.free:.3g}, {one.among:.3g} and {one.beside:.3g} less"
+        for one in rule.smaller
+    )
+    if (core := rule.core) is not None:
+        strong += (
+            f"; a core, what hangs together above {core.grow:g}, by itself: above {core.free:g}, {core.among:g}, "
+            f"{core.beside:g}"
+        )
     return (
         f"what hangs together above {rule.grow:g}, if {rule.seed:.0%} of it are above the threshold; "
         f"above {rule.limit_among(bundle.card.calibration.threshold):g} where other things are around it, "

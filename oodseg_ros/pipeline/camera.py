@@ -219,9 +219,7 @@ class CameraPipeline:
         """What is an obstacle by the evidence of several frames and counts where it stands; the mask with it."""
         assert self._evidences is not None
         score, area = prediction.score, self._settings.smallest_area
-        candidates, _, weak = find_objects(
-            score, prediction.labels, self._grow, self._whole, area, sys.maxsize
-        )
+        candidates, _, weak = find_objects(score, prediction.labels, self._grow, self._whole, area, sys.maxsize)
         strongest = sorted(candidates, key=lambda component: -component.margin)[: 4 * MAX_CANDIDATES]
         placed = [found for component in strongest if (found := self._placed(component, score, geometry))]
         placed = placed[:MAX_CANDIDATES]

@@ -166,7 +166,15 @@ def _with_objects(spec: ObjectsSpec, calibration: Calibration, labels: LabelSet,
 
 
 def _target(spec: ObjectsSpec) -> ObjectTarget:
-    return ObjectTarget(**spec.model_dump(include=OBJECT_TARGET))
+    return ObjectTarget(
+        false_frames=spec.false_frames,
+        false_elsewhere=spec.false_elsewhere,
+        grow_rate=spec.grow_rate,
+        core_rate=spec.core_rate,
+        sizes=(),  # they need pasted unknowns: `oodseg calibrate-objects`
+        seed=spec.seed,
+        min_area=spec.min_area,
+    )
 
 
 def _first(sample: tuple[torch.Tensor, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,7 @@ class ObjectsSpec(Strict):
         data: the frames; their labels do not matter.
         ground_classes: classes that objects stand on; none = those of the label set.
         every: every n-th frame chooses, the others are kept apart to measure on.
-        false_frames, false_elsewhere, grow_rate, core_rate, sizes, seed, min_area: see `calibration.objects.ObjectTarget`.
+        false_frames, false_elsewhere, grow_rate, core_rate, seed, min_area: see `calibration.objects.ObjectTarget`.
     """
 
     data: list[DataSpec] = Field(min_length=1)
@@ -30,8 +30,7 @@ class ObjectsSpec(Strict):
     false_frames: float = Field(0.01, gt=0, lt=1)
     false_elsewhere: float | None = Field(None, gt=0, lt=1)
     grow_rate: float = Field(0.02, gt=0, lt=1)
-    core_rate: float = Field(0.002, ge=0, lt=1)
-    sizes: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (1 / 64, 1 / 256, 1 / 1024)
+    core_rate: float = Field(0.001, ge=0, lt=1)
     seed: float = Field(0.5, gt=0, le=1)
     min_area: int = Field(100, ge=1)
     every: int = Field(1, ge=1)

@@ -20,12 +20,12 @@ from ...inference.second_look import SecondLook
 from ...inference.sizes import check_size
 from ...model_card import Calibration, Core, Objects, Smaller
 from ...outliers.road_paste import paste
-from ...pipeline.obstacles.components import seeds_by_size
+from ...pipeline.obstacles.components import strongest_seeds
 from ...sources.image_files import open_files
 from ...sources.open_source import open_source
 from ...sources.source import Source
 from ..score_store import ScoreStore
-from .by_size import limits_by_size
+from .by_size import limits_by_size, pasted_by_size, seeds_by_size
 from .evidence import fit_evidence
 from .risk_control import choose_threshold, refuse_too_few
 from .second_look import LookTarget, fit_second_look
@@ -33,8 +33,8 @@ from .second_look import LookTarget, fit_second_look
 _log = logging.getLogger(__name__)
 
 PER_FRAME = 20_000
-SIZES = (1 / 64, 1 / 256, 1 / 1024)
-"""Shares of a picture: an eighth, a sixteenth and a thirty-second of its sides."""
+SIZES = (1 / 256, 1 / 1024)
+"""Shares of a picture: a sixteenth and a thirty-second of its sides."""
 MARGIN = 1e-3
 """Thresholds of a score are compared in float32: this much above a false object's seed is above it."""
 PASTED, PASTED_SIZES = 2, (0.015, 0.25)
@@ -56,8 +56,8 @@ class ObjectTarget:
             `false_frames`.
         grow_rate: share of the pixels above `grow`.
         core_rate: the same for cores, below `grow_rate`; 0 = no cores.
-        sizes: shares of the picture, falling: objects that have less of its pixels have limits of their own; the bounds
-            hold for all sizes together. Empty = one limit for all.
+        sizes: shares of the picture, falling: objects that have less of its pixels have limits of their own, those that
+            find most pasted unknowns; the bounds hold for all sizes together. Empty = one limit for all.
         seed: share of an object's pixels that must be above its threshold.
         min_area: least number of pixels of an object, at image size, as the node has it.
         confidence: as in `risk_control`; None = in expectation.
@@ -69,7 +69,7 @@ class ObjectTarget:
     false_frames: float = 0.01
     false_elsewhere: float | None = None
     grow_rate: float = 0.02
-    core_rate: float = 0.002
+    core_rate: float = 0.001
     sizes: tuple[float, ...] = SIZES
     seed: float = 0.5
     min_area: int = 100
@@ -158,43 +158,37 @@ def fit_objects(
                 sampled.append(rng.choice(values, min(PER_FRAME, values.size), replace=False))
         if not sampled:
             raise ConfigError("calibration: there is no frame without unknowns to choose the objects' thresholds on")
-        # At least `grow`: with few values both quantiles may be one.
         grow, core_grow = np.quantile(np.concatenate(sampled), [1 - target.grow_rate, 1 - target.core_rate]).tolist()
         rule = Objects(grow=grow, seed=target.seed, beside=np.finfo(np.float32).max, ground=sorted(ground))
         inner = rule.model_copy(update={"grow": core_grow})
-        seeds = np.array([seeds_by_size(*maps, rule, target.min_area, target.sizes) for _, *maps in store])
-        cores = np.array([seeds_by_size(*maps, inner, target.min_area, ())[0] for _, *maps in store])
+        shares = () if pasted is None else target.sizes
+        seeds = np.array([seeds_by_size(*maps, rule, target.min_area, shares) for _, *maps in store])
+        cores = np.array([strongest_seeds(*maps, inner, target.min_area) for _, *maps in store])
         chosen = np.arange(len(seeds)) % every == 0
-        evidence = None
+        evidence, known = None, [[np.zeros(0)] * 3]
         if pasted is not None:
             clean = ((score, labels) for index, (_, score, labels) in enumerate(store) if chosen[index])
             evidence = fit_evidence(clean, pasted, rule, target.min_area)
+            known = pasted_by_size(pasted, rule, target.min_area, shares)
     bounds = target.bounds
     limits = np.stack(
         [
-            limits_by_size(by_size, _allowed(by_size.max(axis=1), grow, bound, target.confidence), grow)
-            for by_size, bound in zip(np.moveaxis(seeds[chosen], 2, 0), bounds, strict=True)
+            _limits(seeds[chosen, :, place], [row[place] for row in known], grow, bound, target.confidence)
+            for place, bound in enumerate(bounds)
         ],
         axis=1,
     )
     # Among other things and beside the ground never less than free on it.
     limits = np.maximum(limits, limits[:, :1])
-    threshold, among, beside = limits[0].tolist()
-    less = np.maximum(0, limits[0] - limits[1:] - MARGIN)
-    smaller = [
-        Smaller(share=share, free=free, among=near, beside=far)
-        for share, (free, near, far) in zip(target.sizes, less.tolist(), strict=True)
-    ]
-    objects = rule.model_copy(update={"among": among, "beside": beside, "smaller": smaller})
     margins = (seeds - limits).max(axis=1)
     above = margins > 0
-    if target.core_rate:
-        # No frame that chooses has a false object by a core alone.
-        clear = cores[chosen & ~above.any(axis=1)]
-        enough = np.maximum(clear.max(axis=0, initial=core_grow) + MARGIN, limits[0])
-        core = Core(grow=core_grow, **dict(zip(("free", "among", "beside"), enough.tolist(), strict=True)))
-        objects = objects.model_copy(update={"core": core})
+    # No frame that chooses has a false object by a core alone.
+    clear = cores[chosen & ~above.any(axis=1)]
+    enough = np.maximum(clear.max(axis=0, initial=core_grow) + MARGIN, limits[0])
+    objects = _with_limits(rule, limits, shares, (core_grow, *enough.tolist()) if target.core_rate else None)
+    if objects.core is not None:
         above |= cores > enough
+    threshold = float(limits[0, 0])
     false = above[chosen].mean(axis=0).tolist()
     kept = int((~chosen).sum())
     held_out = above[~chosen].mean(axis=0).tolist() if kept else [float("nan")] * 3
@@ -375,10 +369,31 @@ def _kept_apart(count: int, shares: Sequence[float]) -> str:
     return f"on {count} frames kept apart " + ", ".join(f"{share:.2%}" for share in shares)
 
 
-def _allowed(seeds: np.ndarray, grow: float, bound: float, confidence: float | None) -> int:
-    """How many of the frames may have something above its limit, as one limit for all sizes would leave."""
-    grid = np.unique(np.concatenate([[grow], seeds[np.isfinite(seeds)]]))
+def _limits(
+    seeds: np.ndarray, pasted: Sequence[np.ndarray], grow: float, bound: float, confidence: float | None
+) -> np.ndarray:
+    """What objects of each size need at one place, float64 `[c]`; arguments as in `limits_by_size`.
+
+    Several sizes together may have as many frames with a false object as one limit for all would leave.
+    """
+    strongest = seeds.max(axis=1)
+    grid = np.unique(np.concatenate([[grow], strongest[np.isfinite(strongest)]]))
     # Strictly above, as the pipeline compares.
-    above = seeds[:, None] > grid
-    chosen = choose_threshold(above.astype(np.float64), grid, bound, False, confidence)
-    return round(chosen.risk * len(seeds))
+    losses = (strongest[:, None] > grid).astype(np.float64)
+    chosen = choose_threshold(losses, grid, bound, False, confidence)
+    if seeds.shape[1] == 1:
+        return np.array([chosen.threshold])
+    return limits_by_size(seeds, pasted, round(chosen.risk * len(seeds)), grow)
+
+
+def _with_limits(rule: Objects, limits: np.ndarray, shares: Sequence[float], core: tuple[float, ...] | None) -> Objects:
+    """The rule with what is needed by size and place `[c, 3]`, and by a core (grow, free, among, beside)."""
+    # Rounding may not make a false object that is at the limit one above it.
+    less = np.maximum(0, limits[0] - limits[1:] - MARGIN)
+    smaller = [
+        Smaller(share=share, free=free, among=among, beside=beside)
+        for share, (free, among, beside) in zip(shares, less.tolist(), strict=True)
+    ]
+    _, among, beside = limits[0].tolist()
+    more = None if core is None else Core(**dict(zip(("grow", "free", "among", "beside"), core, strict=True)))
+    return rule.model_copy(update={"among": among, "beside": beside, "smaller": smaller, "core": more})

@@ -5,9 +5,9 @@ holds an alert, and the least size by distance.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -127,7 +127,7 @@ def _strong(
     ground: np.ndarray,
     min_area: int,
 ) -> list[tuple[Any, ...]]:
-    """Groups of the mask of which the share `seed` is above the limit of their size, and of the place where they are."""
+    """Groups of the mask of which the share `seed` is above the limit of their size and place."""
     kept = []
     for box, area, members in _grouped(mask, min_area):
         members = _members(box, members)
@@ -145,6 +145,38 @@ def _draw(mask: np.ndarray, groups: list[tuple[Any, ...]]) -> None:
         mask[y0:y1, x0:x1][members] = 255
 
 
+class Group(NamedTuple):
+    """Pixels above `grow` that hang together.
+
+    Attributes:
+        box: (x0, y0, x1, y1), half open.
+        members: bool `[y1 - y0, x1 - x0]`, its pixels.
+        area: number of them.
+        place: 0 = free on the ground, 1 = on it, among other things, 2 = beside it.
+        strength: raw score that the share `seed` of them has at least.
+    """
+
+    box: tuple[int, int, int, int]
+    members: np.ndarray
+    area: int
+    place: int
+    strength: float
+
+
+def find_groups(score: np.ndarray, labels: np.ndarray, objects: Objects, min_area: int) -> Iterator[Group]:
+    """What could be an object at some threshold from `grow` on. Arguments as in `find_objects`; of the rule `grow`,
+    `seed` and `ground` count.
+    """
+    ground = np.zeros(256, bool)
+    ground[objects.ground] = True
+    for box, area, given in _grouped(anomaly_mask(score, objects.grow), min_area):
+        members = _members(box, given)
+        values = score[box[1] : box[3], box[0] : box[2]][members]
+        rank = values.size - math.ceil(objects.seed * values.size)
+        strength = float(np.partition(values, rank)[rank])
+        yield Group(box, members, area, _place(score, labels, ground, box, members), strength)
+
+
 def strongest_seeds(
     score: np.ndarray, labels: np.ndarray, objects: Objects, min_area: int
 ) -> tuple[float, float, float]:
@@ -153,33 +185,12 @@ def strongest_seeds(
 
     -inf where it finds nothing at any threshold from `grow` on. Arguments as there.
     """
-    less = np.array([(0.0, 0.0, 0.0), *((one.free, one.among, one.beside) for one in objects.smaller)])
-    by_size = seeds_by_size(score, labels, objects, min_area, [one.share for one in objects.smaller])
-    free, among, beside = (by_size + less).max(axis=0).tolist()
-    return free, among, beside
-
-
-def seeds_by_size(
-    score: np.ndarray, labels: np.ndarray, objects: Objects, min_area: int, shares: Sequence[float]
-) -> np.ndarray:
-    """Strength of the strongest group that is free on the ground, among other things on it, and beside it: float64
-    `[1 + len(shares), 3]`, the largest size first, -inf for none.
-
-    Args:
-        score, labels, min_area: as in `find_objects`.
-        objects: `grow`, `seed` and `ground` count.
-        shares: falling; a group of less than such a share of the pixels is of the next size.
-    """
-    ground = np.zeros(256, bool)
-    ground[objects.ground] = True
-    strongest = np.full((1 + len(shares), 3), -np.inf)
-    for box, area, members in _grouped(anomaly_mask(score, objects.grow), min_area):
-        members = _members(box, members)
-        values = score[box[1] : box[3], box[0] : box[2]][members]
-        size = sum(area < share * score.size for share in shares), _place(score, labels, ground, box, members)
-        rank = values.size - math.ceil(objects.seed * values.size)
-        strongest[size] = max(strongest[size], float(np.partition(values, rank)[rank]))
-    return strongest
+    strongest = [-math.inf, -math.inf, -math.inf]
+    for group in find_groups(score, labels, objects, min_area):
+        smaller = [one for one in objects.smaller if group.area < one.share * score.size]
+        less = (smaller[-1].free, smaller[-1].among, smaller[-1].beside)[group.place] if smaller else 0.0
+        strongest[group.place] = max(strongest[group.place], group.strength + less)
+    return strongest[0], strongest[1], strongest[2]
 
 
 def _place(

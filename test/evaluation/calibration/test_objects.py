@@ -220,15 +220,89 @@ def test_evidence_needs_objects_that_could_be_found(tmp_path: Path) -> None:
 
 
 def test_unknowns_are_pasted_into_the_frames_that_choose(runner, folder: Path, tmp_path: Path) -> None:
-    target = ObjectTarget(false_frames=0.2, grow_rate=0.3, seed=0.2, min_area=10)
+    target = ObjectTarget(false_frames=0.2, grow_rate=0.3, sizes=(), seed=0.2, min_area=10)
     cutout = np.full((40, 30, 4), 255, np.uint8)
     cutout[..., 1] = 0
     given = [str(folder / "images")] * 3
     found, _ = calibrate_objects(runner, given, target, every=3, cutouts=[cutout])
     assert "of 6 frames" in found.calibration.evidence.source
-    # The thresholds are those without them.
+    # With one limit for all sizes the thresholds are those without them.
     alone = calibrate_objects(runner, given, target, every=3)[0].calibration
     assert alone.evidence is None
     assert alone == found.calibration.model_copy(update={"evidence": None})
     written = write_calibration(runner.bundle, found.calibration, tmp_path / "copy")
     assert load_bundle(written.path).card.calibration.evidence == found.calibration.evidence
+
+
+def painted(count: int, pasted: bool = False):
+    """A road with something large and flat that is strong, and something small that is weak: both are known.
+
+    With `pasted`, score, labels and truth: instead of them unknowns of both sizes of the same strength.
+    """
+    for index in range(count):
+        rng = np.random.default_rng([1, index])
+        score, labels = np.zeros((60, 80), np.float32), np.full((60, 80), ROAD, np.uint8)
+        truth = np.zeros(score.shape, np.uint8)
+        for x, side, low in ((5, 24, 3.0), (50, 7, 1.5)):
+            value = 4.2 if pasted else low + rng.random()
+            score[20 : 20 + side, x : x + side], truth[20 : 20 + side, x : x + side] = value, 1
+        yield (score, labels, truth) if pasted else (score, labels)
+
+
+def test_pasted_unknowns_choose_limits_by_size_within_the_same_bounds(tmp_path: Path) -> None:
+    target = ObjectTarget(false_frames=0.1, grow_rate=0.2, core_rate=0, sizes=(0.02,), min_area=20)
+    store = ScoreStore(tmp_path)
+    for index, (score, labels, truth) in enumerate(painted(100, pasted=True)):
+        store.put(f"{index:06d}", score - np.float32(0.002 * index), truth, labels=labels)
+    one = fit_objects(painted(100), replace(target, sizes=()), [ROAD], BEFORE, "paint", pasted=store)
+    several = fit_objects(painted(100), target, [ROAD], BEFORE, "paint", pasted=store)
+    rule, threshold = several.calibration.objects, several.calibration.threshold
+    (smaller,) = rule.smaller
+    assert smaller.share == 0.02
+    assert threshold - smaller.free == pytest.approx(2.5, abs=0.1)
+    assert one.calibration.objects.smaller == []
+    assert several.false[0] <= 0.1
+    assert np.mean([strongest_seeds(*frame, rule, 20)[0] > threshold for frame in painted(100)]) == several.false[0]
+    score, labels = np.zeros((60, 80), np.float32), np.full((60, 80), ROAD, np.uint8)
+    score[20:27, 50:57] = 3.0
+    assert len(find_objects(score, labels, threshold, rule, 20, 9)[0]) == 1
+    assert find_objects(score, labels, one.calibration.threshold, one.calibration.objects, 20, 9)[0] == ()
+    # Without pasted unknowns nothing could choose: one limit for all sizes.
+    assert fit_objects(painted(100), target, [ROAD], BEFORE, "paint").calibration.objects.smaller == []
+
+
+def test_no_frame_that_chooses_has_a_false_object_by_a_core_alone() -> None:
+    target = ObjectTarget(false_frames=0.1, grow_rate=0.2, core_rate=0.02, seed=0.5, min_area=10)
+    made = fit_objects(frames(200, 0), target, [ROAD], BEFORE, "noise")
+    rule, threshold = made.calibration.objects, made.calibration.threshold
+    assert rule.core is not None
+    assert rule.grow < rule.core.grow < rule.core.free
+    whole = rule.model_copy(update={"core": None})
+    given = list(frames(200, 0))
+    assert [len(find_objects(*frame, threshold, rule, 10, 99)[0]) for frame in given] != []
+    clear = [frame for frame in given if not find_objects(*frame, threshold, whole, 10, 99)[0]]
+    assert len(clear) > 100
+    assert not any(find_objects(*frame, threshold, rule, 10, 99)[0] for frame in clear)
+    assert "in none by a core alone" in made.calibration.source
+    # A frame with a core of an unknown inside of something weak.
+    score, labels = clear[0][0].copy(), clear[0][1]
+    score[32:58, 10:70], score[38:48, 30:50] = rule.grow + 0.05, rule.core.among + 0.5
+    assert find_objects(score, labels, threshold, whole, 10, 99)[0] == ()
+    assert len(find_objects(score, labels, threshold, rule, 10, 99)[0]) == 1
+    without = fit_objects(frames(200, 0), replace(target, core_rate=0), [ROAD], BEFORE, "noise").calibration
+    assert without.objects.core is None
+    assert "by a core" not in without.source
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"core_rate": 0.02}, "below 0.02"),
+        ({"core_rate": -0.1}, "got -0.1"),
+        ({"sizes": (0.1, 0.2)}, "falling shares"),
+        ({"sizes": (1.5,)}, "between 0 and 1"),
+    ],
+)
+def test_targets_out_of_range_are_refused(options: dict, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        ObjectTarget(**options)

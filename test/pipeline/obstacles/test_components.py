@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from oodseg_ros.model_card import Objects
+from oodseg_ros.model_card import Core, Objects, Smaller
 from oodseg_ros.pipeline.obstacles import components
 from oodseg_ros.pipeline.obstacles.components import (
     STRENGTH_QUANTILE,
     anomaly_mask,
     find_components,
     find_objects,
+    release_rule,
     strongest_seeds,
 )
 
@@ -229,3 +230,77 @@ def test_the_margin_is_by_how_much_the_threshold_could_rise(objects: Objects | N
         assert len(mask_area) == count or objects is None
         if objects is None:
             assert (np.count_nonzero(score > raised) >= least) == bool(count)
+
+
+CORED = RULE.model_copy(update={"core": Core(grow=2.5, free=4.0, among=5.0, beside=6.0)})
+
+
+def test_a_strong_core_of_something_weak_is_an_object_by_itself() -> None:
+    halo, core = (20, 35, 80, 58, 1.5), (40, 40, 60, 50, 4.5)
+    score, labels = street(halo, core)
+    assert find_objects(score, labels, 3.0, RULE.model_copy(update={"seed": 0.5}), 10, 10)[0] == ()
+    rule = CORED.model_copy(update={"seed": 0.5})
+    (found,), unlisted, mask = find_objects(score, labels, 3.0, rule, 10, 10)
+    assert (found.box, found.area, unlisted) == (core[:4], 200, 0)
+    assert found.margin == pytest.approx(0.5)
+    assert np.array_equal(mask > 0, score > 2.5)
+    assert find_objects(score, labels, 4.6, rule, 10, 10)[0] == ()  # it never needs less than the threshold in force
+    score[score == 4.5] = 3.9
+    assert find_objects(score, labels, 3.0, rule, 10, 10)[0] == ()
+
+
+def test_a_core_inside_of_an_object_is_no_second_one() -> None:
+    score, labels = street((38, 38, 62, 52, 3.5), (40, 40, 60, 50, 4.5))
+    for rule in (RULE, CORED):
+        found, _, mask = find_objects(score, labels, 3.0, rule.model_copy(update={"seed": 0.5}), 10, 10)
+        assert [one.box for one in found] == [(38, 38, 62, 52)]
+        assert np.count_nonzero(mask) == 24 * 14
+
+
+def test_a_core_beside_the_ground_needs_what_was_found_for_it() -> None:
+    score, labels = street((0, 0, 60, 20, 1.5), (5, 5, 25, 15, 5.5))
+    rule = CORED.model_copy(update={"seed": 0.5})
+    assert find_objects(score, labels, 3.0, rule, 10, 10)[0] == ()
+    score[score == 5.5] = 6.5
+    assert [one.box for one in find_objects(score, labels, 3.0, rule, 10, 10)[0]] == [(5, 5, 25, 15)]
+
+
+def test_smaller_objects_need_less() -> None:
+    large, small = (10, 40, 40, 55, 2.6), (60, 42, 68, 50, 2.6)
+    score, labels = street(large, small)
+    assert find_objects(score, labels, 3.0, RULE, 10, 10)[0] == ()
+    rule = RULE.model_copy(update={"smaller": [Smaller(share=0.02, free=0.5, among=0.5, beside=0.5)]})
+    (found,), _, mask = find_objects(score, labels, 3.0, rule, 10, 10)
+    assert found.box == small[:4]
+    assert found.margin == pytest.approx(0.1)
+    assert np.count_nonzero(mask) == found.area
+    # A threshold of the user's own moves what smaller ones need along.
+    assert find_objects(score, labels, 3.2, rule, 10, 10)[0] == ()
+    assert len(find_objects(score, labels, 2.5, rule, 10, 10)[0]) == 2
+    # Never less than what hangs together needs anyway.
+    rule = RULE.model_copy(update={"smaller": [Smaller(share=0.02, free=9.0, among=9.0, beside=9.0)]})
+    score[score == np.float32(2.6)] = 1.2
+    assert [one.box for one in find_objects(score, labels, 3.0, rule, 10, 10)[0]] == [small[:4]]
+
+
+@given(st.integers(0, 10**6), st.floats(1.0, 3.0), st.floats(0.0, 1.5), st.floats(0.001, 0.2))
+def test_the_strongest_seeds_count_what_smaller_ones_need_less(seed, threshold, less, share):
+    rng = np.random.default_rng(seed)
+    score = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 2) * 12).astype(np.float32)
+    labels = np.full(score.shape, ROAD, np.uint8)
+    smaller = [Smaller(share=share, free=less, among=less, beside=less)]
+    rule = RULE.model_copy(update={"smaller": smaller, "seed": 0.3, "among": 1e30, "beside": 1e30})
+    free, *_ = strongest_seeds(score, labels, rule, 15)
+    if abs(free - threshold) > 1e-4:
+        assert bool(find_objects(score, labels, threshold, rule, 15, 10)[0]) == (free > threshold)
+
+
+def test_what_holds_an_alert_is_weaker_for_cores_and_smaller_ones_too() -> None:
+    score, labels = street((20, 35, 80, 58, 1.5), (40, 40, 60, 50, 3.6))
+    held = release_rule(CORED.model_copy(update={"seed": 0.5}), 3.0, 2.5)
+    assert [one.box for one in find_objects(score, labels, 2.5, held, 10, 10)[0]] == [(40, 40, 60, 50)]
+    assert find_objects(score, labels, 3.0, CORED.model_copy(update={"seed": 0.5}), 10, 10)[0] == ()
+    score, labels = street((60, 42, 68, 50, 2.2))
+    smaller = RULE.model_copy(update={"smaller": [Smaller(share=0.02, free=0.5, among=0.5, beside=0.5)]})
+    assert find_objects(score, labels, 3.0, smaller, 10, 10)[0] == ()
+    assert len(find_objects(score, labels, 2.5, release_rule(smaller, 3.0, 2.5), 10, 10)[0]) == 1
