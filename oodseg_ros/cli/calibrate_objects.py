@@ -37,7 +37,7 @@ def command(
         list[float] | None,
         typer.Option(
             help="With --objects: share of the picture; smaller objects have limits of their own. Repeat, falling; 0 = "
-            "one limit for all. Default: 1/256, 1/1024."
+            "one limit for all. Default: 1/64, 1/256, 1/1024."
         ),
     ] = None,
     seed: Annotated[float, typer.Option(help="Share of an object's pixels that must be above the threshold.")] = 0.5,

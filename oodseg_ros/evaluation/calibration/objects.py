@@ -33,8 +33,8 @@ from .second_look import LookTarget, fit_second_look
 _log = logging.getLogger(__name__)
 
 PER_FRAME = 20_000
-SIZES = (1 / 256, 1 / 1024)
-"""Shares of a picture: a sixteenth and a thirty-second of its sides."""
+SIZES = (1 / 64, 1 / 256, 1 / 1024)
+"""Shares of a picture: an eighth, a sixteenth and a thirty-second of its sides."""
 MARGIN = 1e-3
 """Thresholds of a score are compared in float32: this much above a false object's seed is above it."""
 PASTED, PASTED_SIZES = 2, (0.015, 0.25)
