@@ -118,7 +118,10 @@ def _with_bases(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"recipe {path} is its own base: {' -> '.join(file.name for file in (*above, path))}")
     data = _beside(_read(path), path.parent)
     if "base" in data:
-        data = _with_bases(path.parent / str(data.pop("base")), (*above, path.resolve())) | data
+        base = data.pop("base")
+        if not isinstance(base, str) or "\0" in base:
+            raise ConfigError(f"recipe {path}: base: {base!r} is no file name")
+        data = _with_bases(path.parent / base, (*above, path.resolve())) | data
     return data
 
 

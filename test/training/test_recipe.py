@@ -80,6 +80,13 @@ def test_a_recipe_can_replace_keys_of_another(tmp_path: Path) -> None:
         load_recipe(tmp_path / "third.yaml")
 
 
+@pytest.mark.parametrize("base", ['"a\\0.yaml"', "7", "[a.yaml]"])
+def test_a_base_that_is_no_file_name_is_said(tmp_path: Path, base: str) -> None:
+    (tmp_path / "recipe.yaml").write_text(f"base: {base}\n")
+    with pytest.raises(ConfigError, match=r"base: .* is no file name"):
+        load_recipe(tmp_path / "recipe.yaml")
+
+
 def test_label_files_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
     file = tmp_path / "own_labels.yaml"
     file.write_text("name: own\nclasses: [{name: a, color: [1, 2, 3]}, {name: b, color: [4, 5, 6]}]\n")
