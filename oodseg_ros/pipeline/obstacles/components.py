@@ -108,9 +108,9 @@ def _limits(objects: Objects, threshold: float, pixels: int) -> _Limits:
     found: _Limits = [(math.inf, whole)]
     least = min(objects.grow, threshold)
     for one in objects.smaller:
-        less = (one.free, one.among, one.beside)
-        enough = [max(least, limit - by) for limit, by in zip(whole, less, strict=True)]
-        found.append((one.share * pixels, (enough[0], enough[1], enough[2])))
+        free = max(least, threshold - one.free)
+        # Nowhere less than free on the ground, also where a threshold of the user's own is above what the others need.
+        found.append((one.share * pixels, (free, max(free, whole[1] - one.among), max(free, whole[2] - one.beside))))
     return found
 
 
@@ -181,16 +181,32 @@ def strongest_seeds(
     score: np.ndarray, labels: np.ndarray, objects: Objects, min_area: int
 ) -> tuple[float, float, float]:
     """The thresholds at and above which `find_objects` finds nothing free on the ground, nothing among other things on
-    it, and nothing beside it, in a frame; cores apart: those are the same question with the `grow` of a core.
+    it, and nothing beside it, in a frame, by a rule without cores and `smaller`.
 
     -inf where it finds nothing at any threshold from `grow` on. Arguments as there.
     """
     strongest = [-math.inf, -math.inf, -math.inf]
     for group in find_groups(score, labels, objects, min_area):
-        smaller = [one for one in objects.smaller if group.area < one.share * score.size]
-        less = (smaller[-1].free, smaller[-1].among, smaller[-1].beside)[group.place] if smaller else 0.0
-        strongest[group.place] = max(strongest[group.place], group.strength + less)
+        strongest[group.place] = max(strongest[group.place], group.strength)
     return strongest[0], strongest[1], strongest[2]
+
+
+def last_threshold(score: np.ndarray, labels: np.ndarray, objects: Objects, min_area: int) -> float:
+    """The threshold at and above which `find_objects` finds nothing at all in a frame, by the whole rule; -inf where it
+    finds nothing at any from `grow` on. Arguments as there.
+    """
+    last = -math.inf
+    needed = (-math.inf, objects.limit_among(-math.inf), objects.beside)
+    for group in find_groups(score, labels, objects, min_area):
+        smaller = [one for one in objects.smaller if group.area < one.share * score.size][-1:]
+        free, less = next(((one.free, (one.free, one.among, one.beside)[group.place]) for one in smaller), (0.0, 0.0))
+        if group.strength + less > needed[group.place]:
+            last = max(last, group.strength + min(free, less))
+    if (core := objects.core) is not None:
+        seeds = strongest_seeds(score, labels, objects.model_copy(update={"grow": core.grow}), min_area)
+        enough = (core.free, core.among, core.beside)
+        last = max(last, *(seed for seed, limit in zip(seeds, enough, strict=True) if seed > limit), -math.inf)
+    return last
 
 
 def _place(
