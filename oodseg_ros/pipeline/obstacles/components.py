@@ -39,6 +39,7 @@ class Component:
         foot: (u, v) of the middle of its lowest row.
         strength: raw score, `STRENGTH_QUANTILE` of its pixels (of those in every n-th row where they are many).
         margin: raw score by which the threshold could rise before this would be no object any more.
+        core: it is the strong part of something larger that is no object.
     """
 
     box: tuple[int, int, int, int]
@@ -46,6 +47,7 @@ class Component:
     foot: tuple[float, float]
     strength: float
     margin: float = math.nan
+    core: bool = False
 
 
 def anomaly_mask(score: np.ndarray, threshold: float) -> np.ndarray:
@@ -93,7 +95,7 @@ def find_objects(
             cores = _strong(score, labels, rest, [(math.inf, wanted)], objects.seed, ground, min_area)
             _draw(rest, cores)
             mask |= rest
-            kept += cores
+            kept += [(*one, True) for one in cores]
     return *_listed(score, kept, max_count), mask
 
 
@@ -280,7 +282,7 @@ def _grouped(mask: np.ndarray, min_area: int) -> list[_Group]:
 
 
 def _listed(score: np.ndarray, groups: list[tuple[Any, ...]], max_count: int) -> tuple[tuple[Component, ...], int]:
-    """Groups, each with the raw score that it needed, and in how many of its pixels."""
+    """Groups, each with the raw score that it needed, in how many of its pixels, and whether it is a core."""
     groups.sort(key=lambda group: (-group[1], group[0][1], group[0][0], group[0][3], group[0][2]))
     listed = tuple(_component(score, *group) for group in groups[:max_count])
     return listed, len(groups) - len(listed)
@@ -334,6 +336,7 @@ def _component(
     members: np.ndarray | tuple[np.ndarray, int],
     wanted: float,
     needed: int,
+    core: bool = False,
 ) -> Component:
     x0, y0, x1, y1 = box
     members = _members(box, members)
@@ -343,7 +346,7 @@ def _component(
     rank = min(len(values) - 1, int(len(values) * STRENGTH_QUANTILE))
     last = max(0, len(values) - max(1, round(needed * len(values) / area)))
     ranked = np.partition(values, (rank, last))
-    return Component(box, area, foot, float(ranked[rank]), float(ranked[last]) - wanted)
+    return Component(box, area, foot, float(ranked[rank]), float(ranked[last]) - wanted, core)
 
 
 FACTOR = 2.0
