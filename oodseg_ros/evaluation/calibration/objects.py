@@ -114,7 +114,8 @@ class ObjectThresholds:
         frames: frames that it was chosen on.
         false: shares of them with a false object free on the ground, among other things on it, and beside it.
         held_out: number of frames that were kept apart, and the same shares of those; shares nan without any.
-        strongest: index and place (0, 1, 2) of the frames whose false object would vanish last, strongest first.
+        strongest: index and place (0, 1, 2) of the frames whose false object would vanish last, strongest first,
+            and of those whose core decides what cores need.
     """
 
     calibration: Calibration
@@ -189,7 +190,7 @@ def fit_objects(
     margins = (seeds - limits).max(axis=1)
     above = margins > 0
     # No frame that chooses has a false object by a core alone.
-    clear = cores[chosen & ~above.any(axis=1)]
+    clear = np.where((chosen & ~above.any(axis=1))[:, None], cores, -np.inf)
     enough = np.maximum(clear.max(axis=0, initial=core_grow) + MARGIN, limits[0])
     objects = _with_limits(rule, limits, shares, (core_grow, *enough.tolist()) if target.core_rate else None)
     if objects.core is not None:
@@ -213,6 +214,9 @@ def fit_objects(
     more = {"threshold": threshold, "objects": objects, "evidence": evidence, "source": said}
     found = calibration.model_copy(update=more)
     shown = [one for one in strongest if np.isfinite(margins[one])][:STRONGEST]
+    if objects.core is not None:
+        deciding = [(int(clear[:, place].argmax()), place) for place in range(3)]
+        shown += [one for one in deciding if clear[one] > limits[0, one[1]] and one not in shown]
     return ObjectThresholds(found, int(chosen.sum()), tuple(false), (kept, *held_out), shown)
 
 
