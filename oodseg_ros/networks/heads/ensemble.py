@@ -7,6 +7,7 @@ deviations on normal pixels, ranks better than any of them where none is much wo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,11 +22,12 @@ class Member(nn.Module):
 
     Attributes:
         score_kind: one of the head's `SCORES`.
+        weight: of its score in the mean.
     """
 
-    def __init__(self, head: nn.Module, score_kind: str, decoder: nn.Module | None) -> None:
+    def __init__(self, head: nn.Module, score_kind: str, decoder: nn.Module | None, weight: float = 1.0) -> None:
         super().__init__()
-        self.head, self.decoder, self.score_kind = head, decoder, score_kind
+        self.head, self.decoder, self.score_kind, self.weight = head, decoder, score_kind, weight
 
 
 class Ensemble(nn.Module):
@@ -34,7 +36,8 @@ class Ensemble(nn.Module):
     Args:
         make: makes a decoder or a head of its spec, as `build_segmentor` does.
         members: one dict each: `head` and `score` as in a network spec, and `decoder` for a member that reads a decoder
-            of its own, which may be trained without moving the inlier logits.
+            of its own, which may be trained without moving the inlier logits; `weight`, of its score in the mean,
+            above 0, default 1.
     """
 
     SCORES = ("mean_standardized",)
@@ -49,13 +52,19 @@ class Ensemble(nn.Module):
 
     @staticmethod
     def _member(
-        make: Callable[..., Any], head: Mapping[str, Any], score: str, decoder: Mapping[str, Any] | None = None
+        make: Callable[..., Any],
+        head: Mapping[str, Any],
+        score: str,
+        decoder: Mapping[str, Any] | None = None,
+        weight: float = 1.0,
     ) -> Member:
+        if not 0 < weight < math.inf:
+            raise ValueError(f"the weight of a member must be above 0 and finite, got {weight:g}")
         own = None if decoder is None else make("decoder", decoder)
         made = make("head", head, own)
         if score not in made.SCORES:
             raise ValueError(f"a member's score {score!r} is not one of {', '.join(made.SCORES)}")
-        return Member(made, score, own)
+        return Member(made, score, own, weight)
 
     @torch.no_grad()
     def initialize_from(self, decoder: nn.Module) -> None:
@@ -83,8 +92,11 @@ class Ensemble(nn.Module):
         return (torch.stack(found, dim=1) - self.mean[:, None, None]) / self.deviation[:, None, None]
 
     def score(self, logits: Tensor, evidence: Tensor, stride: int = 1) -> Tensor:
-        """Mean over the members, `[B, H, W]`."""
-        return evidence.mean(dim=1)
+        """Weighted mean over the members, `[B, H, W]`."""
+        weights = [member.weight for member in self.members]
+        if len(set(weights)) == 1:
+            return evidence.mean(dim=1)
+        return (evidence * evidence.new_tensor(weights)[:, None, None]).sum(dim=1) / sum(weights)
 
 
 def with_member(segmentor: Segmentor, index: int) -> Segmentor:

@@ -30,6 +30,16 @@ def test_the_score_is_the_mean_of_the_members_in_their_own_deviations(small_spec
     assert not torch.allclose(moved.score, together.score)
 
 
+def test_a_member_may_weigh_more(small_specs, build):
+    spec = copy.deepcopy(small_specs["ensemble_lite"])
+    spec["head"]["members"][1]["weight"] = 3
+    network, images = build(spec)
+    with torch.no_grad():
+        network.head.members[0].head.final.weight.normal_()
+        alone = [with_member(network, index)(images).score for index in (0, 1)]
+        torch.testing.assert_close(network(images).score, (alone[0] + 3 * alone[1]) / 4)
+
+
 @pytest.mark.parametrize("stride", [2, 4])
 def test_a_smaller_output_is_the_members_smaller_output(small_specs, build, stride):
     network, images = build(small_specs["ensemble_lite"])
@@ -68,6 +78,7 @@ def test_a_single_member_is_its_head_standardised(small_specs, build, index):
         (lambda members: [members[0], {"head": {"name": "nothing"}, "score": "x"}], "unknown head 'nothing'"),
         (lambda members: [members[0], members[1] | {"decoder": {"name": "nothing"}}], "unknown decoder 'nothing'"),
         (lambda members: [members[0], {}], "missing"),
+        (lambda members: [members[0] | {"weight": 0.0}, members[1]], "weight of a member must be above 0"),
     ],
 )
 def test_members_that_cannot_be_are_refused_with_a_sentence(small_specs, build, change, text):
