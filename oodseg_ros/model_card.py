@@ -15,6 +15,10 @@ Score = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]
 """A raw score: scores are float32, and a threshold beyond them would be one that nothing ever exceeds."""
 
 
+MOST_SIZES = 16
+"""So many sizes of objects at most need less than the largest."""
+
+
 class _Strict(BaseModel):
     """Every number is finite: nothing is above a threshold of NaN, so a road full of obstacles would be clear."""
 
@@ -170,7 +174,7 @@ class Objects(_Strict):
     beside: Score
     ground: list[Annotated[int, Field(ge=0, le=254)]] = Field(default_factory=list)
     core: Core | None = None
-    smaller: list[Smaller] = Field(default_factory=list, max_length=16)
+    smaller: list[Smaller] = Field(default_factory=list, max_length=MOST_SIZES)
 
     @model_validator(mode="after")
     def _core_is_stronger(self) -> Objects:

@@ -242,7 +242,12 @@ class CameraPipeline:
     def _joined(self, found: list[_Found], evident: list[_Found]) -> tuple[list[_Found], int]:
         """Both, what counts first, each object once; and how many of the evident ones may not be listed."""
         known = {one.component.box for one in found}
-        more = [one for one in evident if one.component.box not in known]
+        cores = [one.component.box for one in found if one.counts and one.component.core]
+        more = [
+            one
+            for one in evident
+            if (box := one.component.box) not in known and not any(_inside(core, box) for core in cores)
+        ]
         joined = sorted([*found, *more], key=lambda one: not one.counts)
         return joined[: self._settings.max_obstacles], max(0, len(joined) - self._settings.max_obstacles)
 
@@ -323,3 +328,7 @@ def _foot_is_hidden(score: np.ndarray, component: Component) -> bool:
     """Whether it ends at the image's lower edge or at pixels that are not judged: it may reach nearer than is seen."""
     below = component.box[3]
     return below >= score.shape[0] or bool(np.isnan(score[below, round(component.foot[0])]))
+
+
+def _inside(box: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
+    return other[0] <= box[0] and other[1] <= box[1] and box[2] <= other[2] and box[3] <= other[3]

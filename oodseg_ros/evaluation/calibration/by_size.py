@@ -13,8 +13,6 @@ from ..score_store import ScoreStore
 
 FEW = 20
 """In so many frames at least a size must be seen, to have a limit of its own."""
-AHEAD = 3
-"""So many steps down at once are tried: behind one false object that costs a frame may be much to find."""
 
 
 def seeds_by_size(
@@ -64,8 +62,8 @@ def limits_by_size(seeds: np.ndarray, pasted: Sequence[np.ndarray], allowed: int
     """Limits that find most of the pasted unknowns and leave at most `allowed` of the frames with something above the
     limit of its size.
 
-    It begins where no frame has any, and gives way step by step where a false frame buys most. A larger object never
-    needs less than a smaller one.
+    It begins where no frame has any, and gives way where a false frame buys most. A larger object never needs less than
+    a smaller one, and no fewer unknowns are found than with one limit for all.
 
     Args:
         seeds: float `[n, c]`, strength of the strongest object of each size in a frame, largest size first, -inf for
@@ -77,13 +75,14 @@ def limits_by_size(seeds: np.ndarray, pasted: Sequence[np.ndarray], allowed: int
     Returns:
         Float64 `[c]`, falling; what is strictly above it counts.
     """
-    steps = [np.unique(np.maximum(column, least))[::-1] for column in np.asarray(seeds, np.float64).T]
+    seeds = np.asarray(seeds, np.float64)
+    steps = [np.unique(np.maximum(column, least))[::-1] for column in seeds.T]
     seen = np.isfinite(seeds).sum(axis=0) >= FEW
 
     def limits(at: Sequence[int]) -> np.ndarray:
         found = np.array([step[index] for step, index in zip(steps, at, strict=True)])
         for size in range(1, len(found)):
-            found[size] = found[size] if seen[size] else found[size - 1]
+            found[size] = found[size] if seen[size] else max(found[size], found[size - 1])
         return np.maximum.accumulate(found[::-1])[::-1]
 
     def gain_and_cost(at: Sequence[int]) -> tuple[int, int]:
@@ -91,19 +90,36 @@ def limits_by_size(seeds: np.ndarray, pasted: Sequence[np.ndarray], allowed: int
         gain = sum(int((strengths > limit).sum()) for strengths, limit in zip(pasted, found, strict=True))
         return gain, int((seeds > found).any(axis=1).sum())
 
-    place = [0] * len(steps)
-    while True:
-        before, false = gain_and_cost(place)
-        best, bought = None, 0.0
-        for size, step in enumerate(steps):
-            for more in range(1, min(AHEAD, len(step) - 1 - place[size]) + 1):
-                at = [index + more * (other == size) for other, index in enumerate(place)]
-                gain, cost = gain_and_cost(at)
-                if cost <= allowed and (gain - before) / max(1, cost - false) > bought:
-                    best, bought = at, (gain - before) / max(1, cost - false)
-        if best is None:
-            return limits(place)
-        place = best
+    def lowered(at: Sequence[int], size: int, limit: float) -> list[int]:
+        """This size and all smaller ones to at most this limit, each to what was seen of it."""
+        return [
+            index if other < size else max(index, min(int((step > limit).sum()), len(step) - 1))
+            for other, (index, step) in enumerate(zip(at, steps, strict=True))
+        ]
+
+    def descended(at: list[int]) -> list[int]:
+        while True:
+            before, false = gain_and_cost(at)
+            best, bought = None, 0.0
+            for size, step in enumerate(steps):
+                for limit in step[at[size] + 1 :]:
+                    further = lowered(at, size, limit)
+                    gain, cost = gain_and_cost(further)
+                    if cost > allowed:
+                        break
+                    if (gain - before) / max(1, cost - false) > bought:
+                        best, bought = further, (gain - before) / max(1, cost - false)
+            if best is None:
+                return at
+            at = best
+
+    start = [0] * len(steps)
+    ends = [descended(start)]
+    # Step by step may end worse than one limit for all: so also on from there.
+    one = lowered(start, 0, np.sort(seeds.max(axis=1))[::-1][min(allowed, len(seeds) - 1)])
+    if gain_and_cost(one)[1] <= allowed:
+        ends.append(descended(one))
+    return limits(max(ends, key=lambda at: gain_and_cost(at)[0]))
 
 
 def _size(area: int, pixels: int, shares: Sequence[float]) -> int:

@@ -10,7 +10,7 @@ from scipy.optimize import isotonic_regression
 from ...errors import DatasetError
 from ...frame import OUTLIER
 from ...model_card import Calibration, Histogram, Objects
-from ...pipeline.obstacles.components import anomaly_mask, find_components, strongest_seeds
+from ...pipeline.obstacles.components import anomaly_mask, find_components, last_threshold
 from ..metrics.components import connected
 from ..metrics.paired_histogram import PairedHistogram
 
@@ -78,15 +78,7 @@ def frame_loss(
         return None
     masked = np.where(normal, score, -np.inf).astype(np.float32)
     if objects is not None:
-        critical, among, beside = strongest_seeds(masked, labels, objects, min_area)
-        limits: tuple[tuple[float, float], ...] = (
-            (among, objects.limit_among(-np.inf)),
-            (beside, objects.beside),
-        )
-        if (core := objects.core) is not None:
-            seeds = strongest_seeds(masked, labels, objects.model_copy(update={"grow": core.grow}), min_area)
-            limits += tuple(zip(seeds, (core.free, core.among, core.beside), strict=True))
-        critical = max(critical, *(seed for seed, limit in limits if seed > limit), -np.inf)
+        critical = last_threshold(masked, labels, objects, min_area)
         return ((grid < critical) | (grid < objects.grow)).astype(np.float64)
     # A larger threshold shrinks every group, so the answer flips once: bisection finds where.
     low, high = -1, grid.size - 1  # at `high` and above there is no obstacle, at `low` and below there is

@@ -18,7 +18,7 @@ from ...errors import ConfigError, ImageError
 from ...inference.runner import Runner
 from ...inference.second_look import SecondLook
 from ...inference.sizes import check_size
-from ...model_card import Calibration, Core, Objects, Smaller
+from ...model_card import MOST_SIZES, Calibration, Core, Objects, Smaller
 from ...outliers.road_paste import paste
 from ...pipeline.obstacles.components import strongest_seeds
 from ...sources.image_files import open_files
@@ -91,6 +91,8 @@ class ObjectTarget:
         if list(self.sizes) != sorted(set(self.sizes), reverse=True) or not all(0 < size < 1 for size in self.sizes):
             shown = ", ".join(f"{size:g}" for size in self.sizes)
             raise ConfigError(f"sizes are falling shares of a picture, each between 0 and 1, got {shown}")
+        if len(self.sizes) > MOST_SIZES:
+            raise ConfigError(f"at most {MOST_SIZES} sizes have limits of their own, got {len(self.sizes)}")
         if not 0 < self.seed <= 1:
             raise ConfigError(f"the share of an object's pixels (seed) must lie in (0, 1], got {self.seed:g}")
         if self.min_area < 1:
@@ -112,7 +114,8 @@ class ObjectThresholds:
         frames: frames that it was chosen on.
         false: shares of them with a false object free on the ground, among other things on it, and beside it.
         held_out: number of frames that were kept apart, and the same shares of those; shares nan without any.
-        strongest: index and place (0, 1, 2) of the frames whose false object would vanish last, strongest first.
+        strongest: index and place (0, 1, 2) of the frames whose false object would vanish last, strongest first,
+            and of those whose core decides what cores need.
     """
 
     calibration: Calibration
@@ -156,7 +159,7 @@ def fit_objects(
             if index % every == 0:
                 values = score[np.isfinite(score)]
                 sampled.append(rng.choice(values, min(PER_FRAME, values.size), replace=False))
-        if not sampled:
+        if not any(values.size for values in sampled):
             raise ConfigError("calibration: there is no frame without unknowns to choose the objects' thresholds on")
         grow, core_grow = np.quantile(np.concatenate(sampled), [1 - target.grow_rate, 1 - target.core_rate]).tolist()
         rule = Objects(grow=grow, seed=target.seed, beside=np.finfo(np.float32).max, ground=sorted(ground))
@@ -165,6 +168,10 @@ def fit_objects(
         seeds = np.array([seeds_by_size(*maps, rule, target.min_area, shares) for _, *maps in store])
         cores = np.array([strongest_seeds(*maps, inner, target.min_area) for _, *maps in store])
         chosen = np.arange(len(seeds)) % every == 0
+        if np.isposinf(seeds[chosen]).any() or np.isposinf(cores[chosen]).any():
+            raise ConfigError(
+                "calibration: an object in a frame without unknowns has an infinite score; nothing is above it"
+            )
         evidence, known = None, [[np.zeros(0)] * 3]
         if pasted is not None:
             clean = ((score, labels) for index, (_, score, labels) in enumerate(store) if chosen[index])
@@ -183,7 +190,7 @@ def fit_objects(
     margins = (seeds - limits).max(axis=1)
     above = margins > 0
     # No frame that chooses has a false object by a core alone.
-    clear = cores[chosen & ~above.any(axis=1)]
+    clear = np.where((chosen & ~above.any(axis=1))[:, None], cores, -np.inf)
     enough = np.maximum(clear.max(axis=0, initial=core_grow) + MARGIN, limits[0])
     objects = _with_limits(rule, limits, shares, (core_grow, *enough.tolist()) if target.core_rate else None)
     if objects.core is not None:
@@ -207,6 +214,9 @@ def fit_objects(
     more = {"threshold": threshold, "objects": objects, "evidence": evidence, "source": said}
     found = calibration.model_copy(update=more)
     shown = [one for one in strongest if np.isfinite(margins[one])][:STRONGEST]
+    if objects.core is not None:
+        deciding = [(int(clear[:, place].argmax()), place) for place in range(3)]
+        shown += [one for one in deciding if clear[one] > limits[0, one[1]] and one not in shown]
     return ObjectThresholds(found, int(chosen.sum()), tuple(false), (kept, *held_out), shown)
 
 

@@ -39,6 +39,7 @@ class Component:
         foot: (u, v) of the middle of its lowest row.
         strength: raw score, `STRENGTH_QUANTILE` of its pixels (of those in every n-th row where they are many).
         margin: raw score by which the threshold could rise before this would be no object any more.
+        core: it is the strong part of something larger that is no object.
     """
 
     box: tuple[int, int, int, int]
@@ -46,6 +47,7 @@ class Component:
     foot: tuple[float, float]
     strength: float
     margin: float = math.nan
+    core: bool = False
 
 
 def anomaly_mask(score: np.ndarray, threshold: float) -> np.ndarray:
@@ -93,7 +95,7 @@ def find_objects(
             cores = _strong(score, labels, rest, [(math.inf, wanted)], objects.seed, ground, min_area)
             _draw(rest, cores)
             mask |= rest
-            kept += cores
+            kept += [(*one, True) for one in cores]
     return *_listed(score, kept, max_count), mask
 
 
@@ -108,9 +110,9 @@ def _limits(objects: Objects, threshold: float, pixels: int) -> _Limits:
     found: _Limits = [(math.inf, whole)]
     least = min(objects.grow, threshold)
     for one in objects.smaller:
-        less = (one.free, one.among, one.beside)
-        enough = [max(least, limit - by) for limit, by in zip(whole, less, strict=True)]
-        found.append((one.share * pixels, (enough[0], enough[1], enough[2])))
+        free = max(least, threshold - one.free)
+        # Nowhere less than free on the ground, also where a threshold of the user's own is above what the others need.
+        found.append((one.share * pixels, (free, max(free, whole[1] - one.among), max(free, whole[2] - one.beside))))
     return found
 
 
@@ -181,16 +183,32 @@ def strongest_seeds(
     score: np.ndarray, labels: np.ndarray, objects: Objects, min_area: int
 ) -> tuple[float, float, float]:
     """The thresholds at and above which `find_objects` finds nothing free on the ground, nothing among other things on
-    it, and nothing beside it, in a frame; cores apart: those are the same question with the `grow` of a core.
+    it, and nothing beside it, in a frame, by a rule without cores and `smaller`.
 
     -inf where it finds nothing at any threshold from `grow` on. Arguments as there.
     """
     strongest = [-math.inf, -math.inf, -math.inf]
     for group in find_groups(score, labels, objects, min_area):
-        smaller = [one for one in objects.smaller if group.area < one.share * score.size]
-        less = (smaller[-1].free, smaller[-1].among, smaller[-1].beside)[group.place] if smaller else 0.0
-        strongest[group.place] = max(strongest[group.place], group.strength + less)
+        strongest[group.place] = max(strongest[group.place], group.strength)
     return strongest[0], strongest[1], strongest[2]
+
+
+def last_threshold(score: np.ndarray, labels: np.ndarray, objects: Objects, min_area: int) -> float:
+    """The threshold at and above which `find_objects` finds nothing at all in a frame, by the whole rule; -inf where it
+    finds nothing at any from `grow` on. Arguments as there.
+    """
+    last = -math.inf
+    needed = (-math.inf, objects.limit_among(-math.inf), objects.beside)
+    for group in find_groups(score, labels, objects, min_area):
+        smaller = [one for one in objects.smaller if group.area < one.share * score.size][-1:]
+        free, less = next(((one.free, (one.free, one.among, one.beside)[group.place]) for one in smaller), (0.0, 0.0))
+        if group.strength + less > needed[group.place]:
+            last = max(last, group.strength + min(free, less))
+    if (core := objects.core) is not None:
+        seeds = strongest_seeds(score, labels, objects.model_copy(update={"grow": core.grow}), min_area)
+        enough = (core.free, core.among, core.beside)
+        last = max(last, *(seed for seed, limit in zip(seeds, enough, strict=True) if seed > limit), -math.inf)
+    return last
 
 
 def _place(
@@ -264,7 +282,7 @@ def _grouped(mask: np.ndarray, min_area: int) -> list[_Group]:
 
 
 def _listed(score: np.ndarray, groups: list[tuple[Any, ...]], max_count: int) -> tuple[tuple[Component, ...], int]:
-    """Groups, each with the raw score that it needed, and in how many of its pixels."""
+    """Groups, each with the raw score that it needed, in how many of its pixels, and whether it is a core."""
     groups.sort(key=lambda group: (-group[1], group[0][1], group[0][0], group[0][3], group[0][2]))
     listed = tuple(_component(score, *group) for group in groups[:max_count])
     return listed, len(groups) - len(listed)
@@ -318,6 +336,7 @@ def _component(
     members: np.ndarray | tuple[np.ndarray, int],
     wanted: float,
     needed: int,
+    core: bool = False,
 ) -> Component:
     x0, y0, x1, y1 = box
     members = _members(box, members)
@@ -327,7 +346,7 @@ def _component(
     rank = min(len(values) - 1, int(len(values) * STRENGTH_QUANTILE))
     last = max(0, len(values) - max(1, round(needed * len(values) / area)))
     ranked = np.partition(values, (rank, last))
-    return Component(box, area, foot, float(ranked[rank]), float(ranked[last]) - wanted)
+    return Component(box, area, foot, float(ranked[rank]), float(ranked[last]) - wanted, core)
 
 
 FACTOR = 2.0

@@ -65,16 +65,33 @@ def test_a_size_that_was_hardly_seen_needs_what_the_next_larger_one_needs() -> N
     assert limits_by_size(seeds, pasted, 0, 0.0).tolist() == [5.0, 0.5]
 
 
-@given(st.integers(0, 10**6), st.integers(1, 4), st.integers(0, 8))
-def test_bounds_and_order_hold_for_anything(seed: int, sizes: int, allowed: int) -> None:
+def test_false_objects_stronger_than_all_that_was_pasted_do_not_end_the_search() -> None:
+    seeds = np.linspace(1, 3, 200)[:, None].repeat(2, axis=1)
+    seeds[:5, 0] = seeds[:5, 1] = [20, 19, 18, 17, 16]
+    assert limits_by_size(seeds, [np.linspace(4, 6, 50), np.zeros(0)], 5, 0.0).tolist() == [3.0, 3.0]
+
+
+def test_the_bound_holds_where_a_size_that_was_hardly_seen_is_the_strongest() -> None:
+    seeds = np.full((200, 2), -np.inf)
+    seeds[:, 0] = np.linspace(1, 5, 200)
+    seeds[: FEW - 1, 1] = 9.0
+    assert limits_by_size(seeds, [np.full(10, 7.0), np.full(10, 7.0)], 0, 0.0).tolist() == [9.0, 9.0]
+
+
+@given(st.integers(0, 10**6), st.integers(1, 4), st.integers(0, 8), st.floats(0.1, 0.95))
+def test_bounds_and_order_hold_for_anything(seed: int, sizes: int, allowed: int, without: float) -> None:
     rng = np.random.default_rng(seed)
     seeds = rng.normal(size=(60, sizes)).round(int(rng.integers(0, 4)))
-    seeds[rng.random(seeds.shape) < 0.4] = -np.inf
+    seeds[rng.random(seeds.shape) < without] = -np.inf
     pasted = [rng.normal(size=int(rng.integers(0, 20))) for _ in range(sizes)]
     limits = limits_by_size(seeds, pasted, allowed, -1.0)
     assert (np.diff(limits) <= 0).all()
     assert limits.min() >= -1.0
     assert (seeds > limits).any(axis=1).sum() <= allowed
+    one = max(-1.0, np.sort(seeds.max(axis=1))[::-1][allowed])
+    if (np.isfinite(seeds).sum(axis=0) >= FEW).all():
+        found = sum((values > limit).sum() for values, limit in zip(pasted, limits, strict=True))
+        assert found >= sum((values > one).sum() for values in pasted)
 
 
 def test_without_anything_there_is_only_the_least(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from oodseg_ros.pipeline.obstacles.components import (
     anomaly_mask,
     find_components,
     find_objects,
+    last_threshold,
     release_rule,
     strongest_seeds,
 )
@@ -283,16 +284,28 @@ def test_smaller_objects_need_less() -> None:
     assert [one.box for one in find_objects(score, labels, 3.0, rule, 10, 10)[0]] == [small[:4]]
 
 
-@given(st.integers(0, 10**6), st.floats(1.0, 3.0), st.floats(0.0, 1.5), st.floats(0.001, 0.2))
-def test_the_strongest_seeds_count_what_smaller_ones_need_less(seed, threshold, less, share):
+LESS = st.floats(0.0, 1.5)
+
+
+@given(st.integers(0, 10**6), st.floats(1.0, 6.0), st.tuples(LESS, LESS, LESS), st.floats(0.001, 0.2), st.booleans())
+def test_the_last_threshold_is_where_the_last_object_vanishes_by_the_whole_rule(seed, threshold, less, share, cores):
     rng = np.random.default_rng(seed)
     score = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 2) * 12).astype(np.float32)
-    labels = np.full(score.shape, ROAD, np.uint8)
-    smaller = [Smaller(share=share, free=less, among=less, beside=less)]
-    rule = RULE.model_copy(update={"smaller": smaller, "seed": 0.3, "among": 1e30, "beside": 1e30})
-    free, *_ = strongest_seeds(score, labels, rule, 15)
-    if abs(free - threshold) > 1e-4:
-        assert bool(find_objects(score, labels, threshold, rule, 15, 10)[0]) == (free > threshold)
+    labels = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 4) > 0).astype(np.uint8) * ROAD
+    smaller = [Smaller(share=share, **dict(zip(("free", "among", "beside"), less, strict=True)))]
+    more = {"smaller": smaller, "seed": 0.3, "among": 2.5, "beside": 3.5, "core": CORED.core if cores else None}
+    rule = RULE.model_copy(update=more)
+    last = last_threshold(score, labels, rule, 15)
+    if abs(last - threshold) > 1e-4:
+        assert bool(find_objects(score, labels, threshold, rule, 15, 10)[0]) == (last > threshold)
+
+
+def test_a_smaller_object_never_needs_less_beside_the_ground_than_free_on_it() -> None:
+    score, labels = street((5, 5, 15, 15, 5.2), (60, 40, 70, 50, 5.2))
+    rule = RULE.model_copy(update={"smaller": [Smaller(share=0.1, free=0.5, among=0.5, beside=2.0)]})
+    assert len(find_objects(score, labels, 5.0, rule, 10, 10)[0]) == 2
+    assert find_objects(score, labels, 6.0, rule, 10, 10)[0] == ()
+    assert last_threshold(score, labels, rule, 10) == pytest.approx(5.7)
 
 
 def test_what_holds_an_alert_is_weaker_for_cores_and_smaller_ones_too() -> None:

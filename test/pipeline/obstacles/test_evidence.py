@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from oodseg_ros.frame import AlertState, Frame, Prediction
-from oodseg_ros.model_card import Calibration, Evidence, Objects
+from oodseg_ros.model_card import Calibration, Core, Evidence, Objects
 from oodseg_ros.parameters.judging import IGNORE, REPORT, ObstacleSettings, Zones
 from oodseg_ros.pipeline.alert import AlertMachine
 from oodseg_ros.pipeline.camera import CameraPipeline
@@ -256,6 +256,21 @@ def test_what_is_evident_is_not_listed_again_as_what_is_weaker():
     left = pipe.judge(frame(1.0), prediction(2.5, (90, 40, 110, 60)), 0)
     assert left.alert.reason == "obstacle"
     assert len(left.obstacles) == 1
+
+
+def test_what_is_evident_and_has_a_core_is_listed_once():
+    cored = RULE.model_copy(update={"core": Core(grow=3.0, free=3.5, among=3.5, beside=4.0)})
+    pipe = camera(CALIBRATION.model_copy(update={"objects": cored}))
+    for index in range(20):
+        left, top, right, bottom = moving(index / 10)
+        there = prediction(2.5, (left, top, right, bottom))
+        there.score[top : bottom - 10, left : right - 8] = 5.0 if index > 14 else 2.5
+        judged = pipe.judge(frame(index / 10), there, 0)
+        assert len(judged.obstacles) == (0 if index < 9 else 1)
+    (obstacle,) = judged.obstacles
+    assert obstacle.area == 120
+    assert obstacle.margin == pytest.approx(1.5)
+    assert np.count_nonzero(judged.mask) == 400
 
 
 def test_nan_and_a_refused_frame_do_not_count():
