@@ -18,7 +18,8 @@ from ..inference.runner import Runner
 from ..pages import jpeg
 from ..pipeline.camera import Judgement
 from ..pipeline.geometry.ground import CameraGeometry
-from ..pipeline.obstacles.components import find_objects, release_rule, release_threshold
+from ..pipeline.obstacles.objects import find_objects
+from ..pipeline.obstacles.release import release_rule, release_threshold
 from ..replay.judge import judge, settings_of
 from ..replay.recorded import open_recorded
 from ..replay.recorded_bag import RecordedBag

@@ -17,7 +17,7 @@ from ..bundle import Bundle
 from ..errors import UserError
 from ..model_card import Objects
 from ..paths import completed
-from ..pipeline.obstacles.components import find_objects
+from ..pipeline.obstacles.objects import find_objects
 from .classes import Classes
 from .frame_pass import Work, ahead
 from .metrics.components import FrameComponents, frame_components, summarize_components

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..labels import LabelSet
 from ..model_card import Calibration
-from ..pipeline.obstacles.components import find_objects, stands
+from ..pipeline.obstacles.objects import find_objects
+from ..pipeline.obstacles.standing import stands
 from .classes import Classes
 from .frame_pass import ahead
 from .metrics.components import DETECTED, TRACKS, FrameComponents, connected, frame_components

@@ -14,8 +14,10 @@ from ..model_card import Calibration, Objects
 from ..parameters.judging import ALERT, EVIDENCE, IGNORE, ObstacleSettings, OutputGateSettings
 from .alert import AlertMachine
 from .geometry.ground import CameraGeometry, ground_area, ground_position
-from .obstacles.components import Component, anomaly_mask, find_objects, least_area, release_rule, release_threshold
+from .obstacles.components import Component, anomaly_mask
 from .obstacles.evidence import FORGET_S, MAX_CANDIDATES, Evidences
+from .obstacles.objects import find_objects
+from .obstacles.release import least_area, release_rule, release_threshold
 from .obstacles.tracks import Closing, Tracker, time_to_reach
 from .obstacles.zones import check_ego_mask, fit_ego_mask, place
 from .output_gate import OutputGate, read

@@ -28,7 +28,7 @@ from std_srvs.srv import SetBool, Trigger
 from ..errors import ConfigError, UserError
 from ..inference.runner import Runner
 from ..parameters.settings import Settings
-from ..pipeline.obstacles.components import release_threshold
+from ..pipeline.obstacles.release import release_threshold
 from .node.loading import build_engines, load_runner
 from .node.outputs import make_folders, write_answer
 from .node.parameters import NodeParameters

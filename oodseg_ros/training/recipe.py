@@ -22,7 +22,7 @@ class ObjectsSpec(Strict):
         data: the frames; their labels do not matter.
         ground_classes: classes that objects stand on; none = those of the label set.
         every: every n-th frame chooses, the others are kept apart to measure on.
-        false_frames, false_elsewhere, grow_rate, core_rate, seed, min_area: see `calibration.objects.ObjectTarget`.
+        false_frames, false_elsewhere, grow_rate, core_rate, seed, min_area: see `object_target.ObjectTarget`.
     """
 
     data: list[DataSpec] = Field(min_length=1)

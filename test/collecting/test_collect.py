@@ -27,7 +27,7 @@ from oodseg_ros.labels import load_labels
 from oodseg_ros.model_card import Calibration, Objects
 from oodseg_ros.outliers.reviewed import instances_file, open_reviewed, unknown_objects
 from oodseg_ros.pipeline.camera import Judgement
-from oodseg_ros.pipeline.obstacles.components import find_objects
+from oodseg_ros.pipeline.obstacles.objects import find_objects
 from oodseg_ros.scenes import drive
 from oodseg_ros.sources.image_files import read_image
 from oodseg_ros.training.data_recipe import CutoutSpec, DataSpec

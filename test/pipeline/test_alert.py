@@ -19,7 +19,7 @@ from oodseg_ros.parameters.judging import IGNORE, REPORT, ObstacleSettings, Outp
 from oodseg_ros.pipeline.alert import AlertMachine, reaction_sentence, worst_case_reaction, worst_case_release
 from oodseg_ros.pipeline.camera import CameraPipeline
 from oodseg_ros.pipeline.geometry.ground import ground_area, ground_position, pinhole
-from oodseg_ros.pipeline.obstacles.components import least_area, release_threshold
+from oodseg_ros.pipeline.obstacles.release import least_area, release_threshold
 from oodseg_ros.pipeline.obstacles.tracks import MAX_GAP, Closing, time_to_reach
 
 CLEAR, OBSTACLE, UNKNOWN = AlertState.CLEAR, AlertState.OBSTACLE, AlertState.UNKNOWN

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import ConfigError
 from ...model_card import Evidence, Objects
-from ...pipeline.obstacles.components import find_objects
+from ...pipeline.obstacles.objects import find_objects
 from ..metrics.components import connected
 from ..score_store import ScoreStore
 

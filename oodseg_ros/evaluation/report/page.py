@@ -11,7 +11,7 @@ import numpy as np
 from ...datasets.dataset import Dataset
 from ...errors import UserError
 from ...paths import completed
-from ...pipeline.obstacles.components import find_objects
+from ...pipeline.obstacles.objects import find_objects
 from ..evaluate import Evaluation
 from ..metrics import recall
 from ..metrics.components import TRACKS
