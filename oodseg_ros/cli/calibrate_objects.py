@@ -156,6 +156,11 @@ def command(
     before = loaded.bundle.card.calibration.second_look
     if before is not None and before.small is not None and again is not None and again.small is None:
         shown.warn(f"the bundle looked closer at small candidates, now it does not; {before.options} keeps that")
+    had = loaded.bundle.card.calibration.objects
+    if had is not None and had.smaller and not rule.smaller:
+        shown.warn(
+            "smaller objects needed less in this bundle, now all sizes need the same; --objects CUTOUTS chooses that"
+        )
     shown.say(escape(found.calibration.source))
     shown.say(
         f"frames that decide, strongest first (look at them; leave out with --without what shows something unknown): "

@@ -10,7 +10,7 @@ from oodseg_ros.bundle import load_bundle
 from oodseg_ros.cli.main import build_app
 from oodseg_ros.errors import BundleError, ConfigError, UserError
 from oodseg_ros.evaluation.calibration.calibrate import write_calibration
-from oodseg_ros.model_card import Objects, SecondLook, SmallLook
+from oodseg_ros.model_card import Objects, SecondLook, Smaller, SmallLook
 from oodseg_ros.signatures import make_keys, sign_bundle
 
 ENGINE = ["--engine", "torch", "--threads", "1"]
@@ -119,8 +119,9 @@ def test_a_second_look_chosen_anew_without_small_candidates_says_that_it_had_one
     bundle = load_bundle(tiny_bundle)
     at, ground = bundle.card.calibration.threshold, bundle.labels.names  # random classes: all can be stood on
     small = SmallLook(height=0.06, zoom=2.5, above=at - 1)
+    smaller = [Smaller(share=0.01, free=0.5, among=0.5, beside=0.5)]
     rules = {
-        "objects": Objects(grow=at - 2, seed=0.5, beside=at, ground=list(range(len(ground)))),
+        "objects": Objects(grow=at - 2, seed=0.5, beside=at, ground=list(range(len(ground))), smaller=smaller),
         "second_look": SecondLook(zoom=1.5, grow=at - 2, above=at - 1, below=at, small=small),
     }
     had = write_calibration(bundle, bundle.card.calibration.model_copy(update=rules), tmp_path / "had")
@@ -131,6 +132,7 @@ def test_a_second_look_chosen_anew_without_small_candidates_says_that_it_had_one
     told = " ".join(done.output.split())
     assert "looked closer at small candidates, now it does not; --second-look 1.5 --small-look 2.5" in told
     assert load_bundle(tmp_path / "new").card.calibration.second_look.small is None
+    assert "smaller objects needed less in this bundle, now all sizes need the same; --objects CUTOUTS" in told
     kept = run(*words, "--seed", 0.5, "--out", tmp_path / "kept")
     assert kept.exit_code == 0, kept.output
     assert "closer at small" not in kept.output
