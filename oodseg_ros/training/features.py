@@ -1,11 +1,12 @@
-"""Features of a frozen backbone, computed once for a fixed set of samples and kept on disk."""
+"""What frozen networks make of a fixed set of samples, computed once and kept on disk."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,95 +17,125 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ..errors import ConfigError
+from ..networks.heads.other_network import OtherNetwork
 from ..paths import cache_dir
-from .methods import StageSpec
 from .recipe import Recipe
 from .samples import Samples
+from .stages.stage import Stage
 
 
 class Recorded(nn.Module):
-    """Stands in for a backbone whose maps are the batch itself: `[B, sum of channels, h, w]` → its maps."""
+    """Stands in for a backbone whose maps are the batch itself, packed into the shape of a picture:
+    `[B, planes, H, W]` → its maps `[B, C, h, w]`.
+    """
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, folder: Path) -> None:
         super().__init__()
         self.channels, self.strides, self.multiple = backbone.channels, backbone.strides, backbone.multiple
+        self._shapes = [tuple(shape) for shape in json.loads((folder / "shapes.json").read_text())]
 
-    def forward(self, maps: Tensor) -> list[Tensor]:
-        return list(maps.split(self.channels, dim=1))
+    def forward(self, packed: Tensor) -> list[Tensor]:
+        counts = [math.prod(shape) for shape in self._shapes]
+        parts = packed.flatten(1)[:, : sum(counts)].split(counts, dim=1)
+        maps = [part.unflatten(1, shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        return [each.contiguous(memory_format=torch.channels_last) for each in maps]
 
 
 class FeatureSamples(Dataset):
-    """`[i]` → (features float16 `[C, h, w]`, target uint8 `[H, W]`) of one of the kept samples, a function of
-    (seed, i).
+    """`[i]` → packed features float16 `[planes, H, W]`, target uint8 `[H, W]`, and where the stage has some
+    `Stage.answers` float16 `[C, h, w]`, of one of the kept samples, a function of (seed, i).
     """
 
     def __init__(self, folder: Path, seed: int, stop: int) -> None:
-        self._maps = np.load(folder / "features.npy", mmap_mode="r")
-        self._targets = np.load(folder / "targets.npy", mmap_mode="r")
+        names = [name for name in ("features", "targets", "answers") if (folder / f"{name}.npy").is_file()]
+        self._kept = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in names]
         self._seed, self._stop = seed, stop
 
     def __len__(self) -> int:
         return self._stop
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        number = int(np.random.default_rng([self._seed, index]).integers(len(self._maps)))
-        return torch.from_numpy(self._maps[number].copy()), torch.from_numpy(self._targets[number].copy())
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        number = int(np.random.default_rng([self._seed, index]).integers(len(self._kept[0])))
+        return tuple(torch.from_numpy(kept[number].copy()) for kept in self._kept)
 
 
-def record_features(
-    samples: Samples, backbone: nn.Module, recipe: Recipe, stage: StageSpec, normalize: Callable[[Tensor], Tensor]
-) -> Path:
-    """The folder with features and targets of `samples`; made once per backbone, data and number of samples.
+def record_features(samples: Samples, bare: Samples | None, module: Stage, recipe: Recipe) -> Path:
+    """The folder with what `Recorded` and `FeatureSamples` read; made once per backbone, teachers, data and number of
+    samples.
 
     Args:
-        backbone: frozen; its maps have one size.
+        bare: the same samples without paint on the ground, where `samples` have some.
         recipe: what of it decides on samples is part of the folder's name.
-        normalize: uint8 `[B, 3, H, W]` → what the backbone takes.
 
     Raises:
-        ConfigError: the stage trains the backbone, or its maps have several sizes, or samples are pairs.
+        ConfigError: the stage trains the backbone, or a part reads pictures beside it, or samples are pairs.
     """
-    if stage.backbone_lr or stage.adapt_norm or any(part.split(".")[0] == "backbone" for part in stage.rates):
+    stage = module.stage
+    trained = {part.split(".")[0] for part, factor in module.trained.items() if factor}
+    if stage.adapt_norm or "backbone" in trained:
         raise ConfigError(f"stage {stage.method}: `cached` features are those of a frozen backbone, this one learns")
-    folder = cache_dir() / "features" / _identity(backbone, recipe, stage)
+    if any(isinstance(part, OtherNetwork) for part in module.segmentor.modules()):
+        raise ConfigError(f"stage {stage.method}: with `cached` no other network can read the pictures; name a `member`")
+    folder = cache_dir() / "features" / _identity(module, recipe)
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
-        _record(samples, backbone, part, normalize)
+        _record(samples, bare, module, part)
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
 
 
-@torch.inference_mode()
-def _record(samples: Samples, backbone: nn.Module, folder: Path, normalize: Callable[[Tensor], Tensor]) -> None:
-    features = targets = None
+@torch.no_grad()
+def _record(samples: Samples, bare: Samples | None, module: Stage, folder: Path) -> None:
+    kept: dict[str, np.ndarray] = {}
     for index in track(range(len(samples)), "features", console=Console(stderr=True)):
         image, target, *_ = samples[index]
         if image.dim() != 3:
             raise ConfigError("`cached` features are of single pictures; this recipe's samples are pairs")
-        maps = backbone(normalize(image[None]))
-        if len({tuple(one.shape[-2:]) for one in maps}) > 1:
-            raise ConfigError("`cached` features need a backbone whose maps have one size (a vision transformer)")
-        found = torch.cat(maps, dim=1)[0].half().numpy()
-        if features is None:
-            shapes = (len(samples), *found.shape), (len(samples), *target.shape)
-            features = np.lib.format.open_memmap(folder / "features.npy", "w+", np.float16, shapes[0])
-            targets = np.lib.format.open_memmap(folder / "targets.npy", "w+", np.uint8, shapes[1])
-        features[index], targets[index] = found, target.numpy()
-    features.flush()
-    targets.flush()
+        images = module.normalize(image[None])
+        maps = module.features(images)
+        plain = images
+        if bare is not None and module.answers_from() and not torch.equal(image, unpainted := bare[index][0]):
+            plain = module.normalize(unpainted[None])
+        answers = module.answers(images, plain, maps, target[None])
+        found = {"features": _packed(maps, target), "targets": target}
+        if answers is not None:
+            found["answers"] = answers[0].half()
+        if not kept:
+            (folder / "shapes.json").write_text(json.dumps([list(each.shape[1:]) for each in maps]))
+            kept = {name: _array(folder / f"{name}.npy", len(samples), value) for name, value in found.items()}
+        for name, value in found.items():
+            kept[name][index] = value.numpy()
+    for array in kept.values():
+        array.flush()
 
 
-def _identity(backbone: nn.Module, recipe: Recipe, stage: StageSpec) -> str:
+def _array(file: Path, count: int, like: Tensor) -> np.ndarray:
+    return np.lib.format.open_memmap(file, "w+", like.numpy().dtype, (count, *like.shape))
+
+
+def _packed(maps: list[Tensor], target: Tensor) -> Tensor:
+    """Maps of one picture as float16 `[planes, H, W]` of the size of `target`, so that a batch of them has the size of
+    its pictures for all that asks.
+    """
+    flat = torch.cat([each.flatten() for each in maps]).half()
+    planes = math.ceil(len(flat) / target.numel())
+    packed = flat.new_zeros(planes * target.numel())
+    packed[: len(flat)] = flat
+    return packed.view(planes, *target.shape)
+
+
+def _identity(module: Stage, recipe: Recipe) -> str:
     told = hashlib.sha256(
         recipe.model_dump_json(exclude={"name", "description", "stages", "calibration", "licence"}).encode()
     )
-    told.update(f"{stage.cached} {stage.unknowns}".encode())
-    for name, value in sorted(backbone.state_dict().items()):
+    stage = module.stage
+    told.update(f"{stage.cached} {stage.unknowns} {module.answers_from()}".encode())
+    for name, value in sorted(module.segmentor.backbone.state_dict().items()):
         told.update(name.encode())
         told.update(value.detach().cpu().float().numpy().tobytes())
     return told.hexdigest()[:24]

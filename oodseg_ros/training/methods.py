@@ -55,8 +55,8 @@ class StageSpec(Strict):
         adapt_norm: the backbone's batch-norm statistics follow the training frames (its weights may stay frozen).
         loss_stride: the loss is taken at 1/loss_stride of the crop size (labels by nearest); larger is cheaper.
         unknowns: false = this stage sees no pasted unknowns.
-        cached: so many samples are made once, and the frozen backbone's features of them kept on disk; all steps draw
-            from these. 0 = every step sees new samples.
+        cached: so many samples are made once, and what the frozen backbone and teachers make of them kept on disk; all
+            steps draw from these. 0 = every step sees new samples.
         member: which member of the head `ensemble` this stage trains, from 0; its own decoder, if it has one, stands
             for the network's. None = the head itself.
         keep: share of the weights from before this stage in those after it, for what it trained.

@@ -121,10 +121,12 @@ def run_stage(
     backbone = segmentor.backbone
     module = make_stage(recipe, index, segmentor)
     if stage.cached:
-        fixed = Samples.of(seen, frames, labels, recipe.seed, start=0, stop=stage.cached)
-        kept = record_features(fixed, backbone, recipe, stage, module.normalize)
+        fixed, bare = (
+            Samples.of(each, frames, labels, recipe.seed, start=0, stop=stage.cached) for each in (seen, unpainted(seen))
+        )
+        kept = record_features(fixed, bare if seen.outliers.markings else None, module, recipe)
         samples: Dataset = FeatureSamples(kept, recipe.seed + index, count)
-        module.segmentor.backbone = Recorded(backbone)
+        module.segmentor.backbone = Recorded(backbone, kept)
     else:
         samples = Samples.of(seen, frames, labels, recipe.seed + index, start=0, stop=count)
     loader = DataLoader(
@@ -217,6 +219,14 @@ def make_stage(recipe: Recipe, index: int, segmentor: Segmentor) -> Stage:
 def seen_by(recipe: Recipe, stage: StageSpec) -> Recipe:
     """The recipe as a stage sees it: without unknowns where it asks for none."""
     return recipe if stage.unknowns else recipe.model_copy(update={"outliers": OutlierSpec(method="none")})
+
+
+def unpainted(recipe: Recipe) -> Recipe:
+    """The recipe whose samples are the same but for the paint on their ground."""
+    if not recipe.outliers.markings:
+        return recipe
+    # Not 0, which would not draw whether there is paint, and so all else otherwise.
+    return recipe.model_copy(update={"outliers": recipe.outliers.model_copy(update={"markings": 1e-12})})
 
 
 def _quiet() -> None:

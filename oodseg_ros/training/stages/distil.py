@@ -90,33 +90,64 @@ class DistilStage(Stage):
     def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
         images, target = flat_pairs(images, 4), self.subsample(flat_pairs(target, 3))
         segmentor, stride, options = self.segmentor, self._spec.output_stride, self.options
-        if not self._teachers:
-            total, backbone = sum(each.weight for each in options.teachers), segmentor.backbone
-            self._teachers = [_Teacher(each, each.weight / total, self._spec, backbone) for each in options.teachers]
         given = segmentor.extract(images, stride, self.features(images))
         logits = resize(segmentor.classifier(given.decoded).float(), given.size, align_corners(segmentor.decoder))
         score = self.fit(segmentor.judge(logits, segmentor.head.evidence(given), stride)[:, None], target)[:, 0]
-        with torch.no_grad():
-            pixels = images * self.std + self.mean
-            pixels = pixels.flip(-3) if self.reversed else pixels
-            answers = [teacher(pixels, given.features) for teacher in self._teachers]
-            taught = sum(self.fit(standard, target) for standard, _ in answers)[:, 0]
+        answers = self._answers(images, given.features, target) if extra is None else extra.float()
+        taught, shares = self.fit(answers[:, :1], target)[:, 0], answers[:, 1:]
         if not self.unit[0]:
             known = inliers(target, OUTLIER, UNLABELED)
             self.unit.copy_(_unit(score.detach()[known], taught[known].clamp(max=options.cap)))
         values = options.model_dump(exclude={"teachers", "trained", "class_weight", "label_weight", "initialize"})
         terms = distilled_terms(score * self.unit[0] + self.unit[1], taught, target, **values)
         if options.class_weight:
-            if other := [shares.shape[1] for _, shares in answers if shares.shape[1] != logits.shape[1]]:
+            if shares.shape[1] != logits.shape[1]:
                 raise ConfigError(
                     f"stage distil: `class_weight` needs teachers of this network's {logits.shape[1]} classes, not "
-                    f"{other[0]}"
+                    f"{shares.shape[1]}"
                 )
-            shares = sum(self.fit(probabilities, target) for _, probabilities in answers)
-            terms["classes"] = options.class_weight * class_divergence(self.fit(logits, target), shares, target)
+            terms["classes"] = options.class_weight * class_divergence(self.fit(logits, target), self.fit(shares, target), target)
         if options.label_weight:
             terms["labels"] = options.label_weight * class_cross_entropy(self.fit(logits, target), target)
         return terms
+
+    def answers(self, images: Tensor, plain: Tensor, features: list[Tensor], target: Tensor) -> Tensor:
+        """The teachers' score and classes `[B, 1 + K, h, w]`. Known pixels are at most as anomalous as without paint."""
+        target = self.subsample(target)
+        answers = self._answers(images, features, target)
+        if plain is not images:
+            bare = self._answers(plain, self.features(plain), target)
+            known = inliers(target, OUTLIER, UNLABELED)[:, None]
+            answers[:, :1] = torch.where(known, torch.minimum(answers[:, :1], bare[:, :1]), answers[:, :1])
+        return answers
+
+    def answers_from(self) -> str:
+        told = [f"{each.told} {asked!r}" for each, asked in zip(self._read(), self.options.teachers, strict=True)]
+        return f"{told} {bool(self.options.class_weight)} {self.stage.loss_stride}"
+
+    def _read(self) -> list[_Teacher]:
+        if not self._teachers:
+            total, backbone = sum(each.weight for each in self.options.teachers), self.segmentor.backbone
+            for each in self.options.teachers:
+                self._teachers.append(_Teacher(each, each.weight / total, self._spec, backbone))
+        return self._teachers
+
+    @torch.no_grad()
+    def _answers(self, images: Tensor, features: list[Tensor], target: Tensor) -> Tensor:
+        """Standardised score of all teachers, and class probabilities where they are learnt, `[B, 1 + K, h, w]` at the
+        size of `target`.
+
+        Raises:
+            ConfigError: the teachers have different numbers of classes.
+        """
+        pixels = images * self.std + self.mean
+        pixels = pixels.flip(-3) if self.reversed else pixels
+        each = [torch.cat(teacher(pixels, features), dim=1) for teacher in self._read()]
+        if not self.options.class_weight:
+            each = [answer[:, :1] for answer in each]
+        if len(counts := {answer.shape[1] - 1 for answer in each}) > 1:
+            raise ConfigError(f"stage distil: `class_weight` needs teachers of one number of classes, not {sorted(counts)}")
+        return sum(self.fit(answer, target) for answer in each)
 
 
 def _unit(score: Tensor, taught: Tensor) -> Tensor:
@@ -167,6 +198,7 @@ class _Teacher:
                 f"stage distil: teacher {name} has no histogram of normal scores; `oodseg calibrate` makes one"
             )
         self._weight, (self._mean, self._deviation) = weight, _moments(histogram)
+        self.told = f"{bundle.weights_hash} {self._mean} {self._deviation}"
         self._spec, own = bundle.card.input, backbone.state_dict()
         self._segmentor = bundle.segmentor().to(next(backbone.parameters()).device)
         others = self._segmentor.backbone.state_dict()

@@ -79,7 +79,7 @@ class Stage(lightning.LightningModule, ABC):
         Args:
             images: normalised float32 `[B, 3, H, W]`; pairs `[B, 2, 3, H, W]` as they come.
             target: uint8 of the same leading shape, `[..., H, W]`.
-            extra: what pairs carry beside, e.g. their overlap.
+            extra: what samples carry beside: the overlap of pairs, or recorded `answers`.
         """
 
     def training_step(self, batch: Sequence[Tensor], index: int) -> Tensor:
@@ -161,6 +161,21 @@ class Stage(lightning.LightningModule, ABC):
         backbone = self.segmentor.backbone
         learns = any(p.requires_grad for p in backbone.parameters()) or any(m.training for m in backbone.modules())
         return backbone(images) if learns else self.frozen.features(images)
+
+    def answers(self, images: Tensor, plain: Tensor, features: list[Tensor], target: Tensor) -> Tensor | None:
+        """What a stage with `cached` samples keeps of each beside the features, `[B, C, h, w]`, and finds in `extra`;
+        None = nothing.
+
+        Args:
+            images, features: normalised `[B, 3, H, W]`, and what the backbone makes of them.
+            plain: the same pictures without paint on the ground.
+            target: `[B, H, W]`, not subsampled.
+        """
+        return None
+
+    def answers_from(self) -> str:
+        """Changes with whatever `answers` depends on, beside the samples and the backbone."""
+        return ""
 
     def fit(self, maps: Tensor, target: Tensor) -> Tensor:
         """Maps `[B, C, h, w]` in float32 at the size of `target` `[B, H, W]`, resized as this network does."""
