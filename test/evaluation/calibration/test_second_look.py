@@ -12,8 +12,8 @@ import pytest
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.evaluation.calibration.calibrate import write_calibration
+from oodseg_ros.evaluation.calibration.calibrate_objects import calibrate_objects
 from oodseg_ros.evaluation.calibration.object_target import ObjectTarget
-from oodseg_ros.evaluation.calibration.objects import calibrate_objects
 from oodseg_ros.evaluation.calibration.second_look import LookTarget, fit_second_look
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.inference.second_look import SecondLook
