@@ -12,7 +12,6 @@ import numpy as np
 
 from ...errors import ConfigError
 from ...model_card import Calibration, Core, Objects, Smaller
-from ...pipeline.obstacles.groups import strongest_seeds
 from ..score_store import ScoreStore
 from .by_size import limits_by_size, pasted_by_size, seeds_by_size
 from .evidence import fit_evidence
@@ -89,7 +88,7 @@ def fit_objects(
         inner = rule.model_copy(update={"grow": core_grow})
         shares = () if pasted is None else target.sizes
         seeds = np.array([seeds_by_size(*maps, rule, target.min_area, shares) for _, *maps in store])
-        cores = np.array([strongest_seeds(*maps, inner, target.min_area) for _, *maps in store])
+        cores = np.array([seeds_by_size(*maps, inner, target.min_area)[0] for _, *maps in store])
         chosen = np.arange(len(seeds)) % every == 0
         if np.isposinf(seeds[chosen]).any() or np.isposinf(cores[chosen]).any():
             raise ConfigError(

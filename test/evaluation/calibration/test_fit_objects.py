@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from oodseg_ros.errors import ConfigError
+from oodseg_ros.evaluation.calibration.by_size import seeds_by_size
 from oodseg_ros.evaluation.calibration.evidence import fit_evidence
 from oodseg_ros.evaluation.calibration.fit_objects import fit_objects
 from oodseg_ros.evaluation.calibration.object_target import ObjectTarget
 from oodseg_ros.evaluation.score_store import ScoreStore
 from oodseg_ros.model_card import Calibration
-from oodseg_ros.pipeline.obstacles.groups import strongest_seeds
 from oodseg_ros.pipeline.obstacles.objects import find_objects
 
 ROAD, WALL = 3, 1
@@ -36,7 +36,7 @@ def shares(calibration: Calibration, given: Iterable[tuple[np.ndarray, np.ndarra
     """Of frames with a false object free on the ground, among other things on it, and beside it."""
     rule = calibration.objects
     limits = [calibration.threshold, rule.among, rule.beside]
-    return np.mean([np.array(strongest_seeds(*frame, rule, 20)) > limits for frame in given], axis=0).tolist()
+    return np.mean([seeds_by_size(*frame, rule, 20)[0] > limits for frame in given], axis=0).tolist()
 
 
 def test_bounds_hold_on_new_frames() -> None:
