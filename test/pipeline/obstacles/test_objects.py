@@ -158,7 +158,12 @@ def test_smaller_objects_need_less() -> None:
     # Never less than what hangs together needs anyway.
     rule = RULE.model_copy(update={"smaller": [Smaller(share=0.02, free=9.0, among=9.0, beside=9.0)]})
     score[score == np.float32(2.6)] = 1.2
-    assert [one.box for one in find_objects(score, labels, 3.0, rule, 10, 10)[0]] == [small[:4]]
+    (found,) = find_objects(score, labels, 3.0, rule, 10, 10)[0]
+    assert found.box == small[:4]
+    # It needs `grow`, whatever the threshold is: by more than the margin this could rise.
+    assert found.margin == pytest.approx(0.2)
+    assert len(find_objects(score, labels, 10.0, rule, 10, 10)[0]) == 1
+    assert find_objects(score, labels, 10.3, rule, 10, 10)[0] == ()
 
 
 LESS = st.floats(0.0, 1.5)
@@ -175,6 +180,23 @@ def test_the_last_threshold_is_where_the_last_object_vanishes_by_the_whole_rule(
     last = last_threshold(score, labels, rule, 15)
     if abs(last - threshold) > 1e-4:
         assert bool(find_objects(score, labels, threshold, rule, 15, 10)[0]) == (last > threshold)
+
+
+@given(st.integers(0, 10**6), st.floats(1.0, 4.0), st.tuples(LESS, LESS, LESS), st.floats(0.001, 0.2))
+def test_the_threshold_could_rise_by_the_margin_and_by_no_more_for_what_is_free(seed, threshold, less, share):
+    rng = np.random.default_rng(seed)
+    score = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 2) * 12).astype(np.float32)
+    labels = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 4) > 0).astype(np.uint8) * ROAD
+    smaller = [Smaller(share=share, **dict(zip(("free", "among", "beside"), less, strict=True)))]
+    rule = CORED.model_copy(update={"smaller": smaller, "seed": 0.3, "among": 2.5, "beside": 3.5})
+    free = {group.box for group in find_groups(score, labels, rule, 15) if group.place == 0}
+    for one in find_objects(score, labels, threshold, rule, 15, 99)[0]:
+        if one.margin > 2e-3:
+            below = find_objects(score, labels, threshold + one.margin - 1e-3, rule, 15, 99)[0]
+            assert one.box in [other.box for other in below]
+        above = threshold + one.margin + 1e-3
+        if one.box in free and not one.core and threshold - less[0] >= rule.grow:
+            assert one.box not in [other.box for other in find_objects(score, labels, above, rule, 15, 99)[0]]
 
 
 def test_a_smaller_object_never_needs_less_beside_the_ground_than_free_on_it() -> None:
