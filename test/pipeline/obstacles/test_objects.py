@@ -216,3 +216,24 @@ def test_what_holds_an_alert_is_weaker_for_cores_and_smaller_ones_too() -> None:
     smaller = RULE.model_copy(update={"smaller": [Smaller(share=0.02, free=0.5, among=0.5, beside=0.5)]})
     assert find_objects(score, labels, 3.0, smaller, 10, 10)[0] == ()
     assert len(find_objects(score, labels, 2.5, release_rule(smaller, 3.0, 2.5), 10, 10)[0]) == 1
+
+
+def test_a_core_is_held_below_the_score_that_it_grew_to() -> None:
+    score, labels = street((20, 35, 80, 58, 1.1), (40, 40, 60, 50, 2.4))
+    held = release_rule(CORED.model_copy(update={"seed": 0.5}), 3.0, 1.2)
+    assert held is not None
+    assert held.core is not None
+    assert held.core.grow == held.core.free == pytest.approx(2.2)
+    assert [one.box for one in find_objects(score, labels, 1.2, held, 10, 10)[0]] == [(40, 40, 60, 50)]
+
+
+@given(st.integers(0, 10**6), st.floats(0.0, 1.0), st.tuples(LESS, LESS, LESS), st.floats(0.001, 0.2))
+def test_what_raises_an_alert_holds_it_where_all_grow_as_before(seed, weaker, less, share):
+    rng = np.random.default_rng(seed)
+    score = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 2) * 12).astype(np.float32)
+    labels = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 4) > 0).astype(np.uint8) * ROAD
+    smaller = [Smaller(share=share, **dict(zip(("free", "among", "beside"), less, strict=True)))]
+    rule = CORED.model_copy(update={"smaller": smaller, "seed": 0.5, "among": 3.5})
+    mask = find_objects(score, labels, 3.0, rule, 15, 99)[2]
+    held = find_objects(score, labels, 3.0 - weaker, release_rule(rule, 3.0, 3.0 - weaker), 15, 99)[2]
+    assert not (mask & ~held).any()
