@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...model_card import Objects
+from ...object_rule import Objects
 from ...pipeline.obstacles.groups import find_groups
 from ..metrics.components import DETECTED, connected
 from ..score_store import ScoreStore

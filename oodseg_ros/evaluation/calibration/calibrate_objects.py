@@ -17,7 +17,7 @@ from ...errors import ConfigError, ImageError
 from ...inference.runner import Runner
 from ...inference.second_look import SecondLook
 from ...inference.sizes import check_size
-from ...model_card import Objects
+from ...object_rule import Objects
 from ...outliers.road_paste import paste
 from ...sources.image_files import open_files
 from ...sources.open_source import open_source

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import ConfigError
-from ...model_card import Calibration, Core, Objects, Smaller
+from ...model_card import Calibration
+from ...object_rule import Core, Objects, Smaller
 from ..score_store import ScoreStore
 from .by_size import limits_by_size, pasted_by_size, seeds_by_size
 from .evidence import fit_evidence

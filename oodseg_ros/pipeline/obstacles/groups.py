@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...model_card import Objects
+from ...object_rule import Objects
 from .components import anomaly_mask, grouped, members_of
 from .standing import place_of
 

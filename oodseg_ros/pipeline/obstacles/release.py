@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from ...frame import GroundPosition
-from ...model_card import Calibration, Objects
+from ...model_card import Calibration
+from ...object_rule import Objects
 
 FACTOR = 2.0
 """Twice as many inlier pixels as are above the trigger threshold may be above the release threshold."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from oodseg_ros.evaluation.calibration.by_size import FEW, limits_by_size, pasted_by_size, seeds_by_size
 from oodseg_ros.evaluation.score_store import ScoreStore
-from oodseg_ros.model_card import Objects
+from oodseg_ros.object_rule import Objects
 from oodseg_ros.pipeline.obstacles.objects import find_objects
 
 ROAD = 3

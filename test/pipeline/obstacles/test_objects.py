@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oodseg_ros.model_card import Core, Objects, Smaller
+from oodseg_ros.object_rule import Core, Objects, Smaller
 from oodseg_ros.pipeline.obstacles.groups import find_groups, last_threshold
 from oodseg_ros.pipeline.obstacles.objects import find_objects
 from oodseg_ros.pipeline.obstacles.release import release_rule
