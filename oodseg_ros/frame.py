@@ -83,7 +83,7 @@ class Obstacle:
         zone: name of the zone it is in; empty = in none.
         counts: it counts for the alert; False = only reported, by its zone.
         reach_s: seconds until the vehicle is there, or None where nothing tells.
-        margin: raw score by which the threshold could rise before it would be no obstacle any more; NaN = not known.
+        margin: raw score by which it is stronger than its size and place need (see `Component`); NaN = not known.
     """
 
     box: tuple[int, int, int, int]

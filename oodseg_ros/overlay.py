@@ -65,7 +65,7 @@ def draw_overlay(image: np.ndarray, judgement: Judgement, labels: LabelSet, alph
 
 
 def caption(obstacle: Obstacle) -> str:
-    """`#3 +1.7 12-15 m`: track id (if tracked), margin above the threshold (where known, else the calibrated score),
+    """`#3 +1.7 12-15 m`: track id (if tracked), margin above what it needs (where known, else the calibrated score),
     range interval (where known; `>12 m` if open).
     """
     parts = [f"#{obstacle.track_id}"] if obstacle.track_id else []

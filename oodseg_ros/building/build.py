@@ -95,11 +95,14 @@ def build_engine(
         raise EngineError("int8 is calibrated on frames of your cameras: name a bag or folder with --calibration")
     builder: Builder = import_module(f"{__package__}.{ENGINES[name].builds[0]}")  # type: ignore[assignment]
     wanted = builder.identity(bundle, order)
+    frames = Frames(pairs, data, calibration if order.precision == "int8" else ())
     if not order.again:
+        calibrated = frames.calibrated
         for engine in stored(bundle):
-            # Which parts are quantized is no part of an identity: every such engine may run.
+            # Which parts are quantized, and by which frames, is no part of an identity: every such engine may run.
             same = engine.side.built.get("quantized", [*order.quantize]) == [*order.quantize]
+            same &= calibrated.items() <= engine.side.built.items()
             if same and engine.side.identity == wanted and order.folder in (None, engine.folder):
                 engine.verify()
                 return Built(engine, None, True)
-    return Built(*builder.build(bundle, order, Frames(pairs, data, calibration), progress))
+    return Built(*builder.build(bundle, order, frames, progress))

@@ -39,7 +39,7 @@ def build(
         _write_graph(place, bundle, frames.calibration)
         built = {
             "seconds": round(time.perf_counter() - start, 1),
-            "calibration_frames": len(frames.calibration),
+            **frames.calibrated,
             "bytes": sum(place.path(suffix).stat().st_size for suffix in (GRAPH, ".bin")),
             "versions": versions(),
         }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +32,17 @@ class Frames:
     pairs: Pairs
     data: str
     calibration: Sequence[np.ndarray] = ()
+
+    @property
+    def calibrated(self) -> dict[str, Any]:
+        """What the side-car tells of the calibration frames: their number and one sha256 of all; {} without any."""
+        if not len(self.calibration):
+            return {}
+        digest = hashlib.sha256()
+        for image in self.calibration:
+            digest.update(f"{image.shape}".encode())
+            digest.update(np.ascontiguousarray(image))
+        return {"calibration_frames": len(self.calibration), "calibration_sha256": digest.hexdigest()}
 
 
 @dataclass(frozen=True)

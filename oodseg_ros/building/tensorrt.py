@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from ..bundle import Bundle
 from ..errors import EngineError
@@ -52,7 +49,7 @@ def build(
             shutil.copyfile(pending.path(PLAN), place.path(PLAN))
             built = pending.side.built
         else:
-            built = _write_plan(place, bundle, order, frames.calibration, progress)
+            built = _write_plan(place, bundle, order, frames, progress)
         if here != wanted.architecture:
             return place.store(False, reason=f"{NO_DEVICE} ({wanted.architecture})", built=built), None
         loaded = TensorRtEngine(bundle, device=order.where, precision=order.precision, engine=order.engine)
@@ -79,7 +76,7 @@ def _target(order: Order, here: str | None) -> str:
 
 
 def _write_plan(
-    place: Draft, bundle: Bundle, order: Order, calibration: Sequence[np.ndarray], progress: Progress | None
+    place: Draft, bundle: Bundle, order: Order, frames: Frames, progress: Progress | None
 ) -> dict[str, Any]:
     """Compile into the draft; what the side-car says of it."""
     start = time.perf_counter()
@@ -92,9 +89,9 @@ def _write_plan(
     model = export_onnx(segmentor, bundle.card.input, order.batch, *size, precision, whole=False)
     parts = tuple(half_parts(segmentor)) if precision != "fp32" else ()
     if order.precision == "int8":
-        frames = [resized_frame(image, *size) for image in calibration]
-        model = quantized(model, frames, parts, order.quantize)
-        int8 = {"calibration_frames": len(frames), "quantized": list(order.quantize)}
+        images = [resized_frame(image, *size) for image in frames.calibration]
+        model = quantized(model, images, parts, order.quantize)
+        int8 = {**frames.calibrated, "quantized": list(order.quantize)}
     say("export", 1.0)
     here = capability(order.where)
     plan = build_plan(

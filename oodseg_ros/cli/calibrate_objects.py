@@ -102,8 +102,8 @@ def command(
     """Choose a bundle's threshold and object rule on frames without unknowns, and write both into the bundle."""
     from ..errors import ConfigError
     from ..evaluation.calibration.calibrate import write_calibration
+    from ..evaluation.calibration.calibrate_objects import calibrate_objects
     from ..evaluation.calibration.object_target import SIZES, ObjectTarget
-    from ..evaluation.calibration.objects import calibrate_objects
     from ..evaluation.calibration.second_look import LookTarget
     from ..outliers.objects import load_cutouts
     from ..signatures import is_signed

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..bundle import Bundle
 from ..errors import UserError
-from ..model_card import Objects
+from ..object_rule import Objects
 from ..paths import completed
 from ..pipeline.obstacles.objects import find_objects
 from .classes import Classes

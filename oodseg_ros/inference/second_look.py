@@ -14,8 +14,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ..model_card import InputSpec, Objects
-from ..model_card import SecondLook as Rule
+from ..model_card import InputSpec
+from ..object_rule import Objects
+from ..object_rule import SecondLook as Rule
 from .engine import Run
 from .sizes import network_size
 

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from ..frame import Alert, AlertState, Frame, GroundPosition, Obstacle, Prediction
-from ..model_card import Calibration, Objects
+from ..model_card import Calibration
+from ..object_rule import Objects
 from ..parameters.judging import ALERT, EVIDENCE, IGNORE, ObstacleSettings, OutputGateSettings
 from .alert import AlertMachine
 from .geometry.ground import CameraGeometry, ground_area, ground_position

@@ -15,8 +15,8 @@ from rich.progress import track
 from ..bundle import Bundle, save_bundle
 from ..errors import DatasetError
 from ..evaluation.calibration.fit import fit_calibration
+from ..evaluation.calibration.fit_objects import fit_objects
 from ..evaluation.calibration.object_target import ObjectTarget
-from ..evaluation.calibration.objects import fit_objects
 from ..evaluation.calibration.risk_control import refuse_too_few
 from ..frame import OUTLIER
 from ..inference.graph import predict

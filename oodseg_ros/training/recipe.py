@@ -16,7 +16,7 @@ from .methods import StageSpec
 
 
 class ObjectsSpec(Strict):
-    """How objects are made of pixels, chosen on whole frames without unknowns (`calibration.objects.fit_objects`).
+    """How objects are made of pixels, chosen on whole frames without unknowns (`calibration.fit_objects.fit_objects`).
 
     Attributes:
         data: the frames; their labels do not matter.

@@ -14,7 +14,7 @@ import torch
 from oodseg_ros.building import tensorrt
 from oodseg_ros.building.build import build_engine
 from oodseg_ros.building.gate_data import calibration_frames, check_shape, gate_data
-from oodseg_ros.building.order import Order
+from oodseg_ros.building.order import Frames, Order
 from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.errors import ConfigError, DatasetError, EngineError
 from oodseg_ros.inference.engine_cache import default_dir, draft, find, stored
@@ -103,17 +103,21 @@ def test_a_pending_engine_that_fails_its_gate_is_gone(waiting: Bundle, monkeypat
     assert [file for file in default_dir().rglob("*") if file.is_file()] == []
 
 
-def test_with_other_parts_in_int8_an_engine_is_built_again(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_other_parts_in_int8_or_other_frames_an_engine_is_built_again(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = identity(bundle, "int8", 1, *SIZE, "sm_87", "tensorrt-10.3.0")
+    images = [np.zeros((*SIZE, 3), np.uint8)]
     with draft(wanted, default_dir()) as place:
         place.path(".plan").write_bytes(b"plan")
-        place.store(True, built={"quantized": ["decoder"]})
+        place.store(True, built={"quantized": ["decoder"], **Frames((), "", images).calibrated})
     monkeypatch.setattr(tensorrt, "identity", lambda bundle, order: wanted)
     monkeypatch.setattr(tensorrt, "build", lambda *given: ("a new one", None))
     order = Order("tensorrt", "int8", *SIZE, device="cuda", quantize=("decoder",))
-    images = [np.zeros((*SIZE, 3), np.uint8)]
     assert build_engine(bundle, order, frames(), "scenes", images).reused
     assert build_engine(bundle, replace(order, quantize=()), frames(), "scenes", images).engine == "a new one"
+    for others in ([images[0] + 1], images * 2, [images[0].reshape(SIZE[1], SIZE[0], 3)]):
+        assert build_engine(bundle, order, frames(), "scenes", others).engine == "a new one"
 
 
 def on_the_device(bundle: Bundle, error: float, monkeypatch: pytest.MonkeyPatch) -> Answers:

@@ -18,8 +18,9 @@ from oodseg_ros.building.onnx_export import OnnxRuntimeEngine, export_bundle, ex
 from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.errors import EngineError
 from oodseg_ros.inference.engines.torch import TorchEngine
-from oodseg_ros.model_card import InputSpec, Objects, SecondLook, SmallLook
+from oodseg_ros.model_card import InputSpec
 from oodseg_ros.networks.segmentor import Segmentor
+from oodseg_ros.object_rule import Objects, SecondLook, SmallLook
 
 SPEC = InputSpec(mean=(0.5,) * 3, std=(0.25,) * 3, pixels=1 << 20, multiple=32)
 

@@ -82,6 +82,21 @@ def test_the_gate_is_recorded_beside_the_engine(built: dict) -> None:
         assert side["acceptance"]["max_abs_delta"] == acceptance.max_abs_delta > 0
         assert side["golden"]["label_agreement"] > 0.9
         assert len(side["files"]) == 3
+    int8, bf16 = (built[precision][0].side.built for precision in ("int8", "bf16"))
+    assert (int8["calibration_frames"], "calibration_frames" in bf16) == (4, False)
+
+
+def test_with_other_calibration_frames_int8_is_built_again(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OODSEG_CACHE", str(tmp_path))
+    first, _ = build(bundle, "int8", calibration=frames(2, 1), **LOOSE)
+    again, gate = build(bundle, "int8", calibration=frames(2, 1), **LOOSE)
+    assert (again.side, gate) == (first.side, None)
+    other, gate = build(bundle, "int8", calibration=frames(2, 6), **LOOSE)
+    assert gate is not None
+    assert other.side.identity == first.side.identity
+    assert other.side.files != first.side.files
 
 
 def test_int8_is_int8_and_its_last_products_are_not(bundle: Bundle, built: dict) -> None:

@@ -10,7 +10,7 @@ from oodseg_ros.bundle import load_bundle
 from oodseg_ros.cli.main import build_app
 from oodseg_ros.errors import BundleError, ConfigError, UserError
 from oodseg_ros.evaluation.calibration.calibrate import write_calibration
-from oodseg_ros.model_card import Objects, SecondLook, Smaller, SmallLook
+from oodseg_ros.object_rule import Objects, SecondLook, Smaller, SmallLook
 from oodseg_ros.signatures import make_keys, sign_bundle
 
 ENGINE = ["--engine", "torch", "--threads", "1"]

@@ -24,7 +24,8 @@ from oodseg_ros.collecting.features import ObjectFeatures, square_around
 from oodseg_ros.errors import ConfigError, DatasetError
 from oodseg_ros.frame import Alert, AlertState, Obstacle, Prediction
 from oodseg_ros.labels import load_labels
-from oodseg_ros.model_card import Calibration, Objects
+from oodseg_ros.model_card import Calibration
+from oodseg_ros.object_rule import Objects
 from oodseg_ros.outliers.reviewed import instances_file, open_reviewed, unknown_objects
 from oodseg_ros.pipeline.camera import Judgement
 from oodseg_ros.pipeline.obstacles.objects import find_objects

@@ -13,7 +13,7 @@ from oodseg_ros.evaluation.frame_pass import Shard
 from oodseg_ros.evaluation.metrics.components import ComponentMetrics
 from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
 from oodseg_ros.inference.runner import Runner
-from oodseg_ros.model_card import Objects, SecondLook
+from oodseg_ros.object_rule import Objects, SecondLook
 
 SAME = (
     "frames",

@@ -14,7 +14,8 @@ from oodseg_ros.evaluation.evaluate import EvaluationOptions, evaluate
 from oodseg_ros.evaluation.score_store import ScoreStore
 from oodseg_ros.evaluation.vehicle import vehicle_figures
 from oodseg_ros.labels import load_labels
-from oodseg_ros.model_card import Calibration, Objects
+from oodseg_ros.model_card import Calibration
+from oodseg_ros.object_rule import Objects
 
 LABELS = load_labels("driving11")
 ROAD, WALL = LABELS.names.index("road"), LABELS.names.index("building")

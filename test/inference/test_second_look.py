@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.inference.second_look import MOST, SecondLook, candidates, cell_size, in_cells
-from oodseg_ros.model_card import InputSpec, Objects, Resize, SmallLook
-from oodseg_ros.model_card import SecondLook as Rule
+from oodseg_ros.model_card import InputSpec, Resize
+from oodseg_ros.object_rule import Objects, SmallLook
+from oodseg_ros.object_rule import SecondLook as Rule
 
 ROAD, WALL = 3, 1
 SPEC = InputSpec(mean=(0, 0, 0), std=(1, 1, 1), pixels=1 << 19, multiple=32)

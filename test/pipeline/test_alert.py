@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.frame import AlertState, Frame, GroundPosition, Prediction
-from oodseg_ros.model_card import Calibration, Histogram, Objects
+from oodseg_ros.model_card import Calibration, Histogram
+from oodseg_ros.object_rule import Objects
 from oodseg_ros.parameters.judging import IGNORE, REPORT, ObstacleSettings, OutputGateSettings, Zone, Zones
 from oodseg_ros.pipeline.alert import AlertMachine, reaction_sentence, worst_case_reaction, worst_case_release
 from oodseg_ros.pipeline.camera import CameraPipeline

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oodseg_ros.frame import AlertState, Frame
-from oodseg_ros.model_card import Evidence, Objects
+from oodseg_ros.object_rule import Evidence, Objects
 from oodseg_ros.parameters.params_file import settings_for
 from oodseg_ros.pipeline import reasons
 from oodseg_ros.pipeline.geometry.ground import pinhole

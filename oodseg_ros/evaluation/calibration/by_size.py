@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...model_card import Objects
+from ...object_rule import Objects
 from ...pipeline.obstacles.groups import find_groups
 from ..metrics.components import DETECTED, connected
 from ..score_store import ScoreStore
@@ -16,10 +16,13 @@ FEW = 20
 
 
 def seeds_by_size(
-    score: np.ndarray, labels: np.ndarray, rule: Objects, min_area: int, shares: Sequence[float]
+    score: np.ndarray, labels: np.ndarray, rule: Objects, min_area: int, shares: Sequence[float] = ()
 ) -> np.ndarray:
     """Strength of the strongest group that is free on the ground, among other things on it, and beside it: float64
     `[1 + len(shares), 3]`, the largest size first, -inf for none.
+
+    Without `shares` these are the thresholds at and above which `find_objects` finds nothing at each place, by a rule
+    without `core` and `smaller`.
 
     Args:
         score, labels, rule, min_area: as in `find_groups`.

@@ -17,7 +17,8 @@ from ...datasets.dataset import Dataset
 from ...errors import ConfigError, DatasetError
 from ...frame import OUTLIER
 from ...inference.runner import Runner
-from ...model_card import Calibration, Objects
+from ...model_card import Calibration
+from ...object_rule import Objects
 from ..frame_pass import ahead, plan, run_frames
 from ..metrics.pixels import PixelMetrics
 from ..score_store import ScoreStore

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ...errors import ConfigError
-from ...model_card import Evidence, Objects
+from ...object_rule import Evidence, Objects
 from ...pipeline.obstacles.objects import find_objects
 from ..metrics.components import connected
 from ..score_store import ScoreStore

@@ -9,7 +9,8 @@ from scipy.optimize import isotonic_regression
 
 from ...errors import DatasetError
 from ...frame import OUTLIER
-from ...model_card import Calibration, Histogram, Objects
+from ...model_card import Calibration, Histogram
+from ...object_rule import Objects
 from ...pipeline.obstacles.components import anomaly_mask, find_components
 from ...pipeline.obstacles.groups import last_threshold
 from ..metrics.components import connected

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...errors import ConfigError
-from ...model_card import MOST_SIZES
+from ...object_rule import MOST_SIZES
 
 SIZES = (1 / 64, 1 / 256, 1 / 1024)
 """Shares of a picture: an eighth, a sixteenth and a thirty-second of its sides."""

@@ -11,7 +11,8 @@ import numpy as np
 
 from ...errors import ConfigError
 from ...inference.second_look import candidates, cell_size, in_cells, split
-from ...model_card import InputSpec, SecondLook, SmallLook
+from ...model_card import InputSpec
+from ...object_rule import SecondLook, SmallLook
 from ..score_store import ScoreStore
 
 MARGIN = 1e-3

@@ -27,7 +27,9 @@ class Component:
         area: number of its pixels.
         foot: (u, v) of the middle of its lowest row.
         strength: raw score, `STRENGTH_QUANTILE` of its pixels (of those in every n-th row where they are many).
-        margin: raw score by which the threshold could rise before this would be no object any more.
+        margin: raw score by which it is stronger than its size and place need. A threshold from `grow` on could rise
+            by at least that before this would be no object any more: by exactly that for what is free on the ground,
+            by more where what is needed does not rise along (among, beside, a core, a smaller one that needs `grow`).
         core: it is the strong part of something larger that is no object.
     """
 

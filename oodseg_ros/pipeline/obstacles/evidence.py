@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ...model_card import Evidence
+from ...object_rule import Evidence
 from .tracks import MAX_GAP, Box, Tracker
 
 APART_S = 0.1

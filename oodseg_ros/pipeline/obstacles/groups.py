@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...model_card import Objects
+from ...object_rule import Objects
 from .components import anomaly_mask, grouped, members_of
 from .standing import place_of
 
@@ -45,20 +45,6 @@ def find_groups(score: np.ndarray, labels: np.ndarray, objects: Objects, min_are
         yield Group(box, members, area, place_of(score, labels, ground, box, members), strength)
 
 
-def strongest_seeds(
-    score: np.ndarray, labels: np.ndarray, objects: Objects, min_area: int
-) -> tuple[float, float, float]:
-    """The thresholds at and above which `find_objects` finds nothing free on the ground, nothing among other things on
-    it, and nothing beside it, in a frame, by a rule without cores and `smaller`.
-
-    -inf where it finds nothing at any threshold from `grow` on. Arguments as there.
-    """
-    strongest = [-math.inf, -math.inf, -math.inf]
-    for group in find_groups(score, labels, objects, min_area):
-        strongest[group.place] = max(strongest[group.place], group.strength)
-    return strongest[0], strongest[1], strongest[2]
-
-
 def last_threshold(score: np.ndarray, labels: np.ndarray, objects: Objects, min_area: int) -> float:
     """The threshold at and above which `find_objects` finds nothing at all in a frame, by the whole rule; -inf where it
     finds nothing at any from `grow` on. Arguments as there.
@@ -71,7 +57,7 @@ def last_threshold(score: np.ndarray, labels: np.ndarray, objects: Objects, min_
         if group.strength + less > needed[group.place]:
             last = max(last, group.strength + min(free, less))
     if (core := objects.core) is not None:
-        seeds = strongest_seeds(score, labels, objects.model_copy(update={"grow": core.grow}), min_area)
-        enough = (core.free, core.among, core.beside)
-        last = max(last, *(seed for seed, limit in zip(seeds, enough, strict=True) if seed > limit), -math.inf)
+        for group in find_groups(score, labels, objects.model_copy(update={"grow": core.grow}), min_area):
+            if group.strength > (core.free, core.among, core.beside)[group.place]:
+                last = max(last, group.strength)
     return last

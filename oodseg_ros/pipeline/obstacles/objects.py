@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ...model_card import Objects
+from ...object_rule import Objects
 from .components import Component, anomaly_mask, find_components, grouped, largest_of, members_of
 from .standing import place_of
 

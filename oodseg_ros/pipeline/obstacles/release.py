@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from ...frame import GroundPosition
-from ...model_card import Calibration, Objects
+from ...model_card import Calibration
+from ...object_rule import Objects
 
 FACTOR = 2.0
 """Twice as many inlier pixels as are above the trigger threshold may be above the release threshold."""
@@ -42,6 +43,10 @@ def release_threshold(calibration: Calibration, threshold: float, given: float |
 def release_rule(objects: Objects | None, threshold: float, release: float) -> Objects | None:
     """The rule that holds an alert, for `find_objects` at the threshold `release`: what raised it needed more among
     other things, beside the ground and as a core, and gets weaker by as much as one that is free before it is gone.
+
+    What a core grows to falls only where a limit would be below it. Then a core is larger, and the share `seed` of one
+    that is as strong as before may be missed: but that one raises the alert still, and needs nothing to hold it. Of
+    those that got weaker, more would be lost without.
     """
     if objects is None:
         return None

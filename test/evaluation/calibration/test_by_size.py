@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from oodseg_ros.evaluation.calibration.by_size import FEW, limits_by_size, pasted_by_size, seeds_by_size
 from oodseg_ros.evaluation.score_store import ScoreStore
-from oodseg_ros.model_card import Objects
+from oodseg_ros.object_rule import Objects
+from oodseg_ros.pipeline.obstacles.objects import find_objects
 
 ROAD = 3
 RULE = Objects(grow=1.0, seed=0.5, beside=9.0, ground=[ROAD])
@@ -27,6 +29,19 @@ def test_the_strongest_of_each_size() -> None:
     seeds = seeds_by_size(score, labels, RULE, 10, (0.05, 0.002))
     assert seeds[:, 0].tolist() == [3.0, 2.0, 5.0]
     assert np.isneginf(seeds[:, 1:]).all()
+
+
+@given(st.integers(0, 10**6), st.floats(1.0, 3.0), st.floats(0.01, 1.0))
+def test_seeds_are_where_the_last_objects_vanish(seed: int, threshold: float, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    score = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 2) * 12).astype(np.float32)
+    labels = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 4) > 0).astype(np.uint8) * ROAD
+    never = {"seed": share, "among": 1e30, "beside": 1e30}
+    seeds = seeds_by_size(score, labels, RULE.model_copy(update=never), 15)[0]
+    for more, standing in (({}, seeds[:1]), ({"among": threshold}, seeds[:2]), ({"beside": threshold}, seeds[::2])):
+        rule = RULE.model_copy(update=never | more)
+        found = find_objects(score, labels, threshold, rule, 15, 10)[0]
+        assert bool(found) == (max(standing) > np.float32(threshold))
 
 
 def test_pasted_unknowns_by_size_and_place(tmp_path: Path) -> None:

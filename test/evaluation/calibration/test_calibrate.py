@@ -9,7 +9,7 @@ from oodseg_ros.evaluation.calibration.calibrate import Target, calibrate, parse
 from oodseg_ros.evaluation.calibration.fit import frame_loss, object_loss, pixel_loss, threshold_grid
 from oodseg_ros.evaluation.metrics.paired_histogram import PairedHistogram
 from oodseg_ros.inference.runner import Runner
-from oodseg_ros.model_card import Evidence, Objects, SecondLook
+from oodseg_ros.object_rule import Evidence, Objects, SecondLook
 from oodseg_ros.pipeline.obstacles.objects import find_objects
 
 GRID = np.linspace(-3, 3, 61).astype(np.float32).astype(np.float64)

@@ -12,12 +12,13 @@ import pytest
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.evaluation.calibration.calibrate import write_calibration
+from oodseg_ros.evaluation.calibration.calibrate_objects import calibrate_objects
 from oodseg_ros.evaluation.calibration.object_target import ObjectTarget
-from oodseg_ros.evaluation.calibration.objects import calibrate_objects
 from oodseg_ros.evaluation.calibration.second_look import LookTarget, fit_second_look
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.inference.second_look import SecondLook
-from oodseg_ros.model_card import InputSpec, Objects
+from oodseg_ros.model_card import InputSpec
+from oodseg_ros.object_rule import Objects
 
 ROAD = 3
 SPEC = InputSpec(mean=(0, 0, 0), std=(1, 1, 1), pixels=1 << 19, multiple=32)

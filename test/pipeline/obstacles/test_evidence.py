@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from oodseg_ros.frame import AlertState, Frame, Prediction
-from oodseg_ros.model_card import Calibration, Core, Evidence, Objects
+from oodseg_ros.model_card import Calibration
+from oodseg_ros.object_rule import Core, Evidence, Objects
 from oodseg_ros.parameters.judging import IGNORE, REPORT, ObstacleSettings, Zones
 from oodseg_ros.pipeline.alert import AlertMachine
 from oodseg_ros.pipeline.camera import CameraPipeline

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oodseg_ros.model_card import Core, Objects, Smaller
-from oodseg_ros.pipeline.obstacles.groups import last_threshold, strongest_seeds
+from oodseg_ros.object_rule import Core, Objects, Smaller
+from oodseg_ros.pipeline.obstacles.groups import find_groups, last_threshold
 from oodseg_ros.pipeline.obstacles.objects import find_objects
 from oodseg_ros.pipeline.obstacles.release import release_rule
 
@@ -23,6 +23,10 @@ def street(*boxes: tuple[int, int, int, int, float]) -> tuple[np.ndarray, np.nda
     labels = np.full(score.shape, WALL, np.uint8)
     labels[30:] = ROAD
     return score, labels
+
+
+def places(score: np.ndarray, labels: np.ndarray, rule: Objects) -> set[tuple[int, float]]:
+    return {(group.place, group.strength) for group in find_groups(score, labels, rule, 10)}
 
 
 def test_a_seed_grows_to_all_that_hangs_together_with_it_and_pieces_become_one():
@@ -65,7 +69,7 @@ def test_what_is_not_free_on_the_ground_needs_what_was_found_for_it():
     labels[42:58, 37:53] = WALL  # a crowd around it; the ground begins below its foot
     labels[55:] = ROAD
     assert find_objects(score, labels, 3.0, rule, 10, 10)[0] == ()
-    assert strongest_seeds(score, labels, rule, 10) == (-np.inf, 4.0, -np.inf)
+    assert places(score, labels, rule) == {(1, 4.0)}
     everything = np.full((20, 20), 4.0, np.float32)
     assert len(find_objects(everything, np.full((20, 20), ROAD, np.uint8), 3.0, rule, 10, 10)[0]) == 1
 
@@ -76,10 +80,10 @@ def test_the_class_of_the_own_vehicle_does_not_say_where_an_object_stands():
     labels[50:] = WALL
     rule = RULE.model_copy(update={"among": 5.0})
     assert find_objects(score, labels, 3.0, rule, 10, 10)[0] == ()
-    assert strongest_seeds(score, labels, rule, 10) == (-np.inf, -np.inf, 4.0)
+    assert places(score, labels, rule) == {(2, 4.0)}
     score[50:] = np.nan
     assert len(find_objects(score, labels, 3.0, rule, 10, 10)[0]) == 1
-    assert strongest_seeds(score, labels, rule, 10) == (4.0, -np.inf, -np.inf)
+    assert places(score, labels, rule) == {(0, 4.0)}
     labels[30:50, 30:70] = WALL  # what is judged around it still counts
     assert find_objects(score, labels, 3.0, rule, 10, 10)[0] == ()
 
@@ -88,19 +92,6 @@ def test_a_threshold_of_the_users_own_moves_the_rule_along():
     score, labels = street((5, 5, 25, 15, 6.0), (40, 40, 60, 50, 0.8))
     assert [one.area for one in find_objects(score, labels, 0.5, RULE, 10, 10)[0]] == [200, 200]
     assert find_objects(score, labels, 7.0, RULE, 10, 10)[0] == ()
-
-
-@given(st.integers(0, 10**6), st.floats(1.0, 3.0), st.floats(0.01, 1.0))
-def test_the_strongest_seeds_are_where_the_last_objects_vanish(seed, threshold, share):
-    rng = np.random.default_rng(seed)
-    score = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 2) * 12).astype(np.float32)
-    labels = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 4) > 0).astype(np.uint8) * ROAD
-    never = {"seed": share, "among": 1e30, "beside": 1e30}
-    seeds = strongest_seeds(score, labels, RULE.model_copy(update=never), 15)
-    for more, standing in (({}, seeds[:1]), ({"among": threshold}, seeds[:2]), ({"beside": threshold}, seeds[::2])):
-        rule = RULE.model_copy(update=never | more)
-        found = find_objects(score, labels, threshold, rule, 15, 10)[0]
-        assert bool(found) == (max(standing) > np.float32(threshold))
 
 
 @pytest.mark.parametrize("objects", [None, Objects(grow=2.0, seed=0.02, beside=9.0, ground=[])])
@@ -167,7 +158,12 @@ def test_smaller_objects_need_less() -> None:
     # Never less than what hangs together needs anyway.
     rule = RULE.model_copy(update={"smaller": [Smaller(share=0.02, free=9.0, among=9.0, beside=9.0)]})
     score[score == np.float32(2.6)] = 1.2
-    assert [one.box for one in find_objects(score, labels, 3.0, rule, 10, 10)[0]] == [small[:4]]
+    (found,) = find_objects(score, labels, 3.0, rule, 10, 10)[0]
+    assert found.box == small[:4]
+    # It needs `grow`, whatever the threshold is: by more than the margin this could rise.
+    assert found.margin == pytest.approx(0.2)
+    assert len(find_objects(score, labels, 10.0, rule, 10, 10)[0]) == 1
+    assert find_objects(score, labels, 10.3, rule, 10, 10)[0] == ()
 
 
 LESS = st.floats(0.0, 1.5)
@@ -184,6 +180,23 @@ def test_the_last_threshold_is_where_the_last_object_vanishes_by_the_whole_rule(
     last = last_threshold(score, labels, rule, 15)
     if abs(last - threshold) > 1e-4:
         assert bool(find_objects(score, labels, threshold, rule, 15, 10)[0]) == (last > threshold)
+
+
+@given(st.integers(0, 10**6), st.floats(1.0, 4.0), st.tuples(LESS, LESS, LESS), st.floats(0.001, 0.2))
+def test_the_threshold_could_rise_by_the_margin_and_by_no_more_for_what_is_free(seed, threshold, less, share):
+    rng = np.random.default_rng(seed)
+    score = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 2) * 12).astype(np.float32)
+    labels = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 4) > 0).astype(np.uint8) * ROAD
+    smaller = [Smaller(share=share, **dict(zip(("free", "among", "beside"), less, strict=True)))]
+    rule = CORED.model_copy(update={"smaller": smaller, "seed": 0.3, "among": 2.5, "beside": 3.5})
+    free = {group.box for group in find_groups(score, labels, rule, 15) if group.place == 0}
+    for one in find_objects(score, labels, threshold, rule, 15, 99)[0]:
+        if one.margin > 2e-3:
+            below = find_objects(score, labels, threshold + one.margin - 1e-3, rule, 15, 99)[0]
+            assert one.box in [other.box for other in below]
+        above = threshold + one.margin + 1e-3
+        if one.box in free and not one.core and threshold - less[0] >= rule.grow:
+            assert one.box not in [other.box for other in find_objects(score, labels, above, rule, 15, 99)[0]]
 
 
 def test_a_smaller_object_never_needs_less_beside_the_ground_than_free_on_it() -> None:
@@ -203,3 +216,24 @@ def test_what_holds_an_alert_is_weaker_for_cores_and_smaller_ones_too() -> None:
     smaller = RULE.model_copy(update={"smaller": [Smaller(share=0.02, free=0.5, among=0.5, beside=0.5)]})
     assert find_objects(score, labels, 3.0, smaller, 10, 10)[0] == ()
     assert len(find_objects(score, labels, 2.5, release_rule(smaller, 3.0, 2.5), 10, 10)[0]) == 1
+
+
+def test_a_core_is_held_below_the_score_that_it_grew_to() -> None:
+    score, labels = street((20, 35, 80, 58, 1.1), (40, 40, 60, 50, 2.4))
+    held = release_rule(CORED.model_copy(update={"seed": 0.5}), 3.0, 1.2)
+    assert held is not None
+    assert held.core is not None
+    assert held.core.grow == held.core.free == pytest.approx(2.2)
+    assert [one.box for one in find_objects(score, labels, 1.2, held, 10, 10)[0]] == [(40, 40, 60, 50)]
+
+
+@given(st.integers(0, 10**6), st.floats(0.0, 1.0), st.tuples(LESS, LESS, LESS), st.floats(0.001, 0.2))
+def test_what_raises_an_alert_holds_it_where_all_grow_as_before(seed, weaker, less, share):
+    rng = np.random.default_rng(seed)
+    score = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 2) * 12).astype(np.float32)
+    labels = (cv2.GaussianBlur(rng.normal(size=(40, 60)), (0, 0), 4) > 0).astype(np.uint8) * ROAD
+    smaller = [Smaller(share=share, **dict(zip(("free", "among", "beside"), less, strict=True)))]
+    rule = CORED.model_copy(update={"smaller": smaller, "seed": 0.5, "among": 3.5})
+    mask = find_objects(score, labels, 3.0, rule, 15, 99)[2]
+    held = find_objects(score, labels, 3.0 - weaker, release_rule(rule, 3.0, 3.0 - weaker), 15, 99)[2]
+    assert not (mask & ~held).any()

@@ -1,24 +1,20 @@
 """The thresholds of whole objects keep their bounds, on the frames they are chosen on and on new ones."""
 
-import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
-from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import ConfigError
-from oodseg_ros.evaluation.calibration.calibrate import write_calibration
+from oodseg_ros.evaluation.calibration.by_size import seeds_by_size
 from oodseg_ros.evaluation.calibration.evidence import fit_evidence
+from oodseg_ros.evaluation.calibration.fit_objects import fit_objects
 from oodseg_ros.evaluation.calibration.object_target import ObjectTarget
-from oodseg_ros.evaluation.calibration.objects import calibrate_objects, fit_objects
 from oodseg_ros.evaluation.score_store import ScoreStore
 from oodseg_ros.model_card import Calibration
-from oodseg_ros.pipeline.obstacles.groups import strongest_seeds
 from oodseg_ros.pipeline.obstacles.objects import find_objects
 
 ROAD, WALL = 3, 1
@@ -40,7 +36,7 @@ def shares(calibration: Calibration, given: Iterable[tuple[np.ndarray, np.ndarra
     """Of frames with a false object free on the ground, among other things on it, and beside it."""
     rule = calibration.objects
     limits = [calibration.threshold, rule.among, rule.beside]
-    return np.mean([np.array(strongest_seeds(*frame, rule, 20)) > limits for frame in given], axis=0).tolist()
+    return np.mean([seeds_by_size(*frame, rule, 20)[0] > limits for frame in given], axis=0).tolist()
 
 
 def test_bounds_hold_on_new_frames() -> None:
@@ -129,74 +125,6 @@ def test_frames_kept_apart_are_measured_and_choose_nothing() -> None:
     assert apart.held_out[1:] == pytest.approx(shares(apart.calibration, list(frames(300, 0))[1::2]))
 
 
-def test_a_bundle_is_calibrated_on_folders_and_patterns(runner, folder: Path, tmp_path: Path) -> None:
-    target = ObjectTarget(false_frames=0.2, grow_rate=0.1, seed=0.2, min_area=10)
-    pattern = str(folder / "images" / "*[0-3].png")
-    found, deciding = calibrate_objects(runner, [str(folder / "images"), pattern], target)
-    assert all(name.partition(" (")[0].endswith(".png") for name in deciding)
-    assert found.frames == 6 + 4
-    assert found.calibration.source.startswith("data/images, images/*[0-3].png, 10 frames")
-    bundle = write_calibration(runner.bundle, found.calibration, tmp_path / "copy")
-    assert load_bundle(bundle.path).card.calibration == found.calibration
-    fewer, named = calibrate_objects(
-        runner, [str(folder / "images"), pattern], target, without=["frame0", "frame4.png"]
-    )
-    assert fewer.frames == 4 + 3
-    assert not any(name.startswith(("frame0", "frame4")) for name in named)
-    cannot_judge = SimpleNamespace(bundle=runner.bundle)
-    with pytest.raises(ConfigError, match=r"without nothing\.png: no frame has this name"):
-        calibrate_objects(cannot_judge, [str(folder / "images")], target, without=["nothing.png", "frame1"])
-    with pytest.raises(ConfigError, match=r"has no class meadow; it has .*road"):
-        calibrate_objects(runner, [pattern], target, ground_classes=["meadow"])
-    with pytest.raises(ConfigError, match="no file fits"):
-        calibrate_objects(runner, [str(folder / "*.gif")], target)
-    with pytest.raises(ConfigError, match="at least 99 frames that count, there are 2"):
-        calibrate_objects(cannot_judge, [pattern], ObjectTarget(), every=2)
-    ranges = str(folder / "images" / "frame[0-3].png")
-    assert calibrate_objects(runner, [ranges], target)[0].frames == 4
-
-
-def test_what_cannot_be_judged_is_left_out_and_said(runner, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    target = ObjectTarget(false_frames=0.2, grow_rate=0.1, seed=0.2, min_area=10)
-    images = folder / "images"
-    (images / "frame0.png").write_bytes(b"no picture")
-    cv2.imwrite(str(images / "frame1.png"), np.zeros((20, 20, 3), np.uint8))
-    (images / "frame7.heic").write_bytes(b"another kind")
-    shutil.copytree(images, folder / "again")
-    for source in (str(images), str(images / "frame*")):
-        caplog.clear()
-        found, _ = calibrate_objects(runner, [source], target)
-        assert found.frames == 4
-        for what in ("frame0.png cannot be decoded", "got 20x20", ".heic files are not read"):
-            assert what in caplog.text
-    found, _ = calibrate_objects(runner, [str(images), str(folder / "again")], target, without=["frame2"])
-    assert found.frames == 6
-    assert "frame2 left out 2 frames" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"false_frames": 0.0}, "false frames must lie between 0 and 1, got 0"),
-        ({"false_frames": np.nan}, "false frames"),
-        ({"false_elsewhere": 1.0}, "the bound elsewhere"),
-        ({"false_elsewhere": np.nan}, "the bound elsewhere"),
-        ({"grow_rate": 0.0}, "that grow must lie"),
-        ({"grow_rate": -1.0}, "that grow must lie"),
-        ({"grow_rate": np.nan}, "that grow must lie"),
-        ({"seed": 0.0}, r"seed\) must lie in \(0, 1\]"),
-        ({"seed": np.nan}, "seed"),
-        ({"seed": 1.5}, "seed"),
-        ({"min_area": 0}, "min_area"),
-        ({"confidence": 1.0}, "the confidence"),
-        ({"sizes": tuple(0.5**power for power in range(1, 18))}, "at most 16 sizes"),
-    ],
-)
-def test_a_target_outside_of_its_range_is_refused_before_the_work(wrong: dict[str, float], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        ObjectTarget(**wrong)
-
-
 def with_squares(folder: Path, strengths: Iterable[float], side: int = 12) -> ScoreStore:
     """Noise with one square on the road in each frame."""
     store = ScoreStore(folder)
@@ -241,21 +169,6 @@ def test_evidence_needs_objects_that_could_be_found(tmp_path: Path) -> None:
     assert none.hit(9.0) < 0.5
     flat = [(np.zeros((60, 80), np.float32), np.full((60, 80), ROAD, np.uint8))] * 5
     assert fit_evidence(flat, with_squares(tmp_path / "strong", [9.0] * 5), rule, 20).candidates == 0
-
-
-def test_unknowns_are_pasted_into_the_frames_that_choose(runner, folder: Path, tmp_path: Path) -> None:
-    target = ObjectTarget(false_frames=0.2, grow_rate=0.3, sizes=(), seed=0.2, min_area=10)
-    cutout = np.full((40, 30, 4), 255, np.uint8)
-    cutout[..., 1] = 0
-    given = [str(folder / "images")] * 3
-    found, _ = calibrate_objects(runner, given, target, every=3, cutouts=[cutout])
-    assert "of 6 frames" in found.calibration.evidence.source
-    # With one limit for all sizes the thresholds are those without them.
-    alone = calibrate_objects(runner, given, target, every=3)[0].calibration
-    assert alone.evidence is None
-    assert alone == found.calibration.model_copy(update={"evidence": None})
-    written = write_calibration(runner.bundle, found.calibration, tmp_path / "copy")
-    assert load_bundle(written.path).card.calibration.evidence == found.calibration.evidence
 
 
 def painted(count: int, pasted: bool = False):

@@ -1,44 +1,27 @@
-"""Thresholds of whole objects from frames without unknowns: what grows together, and how strong a seed must be."""
+"""Thresholds of whole objects from score maps of frames without unknowns: what grows together, and how strong a seed
+must be.
+"""
 
 from __future__ import annotations
 
-import itertools
-import logging
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from glob import glob, has_magic
-from pathlib import Path
 
 import numpy as np
 
-from ...errors import ConfigError, ImageError
-from ...inference.runner import Runner
-from ...inference.second_look import SecondLook
-from ...inference.sizes import check_size
-from ...model_card import Calibration, Core, Objects, Smaller
-from ...outliers.road_paste import paste
-from ...pipeline.obstacles.groups import strongest_seeds
-from ...sources.image_files import open_files
-from ...sources.open_source import open_source
-from ...sources.source import Source
+from ...errors import ConfigError
+from ...model_card import Calibration
+from ...object_rule import Core, Objects, Smaller
 from ..score_store import ScoreStore
 from .by_size import limits_by_size, pasted_by_size, seeds_by_size
 from .evidence import fit_evidence
 from .object_target import ObjectTarget
-from .risk_control import choose_threshold, refuse_too_few
-from .second_look import LookTarget, fit_second_look
-
-_log = logging.getLogger(__name__)
+from .risk_control import choose_threshold
 
 PER_FRAME = 20_000
 MARGIN = 1e-3
 """Thresholds of a score are compared in float32: this much above a false object's seed is above it."""
-PASTED, PASTED_SIZES = 2, (0.015, 0.25)
-"""Objects per frame, and their larger side as a share of the image's height: also those that are weak and far."""
-PLACES = ("free on the ground", "among other things", "beside the ground")
 STRONGEST = 12
 """So many frames are named whose false objects decide the thresholds: somebody should look at them."""
 KEPT = " Table and histogram: "
@@ -106,7 +89,7 @@ def fit_objects(
         inner = rule.model_copy(update={"grow": core_grow})
         shares = () if pasted is None else target.sizes
         seeds = np.array([seeds_by_size(*maps, rule, target.min_area, shares) for _, *maps in store])
-        cores = np.array([strongest_seeds(*maps, inner, target.min_area) for _, *maps in store])
+        cores = np.array([seeds_by_size(*maps, inner, target.min_area)[0] for _, *maps in store])
         chosen = np.arange(len(seeds)) % every == 0
         if np.isposinf(seeds[chosen]).any() or np.isposinf(cores[chosen]).any():
             raise ConfigError(
@@ -160,157 +143,10 @@ def fit_objects(
     return ObjectThresholds(found, int(chosen.sum()), tuple(false), (kept, *held_out), shown)
 
 
-def calibrate_objects(
-    runner: Runner,
-    sources: Sequence[str],
-    target: ObjectTarget,
-    every: int = 1,
-    ground_classes: Sequence[str] = (),
-    cutouts: Sequence[np.ndarray] = (),
-    without: Sequence[str] = (),
-    look: LookTarget | None = None,
-) -> tuple[ObjectThresholds, list[str]]:
-    """`fit_objects` on what a bundle makes of images, and the names of its `strongest` frames with the place.
-
-    Args:
-        runner: a loaded bundle.
-        sources: what `open_source` opens, or patterns of image files (`drive/*_0*.jpg`).
-        target, every: see there.
-        ground_classes: names of the classes that objects stand on; none = those of the label set.
-        cutouts: RGBA uint8 `[h, w, 4]` of unknown things, pasted into the frames for the evidence; empty = none.
-        without: file names, with or without suffix, of frames that show something unknown after all: not read.
-        look: what a second look may cost; it is chosen first, on the same frames, and the runner has it then. None =
-            what the bundle has.
-
-    Raises:
-        ConfigError: a pattern that fits no file, a label set without such classes, too few frames, a frame of `without`
-            that is not there.
-        DatasetError, ImageError: what cannot be opened or read.
-    """
-    labels = runner.bundle.labels
-    if strange := [name for name in ground_classes if name not in labels.names]:
-        known = ", ".join(labels.names)
-        raise ConfigError(f"label set {labels.name} has no class {', '.join(strange)}; it has {known}")
-    ground = [labels.names.index(name) for name in ground_classes] or labels.ground_ids()
-    if not ground:
-        raise ConfigError(
-            f"label set {labels.name} does not say which of its classes objects stand on; say it with --ground CLASS, "
-            f"repeated, of {', '.join(labels.names)}"
-        )
-
-    opened = [_opened(source) for source in sources]
-    left_out = Counter[str]()
-    # Before the work: a name that is wrong, or too few frames, would otherwise be told after hours of it.
-    known = sum(_names(file, without, left_out) for source in opened for file in source.files)
-    if all(source.files for source in opened):
-        _refuse_strange(without, left_out)
-    left_out.clear()
-    counts = [source.count for source in opened]
-    if None not in counts:
-        refuse_too_few(len(range(0, sum(counts) - known, every)), min(target.bounds), target.confidence)
-    # The last two names: never where it lay.
-    what = ", ".join(str(Path(*Path(source).parts[-2:])) for source in sources)
-    if without:
-        what += f" (without {', '.join(without)})"
-    calibration = runner.bundle.card.calibration
-    before = calibration.objects
-    if look is None and calibration.second_look and (before.seed, before.ground) != (target.seed, sorted(ground)):
-        names = ", ".join(labels.names[index] for index in before.ground)
-        raise ConfigError(
-            f"the bundle's second look was chosen with seed {before.seed:g} and the ground {names}: give these, or "
-            f"choose it anew with {calibration.second_look.options} (--second-look 0 removes it)"
-        )
-    if look is not None:
-        runner.second_look = None
-        calibration = calibration.model_copy(update={"second_look": None})
-    if look is not None and look.zoom:
-        chosen = (runner([image])[0] for _, image in _images(sources, opened, without, left_out))
-        maps = ((one.score, one.labels) for one in itertools.islice(chosen, 0, None, every))
-        spec = runner.bundle.card.input
-        rule = fit_second_look(maps, look, target.grow_rate, target.seed, ground, spec)
-        calibration = calibration.model_copy(update={"second_look": rule})
-        objects = Objects(grow=rule.grow, seed=target.seed, beside=rule.below, ground=ground)
-        runner.second_look = SecondLook(rule, objects, spec)
-        _refuse_strange(without, left_out)
-        left_out.clear()
-    with ExitStack() as stack:
-        pasted = None
-        if cutouts:
-            pasted = ScoreStore(stack.enter_context(tempfile.TemporaryDirectory(prefix="oodseg_pasted_")))
-
-        def predicted() -> Iterable[tuple[np.ndarray, np.ndarray]]:
-            for index, (name, image) in enumerate(_images(sources, opened, without, left_out)):
-                names.append(name)
-                prediction = runner([image])[0]
-                if pasted is not None and index % every == 0:
-                    changed, truth = _with_objects(image, np.isin(prediction.labels, ground), cutouts, index)
-                    again = runner([changed])[0]
-                    pasted.put(f"{index:06d}", again.score, truth, labels=again.labels)
-                yield prediction.score, prediction.labels
-            _refuse_strange(without, left_out)
-
-        names: list[str] = []
-        found = fit_objects(predicted(), target, ground, calibration, what, every, pasted)
-        for name in (name for name, count in left_out.items() if count > 1):
-            _log.warning("--without %s left out %d frames of this name", name, left_out[name])
-        return found, [f"{names[frame]} ({PLACES[place]})" for frame, place in found.strongest]
-
-
-def _with_objects(
-    image: np.ndarray, ground: np.ndarray, cutouts: Sequence[np.ndarray], seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The image with objects on the ground, and where they are: uint8 `[H, W]`, 1 = object."""
-    rng, image, truth = np.random.default_rng([0, seed]), image.copy(), np.zeros(image.shape[:2], np.uint8)
-    for _ in range(PASTED):
-        paste(rng, image, truth, cutouts[int(rng.integers(len(cutouts)))], 1, ground, PASTED_SIZES)
-    return image, truth
-
-
 def _by_cores(target: ObjectTarget) -> str:
     if not target.core_rate:
         return ""
     return f", in none by a core alone (what hangs together above the score that {target.core_rate:.2%} exceed)"
-
-
-def _opened(source: str) -> Source:
-    """What `open_source` opens, or the files that fit a pattern."""
-    if not has_magic(source) or Path(source).exists():
-        return open_source(source)
-    files = [Path(file) for file in sorted(glob(source)) if Path(file).is_file()]
-    if not files:
-        raise ConfigError(f"no file fits {source}")
-    return open_files(source, files)
-
-
-def _names(file: str, without: Sequence[str], left_out: Counter[str]) -> bool:
-    """Whether `without` names a file, with or without its suffix; counted in `left_out`."""
-    met = {file, Path(file).stem} & set(without)
-    left_out.update(met)
-    return bool(met)
-
-
-def _refuse_strange(without: Sequence[str], left_out: Counter[str]) -> None:
-    if strange := sorted(set(without) - set(left_out)):
-        raise ConfigError(f"--without {', '.join(strange)}: no frame has this name")
-
-
-def _images(
-    given: Sequence[str], opened: Sequence[Source], without: Sequence[str], left_out: Counter[str]
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and image of all frames but those `without`, which are counted when met."""
-    for text, source in zip(given, opened, strict=True):
-        for number, frame in enumerate(source):
-            name = Path(frame.file).name or f"{Path(text).name} frame {number}"
-            if _names(name, without, left_out):
-                continue
-            try:
-                check_size(*frame.image.shape[:2])
-            except ImageError as error:
-                source.skipped[str(error)] += 1
-                continue
-            yield name, frame.image
-        if troubles := source.troubles():
-            _log.warning("%s: %s", text, troubles)
 
 
 def _kept_apart(count: int, shares: Sequence[float]) -> str:
