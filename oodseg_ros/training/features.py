@@ -75,7 +75,9 @@ def record_features(samples: Samples, bare: Samples | None, module: Stage, recip
     if stage.adapt_norm or "backbone" in trained:
         raise ConfigError(f"stage {stage.method}: `cached` features are those of a frozen backbone, this one learns")
     if any(isinstance(part, OtherNetwork) for part in module.segmentor.modules()):
-        raise ConfigError(f"stage {stage.method}: with `cached` no other network can read the pictures; name a `member`")
+        raise ConfigError(
+            f"stage {stage.method}: `cached` keeps no pictures, which another network reads; name a `member`"
+        )
     folder = cache_dir() / "features" / _identity(module, recipe)
     if folder.is_dir():
         return folder

@@ -121,9 +121,8 @@ def run_stage(
     backbone = segmentor.backbone
     module = make_stage(recipe, index, segmentor)
     if stage.cached:
-        fixed, bare = (
-            Samples.of(each, frames, labels, recipe.seed, start=0, stop=stage.cached) for each in (seen, unpainted(seen))
-        )
+        views = seen, unpainted(seen)
+        fixed, bare = (Samples.of(one, frames, labels, recipe.seed, start=0, stop=stage.cached) for one in views)
         kept = record_features(fixed, bare if seen.outliers.markings else None, module, recipe)
         samples: Dataset = FeatureSamples(kept, recipe.seed + index, count)
         module.segmentor.backbone = Recorded(backbone, kept)

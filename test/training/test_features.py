@@ -10,11 +10,12 @@ import yaml
 
 from oodseg_ros.bundle import load_bundle
 from oodseg_ros.errors import ConfigError
+from oodseg_ros.frame import OUTLIER
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.labels import load_labels
-from oodseg_ros.training import features, train
+from oodseg_ros.training import features, run_stage, train
 from oodseg_ros.training.frames import load_frames
-from oodseg_ros.training.recipe import load_recipe
+from oodseg_ros.training.recipe import Recipe, load_recipe
 from oodseg_ros.training.samples import Samples
 
 VIT = {"name": "dinov2", "variant": "s", "taps": [0, 1], "width": 24, "depth": 2, "heads": 2, "image_size": 42}
@@ -62,18 +63,16 @@ def test_recorded_maps_are_the_backbones(recipe_file: Path) -> None:
     segmentor = train.segmentor_of(recipe, labels).eval()
     samples = Samples.of(recipe, load_frames(recipe.data, labels), labels, recipe.seed, start=0, stop=5)
 
-    def normalize(images: torch.Tensor) -> torch.Tensor:
-        return (images.float() / 255 - 0.5) / 0.5
-
-    given = (samples, segmentor.backbone, recipe, recipe.stages[0])
-    kept = features.FeatureSamples(features.record_features(*given, normalize), seed=1, stop=40)
-    recorded, numbers = features.Recorded(segmentor.backbone), set()
+    module = run_stage.make_stage(recipe, 0, segmentor)
+    folder = features.record_features(samples, None, module, recipe)
+    kept = features.FeatureSamples(folder, seed=1, stop=40)
+    recorded, numbers = features.Recorded(segmentor.backbone, folder), set()
     for index in range(40):
         maps, target = kept[index]
         number = next(i for i in range(5) if torch.equal(samples[i][1], target))
         numbers.add(number)
         with torch.inference_mode():
-            wanted = segmentor.backbone(normalize(samples[number][0][None]))
+            wanted = segmentor.backbone(module.normalize(samples[number][0][None]))
         for found, expected in zip(recorded(maps[None].float()), wanted, strict=True):
             torch.testing.assert_close(found, expected, atol=2e-3, rtol=2e-3)
     assert numbers == set(range(5))
@@ -95,3 +94,71 @@ def test_a_transformer_without_registers_runs_on_openvino(recipe_file: Path, tmp
     recipe = recipe.model_copy(update={"network": network, "stages": stages})
     train.train(recipe, tmp_path / "out")
     assert Runner.load(tmp_path / "out" / "small", engine="openvino").golden_error < 1e-3
+
+
+@pytest.fixture
+def distilled(small_recipe_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    monkeypatch.setenv("OODSEG_CACHE", str(tmp_path / "cache"))
+    recipe = yaml.safe_load(small_recipe_text)
+    recipe["network"] |= {"head": {"name": "learnable_uncertainty"}, "score": "learnable_uncertainty"}
+    recipe["outliers"] |= {"markings": 1.0, "clean": 0.0}
+    options = {"teachers": [{"bundle": "road_lite"}], "trained": ["decoder", "classifier", "head"], "class_weight": 1.0}
+    stage = {"method": "distil", "steps": 2, "batch": 2, "lr": 0.001, "cached": 4, "loss_stride": 2, "options": options}
+    recipe["stages"] = [stage]
+    file = tmp_path / "distilled.yaml"
+    file.write_text(yaml.safe_dump(recipe))
+    return load_recipe(file)
+
+
+def test_a_pyramid_and_what_its_teachers_say_are_recorded(distilled: Recipe) -> None:
+    labels = load_labels("driving11")
+    module = run_stage.make_stage(distilled, 0, train.segmentor_of(distilled, labels))
+    samples = Samples.of(distilled, load_frames(distilled.data, labels), labels, distilled.seed, start=0, stop=4)
+    folder = features.record_features(samples, None, module, distilled)
+    packed, target, answers = features.FeatureSamples(folder, seed=1, stop=8)[0]
+    image = next(samples[i][0] for i in range(4) if torch.equal(samples[i][1], target))
+    with torch.no_grad():
+        told = module.terms(module.normalize(image[None]), target[None], None)
+        backbone = module.segmentor.backbone
+        module.segmentor.backbone = features.Recorded(backbone, folder)
+        recorded = module.terms(module.normalize(packed[None]), target[None], answers[None])
+        module.segmentor.backbone = backbone
+    assert packed.shape[1:] == target.shape
+    assert told.keys() == recorded.keys()
+    for name in told:
+        torch.testing.assert_close(recorded[name], told[name], rtol=0.02, atol=1e-3)
+
+
+def test_teachers_see_recorded_samples_without_their_paint(distilled: Recipe) -> None:
+    labels = load_labels("driving11")
+    frames = load_frames(distilled.data, labels)
+    module = run_stage.make_stage(distilled, 0, train.segmentor_of(distilled, labels))
+    painted, bare = (
+        Samples.of(each, frames, labels, distilled.seed, start=0, stop=4)
+        for each in (distilled, run_stage.unpainted(distilled))
+    )
+    lower = 0
+    for index in range(4):
+        (image, target), (plain, same) = painted[index], bare[index]
+        assert torch.equal(target, same)
+        images, plains = (module.normalize(each[None]) for each in (image, plain))
+        with torch.no_grad():
+            maps = module.features(images)
+            seen = module.answers(images, images, maps, target[None])
+            found = module.answers(images, plains, maps, target[None])
+        unknown = module.subsample(target[None]) == OUTLIER
+        assert (found[:, 0] <= seen[:, 0]).all()
+        assert torch.equal(found[:, 0][unknown], seen[:, 0][unknown])
+        assert torch.equal(found[:, 1:], seen[:, 1:])
+        lower += int((found < seen).sum())
+    assert lower
+    made = features.record_features(painted, bare, module, distilled)
+    other = distilled.stages[0].model_copy(update={"loss_stride": 4})
+    again = run_stage.make_stage(distilled.model_copy(update={"stages": [other]}), 0, module.segmentor)
+    assert features.record_features(painted, bare, again, distilled) != made
+
+
+def test_a_network_is_taught_on_what_was_recorded(distilled: Recipe, tmp_path: Path) -> None:
+    train.train(distilled, tmp_path / "out")
+    assert any(key.startswith("backbone.") for key in load_bundle(tmp_path / "out" / "small").weights())
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 1

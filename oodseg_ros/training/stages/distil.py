@@ -93,7 +93,10 @@ class DistilStage(Stage):
         given = segmentor.extract(images, stride, self.features(images))
         logits = resize(segmentor.classifier(given.decoded).float(), given.size, align_corners(segmentor.decoder))
         score = self.fit(segmentor.judge(logits, segmentor.head.evidence(given), stride)[:, None], target)[:, 0]
-        answers = self._answers(images, given.features, target) if extra is None else extra.float()
+        if extra is not None and extra.is_floating_point():  # recorded; an overlap of crops is of integers
+            answers = extra.float()
+        else:
+            answers = self._answers(images, given.features, target)
         taught, shares = self.fit(answers[:, :1], target)[:, 0], answers[:, 1:]
         if not self.unit[0]:
             known = inliers(target, OUTLIER, UNLABELED)
@@ -106,13 +109,15 @@ class DistilStage(Stage):
                     f"stage distil: `class_weight` needs teachers of this network's {logits.shape[1]} classes, not "
                     f"{shares.shape[1]}"
                 )
-            terms["classes"] = options.class_weight * class_divergence(self.fit(logits, target), self.fit(shares, target), target)
+            terms["classes"] = options.class_weight * class_divergence(
+                self.fit(logits, target), self.fit(shares, target), target
+            )
         if options.label_weight:
             terms["labels"] = options.label_weight * class_cross_entropy(self.fit(logits, target), target)
         return terms
 
     def answers(self, images: Tensor, plain: Tensor, features: list[Tensor], target: Tensor) -> Tensor:
-        """The teachers' score and classes `[B, 1 + K, h, w]`. Known pixels are at most as anomalous as without paint."""
+        """The teachers' score and classes `[B, 1 + K, h, w]`; known pixels at most as anomalous as without paint."""
         target = self.subsample(target)
         answers = self._answers(images, features, target)
         if plain is not images:
@@ -146,7 +151,9 @@ class DistilStage(Stage):
         if not self.options.class_weight:
             each = [answer[:, :1] for answer in each]
         if len(counts := {answer.shape[1] - 1 for answer in each}) > 1:
-            raise ConfigError(f"stage distil: `class_weight` needs teachers of one number of classes, not {sorted(counts)}")
+            raise ConfigError(
+                f"stage distil: `class_weight` needs teachers of one number of classes, not {sorted(counts)}"
+            )
         return sum(self.fit(answer, target) for answer in each)
 
 
