@@ -23,7 +23,8 @@ class Result:
 
     Attributes:
         labels: uint8 `[H, W]`, class ids; 255 = unlabeled. `names[id]` is the class.
-        score: float32 `[H, W]` anomaly score, higher = more anomalous, unbounded; NaN = not judged.
+        score: float32 `[H, W]` anomaly score, higher = more anomalous, unbounded; NaN = not judged. As the node
+            publishes it (`pipeline.obstacles.coherent`).
         calibrated: float32 `[H, W]` in [0, 1]: the bundle's score table applied to `score`; NaN = not judged.
         obstacles: largest first; positions and tracks need a sequence and a calibrated camera (`oodseg run`).
         names: class names of the bundle's label set, by id.
@@ -77,7 +78,7 @@ class Perception:
         self._gate.reset()
         fault = self._gate.check(measure(image, "", 0, 0))
         judgement = self._pipeline.judge(Frame(image), prediction, 0)
-        score = judgement.prediction.score
+        score = judgement.score
         return Result(
             judgement.prediction.labels,
             score,

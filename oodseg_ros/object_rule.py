@@ -75,6 +75,8 @@ class Objects(Strict):
         core: what of the rest is an object all the same: a halo or a cluttered place may be larger than what is in it;
             None = nothing.
         smaller: what is enough for smaller objects, the largest of them first; never less than `grow`.
+        coherence: how near the published scores of what hangs together are to its strong part, in [0, 1); 0 = as the
+            network gives them. Nothing is decided by it.
     """
 
     grow: Score
@@ -84,6 +86,7 @@ class Objects(Strict):
     ground: list[Annotated[int, Field(ge=0, le=254)]] = Field(default_factory=list)
     core: Core | None = None
     smaller: list[Smaller] = Field(default_factory=list, max_length=MOST_SIZES)
+    coherence: float = Field(0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _core_is_stronger(self) -> Objects:

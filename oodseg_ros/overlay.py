@@ -50,7 +50,7 @@ def draw_overlay(image: np.ndarray, judgement: Judgement, labels: LabelSet, alph
     """
     style = Style.of(*image.shape[:2])
     canvas = _classes(image, judgement.prediction.labels, labels, alpha)
-    score = judgement.prediction.score
+    score = judgement.score
     unjudged = _not_a_number(score)
     if judgement.calibration is not None:
         _heat(canvas, score, unjudged, judgement.calibration, judgement.threshold)

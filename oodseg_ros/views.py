@@ -19,16 +19,16 @@ _MAX_GRAY = 215
 _STEPS = 65536
 
 
-def score_picture(prediction: Prediction, mask: np.ndarray, calibration: Calibration) -> np.ndarray:
+def score_picture(score: np.ndarray, mask: np.ndarray, calibration: Calibration) -> np.ndarray:
     """RGB uint8 `[H, W, 3]`: gray by the calibrated score, orange where anomalous, blue where not judged.
 
     Args:
-        prediction: its raw score, NaN = not judged.
+        score: raw, float32 `[H, W]`, NaN = not judged.
         mask: uint8 `[H, W]`, non-zero = anomalous, as the alert sees it.
     """
-    gray = _bytes(prediction.score, calibration, 0, _MAX_GRAY)
+    gray = _bytes(score, calibration, 0, _MAX_GRAY)
     picture = cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
-    picture[np.isnan(prediction.score)] = UNJUDGED_RGB
+    picture[np.isnan(score)] = UNJUDGED_RGB
     picture[mask != 0] = ANOMALOUS_RGB
     return picture
 
@@ -38,10 +38,14 @@ def class_picture(prediction: Prediction, labels: LabelSet) -> np.ndarray:
     return cv2.applyColorMap(prediction.labels, np.ascontiguousarray(labels.palette()[:, None]))
 
 
-def confidence(prediction: Prediction, calibration: Calibration) -> np.ndarray:
-    """uint8 `[H, W]`: 255 x (1 - calibrated score), how sure it is that the class is a known one; 0 = not judged."""
-    sure = _bytes(prediction.score, calibration, 255, 0)
-    sure[np.isnan(prediction.score)] = 0
+def confidence(score: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """uint8 `[H, W]`: 255 x (1 - calibrated score), how sure it is that the class is a known one; 0 = not judged.
+
+    Args:
+        score: raw, float32 `[H, W]`, NaN = not judged.
+    """
+    sure = _bytes(score, calibration, 255, 0)
+    sure[np.isnan(score)] = 0
     return sure
 
 

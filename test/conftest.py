@@ -71,6 +71,25 @@ def runner(tiny_bundle: Path):
     return Runner.load(tiny_bundle, engine="torch", threads=1)
 
 
+@pytest.fixture(scope="session")
+def coherent(tiny_bundle: Path):
+    """The tiny bundle on the torch engine, with a rule of objects, by which what is published is coherent."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from oodseg_ros.bundle import load_bundle
+    from oodseg_ros.inference.runner import Runner
+    from oodseg_ros.object_rule import Objects
+
+    bundle = load_bundle(tiny_bundle)
+    grow = float(np.median(bundle.golden()["score"]))
+    rule = Objects(grow=grow, seed=0.5, beside=grow + 100, coherence=0.5)
+    calibration = bundle.card.calibration.model_copy(update={"objects": rule})
+    card = bundle.card.model_copy(update={"calibration": calibration})
+    return Runner.load(replace(bundle, card=card), engine="torch", threads=1)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _engine_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Engines built by tests never land in the user's cache."""

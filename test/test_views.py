@@ -27,7 +27,7 @@ def prediction(score: np.ndarray, labels: np.ndarray | None = None) -> Predictio
 
 @given(scores)
 def test_confidence_is_the_calibrated_score_turned_round(score: np.ndarray) -> None:
-    sure = confidence(prediction(score), CALIBRATION)
+    sure = confidence(score, CALIBRATION)
     judged = ~np.isnan(score)
     expected = 255 * (1 - CALIBRATION.calibrate(score[judged].astype(np.float64)))
     np.testing.assert_allclose(sure[judged], expected, atol=1.0)
@@ -38,7 +38,7 @@ def test_confidence_is_the_calibrated_score_turned_round(score: np.ndarray) -> N
 @given(scores)
 def test_the_score_picture_is_gray_orange_or_blue_and_never_dark_for_what_was_not_judged(score: np.ndarray) -> None:
     mask = (score > CALIBRATION.threshold).astype(np.uint8) * 255
-    picture = score_picture(prediction(score), mask, CALIBRATION)
+    picture = score_picture(score, mask, CALIBRATION)
     assert (picture[np.isnan(score)] == UNJUDGED_RGB).all()
     assert (picture[mask != 0] == ANOMALOUS_RGB).all()
     calm = picture[(mask == 0) & ~np.isnan(score)].astype(int)

@@ -41,6 +41,13 @@ def command(
         ),
     ] = None,
     seed: Annotated[float, typer.Option(help="Share of an object's pixels that must be above the threshold.")] = 0.5,
+    coherence: Annotated[
+        float,
+        typer.Option(
+            help="How near the published scores of what hangs together are to its strong part, below 1; 0 = as the "
+            "network gives them. Nothing is decided by it."
+        ),
+    ] = 0.5,
     min_area: options.MinArea = 100,
     confidence: options.Confidence = None,
     ground: Annotated[
@@ -112,7 +119,7 @@ def command(
     if size and any(size) and objects is None:
         raise ConfigError("--size: what each size needs is chosen by what is found of --objects; give them, too")
     sizes = SIZES if size is None else tuple(share for share in size if share)
-    target = ObjectTarget(false_frames, false_elsewhere, grow, core, sizes, seed, min_area, confidence)
+    target = ObjectTarget(false_frames, false_elsewhere, grow, core, sizes, seed, min_area, confidence, coherence)
     if second_look_share is not None and not second_look:
         raise ConfigError("--second-look-share chooses a second look anew: say how much larger with --second-look")
     if small_look is not None and not second_look:

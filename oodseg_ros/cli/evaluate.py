@@ -26,6 +26,10 @@ def command(
         list[str] | None,
         typer.Option(help="own (the bundle's), or e.g. max_softmax, max_logit, energy, entropy; may be repeated."),
     ] = None,
+    coherence: Annotated[
+        float | None,
+        typer.Option(help="Of the own score inside of objects, below 1; 0 = the network's. Default: as published."),
+    ] = None,
     split: options.Split = None,
     labels: options.Labels = None,
     unknown: options.Unknown = None,
@@ -73,6 +77,7 @@ def command(
         track=track,
         mount=None if camera_height is None else CameraMount(camera_height, camera_pitch, fov),
         keep_scores=keep_scores,
+        coherence=coherence,
     )
     opened = open_dataset(dataset, root, split, labels, unknown)
     opened = opened if match is None else opened.only(match)

@@ -117,6 +117,10 @@ def compare(
     if looks[0] != looks[1]:
         told = ["none" if look is None else look.words for look in looks]
         result.notes.append("the second look differs, old: {}; new: {}".format(*told))
+    rules = [bundle.card.calibration.objects for bundle in (first, second)]
+    shares = [0.0 if rule is None else rule.coherence for rule in rules]
+    if shares[0] != shares[1]:
+        result.notes.append("the coherence of published scores differs, old: {:g}; new: {:g}".format(*shares))
     if bags:
         _drives(runners, out, bags, options or ReplayOptions(), tolerance_s, result, progress)
     if dataset is not None:
@@ -201,7 +205,8 @@ def _frames(
         def keep(evaluation: Evaluation, bundle: Any = bundle) -> None:
             if dataset.kind == "anomaly":
                 names = [row["frame"] for row in evaluation.figures.rows]
-                counts.append(count_frames(names, evaluation.store, bundle.card.calibration, bundle.labels))
+                stores = evaluation.store, evaluation.own
+                counts.append(count_frames(names, *stores, bundle.card.calibration, bundle.labels))
 
         evaluation = evaluate(
             runner,

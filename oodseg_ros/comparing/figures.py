@@ -106,8 +106,17 @@ class FrameCounts:
         )
 
 
-def count_frames(names: Sequence[str], store: ScoreStore, calibration: Calibration, labels: LabelSet) -> FrameCounts:
-    """Read stored frames twice: for the limits of the bins, and to count."""
+def count_frames(
+    names: Sequence[str], store: ScoreStore, own: ScoreStore, calibration: Calibration, labels: LabelSet
+) -> FrameCounts:
+    """Read stored frames twice: for the limits of the bins, and to count.
+
+    Args:
+        names: frames that are in both stores.
+        store: with the scores as they are published, for pixels.
+        own: with the network's scores, for objects.
+        calibration, labels: the bundle's.
+    """
     rng = np.random.default_rng(0)
     sample = [np.empty(0, np.float32)]
     for name in names:
@@ -125,7 +134,7 @@ def count_frames(names: Sequence[str], store: ScoreStore, calibration: Calibrati
         judged = ~np.isnan(score)
         normal.append(np.bincount(place[judged & (label == 0)], minlength=BINS))
         anomalous.append(np.bincount(place[judged & (label == 1)], minlength=BINS))
-        components, wrong = frame_objects(score, extra["labels"], label, calibration, ground)
+        components, wrong = frame_objects(own.get(name)[0], extra["labels"], label, calibration, ground)
         objects.append(len(components.siou))
         found.append(int(np.count_nonzero(np.asarray(components.siou) >= DETECTED)))
         false.append(bool(wrong))

@@ -20,6 +20,7 @@ from ..datasets.encoding import mixed_labels
 from ..errors import ConfigError, DatasetError
 from ..inference.runner import Runner
 from ..model_card import Calibration
+from ..object_rule import Objects
 from ..paths import write_json
 from .classes import Classes, class_labels, open_figures
 from .frame_pass import Shard, Work, plan, prepare, run_frames
@@ -28,9 +29,9 @@ from .metrics.components import TRACKS, FrameComponents
 from .metrics.curves import CurveFigures
 from .metrics.recall import CameraMount
 from .results import distribution, per_image_averages, provenance, write_frames
-from .score_store import ScoreStore
+from .score_store import CoherentStore, ScoreStore
 from .score_variant import ScoreVariant
-from .vehicle import vehicle_figures
+from .vehicle import TRACK, vehicle_figures
 
 OBSTACLE_TRACK = {"road_obstacle_21", "fishyscapes_laf", "lost_and_found"}
 """Datasets of small objects on the road; the others are measured by the rule for large ones."""
@@ -45,6 +46,7 @@ class EvaluationOptions:
         track: component rule, `anomaly` or `obstacle`; None = by dataset.
         mount: pose of the dataset's camera, for recall by distance; None = not known.
         keep_scores: leave `state/` with the lossless score maps.
+        coherence: of the bundle's own score (`object_rule.Objects`), in [0, 1); None = as the bundle publishes it.
     """
 
     limit: int | None = None
@@ -52,11 +54,14 @@ class EvaluationOptions:
     track: str | None = None
     mount: CameraMount | None = None
     keep_scores: bool = False
+    coherence: float | None = None
     shard: Shard = field(default_factory=Shard)
 
     def __post_init__(self) -> None:
         if self.track not in (None, *TRACKS):
             raise ConfigError(f"track {self.track!r} is not one of {', '.join(TRACKS)}")
+        if self.coherence is not None and not 0 <= self.coherence < 1:
+            raise ConfigError(f"the coherence must be at least 0 and below 1, got {self.coherence:g}")
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,9 @@ class Evaluation:
         curves: pooled curves, or None for a dataset of class labels.
         components: one entry per row, at the threshold of the best pixel F1; empty without one.
         work: frame name → dataset item.
-        store: score maps; gone from disk once the evaluation is finished, unless kept.
+        store: score maps as they are published, of which all figures of pixels are; gone from disk once the evaluation
+            is finished, unless kept.
+        own: the same frames with the network's own scores, which objects are decided on.
         classes: the dataset's class labels, if it has any.
         calibration: the bundle's, where the score is its own; else None.
     """
@@ -79,6 +86,7 @@ class Evaluation:
     components: list[FrameComponents]
     work: dict[str, Work]
     store: ScoreStore
+    own: ScoreStore
     classes: Classes | None = None
     calibration: Calibration | None = None
 
@@ -120,6 +128,7 @@ def evaluate_scores(
         One evaluation per score; none in a process of rank above 0, whose results rank 0 puts together.
 
     Raises:
+        ConfigError: a coherence for a bundle without a rule of objects.
         DatasetError: there is no frame to evaluate, or `out` belongs to another run.
         EngineError: the engine cannot run on frames of this size.
     """
@@ -127,6 +136,7 @@ def evaluate_scores(
     work = plan(dataset.items[: options.limit])
     if not work:
         raise DatasetError(f"dataset {dataset.name} has no frames; see the layout that `--root` must have")
+    rules = [_published(variant, options) for variant, _ in outs]
     mine = options.shard.part(work)
     prepare(runner, dataset, mine)
     engine = runner.engine_identity
@@ -136,12 +146,12 @@ def evaluate_scores(
     skipped = run_frames(runner, dataset, mine, stores, options.workers, lambda done: progress("network", done, total))
     classes = class_labels(dataset, runner.bundle.labels)
     measured = []
-    for index, (store, state) in enumerate(zip(stores, states, strict=True)):
+    for index, (store, rule, state) in enumerate(zip(stores, rules, states, strict=True)):
 
         def tell(done: int, before: int = index * total) -> None:
             progress("metrics", before + done, total * len(stores))
 
-        figures = measure(mine, store, classes, options.workers, tell)
+        figures = measure(mine, _coherent(store, rule), classes, options.workers, tell)
         figures.skipped |= skipped
         if options.shard.world > 1:
             figures.save(options.shard.file(state))
@@ -149,13 +159,15 @@ def evaluate_scores(
     if options.shard.rank:
         return []
     evaluations = []
-    for (variant, out), state, store, figures in zip(outs, states, stores, measured, strict=True):
+    for (variant, out), rule, state, store, figures in zip(outs, rules, states, stores, measured, strict=True):
         if options.shard.world > 1:
             files = options.shard.wait(state)
             figures = Figures.load(files[0])
             for file in files[1:]:
                 figures.merge(Figures.load(file))
-        evaluation = _conclude(variant, engine, dataset, work, store, classes, figures, options, len(outs), started)
+        evaluation = _conclude(
+            variant, rule, engine, dataset, work, store, classes, figures, options, len(outs), started
+        )
         write_frames(out / "frames.csv", evaluation.figures.rows)
         write_json(out / "metrics.json", evaluation.metrics)
         then(evaluation)
@@ -167,6 +179,7 @@ def evaluate_scores(
 
 def _conclude(
     bundle: Bundle,
+    rule: Objects | None,
     engine: str,
     dataset: Dataset,
     work: list[Work],
@@ -177,7 +190,7 @@ def _conclude(
     together: int,
     started: float,
 ) -> Evaluation:
-    """The figures of one score, of all frames; `together` scores came out of the same pass."""
+    """The figures of one score, which `rule` makes coherent; `together` scores came out of the same pass."""
     place = {entry.name: index for index, entry in enumerate(work)}
     figures.rows.sort(key=lambda row: place[row["frame"]])
     if not figures.rows:
@@ -190,6 +203,7 @@ def _conclude(
         "bundle": bundle.id,
         "engine": engine,
         "score": bundle.card.network.get("score"),
+        "coherence": 0.0 if rule is None else rule.coherence,
         "second_look": _second_look(bundle),
         "dataset": {
             "name": dataset.name,
@@ -200,15 +214,16 @@ def _conclude(
             "published_frames": dataset.published,
         },
     }
-    curves, components = None, []
+    curves, components, published = None, [], _coherent(store, rule)
     if dataset.kind == "anomaly":
         track = options.track or ("obstacle" if dataset.name in OBSTACLE_TRACK else "anomaly")
-        curves, components = anomaly_metrics(metrics, figures, bundle, store, track, options.workers, options.mount)
+        stores = published, store
+        curves, components = anomaly_metrics(metrics, figures, bundle, *stores, track, options.workers, options.mount)
         if classes is not None:
             thresholds = {"at_95_recall": metrics["pixel"]["FPR95_threshold"]}
             if "component_deployed" in metrics:
                 thresholds["at_deployed_threshold"] = metrics["component_deployed"]["threshold"]
-            metrics["open"] = open_figures([row["frame"] for row in figures.rows], store, classes, thresholds)
+            metrics["open"] = open_figures([row["frame"] for row in figures.rows], published, classes, thresholds)
     # The threshold in the bundle belongs to its own score.
     calibration = None if isinstance(bundle, ScoreVariant) else bundle.card.calibration
     if calibration is not None:
@@ -235,7 +250,7 @@ def _conclude(
     metrics["seconds"] = time.monotonic() - started
     metrics["provenance"] = provenance(bundle=f"{bundle.id} (weights sha256 {bundle.weights_hash})", engine=engine)
     by_name = {entry.name: entry for entry in work}
-    return Evaluation(metrics, figures, curves, components, by_name, store, classes, calibration)
+    return Evaluation(metrics, figures, curves, components, by_name, published, store, classes, calibration)
 
 
 def claim(out: Path, bundle: Bundle, engine: str, dataset: Dataset, options: EvaluationOptions) -> Path:
@@ -244,10 +259,11 @@ def claim(out: Path, bundle: Bundle, engine: str, dataset: Dataset, options: Eva
     Raises:
         DatasetError: `out/state` holds frames of another bundle, engine, dataset or limit.
     """
-    state = out / "state"
+    state, rule = out / "state", _published(bundle, options)
     state.mkdir(parents=True, exist_ok=True)
     ours = {
         "bundle": bundle.id,
+        "coherence": [rule.coherence, rule.grow] if rule and rule.coherence else None,  # what shards leave is of it
         "second_look": _second_look(bundle),  # of the same weights it gives other scores
         "engine": engine,
         "dataset": dataset.name,
@@ -265,6 +281,26 @@ def claim(out: Path, bundle: Bundle, engine: str, dataset: Dataset, options: Eva
             )
     write_json(file, ours)
     return state
+
+
+def _published(bundle: Bundle, options: EvaluationOptions) -> Objects | None:
+    """The rule that makes a bundle's score coherent; None = its own score is what is published.
+
+    Raises:
+        ConfigError: another coherence is asked for, and there is no rule.
+    """
+    rule = bundle.card.calibration.objects
+    if isinstance(bundle, ScoreVariant):  # the rule belongs to the bundle's own score
+        return None
+    if options.coherence is None or (rule is None and not options.coherence):
+        return rule
+    if rule is None:
+        raise ConfigError(f"{bundle.id} has no rule of objects, by which its score could be made coherent")
+    return rule.model_copy(update={"coherence": options.coherence})
+
+
+def _coherent(store: ScoreStore, rule: Objects | None) -> CoherentStore:
+    return CoherentStore(store, rule, TRACKS[TRACK].predicted)
 
 
 def _second_look(bundle: Bundle) -> dict[str, Any] | None:

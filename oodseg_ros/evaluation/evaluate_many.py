@@ -23,7 +23,7 @@ from .evaluate import Evaluation, EvaluationOptions, Progress, evaluate_scores
 from .metrics.pixels import PixelMetrics, split
 from .report import figures as report_figures
 from .report import html
-from .report.page import percent, write_report
+from .report.page import percent, score_name, write_report
 from .results import write_submission
 from .score_store import ScoreStore
 from .score_variant import ScoreVariant, in_one_pass, with_score
@@ -103,7 +103,7 @@ def table_rows(runs: Sequence[dict[str, Any]]) -> list[list[str]]:
     return [
         [
             run["bundle"].split(":")[0],
-            run["score"],
+            score_name(run),
             *(percent(run[part][key]) for part, key in columns(run).values()),
             f"{run['latency_ms']['p50']:.0f}",
             str(run["frames"]),
@@ -132,7 +132,7 @@ def write_comparison(evaluations: Sequence[Evaluation], out: Path) -> None:
         row[0] = html.Html(link)
     parts = [html.section("Comparison in %", html.table(titles, rows))]
     curves = {
-        f"{run['bundle'].split('@')[0]} {run['score']}": evaluation.curves.curve
+        f"{run['bundle'].split('@')[0]} {score_name(run)}": evaluation.curves.curve
         for run, evaluation in zip(runs, evaluations, strict=True)
         if evaluation.curves is not None and len(evaluation.curves.curve)
     }

@@ -181,6 +181,7 @@ def anomaly_metrics(
     figures: Figures,
     bundle: Bundle,
     store: ScoreStore,
+    own: ScoreStore,
     track: str,
     workers: int,
     mount: CameraMount | None = None,
@@ -190,6 +191,7 @@ def anomaly_metrics(
     `component` is at the threshold of the best pixel F1 on these very frames, as the benchmark wants it;
     `component_smiyc` is the benchmark's to the last digit: threshold from its binned curve, float16 comparison;
     `component_deployed` is at the bundle's threshold, by its object rule, and missing for another score than its own.
+    That one is of the network's scores (`own`), the others of those that are published (`store`).
     Each has its `recall_by_size`, and with `mount` its `recall_by_distance`.
 
     Returns:
@@ -213,8 +215,9 @@ def anomaly_metrics(
     for key, threshold in thresholds.items():
         found = []
         if threshold == threshold:
-            rule = bundle.card.calibration.objects if key == "component_deployed" else None
-            found = measure_components(names, store, threshold, track, workers, key == "component_smiyc", rule)
+            deployed = key == "component_deployed"
+            rule, maps = (bundle.card.calibration.objects, own) if deployed else (None, store)
+            found = measure_components(names, maps, threshold, track, workers, key == "component_smiyc", rule)
         metrics[key] = {"threshold": threshold, "track": track, **summarize_components(found)}
         if found:
             metrics[key]["recall_by_size"] = by_size(found)

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..object_rule import Objects
 from ..paths import completed
+from ..pipeline.obstacles.coherent import coherent_score
 
 SUFFIX = ".frame.npz"
 _ONE_AT_A_TIME = threading.Lock()
@@ -84,6 +86,23 @@ class ScoreStore:
         if not name or name[0] == "." or "/" in name:
             raise ValueError(f"{name!r} is no plain file name")
         return self.folder / f"{name}{SUFFIX}"
+
+
+class CoherentStore(ScoreStore):
+    """The frames of another store, with their coherent scores.
+
+    Args:
+        store: with the network's own scores.
+        objects, min_area: see `coherent_score`.
+    """
+
+    def __init__(self, store: ScoreStore, objects: Objects | None, min_area: int) -> None:
+        super().__init__(store.folder)
+        self._objects, self._min_area = objects, min_area
+
+    def get(self, name: str) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        score, label, extra = super().get(name)
+        return coherent_score(score, self._objects, self._min_area), label, extra
 
 
 def _pack(array: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from ..object_rule import Objects
 from ..parameters.judging import ALERT, EVIDENCE, IGNORE, ObstacleSettings, OutputGateSettings
 from .alert import AlertMachine
 from .geometry.ground import CameraGeometry, ground_area, ground_position
+from .obstacles.coherent import coherent_score
 from .obstacles.components import Component, anomaly_mask
 from .obstacles.evidence import FORGET_S, MAX_CANDIDATES, Evidences
 from .obstacles.objects import find_objects
@@ -33,13 +35,14 @@ class Judgement:
     """All that is known about one frame.
 
     Attributes:
-        prediction: as the bundle made it, score NaN under the ego mask.
+        prediction: as the bundle made it, score NaN under the ego mask; what all is decided on.
         mask: uint8 `[H, W]`, 255 = anomalous, else 0.
         obstacles: those that count for the alert first, then the largest first; empty where the answer was refused.
         alert: the camera's alert after this frame.
         unlisted: number of obstacles beyond `max_obstacles`.
         calibration: what makes raw scores comparable, for whoever shows them.
         threshold: raw score that was asked for; NaN = not known.
+        min_area: least number of pixels of a group that could be an obstacle.
         refused: what the output gate has against the prediction; nothing of it may be acted upon. None = nothing.
     """
 
@@ -51,6 +54,20 @@ class Judgement:
     calibration: Calibration | None = None
     refused: Fault | None = None
     threshold: float = math.nan
+    min_area: int = 1
+
+    @property
+    def objects(self) -> Objects | None:
+        """The bundle's rule of objects, where it is known."""
+        return None if self.calibration is None else self.calibration.objects
+
+    @cached_property
+    def score(self) -> np.ndarray:
+        """float32 `[H, W]`, NaN = not judged: the coherent score, for all that is shown or published.
+
+        Made when it is first asked for: it takes milliseconds.
+        """
+        return coherent_score(self.prediction.score, self.objects, self.min_area)
 
 
 @dataclass(frozen=True)
@@ -150,9 +167,7 @@ class CameraPipeline:
         if fault is not None:
             alert = self._alert(*self._machine.unknown(fault.reason), now_ns, detail=fault.detail)
             mask = anomaly_mask(score, self._threshold)
-            return Judgement(
-                prediction, mask, (), alert, calibration=self._calibration, refused=fault, threshold=self._threshold
-            )
+            return self._judgement(prediction, mask, (), alert, refused=fault)
         if geometry is not None and (geometry.height, geometry.width) != score.shape:
             geometry = None
         most, alarmed = self._settings.max_obstacles, self._machine.alarmed
@@ -177,11 +192,23 @@ class CameraPipeline:
         if alarmed and not self._machine.alarmed:
             self._raised.clear()
         alert = self._alert(state, reason, now_ns, obstacles)
-        return Judgement(prediction, mask, obstacles, alert, unlisted, self._calibration, threshold=self._threshold)
+        return self._judgement(prediction, mask, obstacles, alert, unlisted)
 
     def unknown(self, reason: str, now_ns: int, detail: str = "") -> Alert:
         """No frame, or one that could not be judged: UNKNOWN with the reason and the age of the last evidence."""
         return self._alert(*self._machine.unknown(reason), now_ns, detail=detail)
+
+    def _judgement(
+        self,
+        prediction: Prediction,
+        mask: np.ndarray,
+        obstacles: tuple[Obstacle, ...],
+        alert: Alert,
+        unlisted: int = 0,
+        refused: Fault | None = None,
+    ) -> Judgement:
+        known = self._calibration, refused, self._threshold, self._settings.smallest_area
+        return Judgement(prediction, mask, obstacles, alert, unlisted, *known)
 
     def _find(
         self, prediction: Prediction, threshold: float, rule: Objects | None, geometry: CameraGeometry | None, most: int

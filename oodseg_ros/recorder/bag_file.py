@@ -106,7 +106,8 @@ class _Bag:
             self._message(f"/{moment.camera}/image_raw/compressed", COMPRESSED, moment, message)
         if moment.score is not None:
             height, width = moment.score.shape
-            data = rounded(moment.score).view(np.uint8).ravel()
+            score = moment.score if moment.published is None else moment.published(moment.score)
+            data = rounded(score).view(np.uint8).ravel()
             message = types[IMAGE](header, height, width, "32FC1", 0, 4 * width, data)
             self._message(f"/{moment.camera}/anomaly/score", IMAGE, moment, message)
         pair = types["diagnostic_msgs/msg/KeyValue"]

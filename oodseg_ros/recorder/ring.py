@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +28,7 @@ class Moment:
         image: RGB uint8 `[H, W, 3]`; None where only the state is known.
         encoded: the image as the camera sent it, where that was JPEG or PNG; it is written instead of `image`.
         score: float32 `[H, W]`, NaN = not judged; None where the frame was not judged.
+        published: makes of it the score that is written, in the writing thread; None = it is that.
     """
 
     at: float
@@ -38,6 +40,7 @@ class Moment:
     image: np.ndarray | None = None
     encoded: Any = None
     score: np.ndarray | None = None
+    published: Callable[[np.ndarray], np.ndarray] | None = None
 
     @property
     def bytes(self) -> int:

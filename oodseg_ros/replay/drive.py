@@ -40,7 +40,7 @@ class Drive:
         skipped: frames that could not be judged, counted by reason.
         start_ns, end_ns: first and last log time of the camera messages.
         metres: way driven, nan without an odometry topic.
-        pixel, components: metrics of the frames with ground truth; None without.
+        pixel, components: metrics of the frames with ground truth, pixels by the published score; None without.
         seconds: per stage, one figure per frame; the only thing here that depends on the machine.
         damage: what of the source could not be read, or None.
         missing: frames that it promises and that did not come.
@@ -166,7 +166,7 @@ def _record(drive: Drive, judged: Judged, states: dict[str, AlertState], drift: 
 
 def _compare(drive: Drive, truth: Truth, judged: Judged) -> None:
     camera, judgement = judged.step.arrival.camera, judged.step.judgement
-    score = judgement.prediction.score
+    score = judgement.score
     try:
         mask = truth.find(judged.step.arrival.stamp_ns)
         if mask is not None:

@@ -45,7 +45,8 @@ def run_source(
             N-of-M; None = as the source's kind suggests.
         ego_mask: image file for all cameras, before those of the parameters.
         image_format: `jpg` or `png` for the overlays.
-        save_scores: write `scores/<camera>/<number>.npz` with `score` float32 and `labels` uint8.
+        save_scores: write `scores/<camera>/<number>.npz` with `score` float32, as the node publishes it, and `labels`
+            uint8.
         progress: called with the number of frames so far.
 
     Raises:
@@ -71,8 +72,8 @@ def run_source(
         name = f"{number}_{stem}" if stem else number
         write_image(_made(out / "overlays" / frame.camera) / f"{name}.{image_format}", overlay)
         if save_scores:
-            prediction, file = judgement.prediction, _made(out / "scores" / frame.camera) / f"{number}.npz"
-            np.savez_compressed(file, score=prediction.score, labels=prediction.labels)
+            file = _made(out / "scores" / frame.camera) / f"{number}.npz"
+            np.savez_compressed(file, score=judgement.score, labels=judgement.prediction.labels)
 
     try:
         drive = replay(runner, recorded, settings, out, limit=limit, together=sequence, watch=watch, progress=progress)

@@ -105,7 +105,7 @@ class OutputBag:
         camera, frame, judgement = step.arrival.camera, step.frame, step.judgement
         if frame is not None and judgement is not None and judgement.refused is None:
             header = Header(Time(*divmod(frame.stamp_ns, 10**9)), frame.frame_id)
-            self._image(f"/{camera}/anomaly/score", log_ns, header, "32FC1", judgement.prediction.score)
+            self._image(f"/{camera}/anomaly/score", log_ns, header, "32FC1", judgement.score)
             self._image(f"/{camera}/anomaly/mask", log_ns, header, "mono8", judgement.mask)
         words = alert_values(step.alert, judged.unplaced) | {
             "sequence": str(self._sequence),

@@ -175,6 +175,7 @@ def _target(spec: ObjectsSpec) -> ObjectTarget:
         sizes=(),  # they need pasted unknowns: `oodseg calibrate-objects`
         seed=spec.seed,
         min_area=spec.min_area,
+        coherence=spec.coherence,
     )
 
 

@@ -22,7 +22,8 @@ class ObjectsSpec(Strict):
         data: the frames; their labels do not matter.
         ground_classes: classes that objects stand on; none = those of the label set.
         every: every n-th frame chooses, the others are kept apart to measure on.
-        false_frames, false_elsewhere, grow_rate, core_rate, seed, min_area: see `object_target.ObjectTarget`.
+        false_frames, false_elsewhere, grow_rate, core_rate, seed, min_area, coherence: as in
+            `object_target.ObjectTarget`.
     """
 
     data: list[DataSpec] = Field(min_length=1)
@@ -33,6 +34,7 @@ class ObjectsSpec(Strict):
     core_rate: float = Field(0.001, ge=0, lt=1)
     seed: float = Field(0.5, gt=0, le=1)
     min_area: int = Field(100, ge=1)
+    coherence: float = Field(0.5, ge=0, lt=1)
     every: int = Field(1, ge=1)
 
 

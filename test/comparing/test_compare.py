@@ -145,7 +145,7 @@ def test_figures_agree_with_scikit_learn_and_intervals_hold_the_change(tiny_bund
             judged = (label < 255) & ~np.isnan(score)
             labels.append(label[judged])
             scores.append(score[judged])
-        counts.append(count_frames(store.names(), store, bundle.card.calibration, bundle.labels))
+        counts.append(count_frames(store.names(), store, store, bundle.card.calibration, bundle.labels))
         pooled.append((np.concatenate(labels), np.concatenate(scores)))
     figures = compare_counts(*counts)
     for index, side in enumerate(("old", "new")):
@@ -204,6 +204,7 @@ def test_a_rollout_is_refused_by_its_rule(drive: Path, tmp_path: Path) -> None:
     back = compare(new, shipped, "--bags", drive, "--fail-if", "alerts.disappeared > 0", "--out", tmp_path / "back")
     assert back.exit_code == 0, back.output
     assert "the second look differs, old: none; new: 1.41 times" in back.output
+    assert "the coherence of published scores differs, old: 0; new: 0.5" in back.output
 
 
 def test_what_cannot_be_compared_is_said_before_any_work(tiny_bundle: Path, tmp_path: Path) -> None:

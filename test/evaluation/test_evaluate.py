@@ -12,8 +12,10 @@ from oodseg_ros.evaluation.evaluate import EvaluationOptions, evaluate
 from oodseg_ros.evaluation.frame_pass import Shard
 from oodseg_ros.evaluation.metrics.components import ComponentMetrics
 from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
+from oodseg_ros.evaluation.score_variant import with_score
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.object_rule import Objects, SecondLook
+from oodseg_ros.pipeline.obstacles.coherent import coherent_score
 
 SAME = (
     "frames",
@@ -61,6 +63,38 @@ def test_figures_are_those_of_the_frames(runner, dataset, tmp_path):
     assert [row["frame"] for row in rows] == [item.id for item in dataset.items]
     assert rows[4]["AP"] == rows[5]["AP"] == "nan"
     assert not (tmp_path / "out" / "state").exists()
+
+
+def test_figures_of_pixels_are_of_the_coherent_score_and_those_of_objects_are_not(coherent, dataset, tmp_path):
+    found = evaluate(coherent, dataset, tmp_path / "out", EvaluationOptions(keep_scores=True)).metrics
+    own = evaluate(coherent, dataset, tmp_path / "own", EvaluationOptions(coherence=0)).metrics
+    assert (found["coherence"], own["coherence"]) == (0.5, 0)
+    pixel, plain = PixelMetrics(), PixelMetrics()
+    for item in dataset.items:
+        image, label = dataset.load(item)
+        score = coherent([image])[0].score
+        pixel.update(coherent_score(score, coherent.bundle.card.calibration.objects, 100), label)
+        plain.update(score, label)
+    for metrics, expected in ((found, pixel), (own, plain)):
+        for key, value in expected.compute().items():
+            assert metrics["pixel"][key] == pytest.approx(value), key
+    assert found["pixel"]["AP"] != own["pixel"]["AP"]
+    for key in ("vehicle", "component_deployed"):
+        same = [metrics[key] | {"rule": None} for metrics in (found, own)]
+        assert json.dumps(same[0]) == json.dumps(same[1])
+    with pytest.raises(DatasetError, match="differs in coherence"):
+        evaluate(coherent, dataset, tmp_path / "out", EvaluationOptions(coherence=0))
+    for rank in (1, 0):
+        merged = evaluate(coherent, dataset, tmp_path / "shards", EvaluationOptions(shard=Shard(rank, 2)))
+    assert same_figures(merged.metrics, found)
+
+
+def test_other_scores_are_not_made_coherent(coherent, runner, dataset, tmp_path):
+    energy = Runner.load(with_score(coherent.bundle, "energy"), engine="torch", threads=1)
+    assert evaluate(energy, dataset, tmp_path / "energy", EvaluationOptions(coherence=0.3)).metrics["coherence"] == 0
+    with pytest.raises(ConfigError, match="no rule of objects"):
+        evaluate(runner, dataset, tmp_path / "out", EvaluationOptions(coherence=0.3))
+    assert evaluate(runner, dataset, tmp_path / "out", EvaluationOptions(coherence=0)).metrics["coherence"] == 0
 
 
 class Interrupted(Exception):

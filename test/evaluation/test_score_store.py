@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from oodseg_ros.evaluation.score_store import ScoreStore
+from oodseg_ros.evaluation.score_store import CoherentStore, ScoreStore
+from oodseg_ros.object_rule import Objects
+from oodseg_ros.pipeline.obstacles.coherent import coherent_score
 
 
 def test_scores_come_back_to_the_bit(tmp_path):
@@ -16,6 +18,17 @@ def test_scores_come_back_to_the_bit(tmp_path):
     assert extra["milliseconds"] == 3.5
     assert "a.b" in store
     assert "c" not in store
+
+
+def test_a_coherent_store_reads_what_another_holds(tmp_path):
+    score = np.random.default_rng(0).normal(size=(37, 53)).astype(np.float32)
+    own, rule = ScoreStore(tmp_path), Objects(grow=-2, seed=0.5, beside=9, coherence=0.5)
+    own.put("a", score, np.zeros(score.shape, np.uint8), milliseconds=np.asarray(3.5))
+    made, label, extra = CoherentStore(own, rule, 10).get("a")
+    np.testing.assert_array_equal(made, coherent_score(score, rule, 10))
+    assert (made > score).any()
+    assert (label.sum(), extra["milliseconds"]) == (0, 3.5)
+    np.testing.assert_array_equal(own.get("a")[0], score)
 
 
 def test_frames_come_in_the_order_of_their_names(tmp_path):

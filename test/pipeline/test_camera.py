@@ -8,6 +8,7 @@ import pytest
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.frame import AlertState, Frame, Prediction
 from oodseg_ros.model_card import Calibration
+from oodseg_ros.object_rule import Objects
 from oodseg_ros.parameters.judging import ObstacleSettings
 from oodseg_ros.pipeline.camera import CameraPipeline
 from oodseg_ros.pipeline.geometry.ground import mounted
@@ -53,6 +54,27 @@ def test_obstacle_in_every_detail():
     assert judged.mask.dtype == np.uint8
     assert set(np.unique(judged.mask)) == {0, 255}
     assert np.count_nonzero(judged.mask) == 400
+
+
+def test_what_is_shown_is_coherent_and_what_is_decided_is_not():
+    score = np.zeros((H, W), np.float32)
+    score[70:90, 60:80] = 0.8
+    score[70:90, 60:68] = 3.0  # not half of it, so the whole is no object; its strength is 3
+    score[20:22, 20:22] = 0.8  # too small for a group
+    own = Prediction(np.zeros((H, W), np.uint8), score, "test@0")
+    rule = Objects(grow=0.5, seed=0.5, beside=1.0, coherence=0.5)
+    calibration = CALIBRATION.model_copy(update={"objects": rule})
+    judged = CameraPipeline(calibration, ObstacleSettings(min_area=20)).judge(frame(), own, 0)
+    assert judged.obstacles == ()
+    assert not judged.mask.any()
+    assert judged.prediction.score is score
+    assert "score" not in vars(judged), "only made for who asks"
+    expected = score.copy()
+    expected[70:90, 68:80] = 1.9
+    np.testing.assert_allclose(judged.score, expected, rtol=1e-6)
+    assert judged.score is judged.score
+    plain = CameraPipeline(CALIBRATION, ObstacleSettings(min_area=20)).judge(frame(), own, 0)
+    assert plain.score is score
 
 
 def test_clear_after_enough_clear_frames():

@@ -59,6 +59,14 @@ def test_a_bag_reads_back_in_order_and_without_loss(moment: Callable, tmp_path: 
     assert notes[NAME] == {"bundle": "b@1"}
 
 
+def test_the_published_score_is_made_when_it_is_written(moment: Callable, tmp_path: Path) -> None:
+    one = moment(0.0, published=lambda score: score + 1)
+    write_bag(tmp_path / "a.mcap", [one], 0.0, {}, describe, 10**9)
+    bag = ReplayBag(tmp_path / "a.mcap")
+    message = next(bag.parse(raw) for raw in bag.messages({"/front/anomaly/score"}))
+    np.testing.assert_array_equal(message.data.view(np.float32).reshape(32, 48), rounded(one.score + 1))
+
+
 def test_a_compressed_image_is_written_as_the_camera_sent_it(moment: Callable, tmp_path: Path) -> None:
     jpeg = cv2.imencode(".jpg", np.full((32, 48, 3), 90, np.uint8))[1].tobytes()
     write_bag(tmp_path / "a.mcap", [moment(0.0, image=None, encoded=jpeg)], 0.0, {}, describe, 10**9)

@@ -10,6 +10,7 @@ import pytest
 from oodseg_ros.errors import ConfigError, EngineError
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.pipeline.geometry.ground import pinhole
+from oodseg_ros.pipeline.obstacles.coherent import coherent_score
 from oodseg_ros.replay.drive import STAGES
 from oodseg_ros.replay.offline_run import run_source
 from oodseg_ros.replay.recorded import RecordedSource
@@ -69,6 +70,15 @@ def test_saved_scores_are_the_runners(runner, images, tmp_path):
     image = next(iter(open_folder(images))).image
     with np.load(tmp_path / "out" / "scores" / "images" / "000000.npz") as saved:
         np.testing.assert_array_equal(saved["score"], runner([image])[0].score)
+
+
+def test_saved_scores_are_coherent_where_the_bundle_says_so(coherent, images, tmp_path):
+    run(coherent, images, tmp_path / "out", limit=1, save_scores=True)
+    score = coherent([next(iter(open_folder(images))).image])[0].score
+    expected = coherent_score(score, coherent.bundle.card.calibration.objects, 1)
+    assert (expected > score).any()
+    with np.load(tmp_path / "out" / "scores" / "images" / "000000.npz") as saved:
+        np.testing.assert_array_equal(saved["score"], expected)
 
 
 def test_stills_are_judged_by_themselves(runner, images, tmp_path):

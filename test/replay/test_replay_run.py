@@ -12,6 +12,7 @@ from oodseg_ros.errors import BagError, ConfigError, DatasetError
 from oodseg_ros.evaluation.frame_pass import Shard
 from oodseg_ros.evaluation.metrics.pixels import PixelMetrics
 from oodseg_ros.model_card import Histogram
+from oodseg_ros.pipeline.obstacles.coherent import coherent_score
 from oodseg_ros.pipeline.output_gate import ScoreDrift, jensen_shannon
 from oodseg_ros.replay.run import ReplayOptions, replay_bag, replay_bags
 from oodseg_ros.replay.summary import MIN_RATE_S, rates
@@ -145,6 +146,16 @@ def test_output_bag_holds_inputs_and_outputs(runner, bag, tmp_path):
     assert said[-1]["reason"] == "decode_failed"
     with pytest.raises(ConfigError, match="exists"):
         replay_bag(runner, bag, tmp_path, ReplayOptions(write_bag=True))
+
+
+def test_output_bag_holds_the_coherent_score(coherent, bag, tmp_path):
+    replay_bag(coherent, bag, tmp_path, ReplayOptions(write_bag=True, params=UNGATED))
+    after, rule = ReplayBag(tmp_path / "bag"), coherent.bundle.card.calibration.objects
+    (message, *_), (_, picture, _) = after.messages({"/front/anomaly/score"}), next(iter(images()))
+    score = coherent([picture])[0].score
+    found = after.parse(message).data.view(np.float32).reshape(64, 128)
+    np.testing.assert_array_equal(found, coherent_score(score, rule, 20))
+    assert (found > score).any()
 
 
 def test_compressed_sqlite_gives_the_same_scores(runner, bag, tmp_path):

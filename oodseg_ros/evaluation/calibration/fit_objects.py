@@ -85,7 +85,8 @@ def fit_objects(
         if not any(values.size for values in sampled):
             raise ConfigError("calibration: there is no frame without unknowns to choose the objects' thresholds on")
         grow, core_grow = np.quantile(np.concatenate(sampled), [1 - target.grow_rate, 1 - target.core_rate]).tolist()
-        rule = Objects(grow=grow, seed=target.seed, beside=np.finfo(np.float32).max, ground=sorted(ground))
+        highest, coherence = np.finfo(np.float32).max, target.coherence
+        rule = Objects(grow=grow, seed=target.seed, beside=highest, ground=sorted(ground), coherence=coherence)
         inner = rule.model_copy(update={"grow": core_grow})
         shares = () if pasted is None else target.sizes
         seeds = np.array([seeds_by_size(*maps, rule, target.min_area, shares) for _, *maps in store])

@@ -26,6 +26,7 @@ class ObjectTarget:
         seed: share of an object's pixels that must be above its threshold.
         min_area: least number of pixels of an object, at image size, as the node has it.
         confidence: as in `risk_control`; None = in expectation.
+        coherence: of the published scores (`object_rule.Objects`), in [0, 1).
 
     Raises:
         ConfigError: a number is outside of its range.
@@ -39,6 +40,7 @@ class ObjectTarget:
     seed: float = 0.5
     min_area: int = 100
     confidence: float | None = None
+    coherence: float = 0.5
 
     def __post_init__(self) -> None:
         bounds = {"the bound of false frames": self.false_frames, "the bound elsewhere": self.bounds[1]}
@@ -60,6 +62,8 @@ class ObjectTarget:
             raise ConfigError(f"at most {MOST_SIZES} sizes have limits of their own, got {len(self.sizes)}")
         if not 0 < self.seed <= 1:
             raise ConfigError(f"the share of an object's pixels (seed) must lie in (0, 1], got {self.seed:g}")
+        if not 0 <= self.coherence < 1:
+            raise ConfigError(f"the coherence must be at least 0 and below 1, got {self.coherence:g}")
         if self.min_area < 1:
             raise ConfigError(f"min_area must be at least 1, got {self.min_area}")
 

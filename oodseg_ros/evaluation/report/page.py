@@ -54,9 +54,14 @@ def write_report(evaluation: Evaluation, dataset: Dataset, path: Path) -> None:
     parts += [_frames_section(evaluation, dataset), _latency_section(evaluation)]
     parts.append(html.section("Provenance", html.pairs(metrics["provenance"].items())))
     title = f"{metrics['bundle']} on {metrics['dataset']['name']}"
-    subtitle = f"{metrics['frames']} frames, score: {metrics['score']}, engine: {metrics['engine']}"
+    subtitle = f"{metrics['frames']} frames, score: {score_name(metrics)}, engine: {metrics['engine']}"
     with completed(path) as part:
         part.write_text(html.page(title, parts, subtitle, f"made in {metrics['seconds']:.0f} s by: oodseg evaluate"))
+
+
+def score_name(metrics: dict[str, Any]) -> str:
+    """`mean_standardized, coherence 0.5`: the kind of score, and how coherent it is where it is."""
+    return str(metrics["score"]) + (f", coherence {metrics['coherence']:g}" if metrics["coherence"] else "")
 
 
 def number(value: float | None) -> str:
@@ -123,7 +128,7 @@ def _anomaly_sections(evaluation: Evaluation) -> list[html.Html]:
     thresholds = {"best F1": pixel["best_F1_threshold"], "95 % recall": pixel["FPR95_threshold"]}
     if "component_deployed" in metrics:
         thresholds["bundle's threshold"] = metrics["component_deployed"]["threshold"]
-    name = metrics["score"]
+    name = score_name(metrics)
     prevalence = pixel["positives"] / (pixel["positives"] + pixel["negatives"])
     figures = [
         html.figure(report_figures.pr_plot({name: curves.curve}, prevalence), "Precision and recall"),
@@ -237,7 +242,7 @@ def _frame(evaluation: Evaluation, dataset: Dataset, row: dict, key: str, limits
         best, objects = evaluation.metrics["pixel"]["best_F1_threshold"], None
         if (calibration := evaluation.calibration) is not None:
             rule = (calibration.threshold, calibration.objects, TRACKS["vehicle"].predicted, 1)
-            objects = find_objects(score, extra["labels"], *rule)[2]
+            objects = find_objects(evaluation.own.get(name)[0], extra["labels"], *rule)[2]
         drawn = draw_frame(image, score, label, best, limits, objects)
     return html.figure(html.image_uri(drawn, quality=80, max_width=1280), caption)
 

@@ -83,6 +83,11 @@ def largest_of(score: np.ndarray, groups: list[tuple[Any, ...]], max_count: int)
     return listed, len(groups) - len(listed)
 
 
+def strong_rank(count: int) -> int:
+    """Place of `STRENGTH_QUANTILE` among so many rising scores, from 0 on."""
+    return min(count - 1, int(count * STRENGTH_QUANTILE))
+
+
 def members_of(box: tuple[int, int, int, int], members: np.ndarray | tuple[np.ndarray, int]) -> np.ndarray:
     """Box and members of a `RawGroup` → bool `[y1 - y0, x1 - x0]`, its pixels."""
     if isinstance(members, np.ndarray):
@@ -139,7 +144,7 @@ def _component(
     foot = (x0 + float(np.flatnonzero(members[-1]).mean()), float(y1 - 1))
     rows = slice(None, None, max(1, area // _SAMPLE))
     values = score[y0:y1, x0:x1][rows][members[rows]]
-    rank = min(len(values) - 1, int(len(values) * STRENGTH_QUANTILE))
+    rank = strong_rank(len(values))
     last = max(0, len(values) - max(1, round(needed * len(values) / area)))
     ranked = np.partition(values, (rank, last))
     return Component(box, area, foot, float(ranked[rank]), float(ranked[last]) - wanted, core)

@@ -90,9 +90,9 @@ _IMAGES: Mapping[str, tuple[str, Callable[[Judgement, LabelSet], np.ndarray]]] =
     "anomaly/mask": ("mono8", lambda j, _: j.mask),
     "semantic/image": ("mono8", lambda j, _: j.prediction.labels),
     "semantic/open_set": ("mono8", lambda j, _: views.open_set(j.prediction, j.mask)),
-    "semantic/confidence": ("mono8", lambda j, _: views.confidence(j.prediction, _calibration(j))),
-    "anomaly/score": ("32FC1", lambda j, _: j.prediction.score),
-    "anomaly/score_color": ("bgr8", lambda j, _: _bgr(views.score_picture(j.prediction, j.mask, _calibration(j)))),
+    "semantic/confidence": ("mono8", lambda j, _: views.confidence(j.score, _calibration(j))),
+    "anomaly/score": ("32FC1", lambda j, _: j.score),
+    "anomaly/score_color": ("bgr8", lambda j, _: _bgr(views.score_picture(j.score, j.mask, _calibration(j)))),
     "semantic/color": ("bgr8", lambda j, labels: _bgr(views.class_picture(j.prediction, labels))),
 }
 """Topic → encoding, and its pixels."""
@@ -220,7 +220,7 @@ def write_answer(path: Path, answer: Answer, labels: LabelSet, alpha: float) -> 
     _write(path / "image.png", _png(frame.image))
     _write(path / "overlay.png", _png(draw_overlay(frame.image, judgement, labels, alpha)))
     prediction = judgement.prediction
-    arrays = {"score": prediction.score, "labels": prediction.labels, "mask": judgement.mask}
+    arrays = {"score": judgement.score, "labels": prediction.labels, "mask": judgement.mask}
     stream = io.BytesIO()
     np.savez(stream, **arrays, bundle=np.array(prediction.bundle_id))  # type: ignore[arg-type]
     _write(path / "answer.npz", stream.getbuffer())

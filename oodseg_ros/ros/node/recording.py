@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rclpy.node import Node
@@ -14,6 +15,7 @@ from ... import __version__
 from ...frame import Alert, AlertState
 from ...parameters.settings import Settings
 from ...pipeline import reasons
+from ...pipeline.obstacles.coherent import coherent_score
 from ...pipeline.step import Step
 from ...recorder.ring import Moment
 from ..messages.alert import to_status
@@ -60,14 +62,18 @@ class Recording:
         self._recorder = Recorder(settings.record, versions, describe, lambda text: logger.warning(text))
 
     def frame(self, step: Step) -> None:
-        """A frame and its state. Keeps references only."""
-        frame, message = step.frame, step.arrival.source
+        """A frame and its state. Keeps references only; the published score is made when it is written."""
+        frame, message, judgement = step.frame, step.arrival.source, step.judgement
         if self._recorder is None or frame is None:
             return
         # What came compressed is kept so: a twentieth of the memory, and the very bytes that the camera sent.
         # Not a mosaic: the recorder's own message would not say that it is one.
         kept = isinstance(message, CompressedImage) and "bayer_" not in message.format
         encoded = message.data if kept else None
+        score = published = None
+        if judgement is not None:
+            score = judgement.prediction.score
+            published = partial(coherent_score, objects=judgement.objects, min_area=judgement.min_area)
         self._recorder.add(
             Moment(
                 at=time.monotonic(),
@@ -78,7 +84,8 @@ class Recording:
                 alert=step.alert,
                 image=frame.image if encoded is None else None,
                 encoded=encoded,
-                score=None if step.judgement is None else step.judgement.prediction.score,
+                score=score,
+                published=published,
             )
         )
 

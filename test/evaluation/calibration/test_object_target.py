@@ -25,6 +25,8 @@ from oodseg_ros.evaluation.calibration.object_target import ObjectTarget
         ({"seed": np.nan}, "seed"),
         ({"seed": 1.5}, "seed"),
         ({"min_area": 0}, "min_area"),
+        ({"coherence": 1.0}, "coherence must be at least 0 and below 1, got 1"),
+        ({"coherence": np.nan}, "coherence"),
         ({"confidence": 1.0}, "the confidence"),
         ({"sizes": tuple(0.5**power for power in range(1, 18))}, "at most 16 sizes"),
     ],

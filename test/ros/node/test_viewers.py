@@ -118,7 +118,6 @@ def as_rviz_draws(data: np.ndarray, encoding: str, median: int, history: list[tu
 
 
 def test_the_raw_score_is_what_rviz_cannot_show_and_the_colors_are_what_it_can() -> None:
-    from oodseg_ros.frame import Prediction
     from oodseg_ros.model_card import Calibration
     from oodseg_ros.views import ANOMALOUS_RGB, score_picture
 
@@ -126,7 +125,7 @@ def test_the_raw_score_is_what_rviz_cannot_show_and_the_colors_are_what_it_can()
     assert not as_rviz_draws(score, "32FC1", 5, []).any(), "why the raw score has no display"
     calibration = Calibration(threshold=10.0, table=[(-7.0, 0.0), (14.0, 1.0)], source="by hand")
     mask = (score > 10).astype(np.uint8) * 255
-    drawn = score_picture(Prediction(np.zeros(score.shape, np.uint8), score, "x"), mask, calibration)
+    drawn = score_picture(score, mask, calibration)
     seen = as_rviz_draws(np.ascontiguousarray(drawn[..., ::-1]), "bgr8", 1, [])
     assert (seen[mask != 0] == ANOMALOUS_RGB).all()
     assert (np.diff(seen[mask == 0].astype(int)[:, 0]) >= 0).all()
@@ -149,7 +148,7 @@ def montage(seed: int) -> np.ndarray:
     hood[450:] = 255
     camera = CameraPipeline(bundle.card.calibration, ObstacleSettings(trigger_hits=1, trigger_window=1), hood)
     judged = camera.judge(Frame(image), Runner.load(bundle)([image])[0], 0)
-    tiles = {"anomaly/score with a median window of 5": as_rviz_draws(judged.prediction.score, "32FC1", 5, [])}
+    tiles = {"anomaly/score with a median window of 5": as_rviz_draws(judged.score, "32FC1", 5, [])}
     for topic, (encoding, make) in _IMAGES.items():
         if encoding != "32FC1":
             pixels = np.ascontiguousarray(make(judged, bundle.labels))
