@@ -25,7 +25,8 @@ class Result:
         labels: uint8 `[H, W]`, class ids; 255 = unlabeled. `names[id]` is the class.
         score: float32 `[H, W]` anomaly score, higher = more anomalous, unbounded; NaN = not judged. As the node
             publishes it (`pipeline.obstacles.coherent`).
-        calibrated: float32 `[H, W]` in [0, 1]: the bundle's score table applied to `score`; NaN = not judged.
+        calibrated: float32 `[H, W]` in [0, 1]: the bundle's score table applied to the network's own score, which the
+            table is of; NaN = not judged.
         obstacles: largest first; positions and tracks need a sequence and a calibrated camera (`oodseg run`).
         names: class names of the bundle's label set, by id.
         bad_input: why the picture cannot be trusted (input gate: black, over-exposed, too little contrast), as a
@@ -78,11 +79,11 @@ class Perception:
         self._gate.reset()
         fault = self._gate.check(measure(image, "", 0, 0))
         judgement = self._pipeline.judge(Frame(image), prediction, 0)
-        score = judgement.score
+        own = judgement.prediction.score
         return Result(
             judgement.prediction.labels,
-            score,
-            self.bundle.card.calibration.calibrate(score).astype(np.float32),
+            judgement.score,
+            self.bundle.card.calibration.calibrate(own).astype(np.float32),
             judgement.obstacles,
             self.bundle.labels.names,
             "" if fault is None else fault.text,

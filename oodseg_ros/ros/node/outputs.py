@@ -90,7 +90,7 @@ _IMAGES: Mapping[str, tuple[str, Callable[[Judgement, LabelSet], np.ndarray]]] =
     "anomaly/mask": ("mono8", lambda j, _: j.mask),
     "semantic/image": ("mono8", lambda j, _: j.prediction.labels),
     "semantic/open_set": ("mono8", lambda j, _: views.open_set(j.prediction, j.mask)),
-    "semantic/confidence": ("mono8", lambda j, _: views.confidence(j.score, _calibration(j))),
+    "semantic/confidence": ("mono8", lambda j, _: views.confidence(j.prediction.score, _calibration(j))),
     "anomaly/score": ("32FC1", lambda j, _: j.score),
     "anomaly/score_color": ("bgr8", lambda j, _: _bgr(views.score_picture(j.score, j.mask, _calibration(j)))),
     "semantic/color": ("bgr8", lambda j, labels: _bgr(views.class_picture(j.prediction, labels))),

@@ -31,7 +31,7 @@ def test_pixels_are_shown_and_written_by_the_coherent_score(tmp_path: Path) -> N
     assert (judged.score > score).any()
     shown = {topic: make(judged, labels) for topic, (_, make) in _IMAGES.items()}
     assert shown["anomaly/score"] is judged.score
-    np.testing.assert_array_equal(shown["semantic/confidence"], views.confidence(judged.score, calibration))
+    np.testing.assert_array_equal(shown["semantic/confidence"], views.confidence(judged.prediction.score, calibration))
     picture = views.score_picture(judged.score, judged.mask, calibration)
     np.testing.assert_array_equal(shown["anomaly/score_color"], picture[..., ::-1])
     write_answer(tmp_path, Answer(frame, judged, Header(), None), labels, 0.4)
