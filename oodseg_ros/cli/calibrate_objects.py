@@ -47,7 +47,7 @@ def command(
             help="How near the published scores of what hangs together are to its strong part, below 1; 0 = as the "
             "network gives them. Nothing is decided by it."
         ),
-    ] = 0.5,
+    ] = 0.7,
     min_area: options.MinArea = 100,
     confidence: options.Confidence = None,
     ground: Annotated[

@@ -34,7 +34,7 @@ class ObjectsSpec(Strict):
     core_rate: float = Field(0.001, ge=0, lt=1)
     seed: float = Field(0.5, gt=0, le=1)
     min_area: int = Field(100, ge=1)
-    coherence: float = Field(0.5, ge=0, lt=1)
+    coherence: float = Field(0.7, ge=0, lt=1)
     every: int = Field(1, ge=1)
 
 

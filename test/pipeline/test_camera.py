@@ -70,7 +70,7 @@ def test_what_is_shown_is_coherent_and_what_is_decided_is_not():
     assert judged.prediction.score is score
     assert "score" not in vars(judged), "only made for who asks"
     expected = score.copy()
-    expected[70:90, 68:80] = 1.9
+    expected[70:90, 68:80] = 0.932  # 0.8 + 0.5 x (0.8 - 0.5) / (3 - 0.5) x (3 - 0.8)
     np.testing.assert_allclose(judged.score, expected, rtol=1e-6)
     assert judged.score is judged.score
     plain = CameraPipeline(CALIBRATION, ObstacleSettings(min_area=20)).judge(frame(), own, 0)

@@ -40,7 +40,7 @@ class ObjectTarget:
     seed: float = 0.5
     min_area: int = 100
     confidence: float | None = None
-    coherence: float = 0.5
+    coherence: float = 0.7
 
     def __post_init__(self) -> None:
         bounds = {"the bound of false frames": self.false_frames, "the bound elsewhere": self.bounds[1]}

@@ -60,7 +60,7 @@ def write_report(evaluation: Evaluation, dataset: Dataset, path: Path) -> None:
 
 
 def score_name(metrics: dict[str, Any]) -> str:
-    """`mean_standardized, coherence 0.5`: the kind of score, and how coherent it is where it is."""
+    """`mean_standardized, coherence 0.7`: the kind of score, and how coherent it is where it is."""
     return str(metrics["score"]) + (f", coherence {metrics['coherence']:g}" if metrics["coherence"] else "")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ...object_rule import Objects
@@ -11,10 +13,11 @@ from .components import anomaly_mask, grouped, members_of, strong_rank
 def coherent_score(score: np.ndarray, objects: Objects | None, min_area: int) -> np.ndarray:
     """The score with the weak pixels of every group above `objects.grow` nearer to its strong ones.
 
-    A group is what hangs together above `grow`, whether it becomes an object or not. Of its pixels each takes the mean
-    of its own score and the group's strength (`STRENGTH_QUANTILE` of its pixels), weighted by `objects.coherence`,
-    where that is higher. So no score falls, and groups, the order inside of each and their strength stay. What is an
-    object is decided on the score itself, which the bundle's thresholds are of.
+    A group is what hangs together above `objects.grow`, whether it becomes an object or not. Of its pixels each score s
+    below the group's strength p (`STRENGTH_QUANTILE` of its pixels) becomes s + c (s - grow) / (p - grow) (p - s), with
+    c = `objects.coherence`: the middle comes nearer to the strong part, the halo at the edge hardly. So no score falls,
+    and groups, the order inside of each and their strength stay. What is an object is decided on the score itself,
+    which the bundle's thresholds are of.
 
     Args:
         score: float32 `[H, W]`, NaN = not judged; not changed.
@@ -26,14 +29,17 @@ def coherent_score(score: np.ndarray, objects: Objects | None, min_area: int) ->
     """
     if objects is None or not objects.coherence:
         return score
-    share, result = objects.coherence, score
+    share, grow, result = objects.coherence, float(np.float32(objects.grow)), score
     for (x0, y0, x1, y1), area, given in grouped(anomaly_mask(score, objects.grow), min_area):
         if result is score:
             result = score.copy()
         members, part = members_of((x0, y0, x1, y1), given), result[y0:y1, x0:x1]
         values, rank = part[members], strong_rank(area)
-        strength = np.partition(values, rank)[rank]
-        # In this form rounding keeps the order, and an infinite score makes no NaN.
-        nearer = np.minimum((1 - share) * values + share * strength, strength)
-        part[members] = np.maximum(values, nearer)
+        strength = float(np.partition(values, rank)[rank])
+        if math.isinf(strength):
+            continue  # nothing is near to it
+        # In float64 rounding keeps the order.
+        weak = np.minimum(values.astype(np.float64), strength)
+        nearer = weak + share * (weak - grow) / (strength - grow) * (strength - weak)
+        part[members] = np.maximum(values, np.minimum(nearer, strength).astype(np.float32))
     return result

@@ -45,7 +45,7 @@ def test_bounds_hold_on_new_frames() -> None:
     fitted = made.calibration
     rule = fitted.objects
     assert rule.grow < fitted.threshold < rule.among < rule.beside
-    assert (rule.ground, rule.seed, rule.coherence, fitted.table) == ([ROAD], 0.3, 0.5, BEFORE.table)
+    assert (rule.ground, rule.seed, rule.coherence, fitted.table) == ([ROAD], 0.3, 0.7, BEFORE.table)
     other = fit_objects(frames(300, 0), replace(target, coherence=0.2), [ROAD], BEFORE, "noise").calibration
     assert other.objects == rule.model_copy(update={"coherence": 0.2})
     assert "300 frames" in fitted.source

@@ -57,8 +57,9 @@ def test_weak_pixels_of_a_group_come_nearer_to_its_strength_and_all_else_stays(
         assert (ordered[1:] >= ordered[:-1]).all()
         assert (made[own >= strength] == own[own >= strength]).all()
         if np.isfinite(strength):
-            mean = (1 - share) * own.astype(np.float64) + share * float(strength)
-            np.testing.assert_allclose(made, np.maximum(own, mean), rtol=1e-5, atol=1e-6)
+            weak = np.minimum(own.astype(np.float64), strength)
+            wanted = weak + share * (weak - GROW) * (strength - weak) / (float(strength) - GROW)
+            np.testing.assert_allclose(made, np.maximum(own, wanted), rtol=1e-5, atol=1e-6)
     assert found[outside].tobytes() == score[outside].tobytes()
     np.testing.assert_array_equal(found > np.float32(GROW), score > np.float32(GROW))
 
@@ -81,4 +82,5 @@ def test_small_groups_stay_and_the_strength_is_that_of_all_pixels_of_large_ones(
     own = np.sort(score[20:190, 20:280].ravel())
     strength = own[int(0.9 * own.size)]
     assert found.min() == 0
-    assert found[20:190, 20:280].min() == pytest.approx((own[0] + strength) / 2)
+    weakest = own[0] + 0.5 * (own[0] - GROW) / (strength - GROW) * (strength - own[0])
+    assert found[20:190, 20:280].min() == pytest.approx(weakest)
