@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -22,6 +23,11 @@ from ..paths import cache_dir
 from .recipe import Recipe
 from .samples import Samples
 from .stages.stage import Stage
+
+SIZES = "sizes.json"
+"""The last file of a recording: how long the others are."""
+TOLD_BY = 8
+"""So many samples tell one set of data from another with the same names."""
 
 
 class Recorded(nn.Module):
@@ -61,14 +67,15 @@ class FeatureSamples(Dataset):
 
 def record_features(samples: Samples, bare: Samples | None, module: Stage, recipe: Recipe) -> Path:
     """The folder with what `Recorded` and `FeatureSamples` read; made once per backbone, teachers, data and number of
-    samples.
+    samples, and anew where it is damaged.
 
     Args:
         bare: the same samples without paint on the ground, where `samples` have some.
         recipe: what of it decides on samples is part of the folder's name.
 
     Raises:
-        ConfigError: the stage trains the backbone, or a part reads pictures beside it, or samples are pairs.
+        ConfigError: the stage trains the backbone, or a part reads pictures beside it, or samples are pairs, or what
+            networks make of them is no number in half precision, or the disk is full.
     """
     stage = module.stage
     trained = {part.split(".")[0] for part, factor in module.trained.items() if factor}
@@ -78,17 +85,39 @@ def record_features(samples: Samples, bare: Samples | None, module: Stage, recip
         raise ConfigError(
             f"stage {stage.method}: `cached` keeps no pictures, which another network reads; name a `member`"
         )
-    folder = cache_dir() / "features" / _identity(module, recipe)
-    if folder.is_dir():
+    folder = cache_dir() / "features" / _identity(samples, module, recipe)
+    if _whole(folder):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
         _record(samples, bare, module, part)
-        part.rename(folder)
+        _give(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
+
+
+def _whole(folder: Path) -> bool:
+    """Whether all of a recording is there, and as long as it was."""
+    try:
+        sizes = json.loads((folder / SIZES).read_text())
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _give(part: Path, folder: Path) -> None:
+    """`part` becomes `folder`, unless another training has made the same meanwhile; what is damaged goes."""
+    for _ in range(3):
+        try:
+            part.rename(folder)
+            return
+        except OSError:
+            if _whole(folder):
+                return
+            shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
 
 
 @torch.no_grad()
@@ -96,8 +125,6 @@ def _record(samples: Samples, bare: Samples | None, module: Stage, folder: Path)
     kept: dict[str, np.ndarray] = {}
     for index in track(range(len(samples)), "features", console=Console(stderr=True)):
         image, target, *_ = samples[index]
-        if image.dim() != 3:
-            raise ConfigError("`cached` features are of single pictures; this recipe's samples are pairs")
         images = module.normalize(image[None])
         maps = module.features(images)
         plain = images
@@ -107,6 +134,10 @@ def _record(samples: Samples, bare: Samples | None, module: Stage, folder: Path)
         found = {"features": _packed(maps, target), "targets": target}
         if answers is not None:
             found["answers"] = answers[0].half()
+        if wrong := [name for name, value in found.items() if not value.isfinite().all()]:
+            raise ConfigError(
+                f"`cached` keeps half precision; {wrong[0]} of sample {index} are NaN, infinite or above 65504 in it"
+            )
         if not kept:
             (folder / "shapes.json").write_text(json.dumps([list(each.shape[1:]) for each in maps]))
             kept = {name: _array(folder / f"{name}.npy", len(samples), value) for name, value in found.items()}
@@ -114,10 +145,22 @@ def _record(samples: Samples, bare: Samples | None, module: Stage, folder: Path)
             kept[name][index] = value.numpy()
     for array in kept.values():
         array.flush()
+    sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
+    (folder / SIZES).write_text(json.dumps(sizes))
 
 
 def _array(file: Path, count: int, like: Tensor) -> np.ndarray:
-    return np.lib.format.open_memmap(file, "w+", like.numpy().dtype, (count, *like.shape))
+    array = np.lib.format.open_memmap(file, "w+", like.numpy().dtype, (count, *like.shape))
+    try:
+        # Now, for on a full disk writing to memory that stands for a file ends the process.
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+    except OSError as error:
+        raise ConfigError(
+            f"`cached` samples cannot be kept in {file.parent.parent}, the {file.stem} take {array.nbytes >> 20} MiB: "
+            f"{error.strerror}; $OODSEG_CACHE names another folder"
+        ) from error
+    return array
 
 
 def _packed(maps: list[Tensor], target: Tensor) -> Tensor:
@@ -131,10 +174,17 @@ def _packed(maps: list[Tensor], target: Tensor) -> Tensor:
     return packed.view(planes, *target.shape)
 
 
-def _identity(module: Stage, recipe: Recipe) -> str:
+def _identity(samples: Samples, module: Stage, recipe: Recipe) -> str:
     told = hashlib.sha256(
         recipe.model_dump_json(exclude={"name", "description", "stages", "calibration", "licence"}).encode()
     )
+    # What lies in the folders that the recipe names: which frames, and a few samples of what is made of them.
+    told.update("\n".join(frame.id for frame in samples.frames).encode())
+    for index in range(min(TOLD_BY, len(samples))):
+        image, target, *_ = samples[index]
+        if image.dim() != 3:
+            raise ConfigError("`cached` features are of single pictures; this recipe's samples are pairs")
+        told.update(image.numpy().tobytes() + target.numpy().tobytes())
     stage = module.stage
     told.update(f"{stage.cached} {stage.unknowns} {module.answers_from()}".encode())
     for name, value in sorted(module.segmentor.backbone.state_dict().items()):

@@ -81,7 +81,7 @@ class Samples(Dataset):
         stop: int,
         augment: AugmentSpec = AugmentSpec(),  # noqa: B008 (never changed)
     ) -> None:
-        self._frames = list(frames)
+        self.frames = list(frames)
         weights = np.array([frame.weight for frame in frames])
         self._cumulative = np.cumsum(weights / weights.sum())
         self._seed, self._start, self._stop = seed, start, stop
@@ -89,9 +89,9 @@ class Samples(Dataset):
         self._cache = FrameCache(self._cache_bytes)
         self._settled = False
         paired = sum(frame.read_counterpart is not None for frame in frames)
-        if paired not in (0, len(self._frames)):
+        if paired not in (0, len(self.frames)):
             raise ConfigError("`generated_pairs` cannot be mixed with datasets without counterparts: all or none")
-        pasting = build_pasting(outliers, labels, self._read, len(self._frames), seed)
+        pasting = build_pasting(outliers, labels, self._read, len(self.frames), seed)
         self._compose = Composer(outliers, augment, crop, widths, pasting, self._read)
 
     @classmethod
@@ -106,19 +106,19 @@ class Samples(Dataset):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
         index += self._start
         rng = np.random.default_rng([self._seed, index])
-        number = min(int(np.searchsorted(self._cumulative, rng.random())), len(self._frames) - 1)
+        number = min(int(np.searchsorted(self._cumulative, rng.random())), len(self.frames) - 1)
         block = np.random.default_rng([self._seed, index // OTHERS_BLOCK, 3])
-        others = block.integers(len(self._frames), size=OTHERS).tolist()
+        others = block.integers(len(self.frames), size=OTHERS).tolist()
         image, target, *rest = self._compose(rng, self._read(number), self._counterpart(number), others)
         tensor = torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, -3)))
         return tensor, torch.from_numpy(target), *map(torch.from_numpy, rest)
 
     def _counterpart(self, number: int) -> tuple[np.ndarray, ...] | None:
-        read = self._frames[number].read_counterpart
+        read = self.frames[number].read_counterpart
         return None if read is None else self._cached((number, "counterpart"), read)
 
     def _read(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        return self._cached(number, self._frames[number].read)
+        return self._cached(number, self.frames[number].read)
 
     def _cached(self, key: Hashable, read: Callable[[], tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
         worker = get_worker_info()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
 
-from oodseg_ros.bundle import load_bundle
+from oodseg_ros.bundle import load_bundle, rewrite_card
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.frame import OUTLIER
 from oodseg_ros.inference.runner import Runner
@@ -17,6 +22,7 @@ from oodseg_ros.training import features, run_stage, train
 from oodseg_ros.training.frames import load_frames
 from oodseg_ros.training.recipe import Recipe, load_recipe
 from oodseg_ros.training.samples import Samples
+from oodseg_ros.training.stages.distil import DistilStage
 
 VIT = {"name": "dinov2", "variant": "s", "taps": [0, 1], "width": 24, "depth": 2, "heads": 2, "image_size": 42}
 NETWORK = {
@@ -162,3 +168,105 @@ def test_a_network_is_taught_on_what_was_recorded(distilled: Recipe, tmp_path: P
     train.train(distilled, tmp_path / "out")
     assert any(key.startswith("backbone.") for key in load_bundle(tmp_path / "out" / "small").weights())
     assert len(list((tmp_path / "cache" / "features").iterdir())) == 1
+
+
+Made = tuple[Samples, DistilStage]
+
+
+@pytest.fixture
+def made(distilled: Recipe) -> Made:
+    labels = load_labels("driving11")
+    module = run_stage.make_stage(distilled, 0, train.segmentor_of(distilled, labels))
+    frames = load_frames(distilled.data, labels)
+    return Samples.of(distilled, frames, labels, distilled.seed, start=0, stop=4), module
+
+
+@pytest.mark.parametrize("name", ["answers.npy", "features.npy", "shapes.json", "sizes.json"])
+def test_a_damaged_recording_is_made_anew(distilled: Recipe, made: Made, name: str) -> None:
+    samples, module = made
+    folder = features.record_features(samples, None, module, distilled)
+    (folder / name).write_bytes(b"") if "s.npy" in name else (folder / name).unlink()
+    assert features.record_features(samples, None, module, distilled) == folder
+    assert len(features.FeatureSamples(folder, seed=1, stop=1)[0]) == 3
+    assert [each.name for each in folder.parent.iterdir()] == [folder.name]
+
+
+def test_two_trainings_that_record_at_once_share_it(
+    distilled: Recipe, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples, module = made
+    record, others = features._record, []
+
+    def slower(*args: Any) -> None:
+        monkeypatch.setattr(features, "_record", record)
+        record(*args)
+        others.append(features.record_features(samples, None, module, distilled))
+
+    monkeypatch.setattr(features, "_record", slower)
+    folder = features.record_features(samples, None, module, distilled)
+    assert others == [folder] == list(folder.parent.iterdir())
+
+
+def test_a_full_disk_is_told_before_anything_is_written(
+    distilled: Recipe, made: Made, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    samples, module = made
+
+    def full(*args: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(ConfigError, match="MiB: No space left on device; \\$OODSEG_CACHE"):
+        features.record_features(samples, None, module, distilled)
+    assert not list((tmp_path / "cache" / "features").iterdir())
+
+
+def test_other_frames_or_another_card_of_a_teacher_are_recorded_anew(
+    distilled: Recipe, made: Made, tmp_path: Path
+) -> None:
+    samples, module = made
+    first = features._identity(samples, module, distilled)
+    assert features._identity(samples, module, distilled) == first
+    fewer = Samples.of(distilled, samples.frames[:-1], load_labels("driving11"), distilled.seed, start=0, stop=4)
+    assert features._identity(fewer, module, distilled) != first
+
+    bundle = load_bundle("road_lite")
+    told = []
+    for mean in (bundle.card.input.mean, (0.1, 0.1, 0.1)):
+        shutil.copytree(bundle.path, tmp_path / "teacher", dirs_exist_ok=True)
+        changed = bundle.card.input.model_copy(update={"mean": mean})
+        rewrite_card(tmp_path / "teacher", bundle.card.model_copy(update={"input": changed}))
+        options = distilled.stages[0].options | {"teachers": [{"bundle": str(tmp_path / "teacher")}]}
+        stage = distilled.stages[0].model_copy(update={"options": options})
+        taught = run_stage.make_stage(distilled.model_copy(update={"stages": [stage]}), 0, module.segmentor)
+        told.append(taught.answers_from())
+    assert told[0] != told[1]
+
+
+def test_what_is_no_number_in_half_precision_is_not_recorded(distilled: Recipe, made: Made) -> None:
+    samples, module = made
+    module.answers = lambda images, plain, maps, target: torch.full((1, 12, 4, 4), 1e6)  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match="answers of sample 0 are NaN"):
+        features.record_features(samples, None, module, distilled)
+
+
+def test_an_interrupted_distillation_goes_on_to_the_same_weights(distilled: Recipe, tmp_path: Path) -> None:
+    stage = distilled.stages[0].model_copy(update={"steps": 4})
+    recipe = distilled.model_copy(update={"stages": [stage]})
+    train.train(recipe, tmp_path / "whole")
+    fit, stopped = run_stage.ShowSteps.on_train_batch_end, []
+
+    def stop(self: Any, trainer: Any, *args: Any) -> None:
+        fit(self, trainer, *args)
+        if trainer.global_step == 2 and not stopped:
+            stopped.append(True)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_stage.ShowSteps, "on_train_batch_end", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(recipe, tmp_path / "parts")
+    train.train(recipe, tmp_path / "parts", resume=True)
+    one, other = (load_bundle(tmp_path / name / "small").weights() for name in ("whole", "parts"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(torch.as_tensor(one[key]), torch.as_tensor(other[key])) for key in one)

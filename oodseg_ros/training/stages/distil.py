@@ -205,7 +205,8 @@ class _Teacher:
                 f"stage distil: teacher {name} has no histogram of normal scores; `oodseg calibrate` makes one"
             )
         self._weight, (self._mean, self._deviation) = weight, _moments(histogram)
-        self.told = f"{bundle.weights_hash} {self._mean} {self._deviation}"
+        card = bundle.card
+        self.told = f"{bundle.weights_hash} {card.network} {card.input!r} {self._mean} {self._deviation}"
         self._spec, own = bundle.card.input, backbone.state_dict()
         self._segmentor = bundle.segmentor().to(next(backbone.parameters()).device)
         others = self._segmentor.backbone.state_dict()
