@@ -180,13 +180,16 @@ def evaluate_many(
         One evaluation per run; none in processes of rank above 0.
 
     Raises:
-        ConfigError: another score than the bundle's own in a precision that must be built first.
+        ConfigError: another score than the bundle's own in a precision that must be built first, or with a coherence
+            nothing but such scores.
     """
     variants = {}
     for bundle in map(load_bundle, bundles):
         for score in scores:
             variant = with_score(bundle, None if score == "own" else score)
             variants[variant.id] = variant
+    if options.coherence is not None and all(isinstance(one, ScoreVariant) for one in variants.values()):
+        raise ConfigError("--coherence is of a bundle's own score, and these are others: add --score own")
     precision = runner.get("precision", "fp32")
     engine, _ = chosen(runner.get("engine"), runner.get("device", "cpu"), precision)
     if precision not in ENGINES[engine].unbuilt and any(isinstance(one, ScoreVariant) for one in variants.values()):

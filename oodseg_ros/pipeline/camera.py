@@ -207,8 +207,17 @@ class CameraPipeline:
         unlisted: int = 0,
         refused: Fault | None = None,
     ) -> Judgement:
-        known = self._calibration, refused, self._threshold, self._settings.smallest_area
-        return Judgement(prediction, mask, obstacles, alert, unlisted, *known)
+        return Judgement(
+            prediction,
+            mask,
+            obstacles,
+            alert,
+            unlisted,
+            calibration=self._calibration,
+            refused=refused,
+            threshold=self._threshold,
+            min_area=self._settings.smallest_area,
+        )
 
     def _find(
         self, prediction: Prediction, threshold: float, rule: Objects | None, geometry: CameraGeometry | None, most: int

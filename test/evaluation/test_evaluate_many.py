@@ -114,6 +114,13 @@ def test_other_scores_of_a_built_engine_are_refused_in_words(tiny_bundle, datase
         evaluate_many([str(tiny_bundle)], ["own", "energy"], dataset, tmp_path, EvaluationOptions(), runner=asked)
 
 
+def test_a_coherence_of_nothing_but_other_scores_is_refused(tiny_bundle, dataset, tmp_path):
+    options = EvaluationOptions(coherence=0.3)
+    with pytest.raises(ConfigError, match="--coherence is of a bundle's own score"):
+        evaluate_many([str(tiny_bundle)], ["energy"], dataset, tmp_path / "out", options, runner=ENGINE)
+    assert not (tmp_path / "out").exists()
+
+
 def test_several_runs_resume_as_one(tiny_bundle, dataset, tmp_path):
     # odin runs the network by itself.
     options, asked = EvaluationOptions(limit=2), ["own", "energy", "odin"]
