@@ -59,10 +59,24 @@ def cross_entropy_map(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor
     return F.cross_entropy(logits.float(), torch.where(counted, target, 0).long(), reduction="none")
 
 
-def class_cross_entropy(logits: Tensor, target: Tensor, *, outlier: int = OUTLIER, ignore: int = UNLABELED) -> Tensor:
-    """Mean CE over the pixels with a class, scalar; unknowns and pixels without a class are left out."""
+def class_cross_entropy(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    weights: Tensor | None = None,
+    outlier: int = OUTLIER,
+    ignore: int = UNLABELED,
+) -> Tensor:
+    """Mean CE over the pixels with a class, scalar; unknowns and pixels without a class are left out.
+
+    Args:
+        weights: `[K]`, what a pixel of each class counts; the mean is over pixels, so their scale is that of the loss.
+    """
     counted = classed(target, logits.shape[1], outlier, ignore)
-    return masked_mean(cross_entropy_map(logits, target, counted), counted)
+    values = cross_entropy_map(logits, target, counted)
+    if weights is not None:
+        values = values * weights.to(values.device)[torch.where(counted, target, 0).long()]
+    return masked_mean(values, counted)
 
 
 def uniform_cross_entropy(logits: Tensor, target: Tensor, outlier: int) -> Tensor:

@@ -49,6 +49,7 @@ BACKBONES = {
 }
 DECODERS = {
     "all_mlp": "decoders.all_mlp:AllMlp",
+    "context_fpn": "decoders.context:ContextFpn",
     "deeplab": "decoders.deeplab:DeepLab",
     "dino_fpn": "decoders.fpn:DinoFpn",
     "erfnet": "decoders.erfnet:ErfNetDecoder",

@@ -52,7 +52,9 @@ class CalibrationSpec(Strict):
 
 
 class MemberStart(Strict):
-    """The bundle (shipped name or folder) that a network which is a member of an ensemble starts from."""
+    """The bundle (shipped name or folder) that a member of an ensemble starts from, which is a network of its own, or
+    reads a decoder of its own: that and the head are taken.
+    """
 
     member: int = Field(ge=0)
     bundle: str
@@ -63,8 +65,8 @@ class Recipe(Strict):
 
     `start` says where training starts from (see `start`): a bundle, a weights file, or `transformers:NAME`. Of a bundle
     or file the `start_parts` are taken, which must fit; a head that does not fit is left as it is. Members of the head
-    that are networks of their own (`other_network`) start from `start_members`. With `stages: []` nothing is trained:
-    the parts are put together, and the bundle is calibrated as any other.
+    that are networks (`other_network`) or have decoders of their own may start from `start_members`. With `stages: []`
+    nothing is trained: the parts are put together, and the bundle is calibrated as any other.
     """
 
     name: str

@@ -95,15 +95,18 @@ def _fitting_members(head: nn.Module | None, state: Mapping[str, Tensor], start:
 
 
 def _load_member(segmentor: Segmentor, recipe: Recipe, asked: MemberStart) -> str:
-    """Load a network that is a member of its own; its name among the parts."""
+    """Load a member that is a network, or that reads a decoder, of its own; its name among the parts."""
     members = _members(segmentor.head)
     name, module = members[asked.member] if asked.member < len(members) else ("", None)
-    if module is None or not isinstance(module.head, OtherNetwork):
+    if module is None or (module.decoder is None and not isinstance(module.head, OtherNetwork)):
         raise ConfigError(
-            f"start_members: the network's head has no member {asked.member} of head `other_network`; members that "
-            "read this network start from `start`"
+            f"start_members: the network's head has no member {asked.member} of head `other_network` or with a "
+            "`decoder` of its own; members that read this network start from `start`"
         )
-    bundle, head = load_bundle(expand(asked.bundle)), recipe.network["head"]["members"][asked.member]["head"]
+    bundle = load_bundle(expand(asked.bundle))
+    if module.decoder is not None:
+        return _load_reader(module, bundle.weights(), asked, name)
+    head = recipe.network["head"]["members"][asked.member]["head"]
     # Scores, levels and means leave no trace in the shapes of weights.
     if head["network"] != bundle.card.network or module.head.spec != bundle.card.input:
         raise ConfigError(
@@ -111,6 +114,16 @@ def _load_member(segmentor: Segmentor, recipe: Recipe, asked: MemberStart) -> st
             f"from {bundle.path / MODEL_FILE}"
         )
     _load(module.head.network, bundle.weights(), asked.bundle, f"{name}.head.network")
+    return name
+
+
+def _load_reader(member: nn.Module, state: Mapping[str, Tensor], asked: MemberStart, name: str) -> str:
+    """A member's decoder and head become those of a bundle, whose head is this one or an ensemble of it alone."""
+    own = _below(state, "head.members.0.head") or _below(state, "head")
+    if any(key.startswith("head.members.1.") for key in state):
+        raise ConfigError(f"start_members: the head of {asked.bundle} has several members; name a bundle with one")
+    _load(member.decoder, _below(state, "decoder"), asked.bundle, f"{name}.decoder")
+    _load(member.head, own, asked.bundle, f"{name}.head")
     return name
 
 

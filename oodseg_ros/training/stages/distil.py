@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
 import torch
 import torch.distributed as distributed
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from ...bundle import load_bundle
 from ...errors import ConfigError
 from ...frame import OUTLIER, UNLABELED
 from ...losses.distilled_score import class_divergence, distilled_terms
 from ...losses.masks import class_cross_entropy, inliers
-from ...model_card import Histogram, InputSpec
+from ...model_card import InputSpec
 from ...networks.heads.two_stage import LearnableUncertainty, QueryUncertainty
 from ...networks.segmentor import Segmentor, align_corners, resize
-from ..data_recipe import Strict, expand
+from ..data_recipe import Strict
 from ..methods import StageSpec
 from .stage import Stage, flat_pairs
-
-
-class ScoreTeacher(Strict):
-    """A bundle (shipped name or folder) and the weight of its score and classes in the mean of all.
-
-    `scales`: its score is the mean of those of the picture at these scales, its classes are those of the first one.
-    """
-
-    bundle: str
-    weight: float = Field(1.0, gt=0)
-    scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((1.0,), min_length=1)
+from .teacher_bundle import ScoreTeacher, Teacher, read_teachers
 
 
 class DistilOptions(Strict):
@@ -84,7 +70,7 @@ class DistilStage(Stage):
             head.initialize_from(segmentor.classifier)
         super().__init__(segmentor, spec, stage, dict.fromkeys(options.trained, 1.0), seed, train_mode=())
         self._spec = spec
-        self._teachers: list[_Teacher] = []
+        self._teachers: list[Teacher] = []
         self.register_buffer("unit", torch.zeros(2))  # scale, shift; no scale yet
 
     def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
@@ -130,11 +116,9 @@ class DistilStage(Stage):
         told = [f"{each.told} {asked!r}" for each, asked in zip(self._read(), self.options.teachers, strict=True)]
         return f"{told} {bool(self.options.class_weight)} {self.stage.loss_stride}"
 
-    def _read(self) -> list[_Teacher]:
+    def _read(self) -> list[Teacher]:
         if not self._teachers:
-            total, backbone = sum(each.weight for each in self.options.teachers), self.segmentor.backbone
-            for each in self.options.teachers:
-                self._teachers.append(_Teacher(each, each.weight / total, self._spec, backbone))
+            self._teachers = read_teachers(self.options.teachers, self._spec, self.segmentor.backbone)
         return self._teachers
 
     @torch.no_grad()
@@ -176,78 +160,3 @@ def _unit(score: Tensor, taught: Tensor) -> Tensor:
         )
     scale = float(np.sqrt(variances[1] / variances[0]))
     return torch.tensor([scale, other - scale * own])
-
-
-class _Recalled(nn.Module):
-    """Stands in for a backbone: the maps that another one made of the same images."""
-
-    maps: list[Tensor]
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        return self.maps
-
-
-class _Teacher:
-    """Score of a bundle, standardised, and its class probabilities; both times `weight`."""
-
-    def __init__(self, asked: ScoreTeacher, weight: float, spec: InputSpec, backbone: nn.Module) -> None:
-        """Raises BundleError, or ConfigError for a bundle that does not say how its scores are distributed.
-
-        Args:
-            weight: its share of all teachers.
-            spec, backbone: of the student.
-        """
-        name, self._scales = asked.bundle, asked.scales
-        bundle = load_bundle(expand(name) if "$" in name else name)
-        histogram = bundle.card.calibration.inlier_histogram
-        if histogram is None:
-            raise ConfigError(
-                f"stage distil: teacher {name} has no histogram of normal scores; `oodseg calibrate` makes one"
-            )
-        self._weight, (self._mean, self._deviation) = weight, _moments(histogram)
-        card = bundle.card
-        self.told = f"{bundle.weights_hash} {card.network} {card.input!r} {self._mean} {self._deviation}"
-        self._spec, own = bundle.card.input, backbone.state_dict()
-        self._segmentor = bundle.segmentor().to(next(backbone.parameters()).device)
-        others = self._segmentor.backbone.state_dict()
-        normal = ("mean", "std", "channel_order")
-        if (
-            self._scales == (1.0,)
-            and all(getattr(spec, key) == getattr(self._spec, key) for key in normal)
-            and own.keys() == others.keys()
-            and all(torch.equal(own[key], others[key]) for key in own)
-        ):
-            self._segmentor.backbone = _Recalled()
-
-    def __call__(self, pixels: Tensor, features: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """RGB in [0, 1] `[B, 3, H, W]`, and what the student's backbone makes of it → float32 `[B, 1, h, w]` and
-        `[B, K, h, w]`.
-        """
-        if isinstance(self._segmentor.backbone, _Recalled):
-            self._segmentor.backbone.maps = features
-        pixels = pixels.flip(-3) if self._spec.channel_order == "bgr" else pixels
-        mean, std = (pixels.new_tensor(value)[:, None, None] for value in (self._spec.mean, self._spec.std))
-        images = ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
-        first, *others = (self._segmentor(self._at(images, scale), self._spec.output_stride) for scale in self._scales)
-        score = first.score[:, None].float()
-        for other in others:
-            score = score + resize(other.score[:, None].float(), score.shape[-2:])
-        standard = (score / len(self._scales) - self._mean) / self._deviation
-        return self._weight * standard, self._weight * first.logits.softmax(dim=1)
-
-    def _at(self, images: Tensor, scale: float) -> Tensor:
-        """`images` at that scale, each side rounded to what the network divides by."""
-        if scale == 1:
-            return images
-        step = self._spec.multiple
-        size = [max(1, round(side * scale / step)) * step for side in images.shape[-2:]]
-        scaled = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=scale < 1)
-        return scaled.contiguous(memory_format=torch.channels_last)
-
-
-def _moments(histogram: Histogram) -> tuple[float, float]:
-    counts = np.array(histogram.counts, np.float64)
-    edges = np.linspace(histogram.low, histogram.high, len(counts) + 1)
-    values = (edges[1:] + edges[:-1]) / 2
-    mean = float(np.average(values, weights=counts))
-    return mean, float(np.sqrt(np.average((values - mean) ** 2, weights=counts)))

@@ -1,128 +1,114 @@
-"""The inlier segmentor: cross-entropy, and with a mixture classifier Sinkhorn-EM beside it (arXiv 2210.02025): an E
-step in every batch, an M step between optimiser steps.
+"""The inlier segmentor: cross-entropy, and the classes of other bundles where asked (Hinton et al., arXiv 1503.02531);
+with a mixture classifier Sinkhorn-EM beside it (arXiv 2210.02025).
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Annotated
 
 import torch
-import torch.distributed as distributed
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from ...errors import ConfigError
 from ...frame import UNLABELED
-from ...losses.masks import class_cross_entropy, component_contrast
+from ...losses.distilled_score import class_divergence
+from ...losses.masks import class_cross_entropy
 from ...model_card import InputSpec
-from ...networks.classifiers import FeatureMemory, GmmClassifier, assign, update
+from ...networks.classifiers import GmmClassifier
 from ...networks.segmentor import Segmentor
 from ..data_recipe import Strict
 from ..methods import StageSpec
+from .mixture import MixtureStage
 from .stage import Stage, flat_pairs
+from .teacher_bundle import ScoreTeacher, Teacher, read_teachers
 
 
-class MixtureOptions(Strict):
-    """Sinkhorn-EM of a mixture classifier.
+class InlierOptions(Strict):
+    """Stage `inlier`.
 
     Attributes:
-        contrast_weight: of the component contrast.
-        interval: steps between updates of means and deviations (5 for a segmentor, 3 for an unknown head).
-        memory: features kept per component (UEM 8000, GMMSeg 32000); 256 floats each.
-        per_step: the most features that enter per component and step.
+        class_weights: what a pixel of each class counts, in the order of the label set; empty = all 1.
+        teachers: bundles whose classes are followed on all known pixels, beside the labels; empty = none.
+        teacher_weight: of the divergence from them (`class_divergence`).
     """
 
-    contrast_weight: float = Field(0.01, ge=0)
-    interval: int = Field(5, ge=1)
-    memory: int = Field(8000, ge=1)
-    per_step: int = Field(20, ge=1)
-
-
-class MixtureEm:
-    """EM of one mixture classifier, with its feature memory.
-
-    In a distributed run every process has a memory of its own; means and deviations are averaged after each M step,
-    and a checkpoint holds the memory of the first process.
-    """
-
-    def __init__(self, classifier: GmmClassifier, options: MixtureOptions) -> None:
-        self._classifier = classifier
-        self._options = options
-        self._memory: FeatureMemory | None = None
-
-    @property
-    def memory(self) -> FeatureMemory:
-        """Made at first use: gigabytes for the paper's sizes."""
-        if self._memory is None:
-            self._memory = FeatureMemory(self._classifier, self._options.memory, self._options.per_step)
-        return self._memory
-
-    def contrast(self, decoded: Tensor, target: Tensor) -> Tensor:
-        """E step on features `[B, C, h, w]` with class ids `[B, H, W]` (255 = none); the weighted contrast, scalar."""
-        labels = F.interpolate(target[:, None].float(), size=decoded.shape[-2:], mode="nearest")[:, 0].long()
-        components = assign(self._classifier, self.memory, decoded, labels)
-        rows = self._classifier.log_likelihoods(self._classifier.normalized(decoded)).flatten(1)
-        return self._options.contrast_weight * component_contrast(rows, components)
-
-    @torch.no_grad()
-    def after_step(self, step: int) -> None:
-        """M step after the first of `step` optimiser steps and every `interval` from there, as in the reference."""
-        if (step - 1) % self._options.interval:
-            return
-        update(self._classifier, self.memory)
-        if distributed.is_available() and distributed.is_initialized():
-            for values in (self._classifier.means, self._classifier.diagonal):
-                distributed.all_reduce(values)
-                values /= distributed.get_world_size()
-
-    def state(self) -> dict[str, Tensor]:
-        return {"features": self.memory.features, "next": self.memory.next}
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        self.memory.features.copy_(state["features"])
-        self.memory.next.copy_(state["next"])
-
-
-class MixtureStage(Stage):
-    """`em` is None until `use_em`; its memory is part of the checkpoints, its M step follows the optimiser step."""
-
-    Options = MixtureOptions
-
-    em: MixtureEm | None = None
-
-    def use_em(self, classifier: GmmClassifier) -> None:
-        self.em = MixtureEm(classifier, self.options)
-
-    def optimizer_step(self, *arguments: Any, **named: Any) -> None:
-        super().optimizer_step(*arguments, **named)
-        if self.em is not None:
-            self.em.after_step(self.global_step)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self.em is not None:
-            checkpoint["mixture_memory"] = self.em.state()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self.em is not None:
-            self.em.load(checkpoint["mixture_memory"])
+    class_weights: list[Annotated[float, Field(ge=0, lt=math.inf)]] = Field(default_factory=list)
+    teachers: list[ScoreTeacher] = Field(default_factory=list)
+    teacher_weight: float = Field(1.0, gt=0)
 
 
 class InlierStage(Stage):
-    """Trains decoder and classifier, and the backbone with `backbone_lr`; unknowns and unlabeled pixels are ignored."""
+    """Trains decoder and classifier, and the backbone with `backbone_lr`; unknowns and unlabeled pixels are ignored.
+
+    An ensemble's member that reads a decoder of its own keeps its score: nothing that it sees moves with a frozen
+    backbone.
+    """
+
+    Options = InlierOptions
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
+        """Raises ConfigError where `class_weights` are not one for each class."""
         parts = {"backbone": stage.backbone_lr, "decoder": 1.0, "classifier": 1.0}
         super().__init__(segmentor, spec, stage, parts, seed)
+        self._spec = spec
+        self._teachers: list[Teacher] = []
+        self.asked = self.options if isinstance(self.options, InlierOptions) else InlierOptions()
+        weights = self.asked.class_weights
+        if weights and len(weights) != segmentor.classes:
+            raise ConfigError(
+                f"stage {stage.method}: {len(weights)} class_weights for {segmentor.classes} classes; give one for each"
+            )
+        self.class_weights = torch.tensor(weights) if weights else None
 
     def decoded(self, images: Tensor) -> Tensor:
         """What the classifier reads; a frozen backbone keeps no graph."""
         return self.segmentor.decoder(self.features(images))
 
     def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
-        images, target = flat_pairs(images, 4), self.subsample(flat_pairs(target, 3))
-        logits = self.fit(self.segmentor.classifier(self.decoded(images)), target)
-        return {"ce": class_cross_entropy(logits, target)}
+        images, whole = flat_pairs(images, 4), flat_pairs(target, 3)
+        target, features = self.subsample(whole), self.features(images)
+        raw = self.segmentor.classifier(self.segmentor.decoder(features))
+        terms = {"ce": class_cross_entropy(self.fit(raw, target), target, weights=self.class_weights)}
+        if self.asked.teachers:
+            if extra is not None and extra.is_floating_point():  # recorded; an overlap of crops is of integers
+                shares = extra.float()
+            else:
+                shares = self.answers(images, images, features, whole)
+            known = F.interpolate(whole[:, None].float(), size=shares.shape[-2:], mode="nearest")[:, 0].to(whole.dtype)
+            divergence = class_divergence(self.fit(raw, known), shares, known)
+            terms["teachers"] = self.asked.teacher_weight * divergence
+        return terms
+
+    @torch.no_grad()
+    def answers(self, images: Tensor, plain: Tensor, features: list[Tensor], target: Tensor) -> Tensor | None:
+        """The teachers' class probabilities `[B, K, h, w]`, as fine as the first one gives them.
+
+        Raises:
+            ConfigError: their classes are not this network's.
+        """
+        if not self.asked.teachers:
+            return None
+        pixels = images * self.std + self.mean
+        pixels = pixels.flip(-3) if self.reversed else pixels
+        each = [teacher(pixels, features)[1] for teacher in self._read()]
+        if any(shares.shape[1] != self.segmentor.classes for shares in each):
+            counts = ", ".join(str(shares.shape[1]) for shares in each)
+            raise ConfigError(
+                f"stage {self.stage.method}: `teachers` have {counts} classes, this network {self.segmentor.classes}"
+            )
+        return sum(self.fit(shares, each[0][:, 0]) for shares in each)
+
+    def answers_from(self) -> str:
+        told = [f"{each.told} {asked!r}" for each, asked in zip(self._read(), self.asked.teachers, strict=True)]
+        return f"{told}" if told else ""
+
+    def _read(self) -> list[Teacher]:
+        if not self._teachers:
+            self._teachers = read_teachers(self.asked.teachers, self._spec, self.segmentor.backbone)
+        return self._teachers
 
 
 class InlierGmmStage(MixtureStage, InlierStage):

@@ -14,7 +14,7 @@ from ...networks.classifiers import GmmClassifier
 from ...networks.heads.uem import UemHead
 from ...networks.segmentor import Segmentor
 from ..methods import StageSpec
-from .inlier import MixtureOptions, MixtureStage
+from .mixture import MixtureOptions, MixtureStage
 from .stage import flat_pairs
 
 
