@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "calibrate": "calibrate",
     "calibrate-objects": "calibrate_objects",
+    "narrow": "narrow",
     "replay": "replay",
     "compare": "compare",
     "info": "info",

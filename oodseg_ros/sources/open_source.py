@@ -9,13 +9,14 @@ import logging
 import os
 import shutil
 import tempfile
+from glob import glob, has_magic
 from pathlib import Path
 
 from ..errors import ConfigError, DatasetError
 from ..paths import cache_dir
 from .bag_messages import BAG_SUFFIXES, is_bag
 from .bags import open_bag
-from .image_files import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, image_files, open_folder, open_image, write_image
+from .image_files import FOREIGN_SUFFIXES, IMAGE_SUFFIXES, image_files, open_files, open_folder, open_image, write_image
 from .source import Source
 from .videos import VIDEO_SUFFIXES, open_video
 
@@ -54,6 +55,21 @@ def open_source(path: str | Path, topics: list[str] | None = None) -> Source:
         raise DatasetError(f"{path}: {suffix} files are not read; convert them to JPEG or PNG")
     known = " ".join((*BAG_SUFFIXES, *VIDEO_SUFFIXES, *IMAGE_SUFFIXES))
     raise DatasetError(f"{path} is of no kind that can be read; known suffixes: {known}")
+
+
+def open_matching(source: str) -> Source:
+    """What `open_source` opens, or the image files that fit a pattern (`drive/*_0*.jpg`) in the order of their names.
+
+    Raises:
+        ConfigError: no file fits the pattern.
+        BagError, DatasetError, ImageError: see `open_source`.
+    """
+    if not has_magic(source) or Path(source).exists():
+        return open_source(source)
+    files = [Path(file) for file in sorted(glob(source)) if Path(file).is_file()]
+    if not files:
+        raise ConfigError(f"no file fits {source}")
+    return open_files(source, files)
 
 
 def is_scenes(path: str | Path) -> bool:

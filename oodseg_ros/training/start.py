@@ -144,6 +144,11 @@ def _packaged(segmentor: Segmentor, recipe: Recipe) -> str:
     if backbone["name"] != "efficientnet_lite":
         return "started from random weights (no `start` in the recipe)"
     variant = backbone.get("variant", 0)
+    if backbone.get("hidden") is not None:
+        raise ConfigError(
+            "the packaged ImageNet weights have the published widths, and the recipe's backbone has other hidden "
+            "channels; give a narrowed bundle as `start`, or leave `hidden` out"
+        )
     try:
         weights = imagenet_weights(variant)
     except ModuleNotFoundError as error:

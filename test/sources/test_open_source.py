@@ -8,7 +8,7 @@ from rosbags.rosbag2 import StoragePlugin
 
 from oodseg_ros.errors import BagError, ConfigError, DatasetError
 from oodseg_ros.sources.image_files import write_image
-from oodseg_ros.sources.open_source import drive_files, open_source
+from oodseg_ros.sources.open_source import drive_files, open_matching, open_source
 
 
 def test_kinds_are_told_by_what_is_there(tmp_path):
@@ -83,3 +83,12 @@ def test_a_drive_without_one_frame_is_an_error(tmp_path, monkeypatch):
     for _ in range(2):
         with pytest.raises(DatasetError, match="no frame that can be read: 2 skipped"):
             drive_files(bag)
+
+
+def test_a_pattern_is_the_files_that_fit_it(tmp_path):
+    for name in ("a1.png", "a0.png", "b0.png"):
+        write_image(tmp_path / name, np.zeros((4, 4, 3), np.uint8))
+    assert open_matching(f"{tmp_path}/a*.png").files == ("a0.png", "a1.png")
+    assert len(open_matching(str(tmp_path)).files) == 3
+    with pytest.raises(ConfigError, match="no file fits"):
+        open_matching(f"{tmp_path}/c*.png")

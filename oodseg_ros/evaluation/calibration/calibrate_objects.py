@@ -8,7 +8,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from glob import glob, has_magic
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +18,7 @@ from ...inference.second_look import SecondLook
 from ...inference.sizes import check_size
 from ...object_rule import Objects
 from ...outliers.road_paste import paste
-from ...sources.image_files import open_files
-from ...sources.open_source import open_source
+from ...sources.open_source import open_matching
 from ...sources.source import Source
 from ..score_store import ScoreStore
 from .fit_objects import ObjectThresholds, fit_objects
@@ -49,7 +47,7 @@ def calibrate_objects(
 
     Args:
         runner: a loaded bundle.
-        sources: what `open_source` opens, or patterns of image files (`drive/*_0*.jpg`).
+        sources: what `open_matching` opens.
         target, every: see there.
         ground_classes: names of the classes that objects stand on; none = those of the label set.
         cutouts: RGBA uint8 `[h, w, 4]` of unknown things, pasted into the frames for the evidence; empty = none.
@@ -73,7 +71,7 @@ def calibrate_objects(
             f"repeated, of {', '.join(labels.names)}"
         )
 
-    opened = [_opened(source) for source in sources]
+    opened = [open_matching(source) for source in sources]
     left_out = Counter[str]()
     # Before the work: a name that is wrong, or too few frames, would otherwise be told after hours of it.
     known = sum(_names(file, without, left_out) for source in opened for file in source.files)
@@ -139,16 +137,6 @@ def _with_objects(
     for _ in range(PASTED):
         paste(rng, image, truth, cutouts[int(rng.integers(len(cutouts)))], 1, ground, PASTED_SIZES)
     return image, truth
-
-
-def _opened(source: str) -> Source:
-    """What `open_source` opens, or the files that fit a pattern."""
-    if not has_magic(source) or Path(source).exists():
-        return open_source(source)
-    files = [Path(file) for file in sorted(glob(source)) if Path(file).is_file()]
-    if not files:
-        raise ConfigError(f"no file fits {source}")
-    return open_files(source, files)
 
 
 def _names(file: str, without: Sequence[str], left_out: Counter[str]) -> bool:

@@ -24,6 +24,7 @@ STAGES = (
     (6, 320, 1, 1, 3),
 )
 SCALING = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}  # variant: (width, depth)
+STEM = 32  # outputs of the first convolution
 TAPS = (1, 2, 4)  # stages whose outputs are returned, at strides 4, 8 and 16; the last one's at 32 is too
 BAND_BYTES = 10 << 20
 """Bytes of a block's widest map, above which it may run in bands of rows: a few of these fit into the cache of a
@@ -34,6 +35,16 @@ def _round_channels(channels: int, width: float) -> int:
     scaled = channels * width
     rounded = max(8, int(scaled + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * scaled else rounded
+
+
+def _checked(hidden: list[int], published: list[int]) -> list[int]:
+    if not isinstance(hidden, (list, tuple)) or len(hidden) != len(published):
+        count = f"{len(hidden)} numbers" if isinstance(hidden, (list, tuple)) else repr(hidden)
+        raise ValueError(f"hidden is {count}, it must be a list of {len(published)}, one for every block")
+    for index, (wanted, most) in enumerate(zip(hidden, published, strict=True)):
+        if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= most:
+            raise ValueError(f"hidden of block {index} is {wanted!r}, it must be a whole number from 1 to {most}")
+    return list(hidden)
 
 
 def _relu6(x: Tensor) -> Tensor:
@@ -60,9 +71,12 @@ class InvertedBottleneck(nn.Module):
             same, the wide map between the two 1x1 convolutions is never whole in memory. For inference.
     """
 
-    def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int, hidden: int | None = None
+    ) -> None:
         super().__init__()
-        hidden = inputs * expansion
+        # Without an expansion the hidden channels are the inputs.
+        hidden = inputs * expansion if hidden is None or expansion == 1 else hidden
         if expansion != 1:
             self._expand_conv = nn.Conv2d(inputs, hidden, 1, bias=False)
             self._bn0 = nn.BatchNorm2d(hidden, eps=1e-3, momentum=0.01)
@@ -110,6 +124,11 @@ class EfficientNetLite(nn.Module):
     Args:
         variant: 0..2.
         stages: 7, or 6 without the last stage: its one block at stride 32 takes 5 % of the time of all.
+        hidden: hidden channels of every block, at most those published; the first block's are the stem's outputs.
+            None = as published. Maps between blocks are as wide as ever.
+
+    Raises:
+        ValueError: no such number of stages, or `hidden` does not fit the blocks.
 
     Attributes:
         channels: channels of the four maps.
@@ -120,23 +139,28 @@ class EfficientNetLite(nn.Module):
     strides = (4, 8, 16, 32)
     multiple = 32
 
-    def __init__(self, variant: int = 0, stages: int = len(STAGES)) -> None:
+    def __init__(self, variant: int = 0, stages: int = len(STAGES), hidden: list[int] | None = None) -> None:
         super().__init__()
         if stages not in (len(STAGES) - 1, len(STAGES)):
             raise ValueError(f"stages is {stages}, it must be {len(STAGES) - 1} or {len(STAGES)}")
         width, depth = SCALING[variant]
-        self._conv_stem = SameConv2d(3, 32, 3, 2, bias=False)
-        self._bn0 = nn.BatchNorm2d(32, eps=1e-3, momentum=0.01)
-        blocks, ends, inputs, outputs_of = [], [], 32, []
+        plan, ends, inputs, outputs_of = [], [], STEM, []
         for index, (expansion, channels, repeats, stride, kernel) in enumerate(STAGES[:stages]):
             outputs = _round_channels(channels, width)
             # Lite models scale neither the depth of the first and last stage nor the stem.
             count = repeats if index in (0, len(STAGES) - 1) else int(-(-repeats * depth // 1))
             for repeat in range(count):
-                blocks.append(InvertedBottleneck(inputs, outputs, expansion, kernel, stride if repeat == 0 else 1))
+                plan.append((inputs, outputs, expansion, kernel, stride if repeat == 0 else 1))
                 inputs = outputs
-            ends.append(len(blocks) - 1)
+            ends.append(len(plan) - 1)
             outputs_of.append(outputs)
+        published = [inputs * expansion for inputs, _, expansion, _, _ in plan]
+        hidden = published if hidden is None else _checked(hidden, published)
+        stem = hidden[0]
+        plan[0] = (stem, *plan[0][1:])
+        self._conv_stem = SameConv2d(3, stem, 3, 2, bias=False)
+        self._bn0 = nn.BatchNorm2d(stem, eps=1e-3, momentum=0.01)
+        blocks = [InvertedBottleneck(*sizes, inside) for sizes, inside in zip(plan, hidden, strict=True)]
         self._blocks = nn.ModuleList(blocks)
         self._last_stage = stages == len(STAGES)
         self._taps = frozenset(ends[index] for index in (*TAPS, -1))

@@ -108,3 +108,43 @@ def test_imagenet_weights_fit_with_and_without_the_last_stage():
         )
     with pytest.raises(RuntimeError, match=r"_blocks\.7"):
         EfficientNetLite(0, 6).load_imagenet({key: value for key, value in state.items() if "_blocks.7." not in key})
+
+
+def test_hidden_channels_as_asked():
+    published = [block.hidden for block in EfficientNetLite(0, 6)._blocks]
+    assert published == [32, 96, 144, 144, 240, 240, *[480] * 3, *[672] * 3, *[1152] * 3]
+    asked = [8, 20, *published[2:]]
+    network, whole = EfficientNetLite(0, 6, asked).eval(), EfficientNetLite(0, 6)
+    assert [block.hidden for block in network._blocks] == asked
+    assert (network.channels, network._conv_stem.out_channels) == (whole.channels, 8)
+    with torch.inference_mode():
+        maps = network(torch.randn(1, 3, 64, 96))
+    assert [one.shape[1:] for one in maps] == [(24, 16, 24), (40, 8, 12), (112, 4, 6), (192, 2, 3)]
+    as_published = EfficientNetLite(0, 6, published)
+    assert {key: value.shape for key, value in as_published.state_dict().items()} == {
+        key: value.shape for key, value in whole.state_dict().items()
+    }
+    network.in_bands(1, 1088, 1920)
+    assert 1 < network._blocks[1].bands < 20
+
+
+def test_a_whole_network_gives_a_cut_one_its_narrow_blocks():
+    hidden = [block.hidden - 1 for block in EfficientNetLite(0)._blocks]
+    whole, short = EfficientNetLite(0, 7, hidden), EfficientNetLite(0, 6, hidden[:-1])
+    short.load_state_dict(short.of_whole(whole.state_dict()), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "told"),
+    [
+        ([32, 96], "hidden is 2 numbers, it must be a list of 15"),
+        (32, "hidden is 32, it must be a list of 15"),
+        ([33, *[8] * 14], "block 0 is 33, it must be a whole number from 1 to 32"),
+        ([8, 0, *[8] * 13], "block 1 is 0"),
+        ([8, 8, 8.0, *[8] * 12], "block 2 is 8.0"),
+        ([8, 8, 8, True, *[8] * 11], "block 3 is True"),
+    ],
+)
+def test_hidden_channels_that_do_not_fit_are_refused(hidden, told):
+    with pytest.raises(ValueError, match=told):
+        EfficientNetLite(0, 6, hidden)
