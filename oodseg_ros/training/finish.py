@@ -22,7 +22,7 @@ from ..frame import OUTLIER
 from ..inference.graph import predict
 from ..labels import LabelSet
 from ..model_card import Calibration, InputSpec, ModelCard
-from ..networks.heads.ensemble import Ensemble, with_member
+from ..networks.heads.ensemble import Ensemble
 from ..networks.segmentor import Segmentor
 from ..scenes import scene
 from .frames import load_frames
@@ -118,7 +118,8 @@ def standardize(segmentor: Segmentor, spec: InputSpec, pairs: Iterable[tuple[np.
     uint8 `[H, W, 3]`, target uint8 `[H, W]`).
     """
     head = segmentor.head
-    networks = [with_member(segmentor, index).eval() for index in range(len(head.members))]
+    parts = segmentor.backbone, segmentor.decoder, segmentor.classifier
+    networks = [Segmentor(*parts, head.alone(index), segmentor.score_kind).eval() for index in range(len(head.members))]
     sums = np.zeros((3, len(networks)))  # of ones, of scores, of their squares
     for image, target in pairs:
         known = target < OUTLIER

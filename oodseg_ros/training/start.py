@@ -118,11 +118,14 @@ def _load_member(segmentor: Segmentor, recipe: Recipe, asked: MemberStart) -> st
 
 
 def _load_reader(member: nn.Module, state: Mapping[str, Tensor], asked: MemberStart, name: str) -> str:
-    """A member's decoder and head become those of a bundle, whose head is this one or an ensemble of it alone."""
+    """A member's decoder and head become those of a bundle, whose head is this one or an ensemble of it alone; what it
+    reads is a decoder of its own or the network's.
+    """
     own = _below(state, "head.members.0.head") or _below(state, "head")
+    read = _below(state, "head.members.0.decoder") or _below(state, "decoder")
     if any(key.startswith("head.members.1.") for key in state):
         raise ConfigError(f"start_members: the head of {asked.bundle} has several members; name a bundle with one")
-    _load(member.decoder, _below(state, "decoder"), asked.bundle, f"{name}.decoder")
+    _load(member.decoder, read, asked.bundle, f"{name}.decoder")
     _load(member.head, own, asked.bundle, f"{name}.head")
     return name
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from oodseg_ros.losses.masks import SoftmaxMaps, component_contrast
+from oodseg_ros.frame import UNLABELED
+from oodseg_ros.losses.masks import SoftmaxMaps, class_cross_entropy, component_contrast
 from oodseg_ros.networks.classifiers import FeatureMemory, GmmClassifier, assign
 
 
@@ -54,3 +55,15 @@ def test_maps_of_a_softmax_and_their_gradients_are_those_of_plain_torch(random_b
             for maps in (expected, found)
         ]
         torch.testing.assert_close(slopes[1], slopes[0])
+
+
+def test_classes_count_as_they_are_weighed() -> None:
+    logits = torch.randn(1, 3, 2, 2)
+    target = torch.tensor([[[0, 1], [2, UNLABELED]]], dtype=torch.uint8)
+    each = F.cross_entropy(logits, target.clamp(max=2).long(), reduction="none")[0]
+    weights = torch.tensor([1.0, 4.0, 0.0])
+    found = class_cross_entropy(logits, target, weights=weights)
+    torch.testing.assert_close(found, (each[0, 0] + 4 * each[0, 1]) / 3)
+    torch.testing.assert_close(
+        class_cross_entropy(logits, target, weights=torch.ones(3)), class_cross_entropy(logits, target)
+    )

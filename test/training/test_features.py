@@ -116,13 +116,36 @@ def distilled(small_recipe_text: str, tmp_path: Path, monkeypatch: pytest.Monkey
     return load_recipe(file)
 
 
-def test_a_pyramid_and_what_its_teachers_say_are_recorded(distilled: Recipe) -> None:
+@pytest.fixture
+def classes(distilled: Recipe, small_recipe_text: str) -> Recipe:
+    """A decoder of its own learns classes beside a member that keeps the shipped bundle's score."""
+    shipped = load_bundle("road_lite").card
+    light = {"name": "light_fpn", "channels": 32, "width": 64}
+    member = {"decoder": light, "head": {"name": "learnable_uncertainty"}, "score": "learnable_uncertainty"}
+    network = {
+        "backbone": shipped.network["backbone"],
+        "decoder": {"name": "context_fpn", "channels": 8, "middle": 8, "width": 16},
+        "classifier": {"name": "linear", "classes": 11},
+        "head": {"name": "ensemble", "members": [member]},
+        "score": "mean_standardized",
+    }
+    stage = {"method": "inlier", "steps": 2, "batch": 2, "lr": 0.01, "cached": 4, "loss_stride": 2}
+    stage |= {"unknowns": False, "options": {"teachers": [{"bundle": "road_lite"}]}}
+    start = {"start": "road_lite", "start_parts": ["backbone"]}
+    start |= {"start_members": [{"member": 0, "bundle": "road_lite"}]}
+    return Recipe.model_validate(yaml.safe_load(small_recipe_text) | start | {"network": network, "stages": [stage]})
+
+
+@pytest.mark.parametrize("name", ["distilled", "classes"])
+def test_a_pyramid_and_what_its_teachers_say_are_recorded(name: str, request: pytest.FixtureRequest) -> None:
+    distilled: Recipe = request.getfixturevalue(name)
     labels = load_labels("driving11")
     module = run_stage.make_stage(distilled, 0, train.segmentor_of(distilled, labels))
     samples = Samples.of(distilled, load_frames(distilled.data, labels), labels, distilled.seed, start=0, stop=4)
     folder = features.record_features(samples, None, module, distilled)
     packed, target, answers = features.FeatureSamples(folder, seed=1, stop=8)[0]
     image = next(samples[i][0] for i in range(4) if torch.equal(samples[i][1], target))
+    module.segmentor.eval()  # a decoder in train mode would see the statistics of this picture
     with torch.no_grad():
         told = module.terms(module.normalize(image[None]), target[None], None)
         backbone = module.segmentor.backbone
@@ -168,6 +191,26 @@ def test_a_network_is_taught_on_what_was_recorded(distilled: Recipe, tmp_path: P
     train.train(distilled, tmp_path / "out")
     assert any(key.startswith("backbone.") for key in load_bundle(tmp_path / "out" / "small").weights())
     assert len(list((tmp_path / "cache" / "features").iterdir())) == 1
+
+
+def test_classes_are_learnt_beside_a_score_that_stays(classes: Recipe, tmp_path: Path) -> None:
+    train.train(classes, tmp_path / "out")
+    bundle, shipped = load_bundle(tmp_path / "out" / "small"), load_bundle("road_lite").weights()
+    weights, member = bundle.weights(), "head.members.0."
+    own = "" if "head.members.0.decoder.norm.weight" not in shipped else member  # where it ships beside other classes
+    read = {"backbone.": "backbone.", f"{member}decoder.": f"{own}decoder.", f"{member}head.": f"{member}head."}
+    kept = [
+        (key, there + key.removeprefix(here)) for here, there in read.items() for key in weights if key.startswith(here)
+    ]
+    assert len(kept) > 100
+    for key, there in kept:
+        assert torch.equal(weights[key], shipped[there]), key
+    # In deviations of its own on the held-out frames.
+    assert weights["head.deviation"].item() > 0
+    assert weights["head.deviation"].item() != 1
+    torch.manual_seed(classes.seed)
+    fresh = train.segmentor_of(classes, load_labels("driving11")).state_dict()
+    assert not torch.equal(weights["decoder.to_middle.weight"], fresh["decoder.to_middle.weight"])
 
 
 Made = tuple[Samples, DistilStage]

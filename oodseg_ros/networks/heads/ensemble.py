@@ -46,9 +46,19 @@ class Ensemble(nn.Module):
         super().__init__()
         if not members:
             raise ValueError("an ensemble needs members")
-        self.members = nn.ModuleList(self._member(make, **member) for member in members)
+        self._hold([self._member(make, **member) for member in members])
+
+    def _hold(self, members: Sequence[Member]) -> None:
+        self.members = nn.ModuleList(members)
         self.register_buffer("mean", torch.zeros(len(members)))
         self.register_buffer("deviation", torch.ones(len(members)))
+
+    def alone(self, index: int) -> Ensemble:
+        """An ensemble of this member only, which it shares, in the unit of that member's score."""
+        one = Ensemble.__new__(Ensemble)
+        nn.Module.__init__(one)
+        one._hold([self.members[index]])
+        return one
 
     @staticmethod
     def _member(

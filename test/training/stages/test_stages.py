@@ -30,6 +30,7 @@ FROZEN = [
 MOVING = [
     ("inlier", "dino_uem_g_g", {}),
     ("inlier", "lite", {"backbone_lr": 0.1}),
+    ("inlier", "lite", {"options": {"class_weights": [1, 2, 3, 4, 0]}}),
     ("inlier_gmm", "lite_mixture", {"options": {"memory": 32, "interval": 1}}),
     ("joint", "lite_uem", {"backbone_lr": 0.1}),
     ("two_stage_b", "wide_two_stage", {}),
@@ -335,7 +336,7 @@ def test_labels_teach_the_classes_through_the_backbone(make_batch) -> None:
 
 def test_a_teacher_looks_at_several_scales() -> None:
     from oodseg_ros.bundle import load_bundle
-    from oodseg_ros.training.stages.distil import ScoreTeacher, _Teacher
+    from oodseg_ros.training.stages.teacher_bundle import ScoreTeacher, Teacher
 
     shipped = load_bundle("road_lite")
     network, pixels = shipped.segmentor(), torch.rand(1, 3, 64, 128, generator=torch.Generator().manual_seed(3))
@@ -343,7 +344,7 @@ def test_a_teacher_looks_at_several_scales() -> None:
 
     def taught(*scales: float) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.inference_mode():
-            return _Teacher(ScoreTeacher(bundle="road_lite", scales=scales), 1.0, spec, network.backbone)(
+            return Teacher(ScoreTeacher(bundle="road_lite", scales=scales), 1.0, spec, network.backbone)(
                 pixels, features
             )
 
@@ -363,3 +364,15 @@ def test_teachers_of_other_classes_cannot_hold_them(make_stage, make_batch) -> N
         make_stage("distil", "lite_rpl", options=TAUGHT | {"initialize": True})
     with pytest.raises(ConfigError, match="`head`"):
         make_stage("distil", "lite", options=TAUGHT)
+
+
+def test_class_weights_are_one_for_each_class(make_stage) -> None:
+    with pytest.raises(ConfigError, match="2 class_weights for 5 classes; give one for each"):
+        make_stage("inlier", "lite", options={"class_weights": [1, 2]})
+
+
+def test_teachers_of_other_classes_are_refused(make_stage, make_batch) -> None:
+    stage = make_stage("inlier", "lite", options={"teachers": [{"bundle": "road_lite"}]})
+    batch = make_batch()
+    with pytest.raises(ConfigError, match="`teachers` have 11 classes, this network 5"):
+        stage.terms(stage.normalize(batch[0]), batch[1], None)
