@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..model_card import InputSpec
+from ..model_card import InputSpec, ModelCard
 from ..object_rule import Strip
 from .sizes import network_size
 
@@ -52,6 +52,14 @@ def strip_size(height: int, width: int, strip: Strip, spec: InputSpec) -> StripS
     if not rows:
         return None
     return StripSize(rows, columns, min(height, max(1, round(rows / (strip.zoom * of_height) * height))))
+
+
+def strip_of(height: int, width: int, card: ModelCard) -> StripSize | None:
+    """Size of the strip of a camera with images of this size, for which engines are needed, too; None = it has none."""
+    look, spec = card.calibration.second_look, card.input
+    if look is None or look.strip is None or not is_fine(height, width, look.strip, spec):
+        return None
+    return strip_size(height, width, look.strip, spec)
 
 
 def strip_top(classes: np.ndarray, ground: np.ndarray, step: int, height: int, tall: int) -> int:
