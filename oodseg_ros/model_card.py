@@ -199,6 +199,13 @@ class ModelCard(Strict):
             raise ValueError(f"label_set: {self.label_set!r} is neither a known label set nor a file of the bundle")
         return self
 
+    @model_validator(mode="after")
+    def _strip_has_a_size(self) -> ModelCard:
+        look = self.calibration.second_look
+        if look is not None and look.strip is not None and (self.input.resize or self.input.windows):
+            raise ValueError("second_look: a `strip` has no size where `input` has `resize` or `windows`")
+        return self
+
 
 def readable(error: ValidationError) -> str:
     """A validation error in one line: the key and what is wrong with it, at most five of them."""

@@ -166,6 +166,27 @@ class SmallLook(Strict):
     counts: float = Field(9.0, gt=0, le=1000)
 
 
+class Strip(Strict):
+    """What is looked at again in every picture of a camera that is fine enough (`inference.strip`), whatever is in it:
+    a strip of full width around the horizon. It costs at most as much as the first look, the same in every picture.
+
+    Attributes:
+        zoom: how much larger than the first look it is seen.
+        height: share of the picture's height that it has; with this zoom no more pixels than the first look takes.
+        counts: how often its score counts where the first counts once.
+    """
+
+    zoom: float = Field(2.0, gt=1, le=4)
+    height: float = Field(0.25, gt=0, lt=1)
+    counts: float = Field(9.0, gt=0, le=1000)
+
+    @model_validator(mode="after")
+    def _costs_no_more(self) -> Strip:
+        if self.zoom**2 * self.height > 1:
+            raise ValueError("strip: `height` must be at most 1 / `zoom`², or it would cost more than the first look")
+        return self
+
+
 class SecondLook(Strict):
     """When a part of the picture is looked at again, larger; both scores are averaged there.
 
@@ -176,6 +197,7 @@ class SecondLook(Strict):
         zoom: how much larger; the window has 1 / zoom of the picture's sides.
         grow, above, below: raw scores of the first look, rising.
         small: what holds instead for small candidates; None = nothing else.
+        strip: what is looked at in pictures of fine cameras instead of all that; None = the same in all pictures.
     """
 
     zoom: float = Field(gt=1, le=4)
@@ -183,6 +205,7 @@ class SecondLook(Strict):
     above: Score
     below: Score
     small: SmallLook | None = None
+    strip: Strip | None = None
 
     @model_validator(mode="after")
     def _rise(self) -> SecondLook:
@@ -197,12 +220,12 @@ class SecondLook(Strict):
     def options(self) -> str:
         """What `calibrate-objects` is asked for to choose such a one anew."""
         text = f"--second-look {self.zoom:g}"
-        if (small := self.small) is None:
-            return text
-        return (
-            f"{text} --small-look {small.zoom:g} --small-look-height {small.height:g} "
-            f"--small-look-counts {small.counts:g}"
-        )
+        if (small := self.small) is not None:
+            text += f" --small-look {small.zoom:g} --small-look-height {small.height:g}"
+            text += f" --small-look-counts {small.counts:g}"
+        if (strip := self.strip) is not None:
+            text += f" --strip {strip.zoom:g} --strip-height {strip.height:g} --strip-counts {strip.counts:g}"
+        return text
 
     @property
     def words(self) -> str:
@@ -211,9 +234,14 @@ class SecondLook(Strict):
             f"{self.zoom:g} times as large, where something on the ground is stronger than {self.above:.6g} but not "
             f"than {self.below:.6g}"
         )
-        if self.small is None:
-            return text
-        return (
-            f"{text}; {self.small.zoom:g} times, where it has at most {self.small.height:.3g} of the picture's height "
-            f"and is stronger than {self.small.above:.6g}, and counts {self.small.counts:g} times there"
-        )
+        if (small := self.small) is not None:
+            text += (
+                f"; {small.zoom:g} times, where it has at most {small.height:.3g} of the picture's height and is "
+                f"stronger than {small.above:.6g}, and counts {small.counts:g} times there"
+            )
+        if (strip := self.strip) is not None:
+            text += (
+                f"; of fine cameras instead, in every picture, a strip around the horizon of {strip.height:.3g} of its "
+                f"height, {strip.zoom:g} times as large, which counts {strip.counts:g} times there"
+            )
+        return text

@@ -221,6 +221,33 @@ def test_a_second_look_that_means_nothing_is_refused(
         load_bundle(copy)
 
 
+@pytest.mark.parametrize(
+    ("strip", "resize", "said"),
+    [
+        ({"zoom": 1.0}, None, r"strip\.zoom"),
+        ({"height": 1.0}, None, r"strip\.height"),
+        ({"counts": float("nan")}, None, r"strip\.counts"),
+        ({"zoom": 3.0}, None, r"at most 1 / `zoom`²"),
+        ({}, {"height": 64, "width": 64}, "a `strip` has no size"),
+    ],
+)
+def test_a_strip_that_means_nothing_is_refused(copy: Path, strip: dict, resize: dict | None, said: str) -> None:
+    card = yaml.safe_load((copy / "model.yaml").read_text())
+    rule = {"grow": 1.0, "seed": 0.5, "among": 3.0, "beside": 4.0, "ground": [3]}
+    look = {"zoom": 1.5, "grow": 1.0, "above": 2.0, "below": 3.0, "strip": {}}
+    calibration = card["calibration"] | {"threshold": 3.0, "objects": rule, "second_look": look}
+    edit(copy, calibration=calibration)
+    assert load_bundle(copy).card.calibration.second_look.strip.model_dump() == {
+        "zoom": 2.0,
+        "height": 0.25,
+        "counts": 9.0,
+    }
+    look["strip"] = strip
+    edit(copy, calibration=calibration, input=card["input"] | {"resize": resize})
+    with pytest.raises(BundleError, match=said):
+        load_bundle(copy)
+
+
 def test_ground_classes_that_the_label_set_does_not_have_are_refused(copy: Path) -> None:
     card = yaml.safe_load((copy / "model.yaml").read_text())
     rule = {"grow": -100.0, "seed": 0.5, "beside": 100.0, "ground": [3, 200]}

@@ -69,6 +69,7 @@ def command(
     from ..building.order import Order
     from ..bundle import load_bundle
     from ..inference.sizes import parse_size
+    from ..inference.strip import strip_of
 
     height, width = parse_size(size)
     chosen(engine, device, precision)  # what cannot be is said before frames are read
@@ -102,6 +103,11 @@ def command(
         calibrating = calibration_frames(calibration, size=(height, width)) if precision == "int8" else []
         built = build_engine(loaded, order, _shown(data, show), data.name, calibrating, show)
     show_built(built, shown)
+    if built.engine is not None and (strip := strip_of(height, width, loaded.card)) is not None:
+        shown.say(
+            f"the bundle's second look needs one for its strip, too: the same command with "
+            f"--size {strip.columns}x{strip.rows}"
+        )
     if imitated := engine == "openvino" and precision == "bf16" and not computes_bf16():
         shown.warn("this processor has no BF16: OpenVINO computes the engine in FP32 here, and so did the gate")
     shown.result(

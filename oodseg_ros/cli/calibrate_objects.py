@@ -90,6 +90,22 @@ def command(
         float | None,
         typer.Option(help="With --small-look: how often it counts where the first look counts once. Default: 9."),
     ] = None,
+    strip: Annotated[
+        float | None,
+        typer.Option(
+            help="With --second-look: of cameras finer than the network's input, a strip around the horizon is looked "
+            "at this much larger in every picture, instead of what is in doubt. Default: none, also where the bundle "
+            "had one."
+        ),
+    ] = None,
+    strip_height: Annotated[
+        float | None,
+        typer.Option(help="With --strip: share of the picture's height that it has. Default: 0.25."),
+    ] = None,
+    strip_counts: Annotated[
+        float | None,
+        typer.Option(help="With --strip: how often it counts where the first look counts once. Default: 9."),
+    ] = None,
     without: Annotated[
         list[str] | None,
         typer.Option(help="File name of a frame that shows something unknown after all; repeat."),
@@ -128,12 +144,21 @@ def command(
         )
     if (small_look_height, small_look_share, small_look_counts) != (None, None, None) and not small_look:
         raise ConfigError("--small-look-height, -share and -counts are for what --small-look looks at: give it, too")
+    if strip is not None and not second_look:
+        raise ConfigError(
+            "--strip is part of a second look: say how much larger smaller cameras see with --second-look"
+        )
+    if (strip_height, strip_counts) != (None, None) and not strip:
+        raise ConfigError("--strip-height and -counts are for the strip that --strip asks for: give it, too")
     asked = {
         "share": second_look_share,
         "small_zoom": small_look,
         "small_height": small_look_height,
         "small_share": small_look_share,
         "small_counts": small_look_counts,
+        "strip_zoom": strip,
+        "strip_height": strip_height,
+        "strip_counts": strip_counts,
     }
     asked = {name: value for name, value in asked.items() if value is not None}
     look = None if second_look is None else LookTarget(second_look, **asked)
@@ -163,6 +188,8 @@ def command(
     before = loaded.bundle.card.calibration.second_look
     if before is not None and before.small is not None and again is not None and again.small is None:
         shown.warn(f"the bundle looked closer at small candidates, now it does not; {before.options} keeps that")
+    if before is not None and before.strip is not None and again is not None and again.strip is None:
+        shown.warn(f"the bundle had a strip for fine cameras, now it has none; {before.options} keeps that")
     had = loaded.bundle.card.calibration.objects
     if had is not None and had.smaller and not rule.smaller:
         shown.warn(

@@ -43,8 +43,8 @@ def command(
     )
     if loaded.card.calibration.second_look is not None:
         shown.warn(
-            "the file holds one look; the bundle's thresholds are for two where something is in doubt (its metadata, "
-            "objects and second_look, says when)"
+            "the file holds one look; the bundle's thresholds are for two where something is in doubt, or in a strip "
+            "(its metadata, objects and second_look, says when)"
         )
     shown.say(
         f"ONNX Runtime against torch in FP32 on {escape(str(image) if image else 'the golden frame')}: max |Δscore| "

@@ -34,7 +34,7 @@ class Runner:
         bundle: the verified bundle.
         engine_identity: engine, version, precision and device, for reports and diagnostics.
         golden_error: largest |Δscore| on the golden frame, as measured at load.
-        second_look: what looks again at what is in doubt, where the bundle asks for it; else None.
+        second_look: what looks again at what is in doubt, or at a strip, where the bundle asks for it; else None.
         preparing: entered with a sentence while something is compiled, which can take seconds or minutes.
     """
 
@@ -87,7 +87,8 @@ class Runner:
             max_batch: the most images of one size run at once.
             hint: `latency` (one image as soon as possible) or `throughput`; only openvino knows the difference.
             score_type: `fp32`, or `fp16` for half the bytes on the way from a GPU; predictions hold float32 anyway.
-            max_shapes: compiled shapes kept at once, those that ran last; each camera may need two.
+            max_shapes: compiled shapes of images kept at once, those that ran last; each camera may need two. As many
+                again where the bundle's second look has a strip.
             measure_batch: `batch_pays` says what was measured; otherwise it is always true.
 
         Raises:
@@ -113,7 +114,7 @@ class Runner:
 
     def is_warm(self, height: int, width: int, batch: int = 1) -> bool:
         """Whether images of this size run without compiling first."""
-        return (batch, height, width) in self._compiled
+        return all(shape in self._compiled for shape in self._shapes(height, width, batch))
 
     def batch_pays(self, height: int, width: int, batch: int) -> bool:
         """Whether so many images of this size are better run together than one by one, by the clock.
@@ -128,18 +129,17 @@ class Runner:
         return len(together) < SAMPLES or min(together) < BATCH_PAYS * batch * min(alone)
 
     def warm(self, height: int, width: int, batch: int = 1) -> None:
-        """Compile for an image size and run once, so that the first frame is not late.
+        """Compile for an image size, and that of its strip, and run once, so that the first frame is not late.
 
         Raises:
             ImageError: a side outside 32..8192.
         """
         check_size(height, width)
-        if self.is_warm(height, width, batch):
-            return
-        shape = (batch, height, width)
-        run = self._compile(shape)
-        run(np.zeros((*shape, 3), np.uint8))
-        self._keep(shape, run)
+        for shape in self._shapes(height, width, batch):
+            if shape not in self._compiled:
+                run = self._compile(shape)
+                run(np.zeros((*shape, 3), np.uint8))
+                self._keep(shape, run)
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """RGB uint8 images `[H, W, 3]`, of any sizes → predictions in the same order; equal sizes run as one batch.
@@ -177,7 +177,18 @@ class Runner:
         labels, score = self._run(np.ascontiguousarray(image)[None])
         return [Prediction(labels[0], plane, self.bundle.id) for plane in score]
 
+    def _shapes(self, height: int, width: int, batch: int) -> list[tuple[int, int, int]]:
+        """What runs for so many images of a size: (batch, height, width) of them, and of their strips."""
+        strip = None if self.second_look is None else self.second_look.strip_size(height, width)
+        return [(batch, height, width), *([] if strip is None else [(batch, strip.rows, strip.columns)])]
+
     def _run(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        labels, score = self._look(batch)
+        if self.second_look is not None:
+            self.second_look(self._look, batch, labels, score)
+        return labels, score
+
+    def _look(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shape = batch.shape[:3]
         with self._lock:
             run = self._compiled.get(shape)
@@ -186,16 +197,13 @@ class Runner:
         if run is None:
             run = self._compile(shape)
             self._keep(shape, run)
-            labels, score = run(batch)
-        else:
-            start = time.perf_counter()
-            labels, score = run(batch)
-            known = self._seconds.setdefault(shape, [])
-            if len(known) < SAMPLES:
-                known.append(time.perf_counter() - start)
-        if self.second_look is not None:
-            self.second_look(run, batch, labels, score)
-        return labels, score
+            return run(batch)
+        start = time.perf_counter()
+        answer = run(batch)
+        known = self._seconds.setdefault(shape, [])
+        if len(known) < SAMPLES:
+            known.append(time.perf_counter() - start)
+        return answer
 
     def _compile(self, shape: tuple[int, int, int]) -> Run:
         batch, height, width = shape
@@ -204,10 +212,11 @@ class Runner:
             return self._engine.compile(*shape)
 
     def _keep(self, shape: tuple[int, int, int], run: Run) -> None:
+        strips = self.second_look is not None and self.second_look.rule.strip is not None
         with self._lock:
             self._compiled[shape] = run
             self._compiled.move_to_end(shape)
-            while len(self._compiled) > self._max_shapes:
+            while len(self._compiled) > (2 if strips else 1) * self._max_shapes:
                 gone, _ = self._compiled.popitem(last=False)
                 self._seconds.pop(gone, None)
 

@@ -4,6 +4,7 @@ both scores decides.
 An average over sizes of the picture has fewer false objects at equal finds (as in multi-scale inference of
 segmentation networks). Two runs for every frame would halve the rate; few frames are in doubt. What is small is looked
 at closer, and there the second look has nearly all the say: an object of a few network pixels hardly has a score.
+A camera that is finer than the network's input may have a strip around the horizon looked at instead, in every picture.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from ..model_card import InputSpec
 from ..object_rule import Objects
 from ..object_rule import SecondLook as Rule
 from .engine import Run
-from .sizes import network_size
+from .sizes import network_size, resized_frame
+from .strip import StripSize, is_fine, strip_size, strip_top
 
 CELL = 4
 """Network pixels a side of what is looked at to find what is in doubt."""
@@ -46,29 +48,60 @@ class SecondLook:
     """Looks again at images of a bundle whose card asks for it.
 
     Attributes:
+        rule: what it looks at.
         taken: images that were looked at again, since it was made.
+        every_camera: whether images of all sizes get the strip, enlarged if need be, not only those of fine cameras:
+            so a calibration sees what it does to frames of smaller ones.
 
     Args:
-        rule: what is in doubt.
+        rule: what is in doubt, and the strip.
         objects: its seed and its ground count.
         spec: the network's input.
     """
 
     def __init__(self, rule: Rule, objects: Objects, spec: InputSpec) -> None:
-        self.taken = 0
-        self._rule, self._seed, self._spec = rule, objects.seed, spec
+        self.rule, self.taken, self.every_camera = rule, 0, False
+        self._seed, self._spec = objects.seed, spec
         self._ground = np.zeros(256, bool)
         self._ground[objects.ground] = True
 
     def __call__(self, run: Run, images: np.ndarray, labels: np.ndarray, score: np.ndarray) -> None:
-        """Change `score` where something is in doubt.
+        """Change `score` where something is in doubt, or in the strip.
 
         Args:
-            run: what answered the images.
+            run: answers images of any size.
             images: RGB uint8 `[B, H, W, 3]`.
             labels: uint8 `[B, H, W]`, as answered.
             score: float32 `[S * B, H, W]`, as answered; the first of several is the bundle's own and changed in place.
         """
+        if (strip := self.strip_size(*images.shape[1:3])) is None:
+            self._look_at_doubt(run, images, labels, score)
+        else:
+            self._look_at_strip(run, strip, images, labels, score)
+
+    def strip_size(self, height: int, width: int) -> StripSize | None:
+        """Size of the strip of such an image; None where what is in doubt is looked at instead."""
+        strip = self.rule.strip
+        if strip is None or not (self.every_camera or is_fine(height, width, strip, self._spec)):
+            return None
+        return strip_size(height, width, strip, self._spec)
+
+    def _look_at_strip(
+        self, run: Run, strip: StripSize, images: np.ndarray, labels: np.ndarray, score: np.ndarray
+    ) -> None:
+        assert self.rule.strip is not None  # it has a size
+        (batch, height, width), tall = images.shape[:3], strip.tall
+        step = cell_size(height, width, self._spec)
+        cells = [in_cells(*one, step)[1] for one in zip(score[:batch], labels, strict=True)]
+        tops = [strip_top(classes, self._ground, step, height, tall) for classes in cells]
+        self.taken += batch
+        closer = [resized_frame(image[y : y + tall], *strip[:2]) for image, y in zip(images, tops, strict=True)]
+        _, seen = run(np.stack(closer))
+        for first, second, y in zip(score[:batch], seen[:batch], tops, strict=True):
+            counts = self.rule.strip.counts * _share(y, y + tall, height)[:, None]
+            first[y : y + tall] = _blended(first[y : y + tall], second, counts)
+
+    def _look_at_doubt(self, run: Run, images: np.ndarray, labels: np.ndarray, score: np.ndarray) -> None:
         batch, height, width = images.shape[:3]
         windows = [self.window(*one) for one in zip(score[:batch], labels, strict=True)]
         if not any(windows):
@@ -82,9 +115,7 @@ class SecondLook:
             x0, y0, x1, y1 = window.box
             rows, columns = _share(y0, y1, height), _share(x0, x1, width)
             counts = window.counts * rows[:, None] * columns
-            second = cv2.resize(second, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
-            # In this form an infinite score stays what it is.
-            first[y0:y1, x0:x1] = (first[y0:y1, x0:x1] + counts * second) / (1 + counts)
+            first[y0:y1, x0:x1] = _blended(first[y0:y1, x0:x1], second, counts)
 
     def window(self, score: np.ndarray, labels: np.ndarray) -> Window | None:
         """The part of an image to look at again: the strongest candidate in doubt is near its middle, and as many
@@ -95,7 +126,7 @@ class SecondLook:
             labels: uint8 `[H, W]`.
         """
         height, width = score.shape
-        step, rule = cell_size(height, width, self._spec), self._rule
+        step, rule = cell_size(height, width, self._spec), self.rule
         cells = in_cells(score, labels, step)
         found = candidates(*cells, rule.grow, self._seed, self._ground)
         larger, small = split(found, rule.small.height * len(cells[0]) if rule.small else 0)
@@ -178,6 +209,13 @@ def _closer(image: np.ndarray, window: Window | None) -> np.ndarray:
         return image
     x0, y0, x1, y1 = window.box
     return cv2.resize(image[y0:y1, x0:x1], image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _blended(first: np.ndarray, second: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The mean of a part of the first score `[h, w]` and the second one of it, of any size, which counts so often."""
+    second = cv2.resize(second, first.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    # In this form an infinite score stays what it is.
+    return (first + counts * second) / (1 + counts)
 
 
 def _share(start: int, stop: int, length: int) -> np.ndarray:

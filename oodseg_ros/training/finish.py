@@ -158,7 +158,7 @@ def without_folder(path: str) -> str:
 def _with_objects(spec: ObjectsSpec, calibration: Calibration, labels: LabelSet, predict: Predict) -> Calibration:
     images = (frame.read()[0] for frame in load_frames(spec.data, labels))
     return fit_objects(
-        (predict(image)[::-1] for image in track(images, "frames without unknowns", console=Console(stderr=True))),
+        ([predict(image)[::-1]] for image in track(images, "frames without unknowns", console=Console(stderr=True))),
         _target(spec),
         ground_ids(labels, spec.ground_classes),
         calibration,

@@ -10,7 +10,7 @@ from oodseg_ros.bundle import load_bundle
 from oodseg_ros.cli.main import build_app
 from oodseg_ros.errors import BundleError, ConfigError, UserError
 from oodseg_ros.evaluation.calibration.calibrate import write_calibration
-from oodseg_ros.object_rule import Objects, SecondLook, Smaller, SmallLook
+from oodseg_ros.object_rule import Objects, SecondLook, Smaller, SmallLook, Strip
 from oodseg_ros.signatures import make_keys, sign_bundle
 
 ENGINE = ["--engine", "torch", "--threads", "1"]
@@ -115,14 +115,14 @@ def test_what_is_wrong_is_said(tiny_bundle, data, tmp_path):
         assert len(str(done.exception)) > 30
 
 
-def test_a_second_look_chosen_anew_without_small_candidates_says_that_it_had_one(tiny_bundle, data, tmp_path):
+def test_a_second_look_chosen_anew_says_what_the_one_before_had_more(tiny_bundle, data, tmp_path):
     bundle = load_bundle(tiny_bundle)
     at, ground = bundle.card.calibration.threshold, bundle.labels.names  # random classes: all can be stood on
     small = SmallLook(height=0.06, zoom=2.5, above=at - 1)
     smaller = [Smaller(share=0.01, free=0.5, among=0.5, beside=0.5)]
     rules = {
         "objects": Objects(grow=at - 2, seed=0.5, beside=at, ground=list(range(len(ground))), smaller=smaller),
-        "second_look": SecondLook(zoom=1.5, grow=at - 2, above=at - 1, below=at, small=small),
+        "second_look": SecondLook(zoom=1.5, grow=at - 2, above=at - 1, below=at, small=small, strip=Strip()),
     }
     had = write_calibration(bundle, bundle.card.calibration.model_copy(update=rules), tmp_path / "had")
     words = ["calibrate-objects", had.path, data / "images", "--false-frames", 0.5, "--grow", 0.3, "--seed", 0.2]
@@ -132,10 +132,13 @@ def test_a_second_look_chosen_anew_without_small_candidates_says_that_it_had_one
     told = " ".join(done.output.split())
     assert "looked closer at small candidates, now it does not; --second-look 1.5 --small-look 2.5" in told
     assert load_bundle(tmp_path / "new").card.calibration.second_look.small is None
+    assert "had a strip for fine cameras, now it has none; --second-look 1.5" in told
+    assert load_bundle(tmp_path / "new").card.calibration.second_look.strip is None
     assert "smaller objects needed less in this bundle, now all sizes need the same; --objects CUTOUTS" in told
     kept = run(*words, "--seed", 0.5, "--out", tmp_path / "kept")
     assert kept.exit_code == 0, kept.output
     assert "closer at small" not in kept.output
+    assert "had a strip" not in kept.output
     assert load_bundle(tmp_path / "kept").card.calibration.second_look == rules["second_look"]
 
 
@@ -147,6 +150,10 @@ def test_a_second_look_chosen_anew_without_small_candidates_says_that_it_had_one
         (["--second-look", "1.5", "--small-look-share", "0.2"], "what --small-look looks at"),
         (["--second-look", "1.5", "--small-look-height", "0.2"], "what --small-look looks at"),
         (["--second-look", "1.5", "--small-look-counts", "4"], "what --small-look looks at"),
+        (["--strip", "2"], "how much larger smaller cameras see with --second-look"),
+        (["--second-look", "0", "--strip", "2"], "how much larger smaller cameras see with --second-look"),
+        (["--second-look", "1.5", "--strip-height", "0.2"], "the strip that --strip asks for"),
+        (["--second-look", "1.5", "--strip-counts", "4"], "the strip that --strip asks for"),
     ],
 )
 def test_what_belongs_to_a_second_look_is_not_dropped_in_silence(tiny_bundle, data, tmp_path, words, told):

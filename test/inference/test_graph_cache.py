@@ -121,6 +121,7 @@ def package(tmp_path):
         ("networks/segmentor.py", {"", *ENGINES}),
         ("building/acceptance.py", set()),  # judges engines, makes none
         ("inference/second_look.py", set()),
+        ("inference/strip.py", set()),
     ],
 )
 def test_a_fault_that_is_mended_makes_stale_what_was_built_with_it(package, monkeypatch, file, stale):

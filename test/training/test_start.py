@@ -56,6 +56,13 @@ def test_a_backbone_without_its_last_stage_starts_as_one_that_is_whole(tiny_bund
         load_start(short, recipe(tiny_bundle, network))
 
 
+def test_packaged_weights_are_not_for_narrow_blocks() -> None:
+    narrow = {**TINY["backbone"], "hidden": [block.hidden - 1 for block in build_segmentor(TINY).backbone._blocks]}
+    network = {**TINY, "backbone": narrow}
+    with pytest.raises(ConfigError, match="give a narrowed bundle as `start`"):
+        load_start(build_segmentor(network), recipe("", network))
+
+
 def test_another_head_starts_fresh(tiny_bundle: Path) -> None:
     network = {**TINY, "head": {**TINY["head"], "hidden": 8}}
     assert load_start(build_segmentor(network), recipe(tiny_bundle, network)).endswith("backbone, decoder, classifier")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import ConfigError, ImageError
+from ...frame import Prediction
 from ...inference.runner import Runner
 from ...inference.second_look import SecondLook
 from ...inference.sizes import check_size
@@ -57,7 +58,7 @@ def calibrate_objects(
 
     Raises:
         ConfigError: a pattern that fits no file, a label set without such classes, too few frames, a frame of `without`
-            that is not there.
+            that is not there, a strip for a network whose input has a size of its own.
         DatasetError, ImageError: what cannot be opened or read.
     """
     labels = runner.bundle.labels
@@ -69,6 +70,13 @@ def calibrate_objects(
         raise ConfigError(
             f"label set {labels.name} does not say which of its classes objects stand on; say it with --ground CLASS, "
             f"repeated, of {', '.join(labels.names)}"
+        )
+
+    spec = runner.bundle.card.input
+    if look is not None and look.strip_zoom and (spec.resize is not None or spec.windows is not None):
+        raise ConfigError(
+            "a strip needs a network that takes pictures as they are; the input of this one has "
+            f"{'a size of its own (resize)' if spec.resize is not None else 'windows'}: leave out --strip"
         )
 
     opened = [open_matching(source) for source in sources]
@@ -99,7 +107,6 @@ def calibrate_objects(
     if look is not None and look.zoom:
         chosen = (runner([image])[0] for _, image in _images(sources, opened, without, left_out))
         maps = ((one.score, one.labels) for one in itertools.islice(chosen, 0, None, every))
-        spec = runner.bundle.card.input
         rule = fit_second_look(maps, look, target.grow_rate, target.seed, ground, spec)
         calibration = calibration.model_copy(update={"second_look": rule})
         objects = Objects(grow=rule.grow, seed=target.seed, beside=rule.below, ground=ground)
@@ -111,15 +118,15 @@ def calibrate_objects(
         if cutouts:
             pasted = ScoreStore(stack.enter_context(tempfile.TemporaryDirectory(prefix="oodseg_pasted_")))
 
-        def predicted() -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        def predicted() -> Iterable[list[tuple[np.ndarray, np.ndarray]]]:
             for index, (name, image) in enumerate(_images(sources, opened, without, left_out)):
                 names.append(name)
-                prediction = runner([image])[0]
+                views = _views(runner, image)
                 if pasted is not None and index % every == 0:
-                    changed, truth = _with_objects(image, np.isin(prediction.labels, ground), cutouts, index)
+                    changed, truth = _with_objects(image, np.isin(views[0].labels, ground), cutouts, index)
                     again = runner([changed])[0]
                     pasted.put(f"{index:06d}", again.score, truth, labels=again.labels)
-                yield prediction.score, prediction.labels
+                yield [(view.score, view.labels) for view in views]
             _refuse_strange(without, left_out)
 
         names: list[str] = []
@@ -127,6 +134,22 @@ def calibrate_objects(
         for name in (name for name, count in left_out.items() if count > 1):
             _log.warning("--without %s left out %d frames of this name", name, left_out[name])
         return found, [f"{names[frame]} ({PLACES[place]})" for frame, place in found.strongest]
+
+
+def _views(runner: Runner, image: np.ndarray) -> list[Prediction]:
+    """What a bundle makes of an image, and where only fine cameras have a strip, what it makes of it with one.
+
+    The thresholds are for both, and most frames without unknowns are of smaller cameras.
+    """
+    views, look = runner([image]), runner.second_look
+    size = image.shape[:2]
+    if look is None or look.rule.strip is None or look.strip_size(*size) is not None:
+        return views
+    look.every_camera = True
+    try:
+        return views if look.strip_size(*size) is None else views + runner([image])
+    finally:
+        look.every_camera = False
 
 
 def _with_objects(

@@ -49,7 +49,7 @@ class ObjectThresholds:
 
 
 def fit_objects(
-    frames: Iterable[tuple[np.ndarray, np.ndarray]],
+    frames: Iterable[Sequence[tuple[np.ndarray, np.ndarray]]],
     target: ObjectTarget,
     ground: Iterable[int],
     calibration: Calibration,
@@ -63,7 +63,8 @@ def fit_objects(
     losses are monotone, and the bounds hold for a new frame that is like these.
 
     Args:
-        frames: (score float32 `[H, W]`, predicted class ids uint8 `[H, W]`); read once, kept on disk meanwhile.
+        frames: of each its views: (score float32 `[H, W]`, predicted class ids uint8 `[H, W]`), one or more; read
+            once, kept on disk meanwhile. A false object of any view is one of the frame; all else is of the first.
         target: see there.
         ground: class ids that objects stand on.
         calibration: what the rest is taken from.
@@ -77,10 +78,11 @@ def fit_objects(
     """
     with tempfile.TemporaryDirectory(prefix="oodseg_objects_") as folder:
         store, rng, sampled = ScoreStore(folder), np.random.default_rng(0), []
-        for index, (score, labels) in enumerate(frames):
-            store.put(f"{index:06d}", score, labels)
+        for index, views in enumerate(frames):
+            for view, maps in enumerate(views):
+                store.put(f"{index:06d}.{view}", *maps)
             if index % every == 0:
-                values = score[np.isfinite(score)]
+                values = views[0][0][np.isfinite(views[0][0])]
                 sampled.append(rng.choice(values, min(PER_FRAME, values.size), replace=False))
         if not any(values.size for values in sampled):
             raise ConfigError("calibration: there is no frame without unknowns to choose the objects' thresholds on")
@@ -89,16 +91,21 @@ def fit_objects(
         rule = Objects(grow=grow, seed=target.seed, beside=highest, ground=sorted(ground), coherence=coherence)
         inner = rule.model_copy(update={"grow": core_grow})
         shares = () if pasted is None else target.sizes
+        names = np.array(store.names())
+        firsts = np.flatnonzero([name.endswith(".0") for name in names])
+        # By view, then the strongest of each frame's.
         seeds = np.array([seeds_by_size(*maps, rule, target.min_area, shares) for _, *maps in store])
         cores = np.array([seeds_by_size(*maps, inner, target.min_area)[0] for _, *maps in store])
+        seeds, cores = (np.maximum.reduceat(strengths, firsts) for strengths in (seeds, cores))
         chosen = np.arange(len(seeds)) % every == 0
+        several = int((np.diff(firsts, append=len(names)) > 1)[chosen].sum())
         if np.isposinf(seeds[chosen]).any() or np.isposinf(cores[chosen]).any():
             raise ConfigError(
                 "calibration: an object in a frame without unknowns has an infinite score; nothing is above it"
             )
         evidence, known = None, [[np.zeros(0)] * 3]
         if pasted is not None:
-            clean = ((score, labels) for index, (_, score, labels) in enumerate(store) if chosen[index])
+            clean = (store.get(name)[:2] for name in names[firsts][chosen])
             evidence = fit_evidence(clean, pasted, rule, target.min_area)
             known = pasted_by_size(pasted, rule, target.min_area, shares)
     bounds = target.bounds
@@ -127,12 +134,11 @@ def fit_objects(
     # Of a bundle whose objects were calibrated before, only the table and the histogram stay.
     source = calibration.source.rpartition(KEPT)[2]
     said = (
-        f"{what}, {int(chosen.sum())} frames without unknowns: objects are what hangs together above the score that "
-        f"{target.grow_rate:.2%} of the pixels exceed; a false one free on the ground in at most {bounds[0]:.2%} of "
-        f"the frames (measured {false[0]:.2%}), among other things on it in {bounds[1]:.2%} ({false[1]:.2%}), beside "
-        f"it in {bounds[2]:.2%} ({false[2]:.2%}){_by_cores(target)}, min_area {target.min_area}; "
-        f"{_kept_apart(kept, held_out)}."
-        f"{KEPT}{source}"
+        f"{what}, {int(chosen.sum())} frames without unknowns{_with_strip(several)}: objects are what hangs together "
+        f"above the score that {target.grow_rate:.2%} of the pixels exceed; a false one free on the ground in at most "
+        f"{bounds[0]:.2%} of the frames (measured {false[0]:.2%}), among other things on it in {bounds[1]:.2%} "
+        f"({false[1]:.2%}), beside it in {bounds[2]:.2%} ({false[2]:.2%}){_by_cores(target)}, min_area "
+        f"{target.min_area}; {_kept_apart(kept, held_out)}.{KEPT}{source}"
     )
     # A table of before is of other candidates.
     more = {"threshold": threshold, "objects": objects, "evidence": evidence, "source": said}
@@ -142,6 +148,12 @@ def fit_objects(
         deciding = [(int(clear[:, place].argmax()), place) for place in range(3)]
         shown += [one for one in deciding if clear[one] > limits[0, one[1]] and one not in shown]
     return ObjectThresholds(found, int(chosen.sum()), tuple(false), (kept, *held_out), shown)
+
+
+def _with_strip(frames: int) -> str:
+    if not frames:
+        return ""
+    return f" ({frames} of them judged with the strip of fine cameras, too)"
 
 
 def _by_cores(target: ObjectTarget) -> str:

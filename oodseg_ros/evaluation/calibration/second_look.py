@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import ConfigError
 from ...inference.second_look import candidates, cell_size, in_cells, split
 from ...model_card import InputSpec
-from ...object_rule import SecondLook, SmallLook
+from ...object_rule import SecondLook, SmallLook, Strip
 from ..score_store import ScoreStore
 
 MARGIN = 1e-3
@@ -30,6 +30,9 @@ class LookTarget:
         small_height: share of the picture's height up to which a candidate is small, in (0, 1).
         small_share: share of the frames in which such a candidate is looked at again, in (0, 1).
         small_counts: how often that look counts where the first counts once, above 0, at most 1000.
+        strip_zoom: how much larger the strip of fine cameras is seen, above 1, at most 4; 0 = there is none.
+        strip_height: share of the picture's height that it has, in (0, 1), at most 1 / `strip_zoom`².
+        strip_counts: as `small_counts`, of the strip.
 
     Raises:
         ConfigError: a number is outside of its range.
@@ -41,9 +44,12 @@ class LookTarget:
     small_height: float = 0.05
     small_share: float = 0.1
     small_counts: float = 9.0
+    strip_zoom: float = 0.0
+    strip_height: float = 0.25
+    strip_counts: float = 9.0
 
     def __post_init__(self) -> None:
-        for zoom in (self.zoom, self.small_zoom):
+        for zoom in (self.zoom, self.small_zoom, self.strip_zoom):
             if zoom != 0 and not 1 < zoom <= 4:
                 raise ConfigError(f"the zoom of a second look must be above 1 and at most 4, or 0, got {zoom:g}")
         if self.zoom and 0 < self.small_zoom <= self.zoom:
@@ -61,6 +67,17 @@ class LookTarget:
             raise ConfigError(
                 f"the look at small candidates counts above 0 and at most 1000 times, got {self.small_counts:g}"
             )
+        if self.strip_zoom and not self.zoom:
+            raise ConfigError("fine cameras have a strip only where the others have a second look, too")
+        if not 0 < self.strip_height < 1:
+            raise ConfigError(f"the height of the strip is a share of the picture's, got {self.strip_height:g}")
+        if self.strip_zoom**2 * self.strip_height > 1:
+            raise ConfigError(
+                f"a strip of {self.strip_height:g} of the picture's height would cost more than the first look; "
+                f"{self.strip_zoom:g} times as large it has at most {1 / self.strip_zoom**2:.3g}"
+            )
+        if not 0 < self.strip_counts <= 1000:
+            raise ConfigError(f"the strip counts above 0 and at most 1000 times, got {self.strip_counts:g}")
 
 
 def fit_second_look(
@@ -115,7 +132,10 @@ def fit_second_look(
     if look.small_zoom:
         tiny = _exceeded(strongest[:, 1], look.small_share, "small ")
         small = SmallLook(height=look.small_height, zoom=look.small_zoom, above=tiny, counts=look.small_counts)
-    return SecondLook(zoom=look.zoom, grow=grow, above=above, below=below, small=small)
+    strip = None
+    if look.strip_zoom:
+        strip = Strip(zoom=look.strip_zoom, height=look.strip_height, counts=look.strip_counts)
+    return SecondLook(zoom=look.zoom, grow=grow, above=above, below=below, small=small, strip=strip)
 
 
 def _exceeded(strongest: np.ndarray, share: float, what: str) -> float:

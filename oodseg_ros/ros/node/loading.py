@@ -8,6 +8,7 @@ from ...bundle import load_bundle
 from ...errors import ConfigError, EngineError
 from ...inference.engine import ENGINES, chosen
 from ...inference.runner import MAX_SHAPES, Runner
+from ...inference.strip import strip_of
 from ...parameters.settings import Settings
 
 
@@ -47,8 +48,9 @@ def load_runner(settings: Settings, logger: Any) -> tuple[Runner, tuple[str, ...
 
 
 def build_engines(settings: Settings, logger: Any) -> None:
-    """What `build_only` does before it loads: build the engines that must exist ahead, for `warm_shapes`, and put them
-    through their acceptance gate on procedural scenes. The same code as `oodseg build`, which offers more.
+    """What `build_only` does before it loads: build the engines that must exist ahead, for `warm_shapes` and their
+    strips, and put them through their acceptance gate on procedural scenes. The same code as `oodseg build`, which
+    offers more.
 
     Raises:
         ConfigError: there is no device of this name, or no image size to build for.
@@ -68,7 +70,12 @@ def build_engines(settings: Settings, logger: Any) -> None:
             "<camera>.size, e.g. 1920x1080"
         )
     bundle = load_bundle(settings.bundle, settings.public_key)
-    for height, width, batch in settings.warm_shapes:
+    strips = [
+        (strip.rows, strip.columns, batch)
+        for height, width, batch in settings.warm_shapes
+        if (strip := strip_of(height, width, bundle.card)) is not None
+    ]
+    for height, width, batch in dict.fromkeys([*settings.warm_shapes, *strips]):
         frames = gate_data((height, width))
         order = Order(engine, settings.precision, height, width, batch, device, threads=settings.threads)
         built = build_engine(bundle, order, frames, frames.name)

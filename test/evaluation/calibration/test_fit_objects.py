@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.evaluation.calibration.by_size import seeds_by_size
 from oodseg_ros.evaluation.calibration.evidence import fit_evidence
-from oodseg_ros.evaluation.calibration.fit_objects import fit_objects
+from oodseg_ros.evaluation.calibration.fit_objects import ObjectThresholds, fit_objects
 from oodseg_ros.evaluation.calibration.object_target import ObjectTarget
 from oodseg_ros.evaluation.score_store import ScoreStore
 from oodseg_ros.model_card import Calibration
@@ -32,6 +33,11 @@ def frames(count: int, seed: int):
         yield score, labels
 
 
+def fit(given: Iterable[tuple[np.ndarray, np.ndarray]], *more: Any, **options: Any) -> ObjectThresholds:
+    """`fit_objects` on frames of one view each."""
+    return fit_objects(([frame] for frame in given), *more, **options)
+
+
 def shares(calibration: Calibration, given: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[float]:
     """Of frames with a false object free on the ground, among other things on it, and beside it."""
     rule = calibration.objects
@@ -41,12 +47,12 @@ def shares(calibration: Calibration, given: Iterable[tuple[np.ndarray, np.ndarra
 
 def test_bounds_hold_on_new_frames() -> None:
     target = ObjectTarget(false_frames=0.1, grow_rate=0.05, seed=0.3, min_area=20)
-    made = fit_objects(frames(300, 0), target, [ROAD], BEFORE, "noise")
+    made = fit(frames(300, 0), target, [ROAD], BEFORE, "noise")
     fitted = made.calibration
     rule = fitted.objects
     assert rule.grow < fitted.threshold < rule.among < rule.beside
     assert (rule.ground, rule.seed, rule.coherence, fitted.table) == ([ROAD], 0.3, 0.7, BEFORE.table)
-    other = fit_objects(frames(300, 0), replace(target, coherence=0.2), [ROAD], BEFORE, "noise").calibration
+    other = fit(frames(300, 0), replace(target, coherence=0.2), [ROAD], BEFORE, "noise").calibration
     assert other.objects == rule.model_copy(update={"coherence": 0.2})
     assert "300 frames" in fitted.source
     assert "crops" in fitted.source
@@ -55,7 +61,7 @@ def test_bounds_hold_on_new_frames() -> None:
     # As few as asked for, and hardly fewer: a threshold that finds nothing would keep every bound.
     assert all(0.05 < share <= 0.1 for share in own)
     assert max(shares(fitted, frames(300, 1))) < 0.16
-    fewer = fit_objects(frames(300, 0), replace(target, false_elsewhere=0.02), [ROAD], BEFORE, "noise").calibration
+    fewer = fit(frames(300, 0), replace(target, false_elsewhere=0.02), [ROAD], BEFORE, "noise").calibration
     assert fewer.threshold == fitted.threshold
     assert fewer.objects.among > rule.among
     assert "among other things on it in 2.00%" in fewer.source
@@ -65,7 +71,7 @@ def test_the_frames_that_decide_are_named_strongest_first() -> None:
     target = ObjectTarget(false_frames=0.1, grow_rate=0.05, seed=0.3, min_area=20)
     given = list(frames(60, 0))
     given[17][0][40:50, 30:45] += 40
-    made = fit_objects(given, target, [ROAD], BEFORE, "noise")
+    made = fit(given, target, [ROAD], BEFORE, "noise")
     assert made.strongest[0] == (17, 0)
     assert 12 <= len(made.strongest) <= 12 + 3
 
@@ -73,20 +79,20 @@ def test_the_frames_that_decide_are_named_strongest_first() -> None:
 def test_a_second_calibration_says_only_what_holds_now() -> None:
     flat = [(np.zeros((8, 8), np.float32), np.full((8, 8), ROAD, np.uint8))] * 60
     target = ObjectTarget(false_frames=0.1)
-    once = fit_objects(flat, target, [ROAD], BEFORE, "first").calibration
-    twice = fit_objects(flat, target, [ROAD], once, "second").calibration
+    once = fit(flat, target, [ROAD], BEFORE, "first").calibration
+    twice = fit(flat, target, [ROAD], once, "second").calibration
     assert twice.source == once.source.replace("first", "second")
     assert twice.source.endswith("Table and histogram: crops")
 
 
 def test_too_few_frames_for_the_bound_are_refused() -> None:
     with pytest.raises(ConfigError, match="needs at least 99 frames"):
-        fit_objects(frames(50, 0), ObjectTarget(false_frames=0.01), [ROAD], BEFORE, "noise")
+        fit(frames(50, 0), ObjectTarget(false_frames=0.01), [ROAD], BEFORE, "noise")
     with pytest.raises(ConfigError, match="no frame"):
-        fit_objects([], ObjectTarget(), [ROAD], BEFORE, "nothing")
+        fit([], ObjectTarget(), [ROAD], BEFORE, "nothing")
     unjudged = [(np.full((8, 8), np.nan, np.float32), np.full((8, 8), ROAD, np.uint8))] * 60
     with pytest.raises(ConfigError, match="no frame"):
-        fit_objects(unjudged, ObjectTarget(false_frames=0.1), [ROAD], BEFORE, "nothing")
+        fit(unjudged, ObjectTarget(false_frames=0.1), [ROAD], BEFORE, "nothing")
 
 
 def test_the_frame_that_decides_on_cores_is_named() -> None:
@@ -95,10 +101,10 @@ def test_the_frame_that_decides_on_cores_is_named() -> None:
     given[23][0][32:58, 10:70] = 2
     given[23][0][40:46, 30:40] = 30
     target = ObjectTarget(false_frames=0.1, grow_rate=0.1, seed=0.3, min_area=20)
-    made = fit_objects(given, target, [ROAD], BEFORE, "noise")
+    made = fit(given, target, [ROAD], BEFORE, "noise")
     assert made.calibration.objects.core.free == pytest.approx(30.001)
     assert (23, 0) in made.strongest[12:]
-    assert (23, 0) not in fit_objects(given, replace(target, core_rate=0), [ROAD], BEFORE, "noise").strongest
+    assert (23, 0) not in fit(given, replace(target, core_rate=0), [ROAD], BEFORE, "noise").strongest
 
 
 def test_an_infinite_core_is_refused_in_words() -> None:
@@ -108,23 +114,65 @@ def test_an_infinite_core_is_refused_in_words() -> None:
     given[5][0][36:42, 30:36] = np.inf
     target = ObjectTarget(false_frames=0.1, grow_rate=0.3, core_rate=0.05, min_area=20)
     with pytest.raises(ConfigError, match="infinite score"):
-        fit_objects(given, target, [ROAD], BEFORE, "noise")
+        fit(given, target, [ROAD], BEFORE, "noise")
 
 
 def test_frames_without_any_group_leave_the_lowest_threshold() -> None:
     flat = [(np.zeros((20, 30), np.float32), np.full((20, 30), ROAD, np.uint8))] * 20
-    fitted = fit_objects(flat, ObjectTarget(false_frames=0.1), [ROAD], BEFORE, "flat").calibration
+    fitted = fit(flat, ObjectTarget(false_frames=0.1), [ROAD], BEFORE, "flat").calibration
     assert fitted.threshold == fitted.objects.grow == fitted.objects.beside == 0
 
 
 def test_frames_kept_apart_are_measured_and_choose_nothing() -> None:
     target = ObjectTarget(false_frames=0.1, grow_rate=0.05, seed=0.3, min_area=20)
-    alone = fit_objects(list(frames(300, 0))[::2], target, [ROAD], BEFORE, "noise")
-    apart = fit_objects(frames(300, 0), target, [ROAD], BEFORE, "noise", every=2)
+    alone = fit(list(frames(300, 0))[::2], target, [ROAD], BEFORE, "noise")
+    apart = fit(frames(300, 0), target, [ROAD], BEFORE, "noise", every=2)
     assert apart.calibration.objects == alone.calibration.objects
     assert apart.calibration.threshold == alone.calibration.threshold
     assert (apart.frames, apart.held_out[0], alone.held_out[0]) == (150, 150, 0)
     assert apart.held_out[1:] == pytest.approx(shares(apart.calibration, list(frames(300, 0))[1::2]))
+
+
+def test_a_false_object_of_any_view_is_one_of_the_frame() -> None:
+    """Of a second view that sees more only what it finds counts: all else is of the first."""
+    target = ObjectTarget(false_frames=0.1, grow_rate=0.05, core_rate=0.01, seed=0.3, min_area=20)
+    given = [*frames(100, 0)]
+    once = fit(given, target, [ROAD], BEFORE, "noise").calibration
+    same = fit_objects([[frame, frame] for frame in given], target, [ROAD], BEFORE, "noise").calibration
+    assert same.objects == once.objects
+    assert same.threshold == once.threshold
+    assert "100 frames without unknowns (100 of them judged with the strip of fine cameras, too)" in same.source
+    assert "strip" not in once.source
+    # Every fourth frame has something strong that only its second view shows.
+    views = [[frame] for frame in given]
+    for index in range(0, 100, 4):
+        score = given[index][0].copy()
+        score[40:50, 30:45] += 40
+        views[index].append((score, given[index][1]))
+    twice = fit_objects(views, target, [ROAD], BEFORE, "noise")
+    rule, threshold = twice.calibration.objects, twice.calibration.threshold
+    assert rule.grow == once.objects.grow
+    assert threshold > once.threshold + 20
+    assert twice.false[0] == pytest.approx(0.1, abs=0.011)
+    # The views are not frames of their own: names and counts are of frames.
+    assert (twice.frames, {frame % 4 for frame, place in twice.strongest[:10]}) == (100, {0})
+    assert "(25 of them" in twice.calibration.source
+    both = [any(find_objects(*view, threshold, rule, 20, 99)[0] for view in frame) for frame in views]
+    assert np.mean(both) <= sum(twice.false)
+    # Frames that do not choose may have two views, too.
+    kept = fit_objects(views, target, [ROAD], BEFORE, "noise", every=2)
+    assert (kept.frames, kept.held_out[0]) == (50, 50)
+    assert "(25 of them" in kept.calibration.source
+
+
+def test_evidence_is_of_the_first_view(tmp_path: Path) -> None:
+    target = ObjectTarget(false_frames=0.1, grow_rate=0.05, seed=0.3, min_area=20)
+    store = with_squares(tmp_path, np.linspace(2.5, 9.0, 60).tolist())
+    once = fit(frames(60, 0), target, [ROAD], BEFORE, "noise", pasted=store).calibration
+    more = ([frame, (frame[0] + 1, frame[1])] for frame in frames(60, 0))
+    twice = fit_objects(more, target, [ROAD], BEFORE, "noise", pasted=store).calibration
+    assert twice.threshold > once.threshold
+    assert twice.evidence == once.evidence
 
 
 def with_squares(folder: Path, strengths: Iterable[float], side: int = 12) -> ScoreStore:
@@ -142,7 +190,7 @@ def test_evidence_tells_what_a_candidate_is_worth(tmp_path: Path) -> None:
     target = ObjectTarget(false_frames=0.1, grow_rate=0.05, seed=0.3, min_area=20)
     # A third is too weak to be any candidate, the others are from there on up.
     store = with_squares(tmp_path, [-3.0] * 40 + np.linspace(2.5, 9.0, 80).tolist())
-    made = fit_objects(frames(120, 0), target, [ROAD], BEFORE, "noise", pasted=store).calibration
+    made = fit(frames(120, 0), target, [ROAD], BEFORE, "noise", pasted=store).calibration
     evidence, rule = made.evidence, made.objects
     assert evidence.strengths[0] == rule.grow
     assert 0.5 < sum(evidence.unknown) < 0.75
@@ -157,13 +205,11 @@ def test_evidence_tells_what_a_candidate_is_worth(tmp_path: Path) -> None:
     assert evidence.candidates == pytest.approx(np.mean(counts), abs=1e-3)
     assert "of 120 pasted objects" in evidence.source
     # Of an older rule nothing stays.
-    assert fit_objects(frames(120, 0), target, [ROAD], made, "noise").calibration.evidence is None
+    assert fit(frames(120, 0), target, [ROAD], made, "noise").calibration.evidence is None
 
 
 def test_evidence_needs_objects_that_could_be_found(tmp_path: Path) -> None:
-    rule = fit_objects(
-        frames(60, 0), ObjectTarget(false_frames=0.1, min_area=20), [ROAD], BEFORE, "n"
-    ).calibration.objects
+    rule = fit(frames(60, 0), ObjectTarget(false_frames=0.1, min_area=20), [ROAD], BEFORE, "n").calibration.objects
     with pytest.raises(ConfigError, match="no pasted object has 20 pixels"):
         fit_evidence(frames(5, 0), with_squares(tmp_path, [9.0] * 5, side=3), rule, 20)
     # None is found, or there is no candidate at all: a table that hardly says anything, not a division by zero.
@@ -193,8 +239,8 @@ def test_pasted_unknowns_choose_limits_by_size_within_the_same_bounds(tmp_path: 
     store = ScoreStore(tmp_path)
     for index, (score, labels, truth) in enumerate(painted(100, pasted=True)):
         store.put(f"{index:06d}", score - np.float32(0.002 * index), truth, labels=labels)
-    one = fit_objects(painted(100), replace(target, sizes=()), [ROAD], BEFORE, "paint", pasted=store)
-    several = fit_objects(painted(100), target, [ROAD], BEFORE, "paint", pasted=store)
+    one = fit(painted(100), replace(target, sizes=()), [ROAD], BEFORE, "paint", pasted=store)
+    several = fit(painted(100), target, [ROAD], BEFORE, "paint", pasted=store)
     rule, threshold = several.calibration.objects, several.calibration.threshold
     (smaller,) = rule.smaller
     assert smaller.share == 0.02
@@ -208,12 +254,12 @@ def test_pasted_unknowns_choose_limits_by_size_within_the_same_bounds(tmp_path: 
     assert len(find_objects(score, labels, threshold, rule, 20, 9)[0]) == 1
     assert find_objects(score, labels, one.calibration.threshold, one.calibration.objects, 20, 9)[0] == ()
     # Without pasted unknowns nothing could choose: one limit for all sizes.
-    assert fit_objects(painted(100), target, [ROAD], BEFORE, "paint").calibration.objects.smaller == []
+    assert fit(painted(100), target, [ROAD], BEFORE, "paint").calibration.objects.smaller == []
 
 
 def test_no_frame_that_chooses_has_a_false_object_by_a_core_alone() -> None:
     target = ObjectTarget(false_frames=0.1, grow_rate=0.2, core_rate=0.02, seed=0.5, min_area=10)
-    made = fit_objects(frames(200, 0), target, [ROAD], BEFORE, "noise")
+    made = fit(frames(200, 0), target, [ROAD], BEFORE, "noise")
     rule, threshold = made.calibration.objects, made.calibration.threshold
     assert rule.core is not None
     assert rule.grow < rule.core.grow < rule.core.free
@@ -229,6 +275,6 @@ def test_no_frame_that_chooses_has_a_false_object_by_a_core_alone() -> None:
     score[32:58, 10:70], score[38:48, 30:50] = rule.grow + 0.05, rule.core.among + 0.5
     assert find_objects(score, labels, threshold, whole, 10, 99)[0] == ()
     assert len(find_objects(score, labels, threshold, rule, 10, 99)[0]) == 1
-    without = fit_objects(frames(200, 0), replace(target, core_rate=0), [ROAD], BEFORE, "noise").calibration
+    without = fit(frames(200, 0), replace(target, core_rate=0), [ROAD], BEFORE, "noise").calibration
     assert without.objects.core is None
     assert "by a core" not in without.source

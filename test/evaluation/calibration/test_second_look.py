@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -17,8 +18,9 @@ from oodseg_ros.evaluation.calibration.object_target import ObjectTarget
 from oodseg_ros.evaluation.calibration.second_look import LookTarget, fit_second_look
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.inference.second_look import SecondLook
-from oodseg_ros.model_card import InputSpec
-from oodseg_ros.object_rule import Objects
+from oodseg_ros.model_card import InputSpec, Resize, Windows
+from oodseg_ros.object_rule import Objects, Strip
+from oodseg_ros.pipeline.obstacles.objects import find_objects
 
 ROAD = 3
 SPEC = InputSpec(mean=(0, 0, 0), std=(1, 1, 1), pixels=1 << 19, multiple=32)
@@ -50,6 +52,27 @@ def test_small_candidates_have_a_share_of_their_own() -> None:
     assert np.mean([window is not None and window.counts > 1 for window in windows]) == pytest.approx(0.3, abs=0.011)
     # Without it, all else is looked at as often as where nothing is small.
     assert rule.below == fit_second_look(frames(200, 0), LookTarget(1.5, 0.2), 0.1, 0.5, [ROAD], SPEC).below
+
+
+def test_the_strip_is_as_asked_for_and_changes_nothing_else() -> None:
+    target = LookTarget(1.5, 0.2, small_zoom=2.5, strip_zoom=2, strip_height=0.2, strip_counts=4)
+    rule = fit_second_look(frames(50, 0), target, 0.1, 0.5, [ROAD], SPEC)
+    assert rule.strip == Strip(zoom=2, height=0.2, counts=4)
+    assert rule.options.endswith("--small-look-counts 9 --strip 2 --strip-height 0.2 --strip-counts 4")
+    assert "a strip around the horizon of 0.2 of its height, 2 times as large, which counts 4 times there" in rule.words
+    without = fit_second_look(frames(50, 0), LookTarget(1.5, 0.2, small_zoom=2.5), 0.1, 0.5, [ROAD], SPEC)
+    assert without == rule.model_copy(update={"strip": None})
+    assert rule.words.startswith(without.words)
+    with pytest.raises(ConfigError, match="only where the others have a second look"):
+        LookTarget(0, strip_zoom=2)
+    for wrong, said in (
+        ({"strip_zoom": 1}, "zoom of a second look must be"),
+        ({"strip_zoom": 2, "strip_height": 1}, "share of the picture's, got 1"),
+        ({"strip_zoom": 3}, "more than the first look; 3 times as large it has at most 0.111"),
+        ({"strip_zoom": 2, "strip_counts": 0}, "the strip counts above 0"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            LookTarget(1.5, **wrong)
 
 
 @pytest.mark.parametrize("count", [5, 12, 19])
@@ -122,3 +145,52 @@ def test_a_bundle_gets_a_second_look_keeps_it_and_loses_it_again(tiny_bundle: Pa
     without, _ = calibrate_objects(loaded, given, target, ground_classes=ground, look=LookTarget(0))
     assert without.calibration.second_look is None
     assert loaded.second_look is None
+
+
+@pytest.mark.parametrize(("size", "views"), [((144, 72), 2), ((256, 128), 1)])
+def test_with_a_strip_frames_of_smaller_cameras_are_judged_in_both_ways(
+    tiny_bundle: Path, tmp_path: Path, size: tuple[int, int], views: int
+) -> None:
+    """The thresholds are for fine cameras, too, and of them there are few frames."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for index in range(12):
+        noise = np.random.default_rng(index).integers(0, 256, (16, 32, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{index:02d}.png"), cv2.resize(noise, size))
+    target, given = ObjectTarget(false_frames=0.2, grow_rate=0.3, seed=0.2, min_area=10), [str(folder)]
+    ground = load_bundle(tiny_bundle).labels.names
+    runner = Runner.load(tiny_bundle, engine="torch", threads=1)
+    look = LookTarget(1.5, 0.5, strip_zoom=2)
+    found, deciding = calibrate_objects(runner, given, target, ground_classes=ground, look=look)
+    bundle = write_calibration(runner.bundle, found.calibration, tmp_path / "wide")
+    assert bundle.card.calibration.second_look.strip == Strip(zoom=2, height=0.25, counts=9)
+    assert ("12 of them judged with the strip of fine cameras, too" in found.calibration.source) == (views == 2)
+    assert found.frames == 12
+    assert all(name.partition(" (")[0].endswith(".png") for name in deciding)
+    assert not runner.second_look.every_camera
+    # The bounds hold for either camera: the same frames, seen by a loaded bundle.
+    loaded = Runner.load(bundle, engine="torch", threads=1)
+    rule, threshold = bundle.card.calibration.objects, bundle.card.calibration.threshold
+    images = [cv2.imread(str(path))[..., ::-1] for path in sorted(folder.iterdir())]
+    for every_camera in (False, True):
+        loaded.second_look.every_camera = every_camera
+        maps = [(one.score, one.labels) for one in loaded([np.ascontiguousarray(image) for image in images])]
+        false = [bool(find_objects(*one, threshold, rule, target.min_area, 99)[0]) for one in maps]
+        assert np.mean(false) <= sum(found.false) + 1e-9
+    # Without options it keeps the strip, and is judged as before.
+    loaded.second_look.every_camera = False
+    again, _ = calibrate_objects(loaded, given, target, ground_classes=ground)
+    assert again.calibration == found.calibration
+    gone, _ = calibrate_objects(loaded, given, target, ground_classes=ground, look=LookTarget(1.5, 0.5))
+    assert gone.calibration.second_look.strip is None
+    assert "strip of fine cameras" not in gone.calibration.source
+
+
+def test_a_strip_is_refused_for_an_input_of_a_size_of_its_own(tiny_bundle: Path) -> None:
+    bundle = load_bundle(tiny_bundle)
+    windows = Windows(height=64, width=64, stride_y=32, stride_x=32)
+    for more, said in (({"resize": Resize(height=64, width=64)}, "resize"), ({"windows": windows}, "windows")):
+        spec = bundle.card.input.model_copy(update=more)
+        other = dataclasses.replace(bundle, card=bundle.card.model_copy(update={"input": spec}))
+        with pytest.raises(ConfigError, match=rf"has .*{said}.*leave out --strip"):
+            calibrate_objects(SimpleNamespace(bundle=other), [], ObjectTarget(), look=LookTarget(1.5, strip_zoom=2))
