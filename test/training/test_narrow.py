@@ -17,7 +17,8 @@ from oodseg_ros.inference.runner import Runner
 from oodseg_ros.model_card import InputSpec
 from oodseg_ros.networks.build import build_segmentor
 from oodseg_ros.sources.image_files import read_image
-from oodseg_ros.training.narrow import Moments, Narrowed, Spread, chosen, narrow, refitted, write_narrowed
+from oodseg_ros.training.fewer_channels import Moments, Spread, chosen, refitted
+from oodseg_ros.training.narrow import Narrowed, narrow, write_narrowed
 
 NETWORK = {
     "backbone": {"name": "efficientnet_lite", "variant": 0, "stages": 6},
