@@ -295,12 +295,10 @@ def test_the_shipped_bundle_takes_one(tmp_path: Path) -> None:
     cv2.rectangle(image, (900, 520), (930, 545), (230, 40, 40), -1)
     answer = runner([image])[0]
     assert runner.second_look.taken == 1
-    assert answer.score.shape == answer.labels.shape == (900, 1600)
+    runner.second_look = None
+    before = runner([image])[0]
     assert np.isfinite(answer.score).all()
-    small = image[::2, ::2].copy()
-    without = Runner.load("road_lite", engine="openvino", threads=1)
-    # Loaded twice, OpenVINO differs in the last bit.
-    np.testing.assert_allclose(runner([small])[0].score, without([small])[0].score, atol=1e-5)
-    before = without([image])[0].score
-    changed = np.flatnonzero((answer.score != before).any(axis=1))
-    assert 212 <= changed.size <= 212 + 900  # the strip, and a window that is not looked at any more
+    np.testing.assert_array_equal(answer.labels, before.labels)
+    changed = np.flatnonzero((answer.score != before.score).any(axis=1))
+    assert 200 < changed.size <= changed[-1] + 1 - changed[0] <= 212
+    assert changed[0] <= 450 < changed[-1], "the horizon"
