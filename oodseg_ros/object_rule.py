@@ -167,8 +167,8 @@ class SmallLook(Strict):
 
 
 class Strip(Strict):
-    """What is looked at again in every picture of a camera that is fine enough (`inference.strip`), whatever is in it:
-    a strip of full width around the horizon. It costs at most as much as the first look, the same in every picture.
+    """What is looked at again in every picture of a camera that is fine enough (`inference.strip`), unless something larger
+    is in doubt: a strip of full width around the horizon. It costs at most as much as the first look.
 
     Attributes:
         zoom: how much larger than the first look it is seen.
@@ -197,7 +197,8 @@ class SecondLook(Strict):
         zoom: how much larger; the window has 1 / zoom of the picture's sides.
         grow, above, below: raw scores of the first look, rising.
         small: what holds instead for small candidates; None = nothing else.
-        strip: what is looked at in pictures of fine cameras instead of all that; None = the same in all pictures.
+        strip: what is looked at in pictures of fine cameras where nothing larger is in doubt, instead of what is small;
+            None = the same in all pictures.
     """
 
     zoom: float = Field(gt=1, le=4)
@@ -241,7 +242,8 @@ class SecondLook(Strict):
             )
         if (strip := self.strip) is not None:
             text += (
-                f"; of fine cameras instead, in every picture, a strip around the horizon of {strip.height:.3g} of its "
-                f"height, {strip.zoom:g} times as large, which counts {strip.counts:g} times there"
+                f"; of fine cameras, in every picture in which nothing larger is in doubt, a strip around the horizon of "
+                f"{strip.height:.3g} of its height instead, {strip.zoom:g} times as large, which counts "
+                f"{strip.counts:g} times there"
             )
         return text

@@ -4,7 +4,8 @@ both scores decides.
 An average over sizes of the picture has fewer false objects at equal finds (as in multi-scale inference of
 segmentation networks). Two runs for every frame would halve the rate; few frames are in doubt. What is small is looked
 at closer, and there the second look has nearly all the say: an object of a few network pixels hardly has a score.
-A camera that is finer than the network's input may have a strip around the horizon looked at instead, in every picture.
+A camera that is finer than the network's input may have a strip around the horizon looked at in every picture in which
+nothing larger is in doubt.
 """
 
 from __future__ import annotations
@@ -38,10 +39,13 @@ Candidate = tuple[float, Box]
 
 
 class Window(NamedTuple):
-    """A part of an image to look at again, and how often its score counts where that of the whole counts once."""
+    """A part of an image to look at again, how often its score counts where that of the whole counts once, and whether it
+    is for what is small.
+    """
 
     box: Box
     counts: float
+    small: bool = False
 
 
 class SecondLook:
@@ -74,38 +78,49 @@ class SecondLook:
             labels: uint8 `[B, H, W]`, as answered.
             score: float32 `[S * B, H, W]`, as answered; the first of several is the bundle's own and changed in place.
         """
-        if (strip := self.strip_size(*images.shape[1:3])) is None:
-            self._look_at_doubt(run, images, labels, score)
-        else:
-            self._look_at_strip(run, strip, images, labels, score)
+        batch = len(images)
+        windows = [self.window(*one) for one in zip(score[:batch], labels, strict=True)]
+        if (strip := self.strip_size(*images.shape[1:3])) is not None:
+            windows = [None if window is not None and window.small else window for window in windows]
+            self._look_at_strip(run, strip, images, labels, score, [window is None for window in windows])
+        self._look_at_windows(run, windows, images, score)
 
     def strip_size(self, height: int, width: int) -> StripSize | None:
-        """Size of the strip of such an image; None where what is in doubt is looked at instead."""
+        """Size of the strip of such an image; None where it has none."""
         strip = self.rule.strip
         if strip is None or not (self.every_camera or is_fine(height, width, strip, self._spec)):
             return None
         return strip_size(height, width, strip, self._spec)
 
     def _look_at_strip(
-        self, run: Run, strip: StripSize, images: np.ndarray, labels: np.ndarray, score: np.ndarray
+        self,
+        run: Run,
+        strip: StripSize,
+        images: np.ndarray,
+        labels: np.ndarray,
+        score: np.ndarray,
+        wanted: list[bool],
     ) -> None:
+        """The strips of all images, so that the engine needs no other batch, count where they are `wanted`."""
+        if not any(wanted):
+            return
         assert self.rule.strip is not None  # it has a size
         (batch, height, width), tall = images.shape[:3], strip.tall
         step = cell_size(height, width, self._spec)
         cells = [in_cells(*one, step)[1] for one in zip(score[:batch], labels, strict=True)]
         tops = [strip_top(classes, self._ground, step, height, tall) for classes in cells]
-        self.taken += batch
+        self.taken += sum(wanted)
         closer = [resized_frame(image[y : y + tall], *strip[:2]) for image, y in zip(images, tops, strict=True)]
         _, seen = run(np.stack(closer))
-        for first, second, y in zip(score[:batch], seen[:batch], tops, strict=True):
-            counts = self.rule.strip.counts * _share(y, y + tall, height)[:, None]
-            first[y : y + tall] = _blended(first[y : y + tall], second, counts)
+        for first, second, y, asked in zip(score[:batch], seen[:batch], tops, wanted, strict=True):
+            if asked:
+                counts = self.rule.strip.counts * _share(y, y + tall, height)[:, None]
+                first[y : y + tall] = _blended(first[y : y + tall], second, counts)
 
-    def _look_at_doubt(self, run: Run, images: np.ndarray, labels: np.ndarray, score: np.ndarray) -> None:
-        batch, height, width = images.shape[:3]
-        windows = [self.window(*one) for one in zip(score[:batch], labels, strict=True)]
+    def _look_at_windows(self, run: Run, windows: list[Window | None], images: np.ndarray, score: np.ndarray) -> None:
         if not any(windows):
             return
+        (batch, height, width) = images.shape[:3]
         self.taken += sum(window is not None for window in windows)
         closer = [_closer(image, window) for image, window in zip(images, windows, strict=True)]
         _, seen = run(np.stack(closer))
@@ -131,7 +146,8 @@ class SecondLook:
         found = candidates(*cells, rule.grow, self._seed, self._ground)
         larger, small = split(found, rule.small.height * len(cells[0]) if rule.small else 0)
         zoom, counts, boxes = rule.zoom, 1.0, [box for strength, box in larger if rule.above < strength <= rule.below]
-        if rule.small and (tiny := [box for strength, box in small if rule.small.above < strength <= rule.below]):
+        tiny = [box for strength, box in small if rule.small and rule.small.above < strength <= rule.below]
+        if rule.small and tiny:
             zoom, counts, boxes = rule.small.zoom, rule.small.counts, tiny
         if not boxes:
             return None
@@ -145,7 +161,7 @@ class SecondLook:
             int(min(max(0, (low + high) * step // 2 - side // 2), whole - side))
             for low, high, side, whole in zip((x0, y0), (x1, y1), inner, (width, height), strict=True)
         )
-        return Window((left, top, left + inner[0], top + inner[1]), counts)
+        return Window((left, top, left + inner[0], top + inner[1]), counts, bool(tiny))
 
 
 def cell_size(height: int, width: int, spec: InputSpec) -> int:

@@ -16,7 +16,7 @@ LEAST_DETAIL = 0.75
 """Of the strip's columns, so many has the image itself at least: below that the strip would be mostly enlarged picture,
 which shows nothing more and costs a run of the network in every frame.
 """
-SEEN = 0.02
+SEEN = 0.05
 """Of a row's cells, so many are ground where the ground begins: fewer are wrong labels here and there."""
 ABOVE = 0.35
 """Of the strip's height, so much lies above that row: objects reach above the ground that they stand on."""

@@ -139,7 +139,7 @@ def calibrate_objects(
 def _views(runner: Runner, image: np.ndarray) -> list[Prediction]:
     """What a bundle makes of an image, and where only fine cameras have a strip, what it makes of it with one.
 
-    The thresholds are for both, and most frames without unknowns are of smaller cameras.
+    The second tells; it does not choose: an enlarged picture is none of a fine camera, and has more false objects.
     """
     views, look = runner([image]), runner.second_look
     size = image.shape[:2]

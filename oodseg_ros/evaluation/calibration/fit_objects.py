@@ -64,7 +64,7 @@ def fit_objects(
 
     Args:
         frames: of each its views: (score float32 `[H, W]`, predicted class ids uint8 `[H, W]`), one or more; read
-            once, kept on disk meanwhile. A false object of any view is one of the frame; all else is of the first.
+            once, kept on disk meanwhile. The first one chooses; how often others have a false object is told.
         target: see there.
         ground: class ids that objects stand on.
         calibration: what the rest is taken from.
@@ -92,20 +92,18 @@ def fit_objects(
         inner = rule.model_copy(update={"grow": core_grow})
         shares = () if pasted is None else target.sizes
         names = np.array(store.names())
-        firsts = np.flatnonzero([name.endswith(".0") for name in names])
-        # By view, then the strongest of each frame's.
+        first = np.char.endswith(names, ".0")
         seeds = np.array([seeds_by_size(*maps, rule, target.min_area, shares) for _, *maps in store])
         cores = np.array([seeds_by_size(*maps, inner, target.min_area)[0] for _, *maps in store])
-        seeds, cores = (np.maximum.reduceat(strengths, firsts) for strengths in (seeds, cores))
+        (seeds, others), (cores, other_cores) = ((each[first], each[~first]) for each in (seeds, cores))
         chosen = np.arange(len(seeds)) % every == 0
-        several = int((np.diff(firsts, append=len(names)) > 1)[chosen].sum())
         if np.isposinf(seeds[chosen]).any() or np.isposinf(cores[chosen]).any():
             raise ConfigError(
                 "calibration: an object in a frame without unknowns has an infinite score; nothing is above it"
             )
         evidence, known = None, [[np.zeros(0)] * 3]
         if pasted is not None:
-            clean = (store.get(name)[:2] for name in names[firsts][chosen])
+            clean = (store.get(name)[:2] for name in names[first][chosen])
             evidence = fit_evidence(clean, pasted, rule, target.min_area)
             known = pasted_by_size(pasted, rule, target.min_area, shares)
     bounds = target.bounds
@@ -124,8 +122,10 @@ def fit_objects(
     clear = np.where((chosen & ~above.any(axis=1))[:, None], cores, -np.inf)
     enough = np.maximum(clear.max(axis=0, initial=core_grow) + MARGIN, limits[0])
     objects = _with_limits(rule, limits, shares, (core_grow, *enough.tolist()) if target.core_rate else None)
+    by_others = (others > limits).any(axis=(1, 2))
     if objects.core is not None:
         above |= cores > enough
+        by_others |= (other_cores > enough).any(axis=1)
     threshold = float(limits[0, 0])
     false = above[chosen].mean(axis=0).tolist()
     kept = int((~chosen).sum())
@@ -134,11 +134,11 @@ def fit_objects(
     # Of a bundle whose objects were calibrated before, only the table and the histogram stay.
     source = calibration.source.rpartition(KEPT)[2]
     said = (
-        f"{what}, {int(chosen.sum())} frames without unknowns{_with_strip(several)}: objects are what hangs together "
+        f"{what}, {int(chosen.sum())} frames without unknowns: objects are what hangs together "
         f"above the score that {target.grow_rate:.2%} of the pixels exceed; a false one free on the ground in at most "
         f"{bounds[0]:.2%} of the frames (measured {false[0]:.2%}), among other things on it in {bounds[1]:.2%} "
         f"({false[1]:.2%}), beside it in {bounds[2]:.2%} ({false[2]:.2%}){_by_cores(target)}, min_area "
-        f"{target.min_area}; {_kept_apart(kept, held_out)}.{KEPT}{source}"
+        f"{target.min_area}; {_kept_apart(kept, held_out)}{_with_strip(by_others)}.{KEPT}{source}"
     )
     # A table of before is of other candidates.
     more = {"threshold": threshold, "objects": objects, "evidence": evidence, "source": said}
@@ -150,10 +150,13 @@ def fit_objects(
     return ObjectThresholds(found, int(chosen.sum()), tuple(false), (kept, *held_out), shown)
 
 
-def _with_strip(frames: int) -> str:
-    if not frames:
+def _with_strip(false: np.ndarray) -> str:
+    if not false.size:
         return ""
-    return f" ({frames} of them judged with the strip of fine cameras, too)"
+    return (
+        f"; with the strip of fine cameras, for which they were enlarged, {false.mean():.2%} of {false.size} frames have "
+        "a false object: the bounds are for cameras like theirs"
+    )
 
 
 def _by_cores(target: ObjectTarget) -> str:
