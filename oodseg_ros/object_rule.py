@@ -167,8 +167,8 @@ class SmallLook(Strict):
 
 
 class Strip(Strict):
-    """What is looked at again in every picture of a camera that is fine enough (`inference.strip`), unless something larger
-    is in doubt: a strip of full width around the horizon. It costs at most as much as the first look.
+    """What is looked at again in every picture of a camera that is fine enough (`inference.strip`), unless something
+    larger is in doubt: a strip of full width around the horizon. It costs at most as much as the first look.
 
     Attributes:
         zoom: how much larger than the first look it is seen.
@@ -242,8 +242,8 @@ class SecondLook(Strict):
             )
         if (strip := self.strip) is not None:
             text += (
-                f"; of fine cameras, in every picture in which nothing larger is in doubt, a strip around the horizon of "
-                f"{strip.height:.3g} of its height instead, {strip.zoom:g} times as large, which counts "
+                f"; of fine cameras instead, in every picture in which nothing larger is in doubt, a strip around the "
+                f"horizon of {strip.height:.3g} of its height, {strip.zoom:g} times as large, which counts "
                 f"{strip.counts:g} times there"
             )
         return text

@@ -39,8 +39,8 @@ Candidate = tuple[float, Box]
 
 
 class Window(NamedTuple):
-    """A part of an image to look at again, how often its score counts where that of the whole counts once, and whether it
-    is for what is small.
+    """A part of an image to look at again, how often its score counts where that of the whole counts once, and whether
+    it is for what is small.
     """
 
     box: Box

@@ -21,7 +21,7 @@ from oodseg_ros.inference.second_look import SecondLook
 from oodseg_ros.inference.strip import ABOVE, is_fine, strip_size, strip_top
 from oodseg_ros.model_card import InputSpec, Resize, Windows
 from oodseg_ros.networks.input_size import network_size
-from oodseg_ros.object_rule import Objects, Strip
+from oodseg_ros.object_rule import Objects, SmallLook, Strip
 from oodseg_ros.object_rule import SecondLook as Rule
 from oodseg_ros.paths import models_dir
 
@@ -98,8 +98,8 @@ def road_from(row: int, of: int = 100, columns: int = 100) -> np.ndarray:
     ("classes", "wanted", "why"),
     [
         (road_from(50), 200 - 35, "35 % above the ground"),
-        (road_from(60, columns=2), 240 - 35, "two columns of a hundred are enough"),
-        (road_from(60, columns=1), 150, "one is a wrong label here and there: no ground is seen"),
+        (road_from(60, columns=5), 240 - 35, "five columns of a hundred are enough"),
+        (road_from(60, columns=4), 150, "fewer are wrong labels here and there: no ground is seen"),
         (road_from(3), 0, "not above the picture"),
         (road_from(95), 300, "not below it"),
         (road_from(100), 150, "no ground is seen"),
@@ -127,10 +127,11 @@ class Eye:
         return np.full(images.shape[:3], ROAD, np.uint8), score
 
 
-def picture(size: tuple[int, int], seed: int = 0) -> np.ndarray:
-    """With something in doubt near the lower left corner."""
+def picture(size: tuple[int, int], seed: int = 0, doubt: bool = False) -> np.ndarray:
+    """Noise, and something in doubt near the lower left corner where asked."""
     image = np.random.default_rng(seed).integers(0, 40, (*size, 3), dtype=np.uint8)
-    image[-20:-8, 10:34, 0] = 125
+    if doubt:
+        image[-20:-8, 10:34, 0] = 125
     return image
 
 
@@ -161,10 +162,22 @@ def test_it_is_seen_at_the_camera_s_own_resolution_and_blended() -> None:
     np.testing.assert_allclose(score[0, top + 2 : top + 30], (first[top + 2 : top + 30] + 9 * 7) / 10, rtol=1e-6)
     for row, counts in ((top, 9 / 4), (top + 31, 9 / 4), (top + 1, 27 / 4)):
         np.testing.assert_allclose(score[0, row], (first[row] + counts * 7) / (1 + counts), rtol=1e-6)
-    # All else stays, also what is in doubt: it is looked at in pictures of other cameras.
     outside = np.r_[0:top, top + 32 : 128]
     np.testing.assert_array_equal(score[0, outside], first[outside])
-    assert looked(image[None], RULE)[1].taken == 1
+    assert looked(image[None], RULE)[1].taken == 0
+
+
+def test_what_is_larger_and_in_doubt_goes_first_and_what_is_small_does_not() -> None:
+    image = picture(FINE, doubt=True)
+    eye, look, score = looked(image[None], WITH)
+    other, _, wanted = looked(image[None], RULE)
+    assert (len(eye.saw), look.taken) == (2, 1)
+    np.testing.assert_array_equal(score, wanted)
+    np.testing.assert_array_equal(eye.saw[1], other.saw[1])
+    small = SmallLook(height=0.3, zoom=3.0, above=2.0, counts=9.0)
+    eye, look, score = looked(image[None], WITH.model_copy(update={"small": small}))
+    assert (len(eye.saw), look.taken) == (2, 1)
+    assert eye.saw[1].shape == (1, 32, 256, 3)
 
 
 def test_at_the_picture_s_end_it_has_no_edge() -> None:
@@ -174,7 +187,7 @@ def test_at_the_picture_s_end_it_has_no_edge() -> None:
 
 
 def test_smaller_cameras_are_looked_at_as_without_it() -> None:
-    image = picture(COARSE)
+    image = picture(COARSE, doubt=True)
     assert not is_fine(*COARSE, STRIP, SMALL_SPEC)
     eye, look, score = looked(image[None], WITH)
     other, _, wanted = looked(image[None], RULE)
@@ -203,6 +216,14 @@ def test_a_batch_is_one_run_more_and_each_as_if_it_were_alone() -> None:
     assert eye.saw[1].shape == (2, 32, 256, 3)
     for index, row in enumerate(rows):
         np.testing.assert_array_equal(score[index], looked(images[index][None], WITH, row)[2][0])
+
+
+def test_in_a_batch_one_may_have_a_window_and_another_a_strip() -> None:
+    images = np.stack([picture(FINE, 1), picture(FINE, 2, doubt=True)])
+    eye, look, score = looked(images, WITH)
+    assert (len(eye.saw), look.taken) == (3, 2)
+    for index in range(2):
+        np.testing.assert_array_equal(score[index], looked(images[index][None], WITH)[2][0])
 
 
 def test_of_several_scores_only_the_bundle_s_own_changes() -> None:

@@ -154,8 +154,8 @@ def _with_strip(false: np.ndarray) -> str:
     if not false.size:
         return ""
     return (
-        f"; with the strip of fine cameras, for which they were enlarged, {false.mean():.2%} of {false.size} frames have "
-        "a false object: the bounds are for cameras like theirs"
+        f"; enlarged for the strip of fine cameras, {false.mean():.2%} of {false.size} frames have a false object: the "
+        "bounds are for cameras like those of the frames"
     )
 
 
