@@ -12,6 +12,7 @@ from oodseg_ros.paths import config_dir
 from oodseg_ros.training.methods import METHODS, stage_class
 from oodseg_ros.training.recipe import load_recipe
 from oodseg_ros.training.run_stage import make_stage
+from oodseg_ros.training.start import _start
 from oodseg_ros.training.train import segmentor_of
 
 SHIPPED = sorted((config_dir() / "train").rglob("*.yaml"))
@@ -29,6 +30,18 @@ def test_its_stages_train_parts_of_its_network(path: Path) -> None:
             assert trained > 0
             if stage.method in ("uem", "rpl", "rpl_corocl", "two_stage_a", "drl"):
                 assert trained == sum(p.numel() for p in module.segmentor.head.parameters())
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SHIPPED if load_recipe(path).start == "road_lite"], ids=lambda path: path.stem
+)
+def test_what_starts_from_the_shipped_bundle_fits_it(path: Path) -> None:
+    recipe = load_recipe(path)
+    segmentor = segmentor_of(recipe, load_labels(recipe.label_set))
+    _, loaded = _start(segmentor, recipe)
+    assert {"backbone", "decoder", "classifier"} <= set(loaded)
+    # Of road_slow the other member comes out of another bundle.
+    assert ("head.members.0" in loaded) == (recipe.name == "road_slow")
 
 
 def test_every_method_has_a_recipe() -> None:

@@ -23,6 +23,7 @@ from .stage import Stage, flat_pairs
 
 PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "AllMlp": (("classifier",), ("decoder.fuse", "decoder.norm", "classifier")),
+    "ContextFpn": (("classifier",), ("decoder.refine_finest", "classifier")),
     "DeepLab": (("classifier",), ("decoder.final", "classifier")),
     "DinoFpn": (("classifier",), ("decoder.heads", "classifier")),
     "EspNetV2Decoder": (("decoder.bu_dec_l4.merge_layer.3",), ("decoder.bu_dec_l4",)),
