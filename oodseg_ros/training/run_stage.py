@@ -209,10 +209,23 @@ def make_stage(recipe: Recipe, index: int, segmentor: Segmentor) -> Stage:
     stage = recipe.stages[index]
     if stage.member is not None:
         try:
-            segmentor = with_member(segmentor, stage.member)
+            own = with_member(segmentor, stage.member)
         except ValueError as error:
             raise ConfigError(f"stage {index + 1} ({stage.method}): {error}") from error
+        if stage.method == "distil" and own.decoder is not segmentor.decoder:
+            _refuse_classes(index, stage)
+        segmentor = own
     return stage_class(stage.method)(segmentor, recipe.input, stage, recipe.seed + index)
+
+
+def _refuse_classes(index: int, stage: StageSpec) -> None:
+    """Refuse classes that would be learnt on a decoder that the classifier does not read."""
+    asked = stage.settings
+    if asked.class_weight or asked.label_weight or any(part.startswith("classifier") for part in asked.trained):
+        raise ConfigError(
+            f"stage {index + 1} (distil): member {stage.member} has a decoder of its own, which the classes do not "
+            "read; leave out class_weight, label_weight and the classifier, and train classes with stage `inlier`"
+        )
 
 
 def seen_by(recipe: Recipe, stage: StageSpec) -> Recipe:

@@ -231,4 +231,4 @@ def test_the_next_round_in_the_docs_goes_on_from_that_recipe(tmp_path: Path, mon
     assert first.network == shipped.card.network
     assert load_labels(first.label_set) == shipped.labels
     assert first.calibration.objects is None  # of data that nobody else has
-    assert [(stage.method, stage.member) for stage in first.stages] == [("distil", 0)]
+    assert [(stage.method, stage.member) for stage in first.stages] == [("distil", 0), ("inlier", None)]

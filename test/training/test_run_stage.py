@@ -16,9 +16,12 @@ import torch
 import yaml
 
 from oodseg_ros.errors import ConfigError
+from oodseg_ros.labels import load_labels
+from oodseg_ros.paths import config_dir
+from oodseg_ros.training.methods import StageSpec
 from oodseg_ros.training.recipe import load_recipe
-from oodseg_ros.training.run_stage import Processes, batches_of, from_environment
-from oodseg_ros.training.train import train
+from oodseg_ros.training.run_stage import Processes, batches_of, from_environment, make_stage
+from oodseg_ros.training.train import segmentor_of, train
 
 
 def test_processes_share_the_batches_of_one() -> None:
@@ -93,3 +96,14 @@ def test_a_stage_can_keep_a_share_of_what_was_before(small_recipe: Path, tmp_pat
         assert torch.equal(again[key], before[key])
         expected = 0.25 * before[key] + 0.75 * after[key] if key in moved and value.is_floating_point() else after[key]
         torch.testing.assert_close(value, expected)
+
+
+@pytest.mark.parametrize("options", [{"class_weight": 1.0}, {"label_weight": 1.0}, {"trained": ["classifier"]}])
+def test_classes_are_not_learnt_on_a_decoder_that_they_do_not_read(options: dict) -> None:
+    recipe = load_recipe(config_dir() / "train" / "road_lite_classes.yaml")
+    options = {"teachers": [{"bundle": "x"}]} | options
+    stage = StageSpec(method="distil", member=0, steps=1, batch=1, lr=1e-3, options=options)
+    with torch.device("meta"):
+        segmentor = segmentor_of(recipe, load_labels(recipe.label_set))
+        with pytest.raises(ConfigError, match="member 0 has a decoder of its own, which the classes do not read"):
+            make_stage(recipe.model_copy(update={"stages": [stage]}), 0, segmentor)
