@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from .object_rule import Evidence, Objects, Score, SecondLook, Strict
+from .object_rule import Evidence, Objects, Score, SecondLook, Strict, Strip
 
 SCHEMA = 1
 
@@ -147,6 +147,11 @@ class Calibration(Strict):
             raise ValueError("second_look: it needs `objects`, which say what stands on the ground")
         return self
 
+    @property
+    def strip(self) -> Strip | None:
+        """What fine cameras have looked at in a strip; None = nothing."""
+        return None if self.second_look is None else self.second_look.strip
+
     def calibrate(self, score: np.ndarray | float) -> np.ndarray:
         """Raw scores → [0, 1], float64, same shape; NaN stays NaN."""
         raw, calibrated = np.asarray(self.table).T
@@ -201,8 +206,7 @@ class ModelCard(Strict):
 
     @model_validator(mode="after")
     def _strip_has_a_size(self) -> ModelCard:
-        look = self.calibration.second_look
-        if look is not None and look.strip is not None and (self.input.resize or self.input.windows):
+        if self.calibration.strip is not None and (self.input.resize or self.input.windows):
             raise ValueError("second_look: a `strip` has no size where `input` has `resize` or `windows`")
         return self
 
