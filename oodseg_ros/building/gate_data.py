@@ -12,6 +12,8 @@ import numpy as np
 from ..datasets.dataset import Dataset
 from ..datasets.registry import open_dataset
 from ..errors import ConfigError, DatasetError
+from ..inference.strip import camera_of, strip_of
+from ..model_card import ModelCard
 from ..scenes import scene
 from ..sources.open_source import open_source
 
@@ -23,25 +25,90 @@ MAX_STRETCH = 1.5
 exchanged do not, and neither do frames of quite another camera: they would say nothing of what the engine will see."""
 
 
+class View:
+    """What an engine sees of a camera's pictures: all of each, or the strip of a second look (`inference.strip`).
+
+    A picture squeezed to a strip's size shows a world that no engine of this size is ever asked about.
+
+    Attributes:
+        size: (height, width) of the engine.
+        camera: of pictures that it sees all or the strip of.
+    """
+
+    def __init__(self, size: tuple[int, int], card: ModelCard | None = None) -> None:
+        """Of an engine of that size for a bundle with that card; without one it sees all."""
+        of_strip = None if card is None else camera_of(*size, card)
+        self.size, self.camera, self._card = size, of_strip or size, card
+
+    def rows(self, height: int, width: int) -> slice | None:
+        """Those of a frame that the engine sees, all or the strip's in the middle; None where the frame is of quite
+        another shape than what it sees.
+
+        The strip of a frame begins where the ground does, which only a network tells; without one it is the middle.
+        """
+        if _stretched(self.size, (height, width)) <= MAX_STRETCH:
+            return slice(0, height)
+        strip = None if self._card is None else strip_of(height, width, self._card)
+        if strip is not None and strip[:2] == self.size:
+            tall = strip.tall
+        elif self.camera != self.size and _stretched(self.camera, (height, width)) <= MAX_STRETCH:
+            # Another camera's, whose own strip has another size: no pixel is stretched.
+            tall = min(height, max(1, round(width * self.size[0] / self.size[1])))
+        else:
+            return None
+        top = (height - tall) // 2
+        return slice(top, top + tall)
+
+    def cut(self, frame: np.ndarray) -> np.ndarray:
+        """What the engine sees of a frame or its truth `[H, W, ...]`, at its own resolution; all of it where `rows`
+        says that it does not fit.
+        """
+        rows = self.rows(*frame.shape[:2])
+        if rows is None or rows == slice(0, len(frame)):
+            return frame
+        return frame[rows].copy()  # so that memory does not hold the rest, too
+
+    def check(self, frame: tuple[int, ...], which: str) -> None:
+        """Make sure that frames of this size (height, width) show what the engine will see.
+
+        Raises:
+            ConfigError: they have quite another shape; names both.
+        """
+        if self.rows(*frame[:2]) is not None:
+            return
+        if self.camera == self.size:
+            check_shape(self.size, frame, which)
+            return
+        (height, width), (rows, columns) = self.camera, self.size
+        raise ConfigError(
+            f"--size {columns}x{rows} is that of a strip of pictures like {width}x{height}; the frames of {which} are "
+            f"{frame[1]}x{frame[0]}: neither such pictures nor strips of them; give your camera's frames"
+        )
+
+
 @dataclass(frozen=True)
 class GateData:
     """Frames whose every pixel is 0 normal, 1 anomaly or 255 void. Iterating reads them anew.
 
     Attributes:
         name: for the report.
-        dataset: where from; None = procedural scenes of `size`.
-        size: (height, width) of scenes.
+        dataset: where from; None = procedural scenes, as the engine's camera would see them.
+        view: what the engine sees of them.
     """
 
     name: str
     frames: int
     dataset: Dataset | None
-    size: tuple[int, int]
+    view: View
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for image, truth in self._whole():
+            yield self.view.cut(image), self.view.cut(truth)
+
+    def _whole(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if self.dataset is None:
             for seed in range(FIRST_SEED, FIRST_SEED + self.frames):
-                made = scene(seed, self.size)
+                made = scene(seed, self.view.camera)
                 yield made.image, made.anomaly
             return
         for item in spread_out(self.dataset.scored, self.frames):
@@ -55,6 +122,7 @@ def gate_data(
     limit: int = 0,
     labels: str | None = None,
     unknown: int | None = None,
+    card: ModelCard | None = None,
 ) -> GateData:
     """Frames of a dataset, or procedural scenes, which are always there.
 
@@ -63,14 +131,17 @@ def gate_data(
         name: an anomaly dataset of `datasets.registry`; None = scenes.
         limit: at most so many frames, evenly spread; 0 = 24 scenes or 100 frames.
         labels, unknown: of a `folder` of class ids, as in `open_dataset`.
+        card: of the bundle: an engine for its strip is judged on strips.
 
     Raises:
         DatasetError: no such dataset, or one without anomalies.
         ConfigError: its frames have quite another shape than the engine's.
     """
+    view = View(size, card)
     if name is None:
         frames = limit or SCENES
-        return GateData(f"procedural scenes {FIRST_SEED}-{FIRST_SEED + frames - 1}", frames, None, size)
+        strips = ", their strips" if view.camera != size else ""
+        return GateData(f"procedural scenes {FIRST_SEED}-{FIRST_SEED + frames - 1}{strips}", frames, None, view)
     if root is None:
         raise DatasetError(f"dataset {name} needs --root, the folder that holds it")
     dataset = open_dataset(name, root, None, labels, unknown)
@@ -79,10 +150,13 @@ def gate_data(
             f"dataset {name} labels no anomalies, so it cannot tell whether an engine still finds them; if a value of "
             "its files marks them, say which: --unknown"
         )
+    strips = ""
     if dataset.scored:
-        check_shape(size, dataset.load(dataset.scored[0])[0].shape[:2], f"--accept-on {name}")
+        shape = dataset.load(dataset.scored[0])[0].shape[:2]
+        view.check(shape, f"--accept-on {name}")
+        strips = ", their strips" if view.rows(*shape) != slice(0, shape[0]) else ""
     frames = min(limit or FRAMES, len(dataset.scored))
-    return GateData(f"{frames} of {dataset.name} {dataset.split}", frames, dataset, size)
+    return GateData(f"{frames} of {dataset.name} {dataset.split}{strips}", frames, dataset, view)
 
 
 def check_shape(size: tuple[int, int], frame: tuple[int, ...], which: str) -> None:
@@ -91,9 +165,9 @@ def check_shape(size: tuple[int, int], frame: tuple[int, ...], which: str) -> No
     Raises:
         ConfigError: names both.
     """
-    (height, width), (frame_height, frame_width) = size, frame
-    if _stretched(width / height, frame_width / frame_height) > MAX_STRETCH:
-        turned = _stretched(height / width, frame_width / frame_height) <= MAX_STRETCH
+    (height, width), (frame_height, frame_width) = size, frame[:2]
+    if _stretched(size, frame) > MAX_STRETCH:
+        turned = _stretched((width, height), frame) <= MAX_STRETCH
         cure = f"--size is WIDTHxHEIGHT, so {height}x{width}" if turned else "give your camera's size and its frames"
         raise ConfigError(
             f"--size {width}x{height} does not fit the frames of {which}, which are {frame_width}x{frame_height}: "
@@ -101,32 +175,42 @@ def check_shape(size: tuple[int, int], frame: tuple[int, ...], which: str) -> No
         )
 
 
-def _stretched(shape: float, other: float) -> float:
-    return max(shape / other, other / shape)
+def _stretched(size: tuple[int, ...], other: tuple[int, ...]) -> float:
+    """How much more one side of a picture is stretched than the other, where it is resized from one size to another."""
+    (height, width), (other_height, other_width) = size[:2], other[:2]
+    return max(width * other_height / (height * other_width), height * other_width / (width * other_height))
 
 
 def calibration_frames(
-    source: str | None, limit: int = CALIBRATION, size: tuple[int, int] | None = None
+    source: str | None,
+    limit: int = CALIBRATION,
+    size: tuple[int, int] | None = None,
+    card: ModelCard | None = None,
 ) -> list[np.ndarray]:
     """RGB uint8 images of a bag, video, folder or `scenes:SEED`, evenly spread; the first ones where their number is
     not known before reading.
 
     What was lost is logged as a warning. Where the number is known, all is read to its end for that.
 
+    Args:
+        size: (height, width) of the engine; None = of any.
+        card: of the bundle: an engine for its strip is calibrated on strips.
+
     Raises:
-        ConfigError: the first one has quite another shape than `size` (height, width).
+        ConfigError: the first one has quite another shape than the engine's.
         UserError: it cannot be read, or holds no frame.
     """
     if source is None:
         return []
     opened = open_source(source)
     step = max(1, opened.count // limit) if opened.count else 1
+    view = None if size is None else View(size, card)
     frames: list[np.ndarray] = []
     for index, frame in enumerate(opened):
-        if index == 0 and size is not None:
-            check_shape(size, frame.image.shape[:2], f"--calibration {source}")
+        if index == 0 and view is not None:
+            view.check(frame.image.shape, f"--calibration {source}")
         if index % step == 0 and len(frames) < limit:
-            frames.append(frame.image)
+            frames.append(frame.image if view is None else view.cut(frame.image))
         if len(frames) == limit and not opened.count:
             break
     if troubles := opened.troubles():

@@ -74,7 +74,7 @@ def command(
     height, width = parse_size(size)
     chosen(engine, device, precision)  # what cannot be is said before frames are read
     loaded = load_bundle(bundle)
-    data = gate_data((height, width), name=accept_on, root=root, limit=frames, labels=labels, unknown=unknown)
+    data = gate_data((height, width), accept_on, root, frames, labels, unknown, loaded.card)
     shown = Output(json, quiet)
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with shown.progress(*columns) as progress:
@@ -100,7 +100,9 @@ def command(
             quantize=tuple(quantize or ()),
             again=again,
         )
-        calibrating = calibration_frames(calibration, size=(height, width)) if precision == "int8" else []
+        calibrating = []
+        if precision == "int8":
+            calibrating = calibration_frames(calibration, size=(height, width), card=loaded.card)
         built = build_engine(loaded, order, _shown(data, show), data.name, calibrating, show)
     show_built(built, shown)
     if built.engine is not None and (strip := strip_of(height, width, loaded.card)) is not None:

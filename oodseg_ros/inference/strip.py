@@ -16,6 +16,8 @@ LEAST_DETAIL = 0.75
 """Of the strip's columns, so many has the image itself at least: below that the strip would be mostly enlarged picture,
 which shows nothing more and costs a run of the network in every frame.
 """
+FLATTEST, USUAL = 1 / 4, 9 / 16
+"""Height over width of the flattest pictures that are taken for a camera's, and of most cameras'."""
 SEEN = 0.05
 """Of a row's cells, so many are ground where the ground begins: fewer are wrong labels here and there."""
 ABOVE = 0.35
@@ -56,10 +58,26 @@ def strip_size(height: int, width: int, strip: Strip, spec: InputSpec) -> StripS
 
 def strip_of(height: int, width: int, card: ModelCard) -> StripSize | None:
     """Size of the strip of a camera with images of this size, for which engines are needed, too; None = it has none."""
-    look, spec = card.calibration.second_look, card.input
-    if look is None or look.strip is None or not is_fine(height, width, look.strip, spec):
+    strip, spec = card.calibration.strip, card.input
+    if strip is None or not is_fine(height, width, strip, spec):
         return None
-    return strip_size(height, width, look.strip, spec)
+    return strip_size(height, width, strip, spec)
+
+
+def camera_of(rows: int, columns: int, card: ModelCard) -> tuple[int, int] | None:
+    """Size (height, width) of a camera whose strip has this size, of the usual shape if that has; None = no strip has.
+
+    Of fine cameras of one shape and any size the strip is of one size, so one as wide as the strip stands for all.
+    Pictures that are higher than wide are left out: their strip has the shape of a whole picture of another camera.
+    """
+    if card.calibration.strip is None:
+        return None
+    heights = [
+        height
+        for height in range(max(1, round(FLATTEST * columns)), columns + 1)
+        if (strip := strip_of(height, columns, card)) is not None and strip[:2] == (rows, columns)
+    ]
+    return (min(heights, key=lambda height: abs(height - USUAL * columns)), columns) if heights else None
 
 
 def strip_top(classes: np.ndarray, ground: np.ndarray, step: int, height: int, tall: int) -> int:

@@ -13,13 +13,17 @@ import torch
 
 from oodseg_ros.building import tensorrt
 from oodseg_ros.building.build import build_engine
-from oodseg_ros.building.gate_data import calibration_frames, check_shape, gate_data
+from oodseg_ros.building.gate_data import View, calibration_frames, check_shape, gate_data
 from oodseg_ros.building.order import Frames, Order
 from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.errors import ConfigError, DatasetError, EngineError
 from oodseg_ros.inference.engine_cache import default_dir, draft, find, stored
 from oodseg_ros.inference.engines.tensorrt_api import load_api, tensorrt_identity
 from oodseg_ros.inference.graph_cache import identity
+from oodseg_ros.inference.strip import camera_of, strip_of
+from oodseg_ros.model_card import ModelCard
+from oodseg_ros.object_rule import Objects, SecondLook, Strip
+from oodseg_ros.scenes import scene
 
 SIZE = (64, 128)
 ORDER = Order("tensorrt_rtx", "fp32", *SIZE, target="sm_89")
@@ -279,3 +283,100 @@ def test_it_is_refused_before_anything_is_built(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="100x60"):
         calibration_frames(str(tmp_path / "images"), size=(100, 60))
     assert len(calibration_frames(str(tmp_path / "images"), size=(60, 100))) == 1
+
+
+FINE, STRIP = (128, 256), (32, 256)
+"""Sizes of a fine camera's images and of their strip, for `card`."""
+
+
+@pytest.fixture
+def card(tiny_bundle: Path) -> ModelCard:
+    """Of the tiny bundle, with a strip."""
+    card, at = load_bundle(tiny_bundle).card, 0.0
+    rules = {
+        "objects": Objects(grow=at - 2, seed=0.5, beside=at),
+        "second_look": SecondLook(zoom=1.5, grow=at - 2, above=at - 1, below=at, strip=Strip()),
+    }
+    card = card.model_copy(update={"calibration": card.calibration.model_copy(update=rules)})
+    assert strip_of(*FINE, card)[:2] == STRIP
+    return card
+
+
+def numbered(height: int, width: int) -> np.ndarray:
+    """A gray picture whose every row has its own number."""
+    return np.repeat(np.arange(height, dtype=np.uint8)[:, None], width, axis=1)
+
+
+def drawn(folder: Path, size: tuple[int, int]) -> Path:
+    """A set of one frame, whose rows have their numbers; of the labels those of every third row are unknown."""
+    for part, picture in (
+        ("images", np.dstack([numbered(*size)] * 3)),
+        ("labels", (numbered(*size) % 3 == 2).astype(np.uint8)),
+    ):
+        (folder / part).mkdir()
+        cv2.imwrite(str(folder / part / "0.png"), picture)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("frame", "rows", "why"),
+    [
+        ((128, 256), range(48, 80), "the camera's own: what its strip is"),
+        ((192, 384), range(72, 120), "a larger one's, whose strip has the same size"),
+        ((96, 256), range(32, 64), "another one's: as flat as the strip"),
+        ((30, 250), range(30), "cut out before"),
+    ],
+)
+def test_an_engine_for_strips_sees_the_middle_of_frames(
+    card: ModelCard, tmp_path: Path, frame: tuple[int, int], rows: range, why: str
+) -> None:
+    root = drawn(tmp_path, frame)
+    (image,) = calibration_frames(str(root / "images"), size=STRIP, card=card)
+    assert image.shape == (len(rows), frame[1], 3)
+    np.testing.assert_array_equal(image[:, 0, 0], rows, why)
+    ((image, truth),) = gate_data(STRIP, "folder", root, card=card)
+    np.testing.assert_array_equal(image[:, -1, 0], rows, why)
+    np.testing.assert_array_equal(truth[:, -1] == 1, np.array(rows) % 3 == 2, why)
+    assert truth.shape == image.shape[:2]
+
+
+@pytest.mark.parametrize("size", [SIZE, FINE])
+def test_an_engine_for_pictures_sees_all_of_them_also_where_the_bundle_has_a_strip(
+    card: ModelCard, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    root = drawn(tmp_path, FINE)
+    (image,) = calibration_frames(str(root / "images"), size=size, card=card)
+    np.testing.assert_array_equal(image[:, 0, 0], range(128))
+    data = gate_data(size, "folder", root, card=card)
+    assert [(image.shape, truth.shape) for image, truth in data] == [((*FINE, 3), FINE)]
+    assert "strip" not in data.name
+    (image, _), *_ = gate_data(size, limit=1, card=card)
+    np.testing.assert_array_equal(image, scene(77000, size).image)
+
+
+def test_scenes_for_strips_are_strips_of_scenes(card: ModelCard) -> None:
+    camera = camera_of(*STRIP, card)
+    assert camera is not None
+    strip = strip_of(*camera, card)
+    assert strip is not None
+    assert strip[:2] == STRIP
+    top = (camera[0] - strip.tall) // 2
+    data = gate_data(STRIP, limit=1, card=card)
+    ((image, truth),) = data
+    whole = scene(77000, camera)
+    np.testing.assert_array_equal(image, whole.image[top : top + strip.tall])
+    np.testing.assert_array_equal(truth, whole.anomaly[top : top + strip.tall])
+    assert data.name == "procedural scenes 77000-77000, their strips"
+    bare = card.model_copy(update={"calibration": card.calibration.model_copy(update={"second_look": None})})
+    assert next(iter(gate_data(STRIP, limit=1, card=bare)))[0].shape == (*STRIP, 3), "no strip: all of flat pictures"
+
+
+def test_frames_that_have_no_such_strip_are_refused_before_anything_is_built(card: ModelCard, tmp_path: Path) -> None:
+    root = drawn(tmp_path, (240, 120))
+    sentence = r"--size 256x32 is that of a strip of pictures like 256x\d+; the frames of --\S+ \S+ are 120x240"
+    with pytest.raises(ConfigError, match=sentence):
+        calibration_frames(str(root / "images"), size=STRIP, card=card)
+    with pytest.raises(ConfigError, match=sentence):
+        gate_data(STRIP, "folder", root, card=card)
+    with pytest.raises(ConfigError, match="does not fit the frames"):
+        View(FINE, card).check((256, 128), "--accept-on data")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.inference.second_look import SecondLook, cell_size, in_cells
-from oodseg_ros.inference.strip import ABOVE, is_fine, strip_size, strip_top
+from oodseg_ros.inference.strip import ABOVE, camera_of, is_fine, strip_of, strip_size, strip_top
 from oodseg_ros.model_card import InputSpec, Resize, Windows
 from oodseg_ros.networks.input_size import network_size
 from oodseg_ros.object_rule import Objects, SmallLook, Strip
@@ -85,6 +85,31 @@ def test_an_input_with_a_size_of_its_own_has_none() -> None:
     windows = Windows(height=512, width=512, stride_y=256, stride_x=256)
     for more in ({"resize": Resize(height=256, width=256)}, {"windows": windows}):
         assert strip_size(1080, 1920, STRIP, SPEC.model_copy(update=more)) is None
+
+
+@pytest.mark.parametrize(
+    "image",
+    [(1080, 1920), (1024, 2048), (900, 1600), (2160, 3840), (1200, 1920), (1536, 2048), (1464, 1936), (800, 2560)],
+)
+def test_a_strip_s_size_tells_a_camera_that_has_it(image: tuple[int, int]) -> None:
+    card = load_bundle("road_lite").card
+    strip = strip_of(*image, card)
+    assert strip is not None
+    camera = camera_of(*strip[:2], card)
+    assert camera is not None
+    assert strip_of(*camera, card)[:2] == strip[:2]
+    assert camera[1] / camera[0] == pytest.approx(image[1] / image[0], rel=0.07)
+
+
+@pytest.mark.parametrize(
+    "image", [(1080, 1920), (720, 1280), (480, 640), (375, 1242), (384, 1280), (512, 1024), (256, 512), (256, 1900)]
+)
+def test_the_size_of_a_picture_is_not_taken_for_a_strip_s(image: tuple[int, int]) -> None:
+    card = load_bundle("road_lite").card
+    assert camera_of(*image, card) is None
+    assert camera_of(256, 1920, card) == (1080, 1920)
+    bare = card.model_copy(update={"calibration": card.calibration.model_copy(update={"second_look": None})})
+    assert camera_of(256, 1920, bare) is None
 
 
 def road_from(row: int, of: int = 100, columns: int = 100) -> np.ndarray:

@@ -76,7 +76,7 @@ def build_engines(settings: Settings, logger: Any) -> None:
         if (strip := strip_of(height, width, bundle.card)) is not None
     ]
     for height, width, batch in dict.fromkeys([*settings.warm_shapes, *strips]):
-        frames = gate_data((height, width))
+        frames = gate_data((height, width), card=bundle.card)
         order = Order(engine, settings.precision, height, width, batch, device, threads=settings.threads)
         built = build_engine(bundle, order, frames, frames.name)
         what = f"{engine} {settings.precision}, {width}x{height}, batch {batch}"

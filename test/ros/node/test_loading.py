@@ -85,14 +85,18 @@ def test_a_strip_has_an_engine_of_its_own(tiny_bundle: Path, tmp_path: Path, mon
     bundle = write_calibration(bundle, bundle.card.calibration.model_copy(update=rules), tmp_path / "bundle")
     shapes = ((128, 256, 1), (72, 144, 1), (128, 256, 2))
     ordered: list[Order] = []
+    judged: list[str] = []
 
-    def build_engine(bundle: Bundle, order: Order, *rest: object) -> Built:
+    def build_engine(bundle: Bundle, order: Order, pairs: gate_data.GateData, data: str) -> Built:
         ordered.append(order)
+        judged.append(data.partition(", ")[2])
+        assert pairs.name == data
         return Built(None, None, reused=False)
 
     monkeypatch.setattr(build, "build_engine", build_engine)  # whether a random network passes its gate is not asked
     build_engines(settings(bundle.path, engine="torch", precision="bf16", warm_shapes=shapes), LOGGER)
     assert [(one.height, one.width, one.batch) for one in ordered] == [*shapes, (32, 256, 1), (32, 256, 2)]
+    assert judged == ["", "", "", "their strips", "their strips"]
 
 
 @pytest.mark.parametrize(
