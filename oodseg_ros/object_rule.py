@@ -167,8 +167,8 @@ class SmallLook(Strict):
 
 
 class Strip(Strict):
-    """What is looked at again in every picture of a camera that is fine enough (`inference.strip`), unless something
-    larger is in doubt: a strip of full width around the horizon. It costs at most as much as the first look.
+    """What is looked at again in every picture of a camera that is fine enough (`inference.strip`), unless only
+    something larger is in doubt: a strip of full width around the horizon. It costs at most as much as the first look.
 
     Attributes:
         zoom: how much larger than the first look it is seen.
@@ -178,7 +178,7 @@ class Strip(Strict):
 
     zoom: float = Field(2.0, gt=1, le=4)
     height: float = Field(0.25, gt=0, lt=1)
-    counts: float = Field(9.0, gt=0, le=1000)
+    counts: float = Field(3.0, gt=0, le=1000)
 
     @model_validator(mode="after")
     def _costs_no_more(self) -> Strip:
@@ -197,7 +197,7 @@ class SecondLook(Strict):
         zoom: how much larger; the window has 1 / zoom of the picture's sides.
         grow, above, below: raw scores of the first look, rising.
         small: what holds instead for small candidates; None = nothing else.
-        strip: what is looked at in pictures of fine cameras where nothing larger is in doubt, instead of what is small;
+        strip: what is looked at in pictures of fine cameras instead of what is small, and where nothing is in doubt;
             None = the same in all pictures.
     """
 
@@ -242,8 +242,8 @@ class SecondLook(Strict):
             )
         if (strip := self.strip) is not None:
             text += (
-                f"; of fine cameras instead, in every picture in which nothing larger is in doubt, a strip around the "
-                f"horizon of {strip.height:.3g} of its height, {strip.zoom:g} times as large, which counts "
+                f"; of fine cameras instead, in every picture unless only something larger is in doubt, a strip around "
+                f"the horizon of {strip.height:.3g} of its height, {strip.zoom:g} times as large, which counts "
                 f"{strip.counts:g} times there"
             )
         return text

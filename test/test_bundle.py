@@ -240,7 +240,7 @@ def test_a_strip_that_means_nothing_is_refused(copy: Path, strip: dict, resize: 
     assert load_bundle(copy).card.calibration.second_look.strip.model_dump() == {
         "zoom": 2.0,
         "height": 0.25,
-        "counts": 9.0,
+        "counts": 3.0,
     }
     look["strip"] = strip
     edit(copy, calibration=calibration, input=card["input"] | {"resize": resize})

@@ -94,8 +94,8 @@ def command(
         float | None,
         typer.Option(
             help="With --second-look: of cameras finer than the network's input, a strip around the horizon is looked "
-            "at this much larger in every picture, instead of what is in doubt. Default: none, also where the bundle "
-            "had one."
+            "at this much larger in every picture, unless only something larger than --small-look looks at is in "
+            "doubt. Default: none, also where the bundle had one."
         ),
     ] = None,
     strip_height: Annotated[
@@ -104,7 +104,7 @@ def command(
     ] = None,
     strip_counts: Annotated[
         float | None,
-        typer.Option(help="With --strip: how often it counts where the first look counts once. Default: 9."),
+        typer.Option(help="With --strip: how often it counts where the first look counts once. Default: 3."),
     ] = None,
     without: Annotated[
         list[str] | None,

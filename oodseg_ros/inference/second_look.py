@@ -4,8 +4,8 @@ both scores decides.
 An average over sizes of the picture has fewer false objects at equal finds (as in multi-scale inference of
 segmentation networks). Two runs for every frame would halve the rate; few frames are in doubt. What is small is looked
 at closer, and there the second look has nearly all the say: an object of a few network pixels hardly has a score.
-A camera that is finer than the network's input may have a strip around the horizon looked at in every picture in which
-nothing larger is in doubt.
+A camera that is finer than the network's input may have a strip around the horizon looked at instead of what is small,
+in every picture: unless only something larger is in doubt.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The strip that a second look sees in every picture of a fine camera: full width, around the horizon, where what is
-far lies. Its pixels are the camera's own or nearly so, while the first look sees the picture smaller.
+"""The strip that a second look sees in nearly every picture of a fine camera: full width, around the horizon, where
+what is far lies. Its pixels are the camera's own or nearly so, while the first look sees the picture smaller.
 """
 
 from __future__ import annotations

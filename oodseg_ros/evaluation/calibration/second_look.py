@@ -46,7 +46,7 @@ class LookTarget:
     small_counts: float = 9.0
     strip_zoom: float = 0.0
     strip_height: float = 0.25
-    strip_counts: float = 9.0
+    strip_counts: float = 3.0
 
     def __post_init__(self) -> None:
         for zoom in (self.zoom, self.small_zoom, self.strip_zoom):
