@@ -18,7 +18,7 @@ from ...networks.segmentor import Segmentor, align_corners, resize
 from ..data_recipe import Strict
 from ..methods import StageSpec
 from .stage import Stage, flat_pairs
-from .teacher_bundle import ScoreTeacher, Teacher, read_teachers
+from .teacher_bundle import ScoreTeacher, Teachers
 
 
 class DistilOptions(Strict):
@@ -70,7 +70,7 @@ class DistilStage(Stage):
             head.initialize_from(segmentor.classifier)
         super().__init__(segmentor, spec, stage, dict.fromkeys(options.trained, 1.0), seed, train_mode=())
         self._spec = spec
-        self._teachers: list[Teacher] = []
+        self._teachers = Teachers(options.teachers, spec, segmentor)
         self.register_buffer("unit", torch.zeros(2))  # scale, shift; no scale yet
 
     def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
@@ -113,13 +113,7 @@ class DistilStage(Stage):
         return answers
 
     def answers_from(self) -> str:
-        told = [f"{each.told} {asked!r}" for each, asked in zip(self._read(), self.options.teachers, strict=True)]
-        return f"{told} {bool(self.options.class_weight)} {self.stage.loss_stride}"
-
-    def _read(self) -> list[Teacher]:
-        if not self._teachers:
-            self._teachers = read_teachers(self.options.teachers, self._spec, self.segmentor.backbone)
-        return self._teachers
+        return f"{self._teachers.identity} {bool(self.options.class_weight)} {self.stage.loss_stride}"
 
     @torch.no_grad()
     def _answers(self, images: Tensor, features: list[Tensor], target: Tensor) -> Tensor:
@@ -129,9 +123,7 @@ class DistilStage(Stage):
         Raises:
             ConfigError: the teachers have different numbers of classes.
         """
-        pixels = images * self.std + self.mean
-        pixels = pixels.flip(-3) if self.reversed else pixels
-        each = [torch.cat(teacher(pixels, features), dim=1) for teacher in self._read()]
+        each = [torch.cat(told, dim=1) for told in self._teachers.told(self.pixels(images), features)]
         if not self.options.class_weight:
             each = [answer[:, :1] for answer in each]
         if len(counts := {answer.shape[1] - 1 for answer in each}) > 1:

@@ -23,7 +23,7 @@ from ..data_recipe import Strict
 from ..methods import StageSpec
 from .mixture import MixtureStage
 from .stage import Stage, flat_pairs
-from .teacher_bundle import ScoreTeacher, Teacher, read_teachers
+from .teacher_bundle import ScoreTeacher, Teachers
 
 
 class InlierOptions(Strict):
@@ -53,9 +53,8 @@ class InlierStage(Stage):
         """Raises ConfigError where `class_weights` are not one for each class."""
         parts = {"backbone": stage.backbone_lr, "decoder": 1.0, "classifier": 1.0}
         super().__init__(segmentor, spec, stage, parts, seed)
-        self._spec = spec
-        self._teachers: list[Teacher] = []
         self.asked = self.options if isinstance(self.options, InlierOptions) else InlierOptions()
+        self._teachers = Teachers(self.asked.teachers, spec, segmentor)
         weights = self.asked.class_weights
         if weights and len(weights) != segmentor.classes:
             raise ConfigError(
@@ -91,9 +90,7 @@ class InlierStage(Stage):
         """
         if not self.asked.teachers:
             return None
-        pixels = images * self.std + self.mean
-        pixels = pixels.flip(-3) if self.reversed else pixels
-        each = [teacher(pixels, features)[1] for teacher in self._read()]
+        each = [shares for _, shares in self._teachers.told(self.pixels(images), features)]
         if any(shares.shape[1] != self.segmentor.classes for shares in each):
             counts = ", ".join(str(shares.shape[1]) for shares in each)
             raise ConfigError(
@@ -102,13 +99,7 @@ class InlierStage(Stage):
         return sum(self.fit(shares, each[0][:, 0]) for shares in each)
 
     def answers_from(self) -> str:
-        told = [f"{each.told} {asked!r}" for each, asked in zip(self._read(), self.asked.teachers, strict=True)]
-        return f"{told}" if told else ""
-
-    def _read(self) -> list[Teacher]:
-        if not self._teachers:
-            self._teachers = read_teachers(self.asked.teachers, self._spec, self.segmentor.backbone)
-        return self._teachers
+        return f"{self._teachers.identity}" if self.asked.teachers else ""
 
 
 class InlierGmmStage(MixtureStage, InlierStage):

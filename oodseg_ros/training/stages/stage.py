@@ -103,6 +103,11 @@ class Stage(lightning.LightningModule, ABC):
         images = (images.float() / 255.0 - self.mean) / self.std
         return images.contiguous(memory_format=torch.channels_last) if images.dim() == 4 else images
 
+    def pixels(self, images: Tensor) -> Tensor:
+        """What `normalize` was given: RGB in [0, 1] of normalised images `[B, 3, H, W]`."""
+        pixels = images * self.std + self.mean
+        return pixels.flip(-3) if self.reversed else pixels
+
     def draw(self) -> torch.Generator:
         """A generator for this step of this process: the same after a resume."""
         number = (self.seed * 1_000_003 + self.global_step) * 1009 + self.global_rank

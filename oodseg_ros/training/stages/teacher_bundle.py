@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from ...bundle import load_bundle
 from ...errors import ConfigError
 from ...model_card import Histogram, InputSpec
-from ...networks.segmentor import resize
+from ...networks.segmentor import Segmentor, resize
 from ..data_recipe import Strict, expand
 
 
@@ -28,14 +29,39 @@ class ScoreTeacher(Strict):
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field((1.0,), min_length=1)
 
 
-def read_teachers(asked: list[ScoreTeacher], spec: InputSpec, backbone: nn.Module) -> list[Teacher]:
-    """The teachers, each with its share of all weights; `spec` and `backbone` are the student's.
+class Teachers:
+    """The teachers of a stage, each with its share of all weights.
 
-    Raises:
-        BundleError, ConfigError: see `Teacher`.
+    They are loaded when they are asked for the first time, to where the student is then, and are no part of the stage's
+    parameters and checkpoints.
     """
-    total = sum(each.weight for each in asked)
-    return [Teacher(each, each.weight / total, spec, backbone) for each in asked]
+
+    def __init__(self, asked: Sequence[ScoreTeacher], spec: InputSpec, student: Segmentor) -> None:
+        """`spec` is the student's."""
+        self._asked, self._spec, self._student = asked, spec, student
+        self._loaded: list[Teacher] | None = None
+
+    def all(self) -> list[Teacher]:
+        """The teachers.
+
+        Raises:
+            BundleError, ConfigError: see `Teacher`.
+        """
+        if self._loaded is None:
+            total = sum(each.weight for each in self._asked)
+            self._loaded = [
+                Teacher(each, each.weight / total, self._spec, self._student.backbone) for each in self._asked
+            ]
+        return self._loaded
+
+    def told(self, pixels: Tensor, features: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """What each says of RGB in [0, 1] `[B, 3, H, W]`: see `Teacher`."""
+        return [teacher(pixels, features) for teacher in self.all()]
+
+    @property
+    def identity(self) -> list[str]:
+        """Changes with whatever they say depends on, beside the pictures."""
+        return [f"{each.identity} {asked!r}" for each, asked in zip(self.all(), self._asked, strict=True)]
 
 
 class _Recalled(nn.Module):
@@ -51,7 +77,7 @@ class Teacher:
     """Score of a bundle, standardised, and its class probabilities; both times `weight`.
 
     Attributes:
-        told: changes with whatever its answers depend on, beside the pictures.
+        identity: changes with whatever its answers depend on, beside the pictures.
     """
 
     def __init__(self, asked: ScoreTeacher, weight: float, spec: InputSpec, backbone: nn.Module) -> None:
@@ -70,7 +96,7 @@ class Teacher:
             )
         self._weight, (self._mean, self._deviation) = weight, _moments(histogram)
         card = bundle.card
-        self.told = f"{bundle.weights_hash} {card.network} {card.input!r} {self._mean} {self._deviation}"
+        self.identity = f"{bundle.weights_hash} {card.network} {card.input!r} {self._mean} {self._deviation}"
         self._spec, own = bundle.card.input, backbone.state_dict()
         self._segmentor = bundle.segmentor().to(next(backbone.parameters()).device)
         others = self._segmentor.backbone.state_dict()

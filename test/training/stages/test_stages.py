@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from oodseg_ros.errors import ConfigError, UserError
+from oodseg_ros.model_card import InputSpec
 from oodseg_ros.networks.heads.ensemble import with_member
-from oodseg_ros.training.methods import METHODS, stage_class
+from oodseg_ros.training.methods import METHODS, StageSpec, stage_class
+from oodseg_ros.training.stages import teacher_bundle
 
 DINO_SIZE = (56, 84)
 # On noise everything is far from normal: nothing is cut.
@@ -252,6 +254,37 @@ def test_a_students_unit_is_found_once_and_kept(make_stage, make_batch) -> None:
     assert not any("teacher" in key for key in one.state_dict())
 
 
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+def test_what_a_stage_normalises_it_can_give_back(make_network, make_batch, order: str) -> None:
+    """A teacher reads the pictures' own pixels, in whichever order the student's network takes its channels."""
+    spec = InputSpec(channel_order=order, mean=(0.1, 0.2, 0.3), std=(0.3, 0.4, 0.5), pixels=1 << 20, multiple=32)
+    stage = stage_class("inlier")(make_network("lite"), spec, StageSpec(method="inlier", steps=1, batch=2, lr=1e-3))
+    images, _ = make_batch()
+    torch.testing.assert_close(stage.pixels(stage.normalize(images)), images.float() / 255)
+
+
+@pytest.mark.parametrize(("method", "network"), [("distil", "lite_rpl"), ("inlier", "lite")])
+def test_teachers_are_loaded_when_they_are_asked_and_once(make_stage, monkeypatch, method: str, network: str) -> None:
+    loaded: list[float] = []
+
+    class Teacher:
+        def __init__(self, asked, weight: float, *rest: object) -> None:
+            loaded.append(weight)
+            self.identity = asked.bundle
+
+        def __call__(self, pixels: torch.Tensor, features: list) -> tuple[torch.Tensor, torch.Tensor]:
+            return pixels[:, :1], pixels[:, :1].expand(-1, 5, -1, -1)
+
+    monkeypatch.setattr(teacher_bundle, "Teacher", Teacher)
+    stage = make_stage(method, network, options={"teachers": [{"bundle": "a"}, {"bundle": "b", "weight": 3.0}]})
+    assert loaded == []
+    images, target = torch.zeros(2, 3, 32, 32), torch.zeros(2, 32, 32, dtype=torch.uint8)
+    stage.answers(images, images, [], target)
+    assert "'a ScoreTeacher" in stage.answers_from().replace('"', "'")
+    stage.answers(images, images, [], target)
+    assert loaded == [0.25, 0.75], "their shares"
+
+
 def test_teachers_that_cannot_teach_are_refused(make_stage, make_batch, tmp_path) -> None:
     from oodseg_ros.bundle import load_bundle, save_bundle
 
@@ -274,7 +307,6 @@ def test_teachers_that_cannot_teach_are_refused(make_stage, make_batch, tmp_path
 
 def test_a_teacher_on_the_same_backbone_reads_its_features_and_says_the_same(make_batch) -> None:
     from oodseg_ros.bundle import load_bundle
-    from oodseg_ros.training.methods import StageSpec
 
     shipped = load_bundle("road_lite")
     spec = StageSpec(method="distil", steps=1, batch=2, lr=1e-3, member=0, options=TAUGHT)
@@ -282,7 +314,7 @@ def test_a_teacher_on_the_same_backbone_reads_its_features_and_says_the_same(mak
     images, target = make_batch()
     images = stage.normalize(images)
     stage.terms(images, target, None)
-    (teacher,) = stage._teachers
+    (teacher,) = stage._teachers.all()
     features = stage.segmentor.backbone(images)
     with torch.no_grad():
         shared, _ = teacher(images * stage.std + stage.mean, features)
@@ -296,7 +328,6 @@ def test_a_teacher_on_the_same_backbone_reads_its_features_and_says_the_same(mak
 def test_one_decoder_learns_the_score_and_the_weight_holds_its_classes(make_batch) -> None:
     from oodseg_ros.bundle import load_bundle
     from oodseg_ros.networks.build import build_segmentor
-    from oodseg_ros.training.methods import StageSpec
 
     shipped, (images, target) = load_bundle("road_lite"), make_batch()
     head = {"head": {"name": "learnable_uncertainty"}, "score": "learnable_uncertainty"}
@@ -320,7 +351,6 @@ def test_one_decoder_learns_the_score_and_the_weight_holds_its_classes(make_batc
 
 def test_labels_teach_the_classes_through_the_backbone(make_batch) -> None:
     from oodseg_ros.bundle import load_bundle
-    from oodseg_ros.training.methods import StageSpec
 
     shipped, (images, target) = load_bundle("road_lite"), make_batch()
     options = TAUGHT | {"trained": ["backbone", "decoder", "classifier", "head"], "label_weight": 1.0}
