@@ -118,8 +118,8 @@ def fit_objects(
     limits = np.maximum(limits, limits[:, :1])
     margins = (seeds - limits).max(axis=1)
     above = margins > 0
-    # No frame that chooses has a false object by a core alone.
-    clear = np.where((chosen & ~above.any(axis=1))[:, None], cores, -np.inf)
+    # No frame that chooses has a false object by a core alone, at any place: also not one that has another elsewhere.
+    clear = np.where(chosen[:, None] & ~above, cores, -np.inf)
     enough = np.maximum(clear.max(axis=0, initial=core_grow) + MARGIN, limits[0])
     objects = _with_limits(rule, limits, shares, (core_grow, *enough.tolist()) if target.core_rate else None)
     by_others = (others > limits).any(axis=(1, 2))
