@@ -59,8 +59,11 @@ def test_a_picture_that_the_node_would_not_judge_is_told_beside_the_answer(image
 def test_what_is_no_picture_or_no_bundle_is_said() -> None:
     with pytest.raises(BundleError, match=r"shipped bundles: .*road_lite"):
         oodseg_ros.load("no_such_bundle")
+    road_lite = oodseg_ros.load("road_lite")
     with pytest.raises(ImageError):
-        oodseg_ros.load("road_lite")(np.zeros((64, 64), np.uint8))
+        road_lite(np.zeros((64, 64), np.uint8))
+    with pytest.raises(ImageError, match="got NoneType; was it read"):
+        road_lite(None)
 
 
 def test_the_package_itself_imports_nothing_heavy() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from ..datasets.dataset import Dataset
 from ..datasets.registry import open_dataset
 from ..errors import ConfigError, DatasetError
-from ..inference.strip import camera_of, strip_of
+from ..inference.strip import LEAST_DETAIL, camera_of, strip_of
 from ..model_card import ModelCard
 from ..scenes import scene
 from ..sources.open_source import open_source
@@ -51,8 +51,12 @@ class View:
         strip = None if self._card is None else strip_of(height, width, self._card)
         if strip is not None and strip[:2] == self.size:
             tall = strip.tall
-        elif self.camera != self.size and _stretched(self.camera, (height, width)) <= MAX_STRETCH:
-            # Another camera's, whose own strip has another size: no pixel is stretched.
+        elif (
+            self.camera != self.size
+            and _stretched(self.camera, (height, width)) <= MAX_STRETCH
+            and width >= LEAST_DETAIL * self.size[1]
+        ):
+            # Another fine camera's, whose own strip has another size.
             tall = min(height, max(1, round(width * self.size[0] / self.size[1])))
         else:
             return None
@@ -82,7 +86,8 @@ class View:
         (height, width), (rows, columns) = self.camera, self.size
         raise ConfigError(
             f"--size {columns}x{rows} is that of a strip of pictures like {width}x{height}; the frames of {which} are "
-            f"{frame[1]}x{frame[0]}: neither such pictures nor strips of them; give your camera's frames"
+            f"{frame[1]}x{frame[0]}: neither such pictures, at least {round(LEAST_DETAIL * columns)} pixels wide, nor "
+            "strips of them; give your camera's frames"
         )
 
 
@@ -103,6 +108,7 @@ class GateData:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for image, truth in self._whole():
+            self.view.check(image.shape, f"--accept-on, {self.name}")
             yield self.view.cut(image), self.view.cut(truth)
 
     def _whole(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -197,7 +203,7 @@ def calibration_frames(
         card: of the bundle: an engine for its strip is calibrated on strips.
 
     Raises:
-        ConfigError: the first one has quite another shape than the engine's.
+        ConfigError: one has quite another shape than the engine's.
         UserError: it cannot be read, or holds no frame.
     """
     if source is None:
@@ -207,7 +213,7 @@ def calibration_frames(
     view = None if size is None else View(size, card)
     frames: list[np.ndarray] = []
     for index, frame in enumerate(opened):
-        if index == 0 and view is not None:
+        if view is not None:
             view.check(frame.image.shape, f"--calibration {source}")
         if index % step == 0 and len(frames) < limit:
             frames.append(frame.image if view is None else view.cut(frame.image))

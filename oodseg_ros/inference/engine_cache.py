@@ -21,6 +21,7 @@ from ..bundle import Bundle, resolve_bundle, sha256
 from ..errors import EngineError, why
 from ..paths import cache_dir
 from .engine import ENGINES, EngineIdentity, SideCar
+from .strip import camera_of, strip_of
 
 __all__ = ["EngineIdentity", "SideCar"]
 
@@ -116,7 +117,7 @@ def accepted_at_any_size(bundle: Bundle, wanted: EngineIdentity) -> StoredEngine
         f"{wanted.engine} in {wanted.precision} runs only what was built for an image size and accepted on labeled "
         f"frames, and for {bundle.id} nothing was (on {wanted.architecture}, {wanted.runtime}, this version of the "
         f"code); run: oodseg build {_argument(bundle)} --engine {wanted.engine} --precision {wanted.precision} "
-        f"--size WIDTHxHEIGHT{_instead(wanted, engines)}"
+        f"--size WIDTHxHEIGHT{_calibrated(wanted)}{_instead(bundle, wanted, engines)}"
     )
 
 
@@ -125,7 +126,12 @@ def _refusal(bundle: Bundle, wanted: EngineIdentity, engines: list[StoredEngine]
         f"no {wanted.engine} engine for {bundle.id} at {wanted.width}x{wanted.height}, {wanted.precision}, "
         f"{wanted.architecture}, {wanted.runtime}"
     )
-    command = wanted.command_for(_argument(bundle))
+    if (camera := camera_of(wanted.height, wanted.width, bundle.card)) is not None:
+        what += (
+            f" (the strip that a second look sees of fine cameras, like {camera[1]}x{camera[0]}; it needs an "
+            "engine of its own)"
+        )
+    command = wanted.command_for(_argument(bundle)) + _calibrated(wanted)
     waiting = [e for e in stored(bundle, pending=True) if not wanted.differences(e.side.identity, ignore)]
     if waiting:
         return f"{what} has been accepted: it is built, but {waiting[0].side.reason}; run: {command}"
@@ -136,7 +142,7 @@ def _refusal(bundle: Bundle, wanted: EngineIdentity, engines: list[StoredEngine]
         what += f"; the nearest, {nearest.folder / nearest.side.identity.stem}, has {phrases}"
     else:
         what += f" in {' or '.join(map(str, engine_dirs(bundle)))}"
-    return f"{what}; run: {command}{_instead(wanted, engines)}"
+    return f"{what}; run: {command}{_instead(bundle, wanted, engines)}"
 
 
 def _argument(bundle: Bundle) -> str:
@@ -144,7 +150,12 @@ def _argument(bundle: Bundle) -> str:
     return bundle.card.name if resolve_bundle(bundle.card.name) == bundle.path else str(bundle.path)
 
 
-def _instead(wanted: EngineIdentity, engines: list[StoredEngine]) -> str:
+def _calibrated(wanted: EngineIdentity) -> str:
+    """What else the command needs."""
+    return " --calibration FRAMES_OF_YOUR_CAMERA" if wanted.precision == "int8" else ""
+
+
+def _instead(bundle: Bundle, wanted: EngineIdentity, engines: list[StoredEngine]) -> str:
     """What runs without that command: precisions that need no build, and those that were built for this size."""
     ways = []
     if unbuilt := ENGINES[wanted.engine].unbuilt:
@@ -153,10 +164,19 @@ def _instead(wanted: EngineIdentity, engines: list[StoredEngine]) -> str:
     if others := sorted(ready - {wanted.precision, *unbuilt}):
         ways.append(f"--precision {' or '.join(others)}, which is built for this size")
     identities = [engine.side.identity for engine in engines]
-    fitting = [one for one in identities if not wanted.differences(one, ("height", "width", "batch"))]
-    if sizes := sorted({f"{identity.width}x{identity.height}" for identity in fitting}):
+    fitting = {
+        (one.height, one.width) for one in identities if not wanted.differences(one, ("height", "width", "batch"))
+    }
+    # No camera has frames of a strip's size, and one whose strip is missing cannot run.
+    runs = {size for size in fitting if camera_of(*size, bundle.card) is None and _has_strip(size, bundle, fitting)}
+    if sizes := sorted(f"{width}x{height}" for height, width in runs):
         ways.append(f"frames of {' or '.join(sizes)}, for which {wanted.precision} is built")
     return f"; or take {'; or '.join(ways)}" if ways else ""
+
+
+def _has_strip(size: tuple[int, int], bundle: Bundle, built: set[tuple[int, int]]) -> bool:
+    strip = strip_of(*size, bundle.card)
+    return strip is None or strip[:2] in built
 
 
 class Draft:

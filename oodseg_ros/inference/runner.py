@@ -222,6 +222,9 @@ class Runner:
 
 
 def _check(image: np.ndarray) -> None:
+    if not isinstance(image, np.ndarray):
+        # What cv2.imread gives for a file that it cannot read.
+        raise ImageError(f"an RGB uint8 image [H, W, 3] is needed, got {type(image).__name__}; was it read?")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ImageError(f"an RGB uint8 image [H, W, 3] is needed, got {image.dtype} {list(image.shape)}")
     check_size(*image.shape[:2])

@@ -313,7 +313,7 @@ def drawn(folder: Path, size: tuple[int, int]) -> Path:
         ("images", np.dstack([numbered(*size)] * 3)),
         ("labels", (numbered(*size) % 3 == 2).astype(np.uint8)),
     ):
-        (folder / part).mkdir()
+        (folder / part).mkdir(parents=True)
         cv2.imwrite(str(folder / part / "0.png"), picture)
     return folder
 
@@ -380,3 +380,15 @@ def test_frames_that_have_no_such_strip_are_refused_before_anything_is_built(car
         gate_data(STRIP, "folder", root, card=card)
     with pytest.raises(ConfigError, match="does not fit the frames"):
         View(FINE, card).check((256, 128), "--accept-on data")
+    coarse = drawn(tmp_path / "coarse", (96, 191))  # less detail than any strip has
+    with pytest.raises(ConfigError, match=r"are 191x96: neither such pictures, at least 192 pixels wide, nor strips"):
+        calibration_frames(str(coarse / "images"), size=STRIP, card=card)
+
+
+def test_every_calibration_frame_must_fit(card: ModelCard, tmp_path: Path) -> None:
+    images = drawn(tmp_path, FINE) / "images"
+    cv2.imwrite(str(images / "zz.png"), np.zeros((240, 120, 3), np.uint8))
+    with pytest.raises(ConfigError, match="are 120x240"):
+        calibration_frames(str(images), size=STRIP, card=card)
+    with pytest.raises(ConfigError, match="120x240"):
+        calibration_frames(str(images), size=FINE, card=card)

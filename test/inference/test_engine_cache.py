@@ -21,6 +21,7 @@ from oodseg_ros.inference.engine_cache import (
     remove,
     stored,
 )
+from oodseg_ros.object_rule import Objects, SecondLook, Strip
 
 
 @pytest.fixture
@@ -182,6 +183,23 @@ def test_a_refusal_names_every_way_on(bundle: Bundle, identity: EngineIdentity) 
     assert "--precision fp32, which needs no build and takes every size" in told
     assert "--precision int8, which is built for this size" in told
     assert "frames of 160x96, for which bf16 is built" in told
+
+
+def test_a_missing_engine_of_a_strip_is_called_that(bundle: Bundle, identity: EngineIdentity) -> None:
+    objects = Objects(grow=-2, seed=0.5, beside=0)
+    look = SecondLook(zoom=1.5, grow=-2, above=-1, below=0, strip=Strip())
+    calibration = bundle.card.calibration.model_copy(update={"objects": objects, "second_look": look})
+    bundle = replace(bundle, card=bundle.card.model_copy(update={"calibration": calibration}))
+    fine, strip = (replace(identity, height=side, width=256, precision="int8") for side in (128, 32))
+    build(fine)
+    with pytest.raises(EngineError, match=r"strip that a second look sees of fine cameras, like 256x\d+") as raised:
+        find(bundle, strip)
+    assert "--size 256x32 --batch 1 --calibration FRAMES_OF_YOUR_CAMERA" in str(raised.value)
+    assert "frames of" not in str(raised.value), "256x128 does not run without its strip"
+    build(strip)
+    with pytest.raises(EngineError, match="frames of 256x128, for which int8 is built") as raised:
+        find(bundle, replace(fine, height=160))
+    assert "256x32" not in str(raised.value).partition("or take")[2]
 
 
 def test_nothing_is_offered_that_is_not_there(bundle: Bundle, identity: EngineIdentity) -> None:

@@ -249,6 +249,20 @@ def test_pasted_unknowns_choose_limits_by_size_within_the_same_bounds(tmp_path: 
     assert fit(painted(100), target, [ROAD], BEFORE, "paint").calibration.objects.smaller == []
 
 
+def test_a_false_object_elsewhere_excuses_no_core() -> None:
+    given = list(frames(60, 0))
+    score = given[23][0]
+    score[:] = 0
+    score[32:58, 10:70], score[40:46, 30:40] = 2, 30
+    score[4:14, 10:30] = 50  # beside the ground, stronger than all others there
+    target = ObjectTarget(false_frames=0.1, grow_rate=0.1, seed=0.3, min_area=20)
+    made = fit(given, target, [ROAD], BEFORE, "noise")
+    assert made.calibration.objects.beside < 50
+    assert made.calibration.objects.core.free == pytest.approx(30.001)
+    allowed = fit(given, replace(target, core_rate=0), [ROAD], BEFORE, "noise").false
+    assert made.false == allowed
+
+
 def test_no_frame_that_chooses_has_a_false_object_by_a_core_alone() -> None:
     target = ObjectTarget(false_frames=0.1, grow_rate=0.2, core_rate=0.02, seed=0.5, min_area=10)
     made = fit(frames(200, 0), target, [ROAD], BEFORE, "noise")
