@@ -231,12 +231,12 @@ class AugmentSpec(Strict):
 
 
 def expand(root: str) -> Path:
-    """A `root` with `$NAME` taken from the environment.
+    """A path of a recipe, of data or of a bundle, with `$NAME` taken from the environment.
 
     Raises:
         ConfigError: the variable is not set.
     """
     path = os.path.expandvars(os.path.expanduser(root))
     if "$" in path:
-        raise ConfigError(f"recipe root {root!r}: set the environment variable it names")
+        raise ConfigError(f"recipe: {root!r}: set the environment variable that it names")
     return Path(path)

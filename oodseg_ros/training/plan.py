@@ -89,7 +89,7 @@ def measure_step(
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), half:
             terms = module.terms(module.normalize(batch[0]), batch[1], batch[2] if len(batch) > 2 else None)
         optimizer.zero_grad()
-        sum(terms.values()).backward()
+        module.total(terms).backward()
         optimizer.step()
         _wait(device)
         seconds.append(time.perf_counter() - began)

@@ -20,7 +20,7 @@ from rich.console import Console
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import ConfigError
-from ..labels import LabelSet
+from ..labels import LabelSet, load_labels
 from ..networks.heads.ensemble import with_member
 from ..networks.segmentor import Segmentor
 from ..process import keep_freed_memory
@@ -215,7 +215,9 @@ def make_stage(recipe: Recipe, index: int, segmentor: Segmentor) -> Stage:
         if stage.method == "distil" and own.decoder is not segmentor.decoder:
             _refuse_classes(index, stage)
         segmentor = own
-    return stage_class(stage.method)(segmentor, recipe.input, stage, recipe.seed + index)
+    module = stage_class(stage.method)(segmentor, recipe.input, stage, recipe.seed + index)
+    module.name_classes(load_labels(recipe.label_set))
+    return module
 
 
 def _refuse_classes(index: int, stage: StageSpec) -> None:

@@ -65,8 +65,9 @@ def _start(segmentor: Segmentor, recipe: Recipe) -> tuple[str, list[str]]:
     elif (resolve_bundle(path) / MODEL_FILE).is_file():
         state = load_bundle(path).weights()
     else:
+        meant = f" ({path})" if "$" in start else ""
         raise ConfigError(
-            f"start: no bundle and no weights file at {start!r}; give the name of a shipped bundle, the folder "
+            f"start: no bundle and no weights file at {start!r}{meant}; give the name of a shipped bundle, the folder "
             f"of one (`oodseg import …` makes them from released checkpoints), a file {'/'.join(FILES[:3])}, or "
             f"`{HUB}NAME`"
         )
@@ -113,7 +114,7 @@ def _load_member(segmentor: Segmentor, recipe: Recipe, asked: MemberStart) -> st
             f"start_members: `network` or `input` of member {asked.member} is not that of {asked.bundle}; take both "
             f"from {bundle.path / MODEL_FILE}"
         )
-    _load(module.head.network, bundle.weights(), asked.bundle, f"{name}.head.network")
+    _load(module.head.network, bundle.weights(), asked.bundle, f"{name}.head.network", asked.member)
     return name
 
 
@@ -125,8 +126,8 @@ def _load_reader(member: nn.Module, state: Mapping[str, Tensor], asked: MemberSt
     read = _below(state, "head.members.0.decoder") or _below(state, "decoder")
     if any(key.startswith("head.members.1.") for key in state):
         raise ConfigError(f"start_members: the head of {asked.bundle} has several members; name a bundle with one")
-    _load(member.decoder, read, asked.bundle, f"{name}.decoder")
-    _load(member.head, own, asked.bundle, f"{name}.head")
+    _load(member.decoder, read, asked.bundle, f"{name}.decoder", asked.member)
+    _load(member.head, own, asked.bundle, f"{name}.head", asked.member)
     return name
 
 
@@ -198,13 +199,18 @@ def _misfits(module: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
     ]
 
 
-def _load(module: nn.Module, state: Mapping[str, Tensor], start: str, part: str) -> str:
+def _load(module: nn.Module, state: Mapping[str, Tensor], start: str, part: str, member: int | None = None) -> str:
+    """`member`: the part is of that entry of `start_members`; None = it is of `start`."""
     wrong = _misfits(module, state)
     if wrong:
         more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
+        entry, own, instead = "start", part, f"leave {part} out of `start_parts`"
+        if member is not None:
+            own = part.replace(f"head.members.{member}", f"head.members[{member}]")
+            entry, instead = "start_members", f"name another bundle for member {member} in `start_members`, or none"
         raise ConfigError(
-            f"start: {part} of {start} does not fit this recipe's network: {'; '.join(wrong[:8])}{more}. Make the "
-            f"recipe's `network.{part}` that of the bundle, or leave {part} out of `start_parts`"
+            f"{entry}: {part} of {start} does not fit this recipe's network: {'; '.join(wrong[:8])}{more}. Make the "
+            f"recipe's `network.{own}` that of the bundle, or {instead}"
         )
     module.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
     return part

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from oodseg_ros.cli.train import show_plan
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.labels import load_labels
 from oodseg_ros.training import plan as planning
+from oodseg_ros.training.methods import StageSpec
 from oodseg_ros.training.plan import plan
 from oodseg_ros.training.recipe import Recipe, load_recipe
 from oodseg_ros.training.train import notes_on, train
@@ -90,6 +92,25 @@ def test_cost_follows_the_crop_and_what_is_trained(recipe: Recipe) -> None:
     assert kept_everything > 3 * kept
     last, _ = planning.step_cost(recipe, {"head": 1.0, "head.mlp": 0.0})
     assert last < head
+
+
+@pytest.mark.parametrize(
+    "work", [plan, lambda recipe: train(recipe, Path(recipe.name))], ids=["the dry run", "the training"]
+)
+def test_a_loss_that_nothing_trained_changes_is_said(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: Callable[[Recipe], object]
+) -> None:
+    """The only member of the ensemble reads a decoder of its own, and the network's learns."""
+    monkeypatch.chdir(tmp_path)
+    own = {"head": {"name": "learnable_uncertainty"}, "score": "learnable_uncertainty"}
+    member = own | {"decoder": recipe.network["decoder"]}
+    network = recipe.network | {"head": {"name": "ensemble", "members": [member]}, "score": "mean_standardized"}
+    options = {"teachers": [{"bundle": "road_lite"}], "trained": ["decoder", "classifier"]}
+    stage = StageSpec(method="distil", steps=1, batch=2, lr=1e-3, options=options)
+    recipe = recipe.model_copy(update={"network": network, "stages": [stage]})
+    said = r"stage distil: nothing that it trains \(decoder, classifier\) changes its loss; train the head"
+    with pytest.raises(ConfigError, match=said):
+        work(recipe)
 
 
 @pytest.mark.parametrize(("able", "said"), [(False, 1), (True, 0)])

@@ -62,7 +62,7 @@ def test_roots_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("SOME_ROOT", "/data")
     assert expand("$SOME_ROOT/x") == Path("/data/x")
     monkeypatch.delenv("SOME_ROOT")
-    with pytest.raises(ConfigError, match="set the environment variable"):
+    with pytest.raises(ConfigError, match=r"^recipe: '\$SOME_ROOT/x': set the environment variable"):
         expand("$SOME_ROOT/x")
 
 

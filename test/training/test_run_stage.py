@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 
+from oodseg_ros.bundle import load_bundle, save_bundle
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.labels import load_labels
 from oodseg_ros.paths import config_dir
@@ -107,3 +108,38 @@ def test_classes_are_not_learnt_on_a_decoder_that_they_do_not_read(options: dict
         segmentor = segmentor_of(recipe, load_labels(recipe.label_set))
         with pytest.raises(ConfigError, match="member 0 has a decoder of its own, which the classes do not read"):
             make_stage(recipe.model_copy(update={"stages": [stage]}), 0, segmentor)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("inlier", {}),
+        ("distil", {"class_weight": 1.0, "trained": ["decoder", "head"]}),
+        ("distil", {"label_weight": 1.0, "trained": ["decoder", "head"]}),
+    ],
+    ids=["inlier", "distil classes", "distil score"],
+)
+def test_teachers_of_as_many_other_classes_are_refused(
+    small_recipe: Path, tmp_path: Path, method: str, options: dict
+) -> None:
+    shipped, labels = load_bundle("road_lite"), load_labels("driving11")
+    names = [*labels.names[1:], labels.names[0]]
+    classes = [{"name": name, "color": list(color)} for name, color in zip(names, labels.colors, strict=True)]
+    (tmp_path / "turned.yaml").write_text(yaml.safe_dump({"name": "turned11", "classes": classes}))
+    card = shipped.card.model_copy(update={"label_set": str(tmp_path / "turned.yaml")})
+    save_bundle(tmp_path / "turned", card, shipped.weights(), shipped.golden())
+    recipe = load_recipe(small_recipe)
+    modules = []
+    for bundle in ("road_lite", str(tmp_path / "turned")):
+        options = options | {"teachers": [{"bundle": bundle}]}
+        stage = StageSpec(method=method, steps=1, batch=1, lr=1e-3, options=options)
+        segmentor = segmentor_of(recipe, labels)
+        modules.append(make_stage(recipe.model_copy(update={"stages": [stage]}), 0, segmentor))
+    same, turned = modules
+    assert same.answers_from()
+    if "label_weight" in options:  # only their score is learnt
+        assert turned.answers_from()
+        return
+    first = rf"class 0 is {names[0]} there and {labels.names[0]} here"
+    with pytest.raises(ConfigError, match=rf"turned has the classes of label set turned11, .*driving11 \({first}\)"):
+        turned.answers_from()

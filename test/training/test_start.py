@@ -113,5 +113,25 @@ def test_what_is_not_there(start: str, network: dict, sentence: str, monkeypatch
         load_start(build_segmentor(network), recipe(start, network))
 
 
+def test_the_folder_that_a_variable_stands_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_BASES", str(tmp_path))
+    with pytest.raises(ConfigError, match=rf"at '\$SOME_BASES/x' \({tmp_path}/x\); give"):
+        load_start(build_segmentor(TINY), recipe("$SOME_BASES/x"))
+
+
+def test_a_member_that_does_not_fit_is_of_start_members() -> None:
+    member = {"decoder": TINY["decoder"], "head": {"name": "learnable_uncertainty"}, "score": "learnable_uncertainty"}
+    network = {**TINY, "head": {"name": "ensemble", "members": [member]}, "score": "mean_standardized"}
+    wanted = recipe("", network)
+    wanted.start_members = [SimpleNamespace(member=0, bundle="road_lite")]
+    with pytest.raises(ConfigError) as error:
+        load_start(build_segmentor(network), wanted)
+    said = str(error.value)
+    assert said.startswith("start_members: head.members.0.decoder of road_lite does not fit this recipe's network: ")
+    assert "`network.head.members[0].decoder`" in said
+    assert said.endswith("or name another bundle for member 0 in `start_members`, or none")
+    assert "start_parts" not in said
+
+
 def test_without_a_start_other_networks_stay_random() -> None:
     assert "random weights" in load_start(build_segmentor(SWIN), recipe("", SWIN))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...errors import ConfigError
 from ...frame import OUTLIER, UNLABELED
+from ...labels import LabelSet
 from ...losses.distilled_score import class_divergence, distilled_terms
 from ...losses.masks import class_cross_entropy, inliers
 from ...model_card import InputSpec
@@ -60,7 +61,7 @@ class DistilStage(Stage):
     Options = DistilOptions
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
-        """Raises ConfigError for a network without a head, or one that cannot start as asked."""
+        """Raises ConfigError for a network without a head, or one that cannot start or learn classes as asked."""
         head, options = segmentor.head, stage.settings
         if head is None:
             raise ConfigError("stage distil: the network needs a `head` that learns the score")
@@ -69,8 +70,15 @@ class DistilStage(Stage):
                 raise ConfigError("stage distil: `initialize` is for heads that can start as the inlier classifier")
             head.initialize_from(segmentor.classifier)
         super().__init__(segmentor, spec, stage, dict.fromkeys(options.trained, 1.0), seed, train_mode=())
+        if options.class_weight or options.label_weight:
+            read = segmentor.backbone, segmentor.decoder, segmentor.classifier
+            if not any(parameter.requires_grad for part in read for parameter in part.parameters()):
+                raise ConfigError(
+                    f"stage distil: what it trains ({', '.join(self.trained)}) does not move the classes; leave out "
+                    "class_weight and label_weight, or train classifier, decoder or backbone too (`trained`)"
+                )
         self._spec = spec
-        self._teachers = Teachers(options.teachers, spec, segmentor)
+        self._teachers = Teachers(options.teachers, spec, segmentor, scored=True)
         self.register_buffer("unit", torch.zeros(2))  # scale, shift; no scale yet
 
     def terms(self, images: Tensor, target: Tensor, extra: Tensor | None) -> dict[str, Tensor]:
@@ -111,6 +119,10 @@ class DistilStage(Stage):
             known = inliers(target, OUTLIER, UNLABELED)[:, None]
             answers[:, :1] = torch.where(known, torch.minimum(answers[:, :1], bare[:, :1]), answers[:, :1])
         return answers
+
+    def name_classes(self, labels: LabelSet) -> None:
+        if self.options.class_weight:
+            self._teachers.labels = labels
 
     def answers_from(self) -> str:
         return f"{self._teachers.identity} {bool(self.options.class_weight)} {self.stage.loss_stride}"

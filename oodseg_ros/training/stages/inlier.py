@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...errors import ConfigError
 from ...frame import UNLABELED
+from ...labels import LabelSet
 from ...losses.distilled_score import class_divergence
 from ...losses.masks import class_cross_entropy
 from ...model_card import InputSpec
@@ -54,7 +55,7 @@ class InlierStage(Stage):
         parts = {"backbone": stage.backbone_lr, "decoder": 1.0, "classifier": 1.0}
         super().__init__(segmentor, spec, stage, parts, seed)
         self.asked = self.options if isinstance(self.options, InlierOptions) else InlierOptions()
-        self._teachers = Teachers(self.asked.teachers, spec, segmentor)
+        self._teachers = Teachers(self.asked.teachers, spec, segmentor, scored=False)
         weights = self.asked.class_weights
         if weights and len(weights) != segmentor.classes:
             raise ConfigError(
@@ -97,6 +98,9 @@ class InlierStage(Stage):
                 f"stage {self.stage.method}: `teachers` have {counts} classes, this network {self.segmentor.classes}"
             )
         return sum(self.fit(shares, each[0][:, 0]) for shares in each)
+
+    def name_classes(self, labels: LabelSet) -> None:
+        self._teachers.labels = labels
 
     def answers_from(self) -> str:
         return f"{self._teachers.identity}" if self.asked.teachers else ""

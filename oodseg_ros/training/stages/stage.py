@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import ConfigError
+from ...labels import LabelSet
 from ...losses.masks import counted_over_processes
 from ...model_card import InputSpec
 from ...networks.segmentor import HeadInput, Segmentor, align_corners
@@ -87,11 +88,28 @@ class Stage(lightning.LightningModule, ABC):
         images, target, *extra = batch
         with counted_over_processes():
             terms = self.terms(self.normalize(images), target, extra[0] if extra else None)
-        loss = sum(terms.values())
+        loss = self.total(terms)
         several = self.trainer.world_size > 1
         self.log("loss", loss, prog_bar=True, sync_dist=several)
         if len(terms) > 1:
             self.log_dict({f"term_{name}": value.detach() for name, value in terms.items()}, sync_dist=several)
+        return loss
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Sum of the terms, scalar.
+
+        Raises:
+            ConfigError: nothing that is trained changes it.
+        """
+        first, *others = terms.values()
+        loss = sum(others, first)
+        if not loss.requires_grad:
+            parts = ", ".join(part for part, factor in self.trained.items() if factor > 0)
+            missing = "the head" if self.segmentor.head is not None else "decoder or classifier"
+            raise ConfigError(
+                f"stage {self.stage.method}: nothing that it trains ({parts}) changes its loss; train {missing}, or "
+                "another part that the loss is computed from (`trained` of its options, or `rates`)"
+            )
         return loss
 
     def normalize(self, images: Tensor) -> Tensor:
@@ -176,6 +194,10 @@ class Stage(lightning.LightningModule, ABC):
             plain: the same pictures without paint on the ground.
             target: `[B, H, W]`, not subsampled.
         """
+        return None
+
+    def name_classes(self, labels: LabelSet) -> None:
+        """What the class ids of the targets mean, for a stage that learns classes of others."""
         return None
 
     def answers_from(self) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...bundle import load_bundle
 from ...errors import ConfigError
+from ...labels import LabelSet
 from ...model_card import Histogram, InputSpec
 from ...networks.segmentor import Segmentor, resize
 from ..data_recipe import Strict, expand
@@ -34,24 +35,34 @@ class Teachers:
 
     They are loaded when they are asked for the first time, to where the student is then, and are no part of the stage's
     parameters and checkpoints.
+
+    Attributes:
+        labels: the student's, where its classes are learnt from the teachers'; None = they are not compared.
     """
 
-    def __init__(self, asked: Sequence[ScoreTeacher], spec: InputSpec, student: Segmentor) -> None:
-        """`spec` is the student's."""
-        self._asked, self._spec, self._student = asked, spec, student
+    labels: LabelSet | None = None
+
+    def __init__(self, asked: Sequence[ScoreTeacher], spec: InputSpec, student: Segmentor, scored: bool) -> None:
+        """`spec` is the student's; `scored`: the teachers' scores are learnt, not their classes alone."""
+        self._asked, self._spec, self._student, self._scored = asked, spec, student, scored
         self._loaded: list[Teacher] | None = None
 
     def all(self) -> list[Teacher]:
         """The teachers.
 
         Raises:
-            BundleError, ConfigError: see `Teacher`.
+            BundleError, ConfigError: see `Teacher`; or its classes are not those of `labels`.
         """
         if self._loaded is None:
             total = sum(each.weight for each in self._asked)
-            self._loaded = [
-                Teacher(each, each.weight / total, self._spec, self._student.backbone) for each in self._asked
+            loaded = [
+                Teacher(each, each.weight / total, self._spec, self._student.backbone, self._scored)
+                for each in self._asked
             ]
+            if self.labels is not None:
+                for asked, teacher in zip(self._asked, loaded, strict=True):
+                    _same_classes(asked.bundle, teacher.labels, self.labels)
+            self._loaded = loaded
         return self._loaded
 
     def told(self, pixels: Tensor, features: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
@@ -78,23 +89,30 @@ class Teacher:
 
     Attributes:
         identity: changes with whatever its answers depend on, beside the pictures.
+        labels: its classes.
     """
 
-    def __init__(self, asked: ScoreTeacher, weight: float, spec: InputSpec, backbone: nn.Module) -> None:
-        """Raises BundleError, or ConfigError for a bundle that does not say how its scores are distributed.
+    def __init__(
+        self, asked: ScoreTeacher, weight: float, spec: InputSpec, backbone: nn.Module, scored: bool = True
+    ) -> None:
+        """Raises BundleError, or ConfigError for a bundle that does not say how the scores that are asked of it are
+        distributed.
 
         Args:
             weight: its share of all teachers.
             spec, backbone: of the student.
+            scored: False = only its classes are used; its score has no unit then where the bundle tells none.
         """
         name, self._scales = asked.bundle, asked.scales
         bundle = load_bundle(expand(name) if "$" in name else name)
         histogram = bundle.card.calibration.inlier_histogram
-        if histogram is None:
+        if histogram is None and scored:
             raise ConfigError(
-                f"stage distil: teacher {name} has no histogram of normal scores; `oodseg calibrate` makes one"
+                f"teacher {name} has no histogram of normal scores, in whose deviations its score is learnt; "
+                "`oodseg calibrate` makes one"
             )
-        self._weight, (self._mean, self._deviation) = weight, _moments(histogram)
+        self.labels, self._weight = bundle.labels, weight
+        self._mean, self._deviation = (0.0, 1.0) if histogram is None else _moments(histogram)
         card = bundle.card
         self.identity = f"{bundle.weights_hash} {card.network} {card.input!r} {self._mean} {self._deviation}"
         self._spec, own = bundle.card.input, backbone.state_dict()
@@ -133,6 +151,19 @@ class Teacher:
         size = [max(1, round(side * scale / step)) * step for side in images.shape[-2:]]
         scaled = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=scale < 1)
         return scaled.contiguous(memory_format=torch.channels_last)
+
+
+def _same_classes(bundle: str, own: LabelSet, wanted: LabelSet) -> None:
+    """Raises ConfigError where the classes of a teacher are not `wanted`, those of the recipe, in the same order."""
+    if own.names == wanted.names:
+        return
+    pairs = zip(own.names, wanted.names, strict=False)
+    other = next((f"class {index} is {a} there and {b} here" for index, (a, b) in enumerate(pairs) if a != b), "")
+    raise ConfigError(
+        f"teacher {bundle} has the classes of label set {own.name}, the recipe those of {wanted.name} "
+        f"({other or f'{len(own)} there and {len(wanted)} here'}); its classes cannot be learnt: name a bundle with "
+        f"the classes of {wanted.name}"
+    )
 
 
 def _moments(histogram: Histogram) -> tuple[float, float]:

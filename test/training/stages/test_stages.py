@@ -294,7 +294,8 @@ def test_teachers_that_cannot_teach_are_refused(make_stage, make_batch, tmp_path
     )
     save_bundle(tmp_path / "bare", bare, shipped.weights(), shipped.golden())
     images, target = make_batch()
-    for teacher, sentence in ((str(tmp_path / "bare"), "no histogram"), ("no_such_bundle", "no_such_bundle")):
+    bare_said = r"^teacher .*bare has no histogram of normal scores"
+    for teacher, sentence in ((str(tmp_path / "bare"), bare_said), ("no_such_bundle", "no_such_bundle")):
         stage = make_stage("distil", "lite_rpl", options={"teachers": [{"bundle": teacher}]})
         with pytest.raises(UserError, match=sentence):
             stage.terms(stage.normalize(images), target, None)
@@ -303,6 +304,22 @@ def test_teachers_that_cannot_teach_are_refused(make_stage, make_batch, tmp_path
     stage = make_stage("distil", "lite_rpl", options=TAUGHT | {"cap": -100.0})
     with pytest.raises(ConfigError, match="the same everywhere"):
         stage.terms(stage.normalize(images), target, None)
+
+
+def test_a_teacher_of_classes_alone_needs_no_histogram(make_batch, tmp_path) -> None:
+    from oodseg_ros.bundle import load_bundle, save_bundle
+
+    shipped, (images, target) = load_bundle("road_lite"), make_batch()
+    without = shipped.card.calibration.model_copy(update={"inlier_histogram": None})
+    card = shipped.card.model_copy(update={"calibration": without})
+    save_bundle(tmp_path / "bare", card, shipped.weights(), shipped.golden())
+    told = []
+    for teacher in ("road_lite", str(tmp_path / "bare")):
+        spec = StageSpec(method="inlier", steps=1, batch=2, lr=1e-3, options={"teachers": [{"bundle": teacher}]})
+        stage = stage_class("inlier")(shipped.segmentor().eval(), shipped.card.input, spec)
+        stage.eval()
+        told.append(stage.terms(stage.normalize(images), target, None)["teachers"].item())
+    assert told[0] == told[1]
 
 
 def test_a_teacher_on_the_same_backbone_reads_its_features_and_says_the_same(make_batch) -> None:
@@ -386,7 +403,7 @@ def test_a_teacher_looks_at_several_scales() -> None:
 
 
 def test_teachers_of_other_classes_cannot_hold_them(make_stage, make_batch) -> None:
-    stage = make_stage("distil", "lite_rpl", options=TAUGHT | {"class_weight": 1.0})
+    stage = make_stage("distil", "lite_rpl", options=TAUGHT | {"class_weight": 1.0, "trained": ["decoder", "head"]})
     images, target = make_batch()
     with pytest.raises(ConfigError, match="this network's 5 classes, not 11"):
         stage.terms(stage.normalize(images), target, None)
@@ -394,6 +411,17 @@ def test_teachers_of_other_classes_cannot_hold_them(make_stage, make_batch) -> N
         make_stage("distil", "lite_rpl", options=TAUGHT | {"initialize": True})
     with pytest.raises(ConfigError, match="`head`"):
         make_stage("distil", "lite", options=TAUGHT)
+
+
+@pytest.mark.parametrize("weight", ["class_weight", "label_weight"])
+def test_classes_that_nothing_trained_moves_are_refused(make_stage, weight: str) -> None:
+    options = TAUGHT | {weight: 1.0}
+    with pytest.raises(ConfigError, match=r"what it trains \(head\) does not move the classes; leave out class_weight"):
+        make_stage("distil", "lite_rpl", options=options)
+    with pytest.raises(ConfigError, match="does not move the classes"):
+        make_stage("distil", "lite_rpl", options=options | {"trained": ["decoder", "head"]}, rates={"decoder": 0.0})
+    for part in ("backbone", "decoder.lateral", "classifier"):
+        make_stage("distil", "lite_rpl", options=options | {"trained": [part, "head"]})
 
 
 def test_class_weights_are_one_for_each_class(make_stage) -> None:
