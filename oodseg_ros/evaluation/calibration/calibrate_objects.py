@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -61,6 +62,9 @@ def calibrate_objects(
             that is not there, a strip for a network whose input has a size of its own.
         DatasetError, ImageError: what cannot be opened or read.
     """
+    for source, count in Counter(os.path.abspath(source) for source in sources).items():
+        if count > 1:
+            _log.warning("%s is given %d times: the bounds take its frames for so many different ones", source, count)
     labels = runner.bundle.labels
     if strange := [name for name in ground_classes if name not in labels.names]:
         known = ", ".join(labels.names)

@@ -60,13 +60,16 @@ def test_what_cannot_be_judged_is_left_out_and_said(runner, folder: Path, caplog
     assert "frame2 left out 2 frames" in caplog.text
 
 
-def test_unknowns_are_pasted_into_the_frames_that_choose(runner, folder: Path, tmp_path: Path) -> None:
+def test_unknowns_are_pasted_into_the_frames_that_choose(
+    runner, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     target = ObjectTarget(false_frames=0.2, grow_rate=0.3, sizes=(), seed=0.2, min_area=10)
     cutout = np.full((40, 30, 4), 255, np.uint8)
     cutout[..., 1] = 0
     given = [str(folder / "images")] * 3
     found, _ = calibrate_objects(runner, given, target, every=3, cutouts=[cutout])
     assert "of 6 frames" in found.calibration.evidence.source
+    assert "images is given 3 times: the bounds take its frames for so many different ones" in caplog.text
     # With one limit for all sizes the thresholds are those without them.
     alone = calibrate_objects(runner, given, target, every=3)[0].calibration
     assert alone.evidence is None
