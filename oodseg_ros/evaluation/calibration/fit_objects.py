@@ -21,7 +21,7 @@ from .risk_control import choose_threshold
 
 PER_FRAME = 20_000
 MARGIN = 1e-3
-"""Thresholds of a score are compared in float32: this much above a false object's seed is above it."""
+"""So much above a false object's seed, a limit is above it also where another processor sums in another order."""
 STRONGEST = 12
 """So many frames are named whose false objects decide the thresholds: somebody should look at them."""
 KEPT = " Table and histogram: "
@@ -115,7 +115,7 @@ def fit_objects(
         axis=1,
     )
     # Among other things and beside the ground never less than free on it.
-    limits = np.maximum(limits, limits[:, :1])
+    limits = np.maximum(limits, limits[:, :1]) + MARGIN
     margins = (seeds - limits).max(axis=1)
     above = margins > 0
     # No frame that chooses has a false object by a core alone, at any place: also not one that has another elsewhere.
@@ -190,8 +190,7 @@ def _limits(
 
 def _with_limits(rule: Objects, limits: np.ndarray, shares: Sequence[float], core: tuple[float, ...] | None) -> Objects:
     """The rule with what is needed by size and place `[c, 3]`, and by a core (grow, free, among, beside)."""
-    # Rounding may not make a false object that is at the limit one above it.
-    less = np.maximum(0, limits[0] - limits[1:] - MARGIN)
+    less = np.maximum(0, limits[0] - limits[1:])
     smaller = [
         Smaller(share=share, free=free, among=among, beside=beside)
         for share, (free, among, beside) in zip(shares, less.tolist(), strict=True)
