@@ -16,7 +16,7 @@ from ...object_rule import SecondLook, SmallLook, Strip
 from ..score_store import ScoreStore
 
 MARGIN = 1e-3
-"""So much above the strongest false object is stronger than it, in float32."""
+"""So much above a candidate's strength a limit is above it also where another processor sums in another order."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def fit_second_look(
 
 
 def _exceeded(strongest: np.ndarray, share: float, what: str) -> float:
-    """The least strength that at most the share of the frames exceeds; `strongest` = of each frame, -inf = nothing."""
+    """A strength, the least but for a margin, that at most the share of the frames exceeds; `strongest` = of each frame, -inf = nothing."""
     frames = len(strongest)
     allowed = int(frames * share + 1e-9)
     if not allowed:
@@ -153,4 +153,4 @@ def _exceeded(strongest: np.ndarray, share: float, what: str) -> float:
             f"calibration: less than {share:.1%} of the frames have anything {what}on the ground that could be in "
             "doubt; a second look would not pay"
         )
-    return least
+    return least + MARGIN
