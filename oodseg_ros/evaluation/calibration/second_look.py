@@ -139,7 +139,9 @@ def fit_second_look(
 
 
 def _exceeded(strongest: np.ndarray, share: float, what: str) -> float:
-    """A strength, the least but for a margin, that at most the share of the frames exceeds; `strongest` = of each frame, -inf = nothing."""
+    """The least strength that at most the share of the frames exceeds, and a margin, so that the frame at the limit is on
+    the same side on every processor; `strongest` = of each frame, -inf = nothing.
+    """
     frames = len(strongest)
     allowed = int(frames * share + 1e-9)
     if not allowed:
@@ -147,10 +149,10 @@ def _exceeded(strongest: np.ndarray, share: float, what: str) -> float:
             f"calibration: {share:.1%} of {frames} frames is less than one to look at again; a second look with this "
             f"share is chosen on {math.ceil(1 / share - 1e-9)} frames or more"
         )
-    least = float(np.sort(strongest)[frames - 1 - allowed])
+    least, following = np.sort(strongest)[frames - 1 - allowed :][:2].tolist()
     if not np.isfinite(least):
         raise ConfigError(
             f"calibration: less than {share:.1%} of the frames have anything {what}on the ground that could be in "
             "doubt; a second look would not pay"
         )
-    return least + MARGIN
+    return least + min(MARGIN, (following - least) / 2)
