@@ -139,8 +139,8 @@ def fit_second_look(
 
 
 def _exceeded(strongest: np.ndarray, share: float, what: str) -> float:
-    """The least strength that at most the share of the frames exceeds, and a margin, so that the frame at the limit is on
-    the same side on every processor; `strongest` = of each frame, -inf = nothing.
+    """The least strength that at most the share of the frames exceeds, and a margin, so that the frame at the limit is
+    on the same side on every processor; `strongest` = of each frame, -inf = nothing.
     """
     frames = len(strongest)
     allowed = int(frames * share + 1e-9)
