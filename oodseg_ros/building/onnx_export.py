@@ -29,7 +29,7 @@ from ..model_card import InputSpec
 from ..networks.segmentor import Segmentor
 from ..paths import completed
 from .acceptance import largest_difference
-from .gate_data import check_shape
+from .view import check_shape
 
 OPSET = 20
 INPUT, OUTPUTS = "images", ("labels", "score")

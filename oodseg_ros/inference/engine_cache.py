@@ -167,16 +167,15 @@ def _instead(bundle: Bundle, wanted: EngineIdentity, engines: list[StoredEngine]
     fitting = {
         (one.height, one.width) for one in identities if not wanted.differences(one, ("height", "width", "batch"))
     }
-    # No camera has frames of a strip's size, and one whose strip is missing cannot run.
-    runs = {size for size in fitting if camera_of(*size, bundle.card) is None and _has_strip(size, bundle, fitting)}
-    if sizes := sorted(f"{width}x{height}" for height, width in runs):
+    if sizes := sorted(f"{width}x{height}" for height, width in fitting if _is_camera(height, width, bundle, fitting)):
         ways.append(f"frames of {' or '.join(sizes)}, for which {wanted.precision} is built")
     return f"; or take {'; or '.join(ways)}" if ways else ""
 
 
-def _has_strip(size: tuple[int, int], bundle: Bundle, built: set[tuple[int, int]]) -> bool:
-    strip = strip_of(*size, bundle.card)
-    return strip is None or strip[:2] in built
+def _is_camera(height: int, width: int, bundle: Bundle, built: set[tuple[int, int]]) -> bool:
+    """Whether frames of this size can run: it is none of a strip, and theirs is built, too, if they have one."""
+    strip = strip_of(height, width, bundle.card)
+    return camera_of(height, width, bundle.card) is None and (strip is None or strip[:2] in built)
 
 
 class Draft:

@@ -13,8 +13,9 @@ import torch
 
 from oodseg_ros.building import tensorrt
 from oodseg_ros.building.build import build_engine
-from oodseg_ros.building.gate_data import View, calibration_frames, check_shape, gate_data
+from oodseg_ros.building.gate_data import calibration_frames, gate_data
 from oodseg_ros.building.order import Frames, Order
+from oodseg_ros.building.view import View, check_shape
 from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.errors import ConfigError, DatasetError, EngineError
 from oodseg_ros.inference.engine_cache import default_dir, draft, find, stored

@@ -16,12 +16,10 @@ from ...object_rule import Core, Objects, Smaller
 from ..score_store import ScoreStore
 from .by_size import limits_by_size, pasted_by_size, seeds_by_size
 from .evidence import fit_evidence
-from .object_target import ObjectTarget
+from .object_target import MARGIN, ObjectTarget
 from .risk_control import choose_threshold
 
 PER_FRAME = 20_000
-MARGIN = 1e-3
-"""So much above a false object's seed, a limit is above it also where another processor sums in another order."""
 STRONGEST = 12
 """So many frames are named whose false objects decide the thresholds: somebody should look at them."""
 KEPT = " Table and histogram: "

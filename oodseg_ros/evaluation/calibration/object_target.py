@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from ...errors import ConfigError
 from ...object_rule import MOST_SIZES
 
+MARGIN = 1e-3
+"""Raw score by which a limit lies above what chose it: another processor sums in another order, and may find that a
+little stronger.
+"""
 SIZES = (1 / 64, 1 / 256, 1 / 1024)
 """Shares of a picture: an eighth, a sixteenth and a thirty-second of its sides."""
 

@@ -14,9 +14,7 @@ from ...inference.second_look import candidates, cell_size, in_cells, split
 from ...model_card import InputSpec
 from ...object_rule import SecondLook, SmallLook, Strip
 from ..score_store import ScoreStore
-
-MARGIN = 1e-3
-"""So much above a candidate's strength a limit is above it also where another processor sums in another order."""
+from .object_target import MARGIN
 
 
 @dataclass(frozen=True)
