@@ -51,7 +51,7 @@ class InlierStage(Stage):
     Options = InlierOptions
 
     def __init__(self, segmentor: Segmentor, spec: InputSpec, stage: StageSpec, seed: int = 0) -> None:
-        """Raises ConfigError where `class_weights` are not one for each class."""
+        """Raises ConfigError where `class_weights` are not one for each class, or all 0."""
         parts = {"backbone": stage.backbone_lr, "decoder": 1.0, "classifier": 1.0}
         super().__init__(segmentor, spec, stage, parts, seed)
         self.asked = self.options if isinstance(self.options, InlierOptions) else InlierOptions()
@@ -61,6 +61,8 @@ class InlierStage(Stage):
             raise ConfigError(
                 f"stage {stage.method}: {len(weights)} class_weights for {segmentor.classes} classes; give one for each"
             )
+        if weights and not any(weights):
+            raise ConfigError(f"stage {stage.method}: all class_weights are 0: no pixel of any class would count")
         self.class_weights = torch.tensor(weights) if weights else None
 
     def decoded(self, images: Tensor) -> Tensor:

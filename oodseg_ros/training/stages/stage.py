@@ -143,7 +143,11 @@ class Stage(lightning.LightningModule, ABC):
         return self
 
     def groups(self) -> list[dict[str, Any]]:
-        """Parameter groups, one per trained part, with its rate."""
+        """Parameter groups, one per trained part, with its rate.
+
+        Raises:
+            ConfigError: nothing learns.
+        """
         parts = sorted(self.trained, key=len, reverse=True)
         seen: set[int] = set()
         groups = []
@@ -157,6 +161,12 @@ class Stage(lightning.LightningModule, ABC):
                 groups.append({"params": plain, "lr": lr, "name": part})
             if undecayed:
                 groups.append({"params": undecayed, "lr": lr, "name": f"{part}, no decay", "weight_decay": 0.0})
+        if not groups:
+            parts = ", ".join(self.trained) or "nothing"
+            raise ConfigError(
+                f"stage {self.stage.method}: what it trains ({parts}) has no parameter that learns; train another part "
+                "of the network (`trained` of its options, or `rates`)"
+            )
         return groups
 
     def _undecayed(self, name: str, parameter: Tensor) -> bool:

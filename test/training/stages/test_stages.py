@@ -427,6 +427,14 @@ def test_classes_that_nothing_trained_moves_are_refused(make_stage, weight: str)
 def test_class_weights_are_one_for_each_class(make_stage) -> None:
     with pytest.raises(ConfigError, match="2 class_weights for 5 classes; give one for each"):
         make_stage("inlier", "lite", options={"class_weights": [1, 2]})
+    with pytest.raises(ConfigError, match="all class_weights are 0"):
+        make_stage("inlier", "lite", options={"class_weights": [0, 0, 0, 0, 0]})
+
+
+def test_a_stage_in_which_nothing_learns_is_refused(make_stage) -> None:
+    nothing = {"backbone": 0.0, "decoder": 0.0, "classifier": 0.0}
+    with pytest.raises(ConfigError, match=r"what it trains .* has no parameter that learns; train another"):
+        make_stage("inlier", "lite", rates=nothing).configure_optimizers()
 
 
 def test_teachers_of_other_classes_are_refused(make_stage, make_batch) -> None:
