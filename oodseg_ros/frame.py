@@ -44,13 +44,21 @@ class Prediction:
 
     Attributes:
         labels: uint8 `[H, W]`, class ids of the bundle's label set; 255 = unlabeled.
-        score: float32 `[H, W]` anomaly score, higher = more anomalous, unbounded; NaN = not judged.
+        score: float32 `[H, W]` anomaly score, higher = more anomalous, unbounded; NaN = not judged. It decides.
         bundle_id: `name@weights-hash` of the bundle that made it.
+        greater: float32 `[H, W]`, the greater of two looks (`inference.second_look`) where their mean decides, which is
+            what is published; None = the score is.
     """
 
     labels: np.ndarray
     score: np.ndarray
     bundle_id: str
+    greater: np.ndarray | None = None
+
+    @property
+    def published(self) -> np.ndarray:
+        """The score that is shown and published, before it is made coherent (`pipeline.obstacles.coherent`)."""
+        return self.score if self.greater is None else self.greater
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,16 @@ class Calibration(Strict):
             raise ValueError("the score table must be finite, non-decreasing, and end in [0, 1]")
         return table
 
+    @field_validator("second_look", mode="before")
+    @classmethod
+    def _is_of_this_version(cls, card: Any) -> Any:
+        if isinstance(card, dict) and card.get("version") != SecondLook.model_fields["version"].default:
+            raise ValueError(
+                "second_look: it and the thresholds were chosen for another way to join both looks, of another version "
+                "of this package; take `second_look` out of model.yaml and choose both anew (oodseg calibrate-objects)"
+            )
+        return card
+
     @model_validator(mode="after")
     def _objects_fit(self) -> Calibration:
         rule = self.objects

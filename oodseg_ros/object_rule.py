@@ -5,7 +5,7 @@ They are the `objects`, `evidence` and `second_look` of a bundle's `calibration`
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -157,13 +157,11 @@ class SmallLook(Strict):
         height: share of the picture's height that such a candidate has at most, and twice that of it in width.
         zoom: how much larger; the window has 1 / zoom of the picture's sides.
         above: raw score of the first look.
-        counts: how often the second score counts there where the first, which saw too few pixels of them, counts once.
     """
 
     height: float = Field(gt=0, lt=1)
     zoom: float = Field(gt=1, le=4)
     above: Score
-    counts: float = Field(9.0, gt=0, le=1000)
 
 
 class Strip(Strict):
@@ -173,12 +171,10 @@ class Strip(Strict):
     Attributes:
         zoom: how much larger than the first look it is seen.
         height: share of the picture's height that it has; with this zoom no more pixels than the first look takes.
-        counts: how often its score counts where the first counts once.
     """
 
     zoom: float = Field(2.0, gt=1, le=4)
     height: float = Field(0.25, gt=0, lt=1)
-    counts: float = Field(3.0, gt=0, le=1000)
 
     @model_validator(mode="after")
     def _costs_no_more(self) -> Strip:
@@ -188,12 +184,14 @@ class Strip(Strict):
 
 
 class SecondLook(Strict):
-    """When a part of the picture is looked at again, larger; both scores are averaged there.
+    """When a part of the picture is looked at again, larger. The mean of both scores decides there; of what is small,
+    and in the strip, the greater one does.
 
     What hangs together above `grow` and stands on the ground is a candidate; its strength is the score that the share
     `Objects.seed` of it exceeds. It is in doubt between `above` and `below`.
 
     Attributes:
+        version: of the way in which both scores decide; thresholds are of one way, so cards of another are refused.
         zoom: how much larger; the window has 1 / zoom of the picture's sides.
         grow, above, below: raw scores of the first look, rising.
         small: what holds instead for small candidates; None = nothing else.
@@ -201,6 +199,7 @@ class SecondLook(Strict):
             None = the same in all pictures.
     """
 
+    version: Literal[2] = 2
     zoom: float = Field(gt=1, le=4)
     grow: Score
     above: Score
@@ -223,9 +222,8 @@ class SecondLook(Strict):
         text = f"--second-look {self.zoom:g}"
         if (small := self.small) is not None:
             text += f" --small-look {small.zoom:g} --small-look-height {small.height:g}"
-            text += f" --small-look-counts {small.counts:g}"
         if (strip := self.strip) is not None:
-            text += f" --strip {strip.zoom:g} --strip-height {strip.height:g} --strip-counts {strip.counts:g}"
+            text += f" --strip {strip.zoom:g} --strip-height {strip.height:g}"
         return text
 
     @property
@@ -238,12 +236,12 @@ class SecondLook(Strict):
         if (small := self.small) is not None:
             text += (
                 f"; {small.zoom:g} times, where it has at most {small.height:.3g} of the picture's height and is "
-                f"stronger than {small.above:.6g}, and counts {small.counts:g} times there"
+                f"stronger than {small.above:.6g}, and the greater score decides there"
             )
         if (strip := self.strip) is not None:
             text += (
                 f"; of fine cameras instead, in every picture unless only something larger is in doubt, a strip around "
-                f"the horizon of {strip.height:.3g} of its height, {strip.zoom:g} times as large, which counts "
-                f"{strip.counts:g} times there"
+                f"the horizon of {strip.height:.3g} of its height, {strip.zoom:g} times as large, where the greater "
+                "score decides, too"
             )
         return text

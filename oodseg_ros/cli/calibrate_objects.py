@@ -63,8 +63,8 @@ def command(
     second_look: Annotated[
         float | None,
         typer.Option(
-            help="Look again, this much larger, at what is in doubt, and average: fewer false objects at equal "
-            "finds, and such a frame takes twice as long. Default: as the bundle has it; 0 = never."
+            help="Look again, this much larger, at what is in doubt; the mean of both decides: fewer false objects at "
+            "equal finds, and such a frame takes twice as long. Default: as the bundle has it; 0 = never."
         ),
     ] = None,
     second_look_share: Annotated[
@@ -74,8 +74,8 @@ def command(
     small_look: Annotated[
         float | None,
         typer.Option(
-            help="With --second-look: what is small is looked at this much larger instead, before all else, and that "
-            "look has nearly all the say. Default: like all else, also where the bundle had one."
+            help="With --second-look: what is small is looked at this much larger instead, before all else, and the "
+            "greater of both scores decides. Default: like all else, also where the bundle had one."
         ),
     ] = None,
     small_look_height: Annotated[
@@ -85,10 +85,6 @@ def command(
     small_look_share: Annotated[
         float | None,
         typer.Option(help="With --small-look: share of the frames that may be looked at so. Default: 0.1."),
-    ] = None,
-    small_look_counts: Annotated[
-        float | None,
-        typer.Option(help="With --small-look: how often it counts where the first look counts once. Default: 9."),
     ] = None,
     strip: Annotated[
         float | None,
@@ -101,10 +97,6 @@ def command(
     strip_height: Annotated[
         float | None,
         typer.Option(help="With --strip: share of the picture's height that it has. Default: 0.25."),
-    ] = None,
-    strip_counts: Annotated[
-        float | None,
-        typer.Option(help="With --strip: how often it counts where the first look counts once. Default: 3."),
     ] = None,
     without: Annotated[
         list[str] | None,
@@ -142,23 +134,21 @@ def command(
         raise ConfigError(
             "--small-look is part of a second look: say how much larger all else is seen with --second-look"
         )
-    if (small_look_height, small_look_share, small_look_counts) != (None, None, None) and not small_look:
-        raise ConfigError("--small-look-height, -share and -counts are for what --small-look looks at: give it, too")
+    if (small_look_height, small_look_share) != (None, None) and not small_look:
+        raise ConfigError("--small-look-height and -share are for what --small-look looks at: give it, too")
     if strip is not None and not second_look:
         raise ConfigError(
             "--strip is part of a second look: say how much larger smaller cameras see with --second-look"
         )
-    if (strip_height, strip_counts) != (None, None) and not strip:
-        raise ConfigError("--strip-height and -counts are for the strip that --strip asks for: give it, too")
+    if strip_height is not None and not strip:
+        raise ConfigError("--strip-height is for the strip that --strip asks for: give it, too")
     asked = {
         "share": second_look_share,
         "small_zoom": small_look,
         "small_height": small_look_height,
         "small_share": small_look_share,
-        "small_counts": small_look_counts,
         "strip_zoom": strip,
         "strip_height": strip_height,
-        "strip_counts": strip_counts,
     }
     asked = {name: value for name, value in asked.items() if value is not None}
     look = None if second_look is None else LookTarget(second_look, **asked)

@@ -145,7 +145,7 @@ def run_frames(
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, str]:
     """Judge frames and put them into the stores, one for each score that the runner's bundle gives: score, label,
-    predicted and true classes, milliseconds (of all scores together).
+    predicted and true classes, milliseconds (of all scores together), the greater score of both looks.
 
     Reading and packing run in `workers` threads beside the network, a few frames ahead.
 
@@ -182,7 +182,8 @@ def run_frames(
                 if classes is not None:
                     extra["classes"] = classes
                 for store, prediction in zip(stores, predictions, strict=True):
-                    writing.append(writers.submit(store.put, entry.name, prediction.score, truth, **extra))
+                    more = {} if prediction.greater is None else {"greater": prediction.greater}
+                    writing.append(writers.submit(store.put, entry.name, prediction.score, truth, **extra, **more))
             while len(writing) > 2 * workers * len(stores):
                 writing.popleft().result()
             done += 1

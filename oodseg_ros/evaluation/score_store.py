@@ -89,7 +89,7 @@ class ScoreStore:
 
 
 class CoherentStore(ScoreStore):
-    """The frames of another store, with their coherent scores.
+    """The frames of another store, with their scores as they are published: the greater of both looks, coherent.
 
     Args:
         store: with the network's own scores.
@@ -102,6 +102,7 @@ class CoherentStore(ScoreStore):
 
     def get(self, name: str) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
         score, label, extra = super().get(name)
+        score = extra.pop("greater", score)
         return coherent_score(score, self._objects, self._min_area), label, extra
 
 

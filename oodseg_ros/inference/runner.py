@@ -161,9 +161,9 @@ class Runner:
                     if len(chunk) > 1
                     else np.ascontiguousarray(images[chunk[0]])[None]
                 )
-                labels, score = self._run(batch)
+                labels, score, greater = self._run(batch)
                 for row, index in enumerate(chunk):
-                    predictions[index] = Prediction(labels[row], score[row], self.bundle.id)
+                    predictions[index] = Prediction(labels[row], score[row], self.bundle.id, greater[row])
         return predictions  # type: ignore[return-value]
 
     def every_score(self, image: np.ndarray) -> list[Prediction]:
@@ -174,19 +174,20 @@ class Runner:
             ImageError: as a call.
         """
         _check(image)
-        labels, score = self._run(np.ascontiguousarray(image)[None])
-        return [Prediction(labels[0], plane, self.bundle.id) for plane in score]
+        labels, (own, *others), greater = self._run(np.ascontiguousarray(image)[None])
+        first = Prediction(labels[0], own, self.bundle.id, greater[0])
+        return [first, *(Prediction(labels[0], plane, self.bundle.id) for plane in others)]
 
     def _shapes(self, height: int, width: int, batch: int) -> list[tuple[int, int, int]]:
         """What runs for so many images of a size: (batch, height, width) of them, and of their strips."""
         strip = None if self.second_look is None else self.second_look.strip_size(height, width)
         return [(batch, height, width), *([] if strip is None else [(batch, strip.rows, strip.columns)])]
 
-    def _run(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _run(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray | None]]:
         labels, score = self._look(batch)
-        if self.second_look is not None:
-            self.second_look(self._look, batch, labels, score)
-        return labels, score
+        if self.second_look is None:
+            return labels, score, [None] * len(batch)
+        return labels, score, self.second_look(self._look, batch, labels, score)
 
     def _look(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shape = batch.shape[:3]

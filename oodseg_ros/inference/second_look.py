@@ -1,11 +1,13 @@
-"""A second look: what is in doubt after the first is looked at again, larger, by the same network, and the mean of
-both scores decides.
+"""A second look: what is in doubt after the first is looked at again, larger, by the same network.
 
-An average over sizes of the picture has fewer false objects at equal finds (as in multi-scale inference of
-segmentation networks). Two runs for every frame would halve the rate; few frames are in doubt. What is small is looked
-at closer, and there the second look has nearly all the say: an object of a few network pixels hardly has a score.
-A camera that is finer than the network's input may have a strip around the horizon looked at instead of what is small,
-in every picture: unless only something larger is in doubt.
+What is large has enough pixels in either look, and the mean of both scores decides: an average over sizes of the
+picture has fewer false objects at equal finds (as in multi-scale inference of segmentation networks). Two runs for
+every frame would halve the rate; few frames are in doubt. What is small is looked at closer, and there the greater
+score decides: an object of a few network pixels hardly has a score in the first look, so that a mean of both says
+little. A camera that is finer than the network's input may have a strip around the horizon looked at instead of what
+is small, in every picture, unless only something larger is in doubt; there the greater score decides, too.
+
+What is published is the greater score everywhere: no pixel that either look takes for unknown is taken back.
 """
 
 from __future__ import annotations
@@ -39,12 +41,9 @@ Candidate = tuple[float, Box]
 
 
 class Window(NamedTuple):
-    """A part of an image to look at again, how often its score counts where that of the whole counts once, and whether
-    it is for what is small.
-    """
+    """A part of an image to look at again, and whether it is for what is small."""
 
     box: Box
-    counts: float
     small: bool = False
 
 
@@ -69,7 +68,7 @@ class SecondLook:
         self._ground = np.zeros(256, bool)
         self._ground[objects.ground] = True
 
-    def __call__(self, run: Run, images: np.ndarray, labels: np.ndarray, score: np.ndarray) -> None:
+    def __call__(self, run: Run, images: np.ndarray, labels: np.ndarray, score: np.ndarray) -> list[np.ndarray | None]:
         """Change `score` where something is in doubt, or in the strip.
 
         Args:
@@ -77,13 +76,17 @@ class SecondLook:
             images: RGB uint8 `[B, H, W, 3]`.
             labels: uint8 `[B, H, W]`, as answered.
             score: float32 `[S * B, H, W]`, as answered; the first of several is the bundle's own and changed in place.
+
+        Returns:
+            Of each image the greater score of both looks, float32 `[H, W]`, which is published; None where that is its
+            `score` now.
         """
         batch = len(images)
         windows = [self.window(*one) for one in zip(score[:batch], labels, strict=True)]
         if (strip := self.strip_size(*images.shape[1:3])) is not None:
             windows = [None if window is not None and window.small else window for window in windows]
             self._look_at_strip(run, strip, images, labels, score, [window is None for window in windows])
-        self._look_at_windows(run, windows, images, score)
+        return self._look_at_windows(run, windows, images, score)
 
     def strip_size(self, height: int, width: int) -> StripSize | None:
         """Size of the strip of such an image; None where it has none."""
@@ -104,7 +107,6 @@ class SecondLook:
         """The strips of all images, so that the engine needs no other batch, count where they are `wanted`."""
         if not any(wanted):
             return
-        assert self.rule.strip is not None  # it has a size
         (batch, height, width), tall = images.shape[:3], strip.tall
         step = cell_size(height, width, self._spec)
         cells = [in_cells(*one, step)[1] for one in zip(score[:batch], labels, strict=True)]
@@ -114,23 +116,32 @@ class SecondLook:
         _, seen = run(np.stack(closer))
         for first, second, y, asked in zip(score[:batch], seen[:batch], tops, wanted, strict=True):
             if asked:
-                counts = self.rule.strip.counts * _share(y, y + tall, height)[:, None]
-                first[y : y + tall] = _blended(first[y : y + tall], second, counts)
+                first[y : y + tall] = _greater(first[y : y + tall], second, _share(y, y + tall, height)[:, None])
 
-    def _look_at_windows(self, run: Run, windows: list[Window | None], images: np.ndarray, score: np.ndarray) -> None:
-        if not any(windows):
-            return
+    def _look_at_windows(
+        self, run: Run, windows: list[Window | None], images: np.ndarray, score: np.ndarray
+    ) -> list[np.ndarray | None]:
+        """As a call, where there are windows."""
         (batch, height, width) = images.shape[:3]
+        shown: list[np.ndarray | None] = [None] * batch
+        if not any(windows):
+            return shown
         self.taken += sum(window is not None for window in windows)
         closer = [_closer(image, window) for image, window in zip(images, windows, strict=True)]
         _, seen = run(np.stack(closer))
-        for first, second, window in zip(score[:batch], seen[:batch], windows, strict=True):
+        for index, (second, window) in enumerate(zip(seen[:batch], windows, strict=True)):
             if window is None:
                 continue
             x0, y0, x1, y1 = window.box
-            rows, columns = _share(y0, y1, height), _share(x0, x1, width)
-            counts = window.counts * rows[:, None] * columns
-            first[y0:y1, x0:x1] = _blended(first[y0:y1, x0:x1], second, counts)
+            first, share = score[index, y0:y1, x0:x1], _share(y0, y1, height)[:, None] * _share(x0, x1, width)
+            greater = _greater(first, second, share)
+            if window.small:
+                first[:] = greater
+            else:
+                shown[index] = published = score[index].copy()
+                published[y0:y1, x0:x1] = greater
+                first[:] = _mean(first, second, share)
+        return shown
 
     def window(self, score: np.ndarray, labels: np.ndarray) -> Window | None:
         """The part of an image to look at again: the strongest candidate in doubt is near its middle, and as many
@@ -145,10 +156,10 @@ class SecondLook:
         cells = in_cells(score, labels, step)
         found = candidates(*cells, rule.grow, self._seed, self._ground)
         larger, small = split(found, rule.small.height * len(cells[0]) if rule.small else 0)
-        zoom, counts, boxes = rule.zoom, 1.0, [box for strength, box in larger if rule.above < strength <= rule.below]
+        zoom, boxes = rule.zoom, [box for strength, box in larger if rule.above < strength <= rule.below]
         tiny = [box for strength, box in small if rule.small and rule.small.above < strength <= rule.below]
         if rule.small and tiny:
-            zoom, counts, boxes = rule.small.zoom, rule.small.counts, tiny
+            zoom, boxes = rule.small.zoom, tiny
         if not boxes:
             return None
         inner = round(width / zoom), round(height / zoom)
@@ -161,7 +172,7 @@ class SecondLook:
             int(min(max(0, (low + high) * step // 2 - side // 2), whole - side))
             for low, high, side, whole in zip((x0, y0), (x1, y1), inner, (width, height), strict=True)
         )
-        return Window((left, top, left + inner[0], top + inner[1]), counts, bool(tiny))
+        return Window((left, top, left + inner[0], top + inner[1]), bool(tiny))
 
 
 def cell_size(height: int, width: int, spec: InputSpec) -> int:
@@ -227,11 +238,22 @@ def _closer(image: np.ndarray, window: Window | None) -> np.ndarray:
     return cv2.resize(image[y0:y1, x0:x1], image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 
-def _blended(first: np.ndarray, second: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The mean of a part of the first score `[h, w]` and the second one of it, of any size, which counts so often."""
+def _mean(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """The mean of a part of the first score `[h, w]` and the second one of it, of any size, which counts `share` times,
+    at most once, `[h, w]`.
+    """
     second = cv2.resize(second, first.shape[::-1], interpolation=cv2.INTER_LINEAR)
     # In this form an infinite score stays what it is.
-    return (first + counts * second) / (1 + counts)
+    return (first + share * second) / (1 + share)
+
+
+def _greater(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """The greater of both; where `share` is below 1, the first one, so much nearer to it. Arguments as of `_mean`."""
+    second = cv2.resize(second, first.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    with np.errstate(invalid="ignore"):
+        greater = first + share * np.maximum(0, second - first)
+        # What is no number in either look stays none: a broken engine must not hide behind the other look.
+        return np.where(np.isfinite(first) & np.isfinite(second), greater, first + second)
 
 
 def _share(start: int, stop: int, length: int) -> np.ndarray:

@@ -67,7 +67,7 @@ class Judgement:
 
         Made when it is first asked for: it takes milliseconds.
         """
-        return coherent_score(self.prediction.score, self.objects, self.min_area)
+        return coherent_score(self.prediction.published, self.objects, self.min_area)
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,8 @@ class CameraPipeline:
             self.reset()
         self._last_stamp = frame.stamp_ns
         score, finite = self._masked(prediction.score)
-        prediction = replace(prediction, score=score)
+        greater = None if prediction.greater is None else self._masked(prediction.greater)[0]
+        prediction = replace(prediction, score=score, greater=greater)
         fault = self._gate.check(read(score, prediction.labels, finite))
         if fault is not None:
             alert = self._alert(*self._machine.unknown(fault.reason), now_ns, detail=fault.detail)

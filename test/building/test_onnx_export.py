@@ -144,7 +144,7 @@ def with_rules(bundle: Bundle) -> Bundle:
     rules = {
         "objects": Objects(grow=at - 2, seed=0.5, beside=at + 1, ground=[0, 3]),
         "second_look": SecondLook(
-            zoom=1.5, grow=at - 2, above=at - 1, below=at, small=SmallLook(height=0.05, zoom=2, above=at - 1, counts=4)
+            zoom=1.5, grow=at - 2, above=at - 1, below=at, small=SmallLook(height=0.05, zoom=2, above=at - 1)
         ),
     }
     card = bundle.card.model_copy(update={"calibration": bundle.card.calibration.model_copy(update=rules)})

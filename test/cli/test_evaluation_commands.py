@@ -149,11 +149,9 @@ def test_a_second_look_chosen_anew_says_what_the_one_before_had_more(tiny_bundle
         (["--small-look", "2"], "how much larger all else is seen with --second-look"),
         (["--second-look", "1.5", "--small-look-share", "0.2"], "what --small-look looks at"),
         (["--second-look", "1.5", "--small-look-height", "0.2"], "what --small-look looks at"),
-        (["--second-look", "1.5", "--small-look-counts", "4"], "what --small-look looks at"),
         (["--strip", "2"], "how much larger smaller cameras see with --second-look"),
         (["--second-look", "0", "--strip", "2"], "how much larger smaller cameras see with --second-look"),
         (["--second-look", "1.5", "--strip-height", "0.2"], "the strip that --strip asks for"),
-        (["--second-look", "1.5", "--strip-counts", "4"], "the strip that --strip asks for"),
     ],
 )
 def test_what_belongs_to_a_second_look_is_not_dropped_in_silence(tiny_bundle, data, tmp_path, words, told):

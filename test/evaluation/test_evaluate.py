@@ -89,6 +89,26 @@ def test_figures_of_pixels_are_of_the_coherent_score_and_those_of_objects_are_no
     assert same_figures(merged.metrics, found)
 
 
+def test_figures_of_pixels_are_of_the_greater_of_two_looks_and_those_of_objects_of_their_mean(
+    runner, dataset, tmp_path
+):
+    objects = Objects(grow=-1e3, seed=0.01, beside=1e3, ground=[])
+    look = SecondLook(zoom=1.5, grow=-1e3, above=-1e3, below=1e3)  # nearly everything is in doubt
+    card = runner.bundle.card.calibration.model_copy(update={"objects": objects, "second_look": look})
+    bundle = dataclasses.replace(runner.bundle, card=runner.bundle.card.model_copy(update={"calibration": card}))
+    twice = Runner.load(bundle, engine="torch", threads=1)
+    done = evaluate(twice, dataset, tmp_path / "out", EvaluationOptions(keep_scores=True))
+    found, pixel = done.metrics, PixelMetrics()
+    for name, item in zip(done.own.names(), dataset.items, strict=True):
+        image, label = dataset.load(item)
+        prediction = twice([image])[0]
+        assert (prediction.published > prediction.score).any()
+        np.testing.assert_array_equal(done.own.get(name)[0], prediction.score)
+        pixel.update(prediction.published, label)
+    for key, value in pixel.compute().items():
+        assert found["pixel"][key] == pytest.approx(value), key
+
+
 def test_other_scores_are_not_made_coherent(coherent, runner, dataset, tmp_path):
     energy = Runner.load(with_score(coherent.bundle, "energy"), engine="torch", threads=1)
     assert evaluate(energy, dataset, tmp_path / "energy", EvaluationOptions(coherence=0.3)).metrics["coherence"] == 0

@@ -29,6 +29,11 @@ def test_a_coherent_store_reads_what_another_holds(tmp_path):
     assert (made > score).any()
     assert (label.sum(), extra["milliseconds"]) == (0, 3.5)
     np.testing.assert_array_equal(own.get("a")[0], score)
+    greater = score + 1
+    own.put("a", score, np.zeros(score.shape, np.uint8), greater=greater)
+    np.testing.assert_array_equal(CoherentStore(own, rule, 10).get("a")[0], coherent_score(greater, rule, 10))
+    np.testing.assert_array_equal(CoherentStore(own, None, 10).get("a")[0], greater)
+    np.testing.assert_array_equal(own.get("a")[0], score)
 
 
 def test_frames_come_in_the_order_of_their_names(tmp_path):

@@ -1,4 +1,4 @@
-"""A second look: only at what is in doubt, larger, and the mean of both counts."""
+"""A second look: only at what is in doubt, larger; the mean of both decides, of what is small the greater."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from oodseg_ros.bundle import Bundle, load_bundle
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.inference.second_look import MOST, SecondLook, candidates, cell_size, in_cells
-from oodseg_ros.model_card import InputSpec, Resize
+from oodseg_ros.model_card import Calibration, InputSpec, Resize
 from oodseg_ros.object_rule import Objects, SmallLook
 from oodseg_ros.object_rule import SecondLook as Rule
 
@@ -47,9 +47,9 @@ def picture(strength: float, box: tuple[int, int, int, int] = (200, 150, 240, 18
 
 
 def looked(
-    images: np.ndarray, labels: np.ndarray | None = None, rule: Rule = RULE
+    images: np.ndarray, labels: np.ndarray | None = None, rule: Rule = RULE, more: float = 1.0
 ) -> tuple[Eye, SecondLook, np.ndarray]:
-    eye, look = Eye(), SecondLook(rule, OBJECTS, SPEC)
+    eye, look = Eye(more), SecondLook(rule, OBJECTS, SPEC)
     found, score = eye(images)
     look(eye, images, found if labels is None else labels, score)
     return eye, look, score
@@ -95,27 +95,53 @@ SMALL = RULE.model_copy(update={"small": SmallLook(height=0.05, zoom=3.2, above=
 TINY, LARGE = (60, 200, 72, 208), (200, 150, 240, 180)
 
 
-def test_small_candidates_are_looked_at_closer_and_that_look_decides() -> None:
+def test_small_candidates_are_looked_at_closer_and_the_greater_score_decides() -> None:
     eye, look, score = looked(picture(1.7, TINY)[None], rule=SMALL)  # too weak for anything larger
     assert look.taken == 1
     x0, y0, x1, y1 = look.window(score[0] * 0 + picture(1.7, TINY)[..., 0] / np.float32(50), eye.labels).box
     assert (x1 - x0, y1 - y0) == (160, 80)
     assert abs((x0 + x1) / 2 - 80) <= 14, "at the picture's edge"
-    assert score[0, 204, 66] == pytest.approx(1.7 + 0.9)  # nine tenths of the one more that the second look says
+    assert score[0, 204, 66] == pytest.approx(2.7)
+    less = picture(1.7, TINY)
+    np.testing.assert_array_equal(looked(less[None], rule=SMALL, more=-1)[2][0], less[..., 0] / np.float32(50))
 
 
-def test_how_much_the_look_at_small_candidates_counts_stands_in_the_card() -> None:
-    of_before = SmallLook.model_validate({"height": 0.05, "zoom": 3.2, "above": 1.5})
-    assert of_before.counts == 9, "cards without it are of thresholds that were chosen with this"
-    third = SMALL.model_copy(update={"small": of_before.model_copy(update={"counts": 0.5})})
-    assert looked(picture(1.7, TINY)[None], rule=third)[2][0, 204, 66] == pytest.approx(1.7 + 1 / 3)
+@pytest.mark.parametrize("more", [1.0, -1.0])
+def test_the_greater_score_is_published_where_the_mean_decides(more: float) -> None:
+    images = np.stack([picture(2.5), picture(1.5)])
+    eye, look = Eye(more), SecondLook(RULE, OBJECTS, SPEC)
+    labels, score = eye(images)
+    greater, none = look(eye, images, labels, score)
+    assert none is None, "there was one look"
+    assert score[0, 165, 220] == pytest.approx(2.5 + more / 2)
+    assert greater[165, 220] == pytest.approx(2.5 + max(more, 0))
+    first = images[0, ..., 0] / np.float32(50)
+    assert (greater >= np.maximum(first, score[0]) - 1e-6).all()
+    x0, y0, x1, y1 = look.window(first, labels[0]).box
+    outside = np.ones(SIZE, bool)
+    outside[y0:y1, x0:x1] = False
+    np.testing.assert_array_equal(greater[outside], first[outside])
+    # Of what is small it decides, too.
+    tiny = picture(1.7, TINY)[None]
+    eye, look = Eye(more), SecondLook(SMALL, OBJECTS, SPEC)
+    assert look(eye, tiny, *eye(tiny)) == [None]
+    assert look.taken == 1
+
+
+def test_a_rule_of_an_earlier_way_to_join_both_scores_is_refused() -> None:
+    look = RULE.model_dump()
+    card = {"threshold": 2.0, "objects": OBJECTS.model_dump(), "table": [(0, 0), (1, 1)], "source": "none"}
+    assert Calibration.model_validate(card | {"second_look": look}).second_look == RULE
+    for of_before in ({key: value for key, value in look.items() if key != "version"}, look | {"version": 1}):
+        with pytest.raises(ValueError, match=r"take `second_look` out of model\.yaml and choose both anew"):
+            Calibration.model_validate(card | {"second_look": of_before})
 
 
 def test_one_look_more_at_most_and_small_candidates_first() -> None:
     both = np.maximum(picture(2.6, LARGE), picture(1.7, TINY))
     eye, look, score = looked(both[None], rule=SMALL)
     assert (len(eye.saw), look.taken) == (2, 1)
-    assert score[0, 204, 66] == pytest.approx(1.7 + 0.9)
+    assert score[0, 204, 66] == pytest.approx(2.7)
     assert score[0, 165, 220] == pytest.approx(2.6)
     # What is larger keeps its own band, and zoom.
     assert looked(picture(1.7, LARGE)[None], rule=SMALL)[1].taken == 0
@@ -197,6 +223,9 @@ def test_a_bundle_that_asks_for_it_gets_it_on_every_engine(tiny_bundle: Path, en
     rows, columns = slice(y0 + 12, y1 - 12), slice(x0 + 16, x1 - 16)
     wanted = (first.score[rows, columns] + second[12:-12, 16:-16]) / 2
     np.testing.assert_allclose(answer.score[rows, columns], wanted, atol=1e-3)
+    wanted = np.maximum(first.score[rows, columns], second[12:-12, 16:-16])
+    np.testing.assert_allclose(answer.published[rows, columns], wanted, atol=1e-3)
+    np.testing.assert_array_equal(first.published, first.score)
 
 
 @pytest.mark.parametrize("size", [(32, 8192), (64, 8192), (8192, 32), (32, 32)])

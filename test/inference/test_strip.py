@@ -25,7 +25,7 @@ from oodseg_ros.object_rule import SecondLook as Rule
 ROAD, WALL = 3, 1
 SPEC = InputSpec(mean=(0, 0, 0), std=(1, 1, 1), pixels=1 << 19, multiple=32)
 SMALL_SPEC = SPEC.model_copy(update={"pixels": 64 * 128})
-STRIP = Strip(zoom=2.0, height=0.25, counts=9.0)
+STRIP = Strip(zoom=2.0, height=0.25)
 RULE = Rule(zoom=2.0, grow=1.0, above=2.0, below=3.0)
 WITH = RULE.model_copy(update={"strip": STRIP})
 OBJECTS = Objects(grow=1.0, seed=0.5, beside=9.0, ground=[ROAD])
@@ -173,7 +173,7 @@ def looked(
     return eye, look, score
 
 
-def test_it_is_seen_at_the_camera_s_own_resolution_and_blended() -> None:
+def test_it_is_seen_at_the_camera_s_own_resolution_and_the_greater_score_decides() -> None:
     image = picture(FINE)
     eye, look, score = looked(image[None], WITH)
     assert (len(eye.saw), look.taken) == (2, 1)
@@ -181,9 +181,9 @@ def test_it_is_seen_at_the_camera_s_own_resolution_and_blended() -> None:
     np.testing.assert_array_equal(eye.saw[1][0], image[top : top + 32])
     first = image[..., 0] / np.float32(50)
     # Its edge, 2 rows of 32, comes in bit by bit; the sides are the picture's own.
-    np.testing.assert_allclose(score[0, top + 2 : top + 30], (first[top + 2 : top + 30] + 9 * 7) / 10, rtol=1e-6)
-    for row, counts in ((top, 9 / 4), (top + 31, 9 / 4), (top + 1, 27 / 4)):
-        np.testing.assert_allclose(score[0, row], (first[row] + counts * 7) / (1 + counts), rtol=1e-6)
+    np.testing.assert_array_equal(score[0, top + 2 : top + 30], np.maximum(first[top + 2 : top + 30], 7))
+    for row, share in ((top, 0.25), (top + 31, 0.25), (top + 1, 0.75)):
+        np.testing.assert_allclose(score[0, row], first[row] + share * (7 - first[row]), rtol=1e-6)
     outside = np.r_[0:top, top + 32 : 128]
     np.testing.assert_array_equal(score[0, outside], first[outside])
     assert looked(image[None], RULE)[1].taken == 0
@@ -196,7 +196,7 @@ def test_what_is_larger_and_in_doubt_goes_first_and_what_is_small_does_not() -> 
     assert (len(eye.saw), look.taken) == (2, 1)
     np.testing.assert_array_equal(score, wanted)
     np.testing.assert_array_equal(eye.saw[1], other.saw[1])
-    small = SmallLook(height=0.3, zoom=3.0, above=2.0, counts=9.0)
+    small = SmallLook(height=0.3, zoom=3.0, above=2.0)
     eye, look, score = looked(image[None], WITH.model_copy(update={"small": small}))
     assert (len(eye.saw), look.taken) == (2, 1)
     assert eye.saw[1].shape == (1, 32, 256, 3)
@@ -206,7 +206,7 @@ def test_where_both_kinds_are_in_doubt_it_goes_before_both() -> None:
     one, both = picture(FINE, doubt=True), picture(FINE, doubt=True)
     both[-40:-30, 200:216, 0] = 125
     # Of 16 cells that the picture is high, the first thing has two and the other one.
-    rule = RULE.model_copy(update={"small": SmallLook(height=0.1, zoom=3.0, above=2.0, counts=9.0)})
+    rule = RULE.model_copy(update={"small": SmallLook(height=0.1, zoom=3.0, above=2.0)})
     look = SecondLook(rule, OBJECTS, SMALL_SPEC)
     for image, small, rows in ((one, False, 128), (both, True, 32)):
         labels, score = Eye()(image[None])
@@ -218,7 +218,7 @@ def test_where_both_kinds_are_in_doubt_it_goes_before_both() -> None:
 def test_at_the_picture_s_end_it_has_no_edge() -> None:
     score = looked(picture(FINE)[None], WITH, row=8)[2]
     first = picture(FINE)[..., 0] / np.float32(50)
-    np.testing.assert_allclose(score[0, :30], (first[:30] + 9 * 7) / 10, rtol=1e-6)
+    np.testing.assert_array_equal(score[0, :30], np.maximum(first[:30], 7))
 
 
 def test_smaller_cameras_are_looked_at_as_without_it() -> None:
@@ -283,6 +283,9 @@ def test_scores_that_are_no_numbers_stay_what_they_are() -> None:
     np.testing.assert_array_equal(score, wanted)
     look(lambda given: (None, np.full(given.shape[:3], np.nan, np.float32)), images, labels_of(FINE, 60)[None], score)
     assert np.isnan(score[0, 64]).all()
+    score[:] = 0
+    look(lambda given: (None, np.full(given.shape[:3], -np.inf, np.float32)), images, labels_of(FINE, 60)[None], score)
+    assert np.isneginf(score[0, 64]).all(), "not hidden by the first look"
     assert (score[0, 100:] == 0).all()
 
 
@@ -304,7 +307,8 @@ def test_every_engine_answers_it_as_a_picture_of_its_size(tiny_bundle: Path, eng
     twice = Runner.load(with_strip(load_bundle(tiny_bundle), first.score), engine=engine, threads=1)
     answer, pair = twice([image])[0], twice([image, image[::-1]])
     second = once([image[48:80]])[0].score  # no class is ground: the middle
-    np.testing.assert_allclose(answer.score[50:78], (first.score[50:78] + 9 * second[2:30]) / 10, atol=1e-3)
+    np.testing.assert_allclose(answer.score[50:78], np.maximum(first.score[50:78], second[2:30]), atol=1e-3)
+    assert (answer.score > first.score).any()
     np.testing.assert_array_equal(answer.score[:48], first.score[:48])
     np.testing.assert_array_equal(answer.labels, first.labels)
     np.testing.assert_allclose(pair[0].score, answer.score, atol=1e-3)
@@ -357,8 +361,9 @@ def test_the_shipped_bundle_takes_one() -> None:
     before = runner([image])[0]
     assert np.isfinite(answer.score).all()
     np.testing.assert_array_equal(answer.labels, before.labels)
+    assert (answer.score >= before.score).all()
     changed = np.flatnonzero((answer.score != before.score).any(axis=1))
-    assert 200 < changed.size <= changed[-1] + 1 - changed[0] <= 212
+    assert 100 < changed.size <= changed[-1] + 1 - changed[0] <= 212
     step = cell_size(900, 1600, runner.bundle.card.input)
     top = strip_top(in_cells(before.score, before.labels, step)[1], runner_ground(runner), step, 900, 212)
     assert top <= changed[0] <= changed[-1] < top + 212

@@ -77,6 +77,28 @@ def test_what_is_shown_is_coherent_and_what_is_decided_is_not():
     assert plain.score is score
 
 
+def test_the_greater_of_two_looks_is_shown_and_their_mean_decides():
+    score = np.zeros((H, W), np.float32)
+    score[70:90, 60:80] = 0.8
+    greater = score.copy()
+    greater[70:90, 60:80] = 3.0
+    both = Prediction(np.zeros((H, W), np.uint8), score, "test@0", greater)
+    ego = np.zeros((H, W), np.uint8)
+    ego[80:] = 255
+    for mask in (None, ego):
+        judged = CameraPipeline(CALIBRATION, ObstacleSettings(min_area=20), mask).judge(frame(), both, 0)
+        assert judged.obstacles == ()
+        assert not judged.mask.any()
+        hidden = np.zeros((H, W), bool) if mask is None else mask > 0
+        np.testing.assert_array_equal(judged.score, np.where(hidden, np.nan, greater))
+    rule = Objects(grow=0.5, seed=0.5, beside=1.0, coherence=0.5)
+    greater[70:90, 68:80] = 0.8  # a group of the greater score, as the mean's would be
+    calibration = CALIBRATION.model_copy(update={"objects": rule})
+    judged = CameraPipeline(calibration, ObstacleSettings(min_area=20)).judge(frame(), both, 0)
+    assert judged.obstacles == ()
+    np.testing.assert_allclose(judged.score[70:90, 68:80], 0.932, rtol=1e-6)
+
+
 def test_clear_after_enough_clear_frames():
     camera = pipeline()
     alerts = [camera.judge(frame(t / 10), prediction(), 0).alert for t in range(3)]

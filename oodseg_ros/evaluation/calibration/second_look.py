@@ -27,10 +27,8 @@ class LookTarget:
         small_zoom: the same for small candidates, above `zoom`; 0 = they are looked at like all others.
         small_height: share of the picture's height up to which a candidate is small, in (0, 1).
         small_share: share of the frames in which such a candidate is looked at again, in (0, 1).
-        small_counts: how often that look counts where the first counts once, above 0, at most 1000.
         strip_zoom: how much larger the strip of fine cameras is seen, above 1, at most 4; 0 = there is none.
         strip_height: share of the picture's height that it has, in (0, 1), at most 1 / `strip_zoom`².
-        strip_counts: as `small_counts`, of the strip.
 
     Raises:
         ConfigError: a number is outside of its range.
@@ -41,10 +39,8 @@ class LookTarget:
     small_zoom: float = 0.0
     small_height: float = 0.05
     small_share: float = 0.1
-    small_counts: float = 9.0
     strip_zoom: float = 0.0
     strip_height: float = 0.25
-    strip_counts: float = 3.0
 
     def __post_init__(self) -> None:
         for zoom in (self.zoom, self.small_zoom, self.strip_zoom):
@@ -61,10 +57,6 @@ class LookTarget:
                 raise ConfigError(f"the share of frames looked at again must lie between 0 and 1, got {share:g}")
         if not 0 < self.small_height < 1:
             raise ConfigError(f"the height of small candidates is a share of the picture's, got {self.small_height:g}")
-        if not 0 < self.small_counts <= 1000:
-            raise ConfigError(
-                f"the look at small candidates counts above 0 and at most 1000 times, got {self.small_counts:g}"
-            )
         if self.strip_zoom and not self.zoom:
             raise ConfigError("fine cameras have a strip only where the others have a second look, too")
         if not 0 < self.strip_height < 1:
@@ -74,8 +66,6 @@ class LookTarget:
                 f"a strip of {self.strip_height:g} of the picture's height would cost more than the first look; "
                 f"{self.strip_zoom:g} times as large it has at most {1 / self.strip_zoom**2:.3g}"
             )
-        if not 0 < self.strip_counts <= 1000:
-            raise ConfigError(f"the strip counts above 0 and at most 1000 times, got {self.strip_counts:g}")
 
 
 def fit_second_look(
@@ -129,10 +119,10 @@ def fit_second_look(
     below, small = float(strongest.max()) + MARGIN, None
     if look.small_zoom:
         tiny = _exceeded(strongest[:, 1], look.small_share, "small ")
-        small = SmallLook(height=look.small_height, zoom=look.small_zoom, above=tiny, counts=look.small_counts)
+        small = SmallLook(height=look.small_height, zoom=look.small_zoom, above=tiny)
     strip = None
     if look.strip_zoom:
-        strip = Strip(zoom=look.strip_zoom, height=look.strip_height, counts=look.strip_counts)
+        strip = Strip(zoom=look.strip_zoom, height=look.strip_height)
     return SecondLook(zoom=look.zoom, grow=grow, above=above, below=below, small=small, strip=strip)
 
 

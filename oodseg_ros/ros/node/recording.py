@@ -72,7 +72,7 @@ class Recording:
         encoded = message.data if kept else None
         score = published = None
         if judgement is not None:
-            score = judgement.prediction.score
+            score = judgement.prediction.published
             published = partial(coherent_score, objects=judgement.objects, min_area=judgement.min_area)
         self._recorder.add(
             Moment(

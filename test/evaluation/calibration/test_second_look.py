@@ -43,23 +43,23 @@ def test_about_the_share_of_new_frames_is_looked_at_again() -> None:
 
 
 def test_small_candidates_have_a_share_of_their_own() -> None:
-    target = LookTarget(1.5, 0.2, small_zoom=2.5, small_height=0.2, small_share=0.3, small_counts=4)
+    target = LookTarget(1.5, 0.2, small_zoom=2.5, small_height=0.2, small_share=0.3)
     rule = fit_second_look(frames(200, 0), target, 0.1, 0.5, [ROAD], SPEC)
-    assert (rule.small.zoom, rule.small.height, rule.small.counts) == (2.5, 0.2, 4)
-    assert rule.options == "--second-look 1.5 --small-look 2.5 --small-look-height 0.2 --small-look-counts 4"
+    assert (rule.small.zoom, rule.small.height) == (2.5, 0.2)
+    assert rule.options == "--second-look 1.5 --small-look 2.5 --small-look-height 0.2"
     look = SecondLook(rule, Objects(grow=rule.grow, seed=0.5, beside=rule.below, ground=[ROAD]), SPEC)
     windows = [look.window(*frame) for frame in frames(200, 0)]
-    assert np.mean([window is not None and window.counts > 1 for window in windows]) == pytest.approx(0.3, abs=0.011)
+    assert np.mean([window is not None and window.small for window in windows]) == pytest.approx(0.3, abs=0.011)
     # Without it, all else is looked at as often as where nothing is small.
     assert rule.below == fit_second_look(frames(200, 0), LookTarget(1.5, 0.2), 0.1, 0.5, [ROAD], SPEC).below
 
 
 def test_the_strip_is_as_asked_for_and_changes_nothing_else() -> None:
-    target = LookTarget(1.5, 0.2, small_zoom=2.5, strip_zoom=2, strip_height=0.2, strip_counts=4)
+    target = LookTarget(1.5, 0.2, small_zoom=2.5, strip_zoom=2, strip_height=0.2)
     rule = fit_second_look(frames(50, 0), target, 0.1, 0.5, [ROAD], SPEC)
-    assert rule.strip == Strip(zoom=2, height=0.2, counts=4)
-    assert rule.options.endswith("--small-look-counts 9 --strip 2 --strip-height 0.2 --strip-counts 4")
-    assert "a strip around the horizon of 0.2 of its height, 2 times as large, which counts 4 times there" in rule.words
+    assert rule.strip == Strip(zoom=2, height=0.2)
+    assert rule.options.endswith("--small-look-height 0.05 --strip 2 --strip-height 0.2")
+    assert "a strip around the horizon of 0.2 of its height, 2 times as large, where the greater" in rule.words
     without = fit_second_look(frames(50, 0), LookTarget(1.5, 0.2, small_zoom=2.5), 0.1, 0.5, [ROAD], SPEC)
     assert without == rule.model_copy(update={"strip": None})
     assert rule.words.startswith(without.words)
@@ -69,7 +69,6 @@ def test_the_strip_is_as_asked_for_and_changes_nothing_else() -> None:
         ({"strip_zoom": 1}, "zoom of a second look must be"),
         ({"strip_zoom": 2, "strip_height": 1}, "share of the picture's, got 1"),
         ({"strip_zoom": 3}, "more than the first look; 3 times as large it has at most 0.111"),
-        ({"strip_zoom": 2, "strip_counts": 0}, "the strip counts above 0"),
     ):
         with pytest.raises(ConfigError, match=said):
             LookTarget(1.5, **wrong)
@@ -94,11 +93,8 @@ def test_a_look_at_small_candidates_needs_one_at_all_else_and_numbers_in_range()
         {"small_zoom": 1.0},
         {"small_zoom": 2, "small_share": 0},
         {"small_zoom": 2, "small_height": 1},
-        {"small_counts": 0},
     ):
-        with pytest.raises(
-            ConfigError, match=r"look must be|looked at again must|share of the picture's|counts above 0"
-        ):
+        with pytest.raises(ConfigError, match=r"look must be|looked at again must|share of the picture's"):
             LookTarget(1.5, **wrong)
 
 

@@ -21,14 +21,16 @@ from oodseg_ros.pipeline.camera import CameraPipeline
 from oodseg_ros.ros.node.outputs import _IMAGES, Answer, write_answer
 
 
-def test_pixels_are_shown_and_written_by_the_coherent_score(tmp_path: Path) -> None:
+@pytest.mark.parametrize("looks", [1, 2])
+def test_pixels_are_shown_and_written_by_the_coherent_score(tmp_path: Path, looks: int) -> None:
     rule = Objects(grow=0, seed=0.5, beside=9, coherence=0.5)
     calibration = Calibration(threshold=5, objects=rule, table=[(-1, 0), (9, 1)], source="by hand")
     score = np.random.default_rng(0).normal(size=(60, 80)).astype(np.float32)
     frame, labels = Frame(np.full((60, 80, 3), 90, np.uint8)), load_labels("driving11")
-    prediction = Prediction(np.zeros(score.shape, np.uint8), score, "x")
+    greater = score + np.float32(1) if looks == 2 else None
+    prediction = Prediction(np.zeros(score.shape, np.uint8), score, "x", greater)
     judged = CameraPipeline(calibration, ObstacleSettings(min_area=20)).judge(frame, prediction, 0)
-    assert (judged.score > score).any()
+    assert (judged.score > prediction.published).any()
     shown = {topic: make(judged, labels) for topic, (_, make) in _IMAGES.items()}
     assert shown["anomaly/score"] is judged.score
     np.testing.assert_array_equal(shown["semantic/confidence"], views.confidence(judged.prediction.score, calibration))
