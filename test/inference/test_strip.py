@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oodseg_ros.bundle import Bundle, load_bundle
+from oodseg_ros.inference.candidates import cell_size, in_cells
 from oodseg_ros.inference.runner import Runner
-from oodseg_ros.inference.second_look import SecondLook, cell_size, in_cells
+from oodseg_ros.inference.second_look import SecondLook
 from oodseg_ros.inference.strip import ABOVE, camera_of, is_fine, strip_of, strip_size, strip_top
 from oodseg_ros.model_card import InputSpec, Resize, Windows
 from oodseg_ros.networks.input_size import network_size

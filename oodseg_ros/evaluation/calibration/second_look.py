@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import ConfigError
-from ...inference.second_look import candidates, cell_size, in_cells, split
+from ...inference.candidates import candidates, cell_size, in_cells, split
 from ...model_card import InputSpec
 from ...object_rule import SecondLook, SmallLook, Strip
 from ..score_store import ScoreStore
