@@ -24,8 +24,8 @@ class Result:
     Attributes:
         labels: uint8 `[H, W]`, class ids; 255 = unlabeled. `names[id]` is the class.
         score: float32 `[H, W]` anomaly score, higher = more anomalous, unbounded; NaN = not judged. As the node
-            publishes it (`pipeline.obstacles.coherent`).
-        calibrated: float32 `[H, W]` in [0, 1]: the bundle's score table applied to the network's own score, which the
+            publishes it: the greater of two looks (`inference.second_look`), coherent (`pipeline.obstacles.coherent`).
+        calibrated: float32 `[H, W]` in [0, 1]: the bundle's score table applied to the score that decides, which the
             table is of; NaN = not judged.
         obstacles: largest first; positions and tracks need a sequence and a calibrated camera (`oodseg run`).
         names: class names of the bundle's label set, by id.

@@ -141,10 +141,13 @@ class Calibration(Strict):
     @field_validator("second_look", mode="before")
     @classmethod
     def _is_of_this_version(cls, card: Any) -> Any:
-        if isinstance(card, dict) and card.get("version") != SecondLook.model_fields["version"].default:
+        """A card of version 1 tells none. Its thresholds are of another rule: nothing of it may be taken over."""
+        if isinstance(card, dict) and "version" not in card:
             raise ValueError(
-                "second_look: it and the thresholds were chosen for another way to join both looks, of another version "
-                "of this package; take `second_look` out of model.yaml and choose both anew (oodseg calibrate-objects)"
+                "this second look and the thresholds were chosen where a mean of both looks decided, as it did in "
+                "earlier versions of this package. Take `second_look` out of model.yaml (where signatures are "
+                "required, sign the bundle again then, without OODSEG_PUBLIC_KEY), and choose look and thresholds "
+                f"anew: oodseg calibrate-objects {_as_options(card)} and your frames"
             )
         return card
 
@@ -166,6 +169,17 @@ class Calibration(Strict):
         """Raw scores → [0, 1], float64, same shape; NaN stays NaN."""
         raw, calibrated = np.asarray(self.table).T
         return np.interp(score, raw, calibrated)
+
+
+def _as_options(look: dict[str, Any]) -> str:
+    """What a second look of an earlier card was asked for with, as far as it tells."""
+    parts = [("--second-look", look, "zoom")]
+    for name in ("small", "strip"):
+        inner = look.get(name)
+        option = {"small": "--small-look", "strip": "--strip"}[name]
+        if isinstance(inner, dict):
+            parts += [(option, inner, "zoom"), (f"{option}-height", inner, "height")]
+    return " ".join(f"{option} {values.get(key)}" for option, values, key in parts)
 
 
 class Metric(Strict):

@@ -28,7 +28,9 @@ def command(
     ] = None,
     coherence: Annotated[
         float | None,
-        typer.Option(help="Of the own score inside of objects, below 1; 0 = the network's. Default: as published."),
+        typer.Option(
+            help="Of the own score inside of objects, below 1; 0 = as both looks give it. Default: as published."
+        ),
     ] = None,
     split: options.Split = None,
     labels: options.Labels = None,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..bundle import load_bundle
+from ..bundle import Bundle, load_bundle
 from ..datasets.dataset import Dataset
 from ..errors import ConfigError
 from ..extras import advice
@@ -181,13 +181,18 @@ def evaluate_many(
 
     Raises:
         ConfigError: another score than the bundle's own in a precision that must be built first, or with a coherence
-            nothing but such scores.
+            nothing but such scores; two bundles of the same name and weights.
     """
-    variants = {}
+    variants: dict[str, Bundle] = {}
     for bundle in map(load_bundle, bundles):
         for score in scores:
             variant = with_score(bundle, None if score == "own" else score)
-            variants[variant.id] = variant
+            other = variants.setdefault(variant.id, variant)
+            if other.path.resolve() != variant.path.resolve():
+                raise ConfigError(
+                    f"{other.path} and {variant.path} have the same name and weights, so that their results could not "
+                    "be told apart; evaluate each by itself, with an --out of its own"
+                )
     if options.coherence is not None and all(isinstance(one, ScoreVariant) for one in variants.values()):
         raise ConfigError("--coherence is of a bundle's own score, and these are others: add --score own")
     precision = runner.get("precision", "fp32")

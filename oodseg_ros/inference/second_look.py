@@ -130,8 +130,8 @@ class SecondLook:
                 first[:] = greater
             else:
                 shown[index] = published = score[index].copy()
-                published[y0:y1, x0:x1] = greater
                 first[:] = _mean(first, second, share)
+                published[y0:y1, x0:x1] = np.maximum(greater, first)  # a mean may be rounded upwards
         return shown
 
     def window(self, score: np.ndarray, labels: np.ndarray) -> Window | None:
@@ -187,7 +187,7 @@ def _greater(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.nda
     """The greater of both; where `share` is below 1, the first one, so much nearer to it. Arguments as of `_mean`."""
     second = cv2.resize(second, first.shape[::-1], interpolation=cv2.INTER_LINEAR)
     with np.errstate(invalid="ignore"):
-        greater = first + share * np.maximum(0, second - first)
+        greater = np.maximum(first, (1 - share) * first + share * second)
         # What is no number in either look stays none: a broken engine must not hide behind the other look.
         return np.where(np.isfinite(first) & np.isfinite(second), greater, first + second)
 

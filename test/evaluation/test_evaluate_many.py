@@ -1,6 +1,7 @@
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -119,6 +120,19 @@ def test_a_coherence_of_nothing_but_other_scores_is_refused(tiny_bundle, dataset
     with pytest.raises(ConfigError, match="--coherence is of a bundle's own score"):
         evaluate_many([str(tiny_bundle)], ["energy"], dataset, tmp_path / "out", options, runner=ENGINE)
     assert not (tmp_path / "out").exists()
+
+
+def test_two_bundles_of_the_same_weights_are_not_taken_for_one(tiny_bundle, dataset, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(tiny_bundle, other)
+    asked = [str(tiny_bundle), str(other)]
+    with pytest.raises(ConfigError, match=r"have the same name and weights.*evaluate each by itself"):
+        evaluate_many(asked, ["own"], dataset, tmp_path / "out", EvaluationOptions(), runner=ENGINE)
+    assert not (tmp_path / "out").exists()
+    link = tmp_path / "link"
+    link.symlink_to(tiny_bundle)
+    asked = [str(tiny_bundle), str(link)]
+    assert len(evaluate_many(asked, ["own"], dataset, tmp_path / "out", EvaluationOptions(), runner=ENGINE)) == 1
 
 
 def test_several_runs_resume_as_one(tiny_bundle, dataset, tmp_path):
