@@ -124,7 +124,9 @@ TOPICS = (
     _out("semantic/confidence", _IMAGE, IMAGE_OUT,
          "mono8, 255 x (1 - calibrated score): how sure the class is; 0 = not judged", "semantic"),
     _out("anomaly/score", _IMAGE, IMAGE_OUT,
-         "32FC1, raw, higher = less known, coherent where pixels hang together; NaN = not judged", "score"),
+         "32FC1, raw, higher = less known, the greater of both looks, coherent where pixels hang together; "
+         "NaN = not judged",
+         "score"),
     _out("anomaly/score_color", _IMAGE, IMAGE_OUT,
          "bgr8 for people: gray by the calibrated score, orange = anomalous, blue = not judged",
          "score", "anomaly score", True),
