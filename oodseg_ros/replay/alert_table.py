@@ -45,7 +45,7 @@ class AlertTable:
         self._writer.writerow(
             (
                 judged.number,
-                step.frame.file if step.frame is not None else "",
+                judged.file,
                 step.arrival.camera,
                 step.arrival.stamp_ns,
                 *(words[key] for key in COLUMNS[4:10]),

@@ -143,7 +143,7 @@ def replay(
 
 
 def _record(drive: Drive, judged: Judged, states: dict[str, AlertState], drift: float, timed: bool) -> None:
-    camera, alert, frame = judged.step.arrival.camera, judged.step.alert, judged.step.frame
+    camera, alert = judged.step.arrival.camera, judged.step.alert
     changed = alert.state is not states.get(camera)
     states[camera] = alert.state
     drive.rows.append(
@@ -152,7 +152,7 @@ def _record(drive: Drive, judged: Judged, states: dict[str, AlertState], drift: 
             "camera": camera,
             "stamp_ns": judged.step.arrival.stamp_ns,
             "log_ns": judged.now_ns,
-            "file": "" if timed or frame is None else frame.file,
+            "file": "" if timed else judged.file,
             "state": alert.state.value,
             "reason": alert.reason,
             "score": max((obstacle.score for obstacle in alert.obstacles), default=0.0),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, EngineError
+from ..frame import Frame
 from ..inference.runner import Runner
 from ..parameters.params_file import settings_for
 from ..parameters.settings import Settings
@@ -25,6 +26,12 @@ class Judged:
     step: Step
     now_ns: int
     unplaced: str
+
+    @property
+    def file(self) -> str:
+        """Name of the file that the frame was read from, also where it was not answered; empty = of no file."""
+        frame = self.step.frame or self.step.arrival.source
+        return frame.file if isinstance(frame, Frame) else ""
 
     @property
     def trouble(self) -> str | None:

@@ -106,4 +106,5 @@ class RecordedSource:
         for frame in self._source:
             # 0 would mean that it has no stamp.
             stamped = frame if frame.stamp_ns else replace(frame, stamp_ns=1)
-            yield Arrival(frame.camera, stamped.stamp_ns, lambda stamped=stamped: stamped), stamped.stamp_ns
+            arrival = Arrival(frame.camera, stamped.stamp_ns, lambda stamped=stamped: stamped, source=stamped)
+            yield arrival, stamped.stamp_ns

@@ -5,7 +5,9 @@ Each imports what it needs itself: instrumenting all of it for coverage takes lo
 
 from __future__ import annotations
 
+import atexit
 import itertools
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,7 @@ ENCODINGS = (
     "yuyv", "yuv422", "yuv422_yuy2", "32FC1", "16UC1", "8UC3", "mono1", "", "x" * 99,
 )  # fmt: skip
 FOLDER = Path(tempfile.mkdtemp(prefix="oodseg-fuzz-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
 
 def compressed(data: bytes) -> None:

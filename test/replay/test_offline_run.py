@@ -1,6 +1,7 @@
 """A run over a source, with the real runner on a tiny bundle."""
 
 import csv
+import itertools
 import math
 
 import cv2
@@ -63,6 +64,21 @@ def test_everything_of_a_run(runner, images, tmp_path):
         with np.load(out / "scores" / "images" / f"{number:06d}.npz", allow_pickle=False) as saved:
             assert saved["score"].dtype == np.float32
             assert saved["score"].shape == saved["labels"].shape == (64, 128)
+
+
+def test_a_frame_that_the_engine_failed_on_is_named(runner, images, tmp_path, monkeypatch):
+    answer, third = Runner.__call__, next(itertools.islice(open_folder(images), 2, None)).image
+
+    def failing(self, pictures, *more, **named):
+        if any(np.array_equal(picture, third) for picture in pictures):
+            raise RuntimeError("the device is gone")
+        return answer(self, pictures, *more, **named)
+
+    monkeypatch.setattr(Runner, "__call__", failing)
+    summary = run(runner, images, tmp_path / "out")
+    failed = lines(tmp_path / "out")[2]
+    assert (failed["file"], failed["reason"]) == ("2.png", "engine_error")
+    assert summary.rows[2]["file"] == "2.png"
 
 
 def test_saved_scores_are_the_runners(runner, images, tmp_path):
