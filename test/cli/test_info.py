@@ -29,7 +29,7 @@ def test_training_tells_what_differs_from_a_recipes_defaults():
     told = json.loads(CliRunner().invoke(build_app(["info"]), ["info", "road_lite", "--json"]).output)
     whole, differs = told["card"]["training"]["recipe"], told["training_differs"]["recipe"]
     assert "mirror" in whole["augment"]
-    assert differs["augment"] == {"enlarge": 1.8, "cache": 2000}
+    assert differs["augment"] == {"enlarge": 2.8}
     assert differs["stages"][0]["steps"] == whole["stages"][0]["steps"]
     assert "loss_stride" in whole["stages"][0]
     assert len(str(differs)) < len(str(whole)) / 2
