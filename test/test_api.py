@@ -39,7 +39,7 @@ def test_a_result_is_the_runners_answer(image) -> None:
     (prediction,) = runner([image])
     np.testing.assert_array_equal(seen.labels, prediction.labels)
     rule = runner.bundle.card.calibration.objects
-    np.testing.assert_array_equal(seen.score, coherent_score(prediction.score, rule, 100))
+    np.testing.assert_array_equal(seen.score, coherent_score(prediction.published, rule, 100))
     assert seen.calibrated.dtype == np.float32
     assert 0 <= np.nanmin(seen.calibrated) <= np.nanmax(seen.calibrated) <= 1
     assert seen.names[int(seen.labels[-1, image.shape[1] // 2])] == "road"
