@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from . import options
-from .output import EVIDENCE_LOST, Output, refuse_existing, stages
+from .output import EVIDENCE_LOST, METRICS_LOST, Output, refuse_existing, stages
 
 
 def command(
@@ -100,6 +100,8 @@ def command(
         shown.warn(f"{name}: {why}")
     if len(result.skipped) > 5:
         shown.warn(f"and {len(result.skipped) - 5} frames more were left out; --json lists all")
+    if loaded.bundle.card.metrics:
+        shown.say(METRICS_LOST)
     shown.say(f"written to {escape(str(written.path))}")
     shown.result(
         {

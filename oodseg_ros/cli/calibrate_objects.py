@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from . import options
-from .output import EVIDENCE_LOST, Output, refuse_existing
+from .output import EVIDENCE_LOST, METRICS_LOST, Output, refuse_existing
 
 
 def command(
@@ -121,6 +121,7 @@ def command(
     from ..evaluation.calibration.object_target import SIZES, ObjectTarget
     from ..evaluation.calibration.second_look import LookTarget
     from ..outliers.objects import load_cutouts
+    from ..parameters.judging import default
     from ..signatures import is_signed
 
     refuse_existing(out)
@@ -196,6 +197,14 @@ def command(
     elif loaded.bundle.card.calibration.evidence is not None:
         shown.warn(EVIDENCE_LOST)
     shown.warn_unsigned(written.path, signed)
+    usual = default("obstacles.min_area")
+    if min_area > usual:
+        shown.warn(
+            f"the bounds hold where nothing below {min_area} pixels is an object, and without a word the node takes "
+            f"{usual}: give it the parameter obstacles.min_area: {min_area}, and so the commands that judge frames"
+        )
+    if loaded.bundle.card.metrics:
+        shown.say(METRICS_LOST)
     shown.say(f"written to {escape(str(written.path))}")
     shown.result(
         {

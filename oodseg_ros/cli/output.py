@@ -37,6 +37,10 @@ EVIDENCE_LOST = (
     "calibrate-objects --objects"
 )
 
+METRICS_LOST = (
+    "the card's metrics were of the calibration of before; the bundle has none now (oodseg evaluate --record)"
+)
+
 
 class Output:
     """Where a command prints.

@@ -130,13 +130,15 @@ def test_a_second_look_chosen_anew_says_what_the_one_before_had_more(tiny_bundle
     done = run(*words, "--second-look", 1.5, "--second-look-share", 0.4, "--out", tmp_path / "new")
     assert done.exit_code == 0, done.output
     told = " ".join(done.output.split())
+    assert "the bounds hold where" not in told
     assert "looked closer at small candidates, now it does not; --second-look 1.5 --small-look 2.5" in told
     assert load_bundle(tmp_path / "new").card.calibration.second_look.small is None
     assert "had a strip for fine cameras, now it has none; --second-look 1.5" in told
     assert load_bundle(tmp_path / "new").card.calibration.second_look.strip is None
     assert "smaller objects needed less in this bundle, now all sizes need the same; --objects CUTOUTS" in told
-    kept = run(*words, "--seed", 0.5, "--out", tmp_path / "kept")
+    kept = run(*words, "--seed", 0.5, "--min-area", 150, "--out", tmp_path / "kept")
     assert kept.exit_code == 0, kept.output
+    assert "give it the parameter obstacles.min_area: 150" in " ".join(kept.output.split())
     assert "closer at small" not in kept.output
     assert "had a strip" not in kept.output
     assert load_bundle(tmp_path / "kept").card.calibration.second_look == rules["second_look"]

@@ -162,7 +162,8 @@ def calibrate(
 def write_calibration(
     bundle: Bundle, calibration: Calibration, out: Path | None = None, key: Path | None = None
 ) -> Bundle:
-    """Write into the bundle, or into a copy of it at `out`; the weights and their hash stay.
+    """Write into the bundle, or into a copy of it at `out`; the weights and their hash stay, the card's metrics do not:
+    they are of what the calibration of before found and published.
 
     Raises:
         ConfigError: `out` exists, or there is no private `key`.
@@ -174,7 +175,7 @@ def write_calibration(
             raise ConfigError(f"{out} exists; give another --out")
         shutil.copytree(bundle.path, out)
         path = out
-    return rewrite_card(path, bundle.card.model_copy(update={"calibration": calibration}), key)
+    return rewrite_card(path, bundle.card.model_copy(update={"calibration": calibration, "metrics": []}), key)
 
 
 def _loss(target: Target, store: ScoreStore, name: str, grid: np.ndarray, objects: Objects | None) -> np.ndarray | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import logging
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +20,7 @@ from ...inference.second_look import SecondLook
 from ...inference.sizes import check_size
 from ...object_rule import Objects
 from ...outliers.road_paste import paste
+from ...pipeline.input_gate.picture import black, low_contrast, measure, over_exposed
 from ...sources.open_source import open_matching
 from ...sources.source import Source
 from ..score_store import ScoreStore
@@ -62,9 +63,6 @@ def calibrate_objects(
             that is not there, a strip for a network whose input has a size of its own.
         DatasetError, ImageError: what cannot be opened or read.
     """
-    for source, count in Counter(os.path.abspath(source) for source in sources).items():
-        if count > 1:
-            _log.warning("%s is given %d times: the bounds take its frames for so many different ones", source, count)
     labels = runner.bundle.labels
     if strange := [name for name in ground_classes if name not in labels.names]:
         known = ", ".join(labels.names)
@@ -178,10 +176,24 @@ def _refuse_strange(without: Sequence[str], left_out: Counter[str]) -> None:
         raise ConfigError(f"--without {', '.join(strange)}: no frame has this name")
 
 
+def _proves_nothing(image: np.ndarray, seen: set[bytes]) -> str | None:
+    """Why a frame says nothing about false objects, or None; what it shows is in `seen` from then on."""
+    statistics = measure(image)
+    for check in (black, over_exposed, low_contrast):
+        if fault := check(statistics):
+            return f"the node does not judge such a picture: {fault.reason}"
+    shown = hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
+    if shown in seen:
+        return "the same picture as an earlier one"
+    seen.add(shown)
+    return None
+
+
 def _images(
     given: Sequence[str], opened: Sequence[Source], without: Sequence[str], left_out: Counter[str]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and image of all frames but those `without`, which are counted when met."""
+    """Name and image of all frames but those `without`, which are counted when met, and those that prove nothing."""
+    seen = set[bytes]()
     for text, source in zip(given, opened, strict=True):
         for number, frame in enumerate(source):
             name = Path(frame.file).name or f"{Path(text).name} frame {number}"
@@ -191,6 +203,9 @@ def _images(
                 check_size(*frame.image.shape[:2])
             except ImageError as error:
                 source.skipped[str(error)] += 1
+                continue
+            if reason := _proves_nothing(frame.image, seen):
+                source.skipped[reason] += 1
                 continue
             yield name, frame.image
         if troubles := source.troubles():
