@@ -1,6 +1,8 @@
 import csv
 import dataclasses
 import json
+import os
+import shutil
 
 import cv2
 import numpy as np
@@ -163,6 +165,40 @@ def test_a_folder_of_another_run_is_refused(runner, dataset, tmp_path):
     with pytest.raises(DatasetError, match="differs in second_look"):
         evaluate(twice, dataset, tmp_path, EvaluationOptions(keep_scores=True))
     assert evaluate(twice, dataset, tmp_path / "twice", EvaluationOptions()).metrics["second_look"] == rule.model_dump()
+
+
+def test_an_unfinished_run_goes_on_only_with_the_same_data_and_options(runner, folder, tmp_path):
+    """Frames of another root were mixed in, corrected labels and dropped options went unnoticed."""
+    out, options = tmp_path / "out", EvaluationOptions(keep_scores=True)
+    evaluate(runner, open_dataset("folder", folder), out, options)
+    shutil.copytree(folder, tmp_path / "other")
+    shutil.copytree(folder, folder / "test")
+    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    for dataset, told in (
+        (open_dataset("folder", tmp_path / "other"), "differs in root"),
+        (open_dataset("folder", folder, "test"), "differs in split"),
+        (open_dataset("folder", folder, labels="driving11"), "differs in labels"),
+        (open_dataset("folder", folder, labels="driving11", unknown=254), "differs in labels"),
+    ):
+        with pytest.raises(DatasetError, match=f"{told}.*; choose another --out, or delete that folder"):
+            evaluate(runner, dataset, out, options)
+    assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("part", ["images", "labels"])
+def test_a_file_that_changed_since_is_named(runner, folder, tmp_path, part):
+    options = EvaluationOptions(keep_scores=True)
+    evaluate(runner, open_dataset("folder", folder), tmp_path / "out", options)
+    file = folder / part / "frame3.png"
+    again = file.stat()
+    os.utime(file, ns=(again.st_atime_ns, again.st_mtime_ns + 1))
+    with pytest.raises(DatasetError, match=r"differs in files \(changed since: frame3\)"):
+        evaluate(runner, open_dataset("folder", folder), tmp_path / "out", options)
+    os.utime(file, ns=(again.st_atime_ns, again.st_mtime_ns))
+    evaluate(runner, open_dataset("folder", folder), tmp_path / "out", options)
+    file.unlink()
+    with pytest.raises(DatasetError, match="differs in"):
+        evaluate(runner, open_dataset("folder", folder), tmp_path / "out", options)
 
 
 def test_shards_in_any_order_give_equal_figures(runner, dataset, tmp_path):
