@@ -244,6 +244,17 @@ def test_no_anomaly_and_nothing_readable(runner, folder, tmp_path):
         evaluate(runner, open_dataset("folder", folder), tmp_path / "none", EvaluationOptions())
 
 
+def test_a_frame_without_any_label_lowers_no_mean(runner, folder, tmp_path):
+    for index, file in enumerate(sorted((folder / "labels").iterdir())):
+        cv2.imwrite(str(file), np.full((64, 128), 255 if index == 2 else 0, np.uint8))
+    dataset = open_dataset("folder", folder, labels="driving11")
+    found = evaluate(runner, dataset, tmp_path / "out", EvaluationOptions())
+    rows = [row["pixel_accuracy"] for row in found.figures.rows]
+    assert np.isnan(rows.pop(2))
+    mean = found.metrics["per_image_average"]
+    assert (mean["frames"], mean["pixel_accuracy"]) == (5, pytest.approx(np.mean(rows)))
+
+
 def test_class_labels(runner, folder, tmp_path):
     for index, file in enumerate(sorted((folder / "labels").iterdir())):
         cv2.imwrite(str(file), np.random.default_rng(index).integers(0, 11, (64, 128), dtype=np.uint8))
