@@ -14,6 +14,8 @@ from .output import Output, refuse_overwriting, stages, table
 
 NAMES = 2
 """Columns of the comparison that hold names: bundle and score."""
+SHOWN = 5
+"""Frames without figures that are named on the terminal."""
 
 
 def command(
@@ -42,7 +44,9 @@ def command(
     match: Annotated[str | None, typer.Option(help="Only frames whose id fits, e.g. '7d*'.")] = None,
     limit: options.FirstFrames = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read and measure.")] = 2,
-    track: Annotated[str | None, typer.Option(help="Component rule: anomaly or obstacle; default: by dataset.")] = None,
+    track: Annotated[
+        str | None, typer.Option(help="Component rule: anomaly, obstacle, vehicle; default: by dataset.")
+    ] = None,
     camera_height: Annotated[
         float | None, typer.Option(help="Metres above the road; with --camera-pitch and --fov: recall by distance.")
     ] = None,
@@ -72,6 +76,15 @@ def command(
     if not (out / "state").exists():  # with it, an interrupted run goes on
         refuse_overwriting(out, ("metrics.json",), overwrite or shard.rank > 0)
     bundles = [bundle, *(also or [])]
+    if record:
+        own = load_bundle(bundle).card.network.get("score")
+        if also or {*(score or [])} - {"own", own}:
+            raise ConfigError("--record is for one bundle with its own score; leave out --also and --score")
+        if limit is not None or coherence is not None:
+            raise ConfigError(
+                "--record is for the score as it is published on a whole set; leave out --limit and --coherence "
+                "(--match chooses frames by name)"
+            )
     chosen = EvaluationOptions(
         shard=shard,
         limit=limit,
@@ -84,7 +97,8 @@ def command(
     opened = open_dataset(dataset, root, split, labels, unknown)
     opened = opened if match is None else opened.only(match)
     shown = Output(json and not shard.rank, quiet or shard.rank > 0)
-    with shown.progress() as bar:
+    again = f"the same command goes on with what is in {out}"
+    with shown.interruptible(lambda: again), shown.progress() as bar:
         tasks: dict[str, TaskID] = {}
 
         def progress(stage: str, done: int, total: int) -> None:
@@ -117,18 +131,25 @@ def command(
     for run in runs:
         for note in run["notes"]:
             shown.warn(f"{run['bundle']}: {note}")
-        for name, why in list(run["skipped"].items())[:5]:
+        skipped = list(run["skipped"].items())
+        for name, why in skipped[:SHOWN]:
             shown.warn(f"{name}: {why}")
+        if len(skipped) > SHOWN:
+            shown.warn(f"… and {len(skipped) - SHOWN} more in metrics.json")
         if run.get("check"):
             difference, pixels = run["check"]["largest_difference"], run["check"]["pixels"]
             shown.say(f"scikit-learn on {pixels:,} of the pixels: largest difference {difference:.1e}")
     if record:
-        if len(runs) > 1:
-            raise ConfigError("--record is for one bundle with its own score; leave out --also and --score")
-        signed = is_signed(load_bundle(bundles[0]).path)
-        recorded = record_metrics(bundles[0], opened.name, runs[0], key).path
-        shown.say(f"figures recorded in the card of {escape(str(recorded))}")
-        shown.warn_unsigned(recorded, signed)
+        before = load_bundle(bundle)
+        signed = is_signed(before.path)
+        recorded = record_metrics(bundle, opened.name, runs[0], key)
+        shown.say(f"figures recorded in the card of {escape(str(recorded.path))}")
+        made = {metric.command for metric in recorded.card.metrics if metric.data == opened.name}
+        gone = {metric.command for metric in before.card.metrics if metric.data == opened.name} - made
+        if gone:  # they may be of other frames
+            now = f"recorded are {runs[0]['frames']} frames of {opened.name}"
+            shown.warn(f"{now}; this replaces the figures of: {'; '.join(sorted(gone))}")
+        shown.warn_unsigned(recorded.path, signed)
     folders = [out] if len(runs) == 1 else [out / folder_name(run["bundle"]) for run in runs]
     where = "each in a folder of its own, with a common report.html in" if len(runs) > 1 else "in"
     shown.say(f"metrics.json, frames.csv and report.html are {where} {escape(str(out))}")

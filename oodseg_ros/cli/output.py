@@ -26,6 +26,7 @@ from rich.table import Table
 
 from ..errors import ConfigError
 from ..paths import plain
+from ..process import INTERRUPTED
 from ..signatures import is_signed
 
 if TYPE_CHECKING:
@@ -76,6 +77,24 @@ class Output:
         """Print the result where `--json` asks for it; nan and infinities become null, because JSON has none."""
         if self._json:
             typer.echo(jsons.dumps(plain(data), indent=1, allow_nan=False))
+
+    @contextmanager
+    def interruptible(self, text: Callable[[], str], problem: bool = False) -> Iterator[None]:
+        """What Ctrl-C ends in here says what is left and what to do, and ends the command.
+
+        Args:
+            text: called then, after `interrupted; `.
+            problem: what is left is not whole: told as `warn` does, else as `say`.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            told = f"interrupted; {text()}"
+            if problem:
+                self.warn(told)
+            else:
+                self.say(escape(told))
+            raise typer.Exit(INTERRUPTED) from None
 
     def warn_unsigned(self, bundle: Path, was_signed: bool) -> None:
         """Say that a changed card has cost a bundle its signature; nothing where it had none, or has a new one."""

@@ -72,7 +72,8 @@ def command(
     if missing := [path for path in bag if not path.exists()]:
         raise BagError(f"bag {missing[0]} does not exist")
     (loaded,) = shown.load(bundle, **engine_options(given, engine, device, threads, precision))
-    with shown.frame_count() as bar:
+    left = f"the results in {out} are incomplete; --overwrite begins anew"
+    with shown.interruptible(lambda: left, problem=True), shown.frame_count() as bar:
         loaded.preparing = stages(bar)
         task = bar.add_task("", total=None)
         metrics = replay_bags(

@@ -65,7 +65,20 @@ def command(
     (runner,) = shown.load(bundle, **engine_options(given, engine, device, threads, precision))
     total = recorded.count if limit is None else min(limit, recorded.count or limit)
     started = time.perf_counter()
-    with shown.progress() as bar:
+    done = 0
+
+    def progress(count: int) -> None:
+        nonlocal done
+        done = count
+        bar.update(task, completed=count)
+
+    def left() -> str:
+        if not done:
+            return "no frame was done"
+        of = "" if total is None else f" of {total}"
+        return f"the results in {out} are incomplete: {done}{of} frames; --overwrite begins anew"
+
+    with shown.interruptible(left, problem=True), shown.progress() as bar:
         runner.preparing = stages(bar)
         task = bar.add_task(escape(Path(input).name), total=total)
         drive = run_source(
@@ -75,7 +88,7 @@ def command(
             ego_mask=ego_mask,
             image_format="png" if png else "jpg",
             save_scores=save_scores,
-            progress=lambda done: bar.update(task, completed=done),
+            progress=progress,
         )
     print_summary(shown, runner, recorded.name, drive, time.perf_counter() - started, out)
     refuse_unjudged(input, drive.judged, drive.skipped)

@@ -45,11 +45,9 @@ def command(
         show_plan(shown, loaded, planned)
         shown.result(asdict(planned) | {"seconds": planned.seconds})
         return
-    try:
+    again = f"`oodseg train {recipe} --out {out} --resume` goes on from the last checkpoint"
+    with shown.interruptible(lambda: again):
         bundle = train(loaded, out, resume, threads, overwrite, shown.console)
-    except KeyboardInterrupt:
-        shown.say(f"interrupted; `oodseg train {recipe} --out {out} --resume` goes on from the last checkpoint")
-        raise typer.Exit(130) from None
     if bundle is None:  # another process of a distributed run wrote it
         return
     curves = str(out / "run" / "curves.png") if loaded.stages else None

@@ -182,6 +182,8 @@ def _figures(counts: FrameCounts, draws: np.ndarray) -> dict[str, np.ndarray]:
         area = np.diff(false_rate, axis=1, prepend=0.0) * (recall - steps / 2)
         at = (recall >= 0.95).argmax(axis=1)
         found = (draws @ counts.found) / (draws @ counts.objects)
+        judged = (counts.normal.any(axis=1) | counts.anomalous.any(axis=1)).astype(float)  # else nothing can be false
+        false = (draws @ counts.false) / (draws @ judged)
     defined = (positives[:, 0] > 0) & (negatives[:, 0] > 0)
     pixels = {
         "AP": (steps * precision).sum(axis=1),
@@ -191,5 +193,5 @@ def _figures(counts: FrameCounts, draws: np.ndarray) -> dict[str, np.ndarray]:
     return {
         **{name: np.where(defined, values, np.nan) for name, values in pixels.items()},
         "objects_found": found,
-        "frames_with_false_object": (draws @ counts.false) / draws.sum(axis=1),
+        "frames_with_false_object": false,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,11 @@ def open_dataset(
     root = Path(root).expanduser()
     if name not in FORMATS:
         raise DatasetError(f"no dataset is called {name!r}; known: {', '.join(FORMATS)}")
+    if root.is_file():
+        raise DatasetError(
+            f"dataset {name}: {root} is a file; give the folder that holds the data. "
+            f"What is needed: {FORMATS[name].hint}"
+        )
     if not root.is_dir():
         raise DatasetError(f"dataset {name}: the folder {root} does not exist; give the folder that holds the data")
     if unknown is not None and not (labels and name == "folder"):
@@ -127,21 +133,34 @@ def _refuse_doubles(form: Format, items: list[Item]) -> None:
         seen[item.id] = item.image_path
 
 
-def _no_pairs(root: Path) -> str:
-    """Why pictures and labels that are there do not belong together: their names, or labels that are no pictures."""
-    for labels in ("labels", "masks"):
-        first = []
-        for place in (root / "images", root / labels):
+def _no_pairs(root: Path, split: str) -> str:
+    """Why pictures and labels that are there do not belong together: another split is meant, their names, or labels
+    that are no pictures.
+    """
+    ways = [f"{split}/{{}}", f"{{}}/{split}"] if split else ["{}"]
+    ways = [way for way in ways if (root / way.format("images")).is_dir()]
+    if split and not ways:
+        there = {place.parent.name for place in root.glob("*/images") if place.is_dir()}
+        there |= {place.name for place in root.glob("images/*") if place.is_dir()}
+        if there:
+            return f". There is no split {split}, but {listed(sorted(there))}"
+        meant = f". There is no split {split}: without a split all of images/ is meant"
+        return meant if images_in(root / "images") else ""
+    for way, labels in itertools.product(ways, ("labels", "masks")):
+        names, first = [way.format("images"), way.format(labels)], []
+        for place in (root / name for name in names):
             files = [file for depth in DEPTHS for file in images_in(place, depth)]
             first.append(files[0].relative_to(place) if files else None)
-        foreign = sorted({s for f in root.glob("images/**/*") if (s := f.suffix.lower()) in FOREIGN_SUFFIXES})
+        foreign = {s for f in (root / names[0]).glob("**/*") if (s := f.suffix.lower()) in FOREIGN_SUFFIXES}
         if foreign and not first[0]:
-            return f". images/ holds pictures of kinds that are not read ({', '.join(foreign)}): convert them to PNG"
+            kinds = ", ".join(sorted(foreign))
+            return f". {names[0]}/ holds pictures of kinds that are not read ({kinds}): convert them to PNG"
         if all(first):
-            return f". No name is in both: images/ has, e.g., {first[0]}, {labels}/ has {first[1]}; they must be equal"
-        others = sorted({file.suffix for file in (root / labels).glob("*.*") if not file.name.startswith(".")})
+            has = f"{names[0]}/ has, e.g., {first[0]}, {names[1]}/ has {first[1]}"
+            return f". No name is in both: {has}; they must be equal"
+        others = sorted({file.suffix for file in (root / names[1]).glob("*.*") if not file.name.startswith(".")})
         if first[0] and others:
-            return f". {labels}/ holds no pictures but {', '.join(others)} files: draw them as label PNGs first"
+            return f". {names[1]}/ holds no pictures but {', '.join(others)} files: draw them as label PNGs first"
     return ""
 
 
@@ -151,7 +170,7 @@ def _not_found(form: Format, root: Path, split: str) -> str:
     entries = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in root.iterdir())
     there = listed(entries, 10) or "nothing"
     part = f" split {split}" if split else ""
-    there += _no_pairs(root) if form.name == FOLDER.name else ""
+    there += _no_pairs(root, split) if form.name == FOLDER.name else ""
     return (
         f"dataset {form.name}{part}: no frames found under {root}. Looked for: {looked}{below}. "
         f"Found there: {there}. What is needed: {form.hint}"

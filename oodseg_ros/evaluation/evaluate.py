@@ -17,7 +17,7 @@ from typing import Any
 from ..bundle import Bundle
 from ..datasets.dataset import Dataset
 from ..datasets.encoding import mixed_labels
-from ..errors import ConfigError, DatasetError
+from ..errors import ConfigError, DatasetError, listed
 from ..inference.runner import Runner
 from ..model_card import Calibration
 from ..object_rule import Objects
@@ -43,7 +43,7 @@ class EvaluationOptions:
     """What the user may choose.
 
     Attributes:
-        track: component rule, `anomaly` or `obstacle`; None = by dataset.
+        track: component rule, a key of `TRACKS`; None = by dataset.
         mount: pose of the dataset's camera, for recall by distance; None = not known.
         keep_scores: leave `state/` with the lossless score maps.
         coherence: of the bundle's own score (`object_rule.Objects`), in [0, 1); None = as the bundle publishes it.
@@ -257,9 +257,10 @@ def claim(out: Path, bundle: Bundle, engine: str, dataset: Dataset, options: Eva
     """The folder for what must survive an interruption; refuses one that another run has left.
 
     Raises:
-        DatasetError: `out/state` holds frames of another bundle, engine, dataset or limit.
+        DatasetError: `out/state` holds frames of another bundle, engine, dataset or limit, or of files that changed.
     """
     state, rule = out / "state", _published(bundle, options)
+    work = plan(dataset.items[: options.limit])
     state.mkdir(parents=True, exist_ok=True)
     ours = {
         "bundle": bundle.id,
@@ -267,13 +268,23 @@ def claim(out: Path, bundle: Bundle, engine: str, dataset: Dataset, options: Eva
         "second_look": _second_look(bundle),  # of the same weights it gives other scores
         "engine": engine,
         "dataset": dataset.name,
-        "items": [entry.name for entry in plan(dataset.items[: options.limit])],
+        "root": str(dataset.root.resolve()),
+        "split": dataset.split,
+        "labels": repr((dataset.kind, dataset.label_set, dataset.encoding, dataset.classes)),
+        "items": [entry.name for entry in work],
+        "files": [[*_version(entry.item.image_path), *_version(entry.item.label_path)] for entry in work],
         "world": options.shard.world,
     }
     file = state / "run.json"
     if file.is_file():
         theirs = json.loads(file.read_text())
         differing = [key for key in ours if ours[key] != theirs.get(key)]
+        if {"root", "split", "items"} & set(differing):
+            differing = [key for key in differing if key != "files"]  # of course
+        elif "files" in theirs:
+            pairs = zip(ours["items"], ours["files"], theirs["files"], strict=True)
+            changed = [name for name, now, before in pairs if now != before]
+            differing = [f"files (changed since: {listed(changed, 3)})" if key == "files" else key for key in differing]
         if differing:
             raise DatasetError(
                 f"{state} holds an unfinished run that differs in {', '.join(differing)}; choose another --out, "
@@ -281,6 +292,14 @@ def claim(out: Path, bundle: Bundle, engine: str, dataset: Dataset, options: Eva
             )
     write_json(file, ours)
     return state
+
+
+def _version(path: Path | None) -> tuple[int, int]:
+    """Size and time of the last change: what another content of a file has otherwise; 0, 0 where there is none."""
+    if path is None or not path.exists():
+        return 0, 0
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def _published(bundle: Bundle, options: EvaluationOptions) -> Objects | None:

@@ -172,7 +172,7 @@ def _add(
         figures.semantic.update(predicted, truth)
         added = figures.semantic.matrix - before
         row["pixels"] = int(added.sum())
-        row["pixel_accuracy"] = float(np.trace(added) / max(1, added.sum()))
+        row["pixel_accuracy"] = float(np.trace(added) / added.sum()) if added.any() else float("nan")
     figures.rows.append(row)
 
 

@@ -73,16 +73,18 @@ def vehicle_figures(
     Returns:
         threshold and rule; true objects, the share found (sIoU ≥ 0.25), by size and distance; predicted objects per
         touched true one of at least `LARGE` pixels; false objects per frame and share of frames with one, on the ground
-        and beside it, nan where the label set tells no ground.
+        and beside it, nan where the label set tells no ground. These are of the frames with a judged pixel: in the
+        others (`frames_not_judged`, void or without a score throughout) nothing can be false.
     """
     ground = np.zeros(256, bool)
     ground[labels.ground_ids()] = True
 
-    def one(name: str) -> tuple[FrameComponents, list[bool], tuple[int, int]]:
+    def one(name: str) -> tuple[FrameComponents, list[bool], tuple[int, int], bool]:
         score, truth, extra = store.get(name)
         if classes is not None and classes.instead:
             truth = np.where(classes.truth[truth] == 255, 255, 0).astype(np.uint8)
-        return *frame_objects(score, extra["labels"], truth, calibration, ground), score.shape
+        judged = bool(((truth != 255) & ~np.isnan(score)).any())
+        return *frame_objects(score, extra["labels"], truth, calibration, ground), score.shape, judged
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
         frames = list(ahead(pool, one, names, 2 * workers))
@@ -91,13 +93,15 @@ def vehicle_figures(
         np.concatenate([getattr(frame, key) for frame in components]) for key in ("siou", "truth_area", "fragments")
     )
     broken = fragments[(area >= LARGE) & (fragments > 0)]
-    standing = np.array([[sum(false), len(false) - sum(false)] for _, false, _ in frames])
+    rows = [[sum(false), len(false) - sum(false)] for _, false, _, judged in frames if judged]
+    standing = np.reshape(rows, (-1, 2))
     rule = calibration.objects
     found: dict[str, Any] = {
         "threshold": calibration.threshold,
         "rule": None if rule is None else rule.model_dump(),
         "min_area": TRACKS[TRACK].predicted,
         "frames": len(frames),
+        "frames_not_judged": len(frames) - len(rows),
         "objects": int(siou.size),
         "found": float((siou >= DETECTED).mean()) if siou.size else float("nan"),
         "found_by_size": by_size(components),
@@ -105,8 +109,9 @@ def vehicle_figures(
     }
     if mount is not None:
         found["found_by_distance"] = by_distance(components, [frame[2] for frame in frames], mount)
+    known = bool(rows) and ground.any()
     for place, column in zip(("on_ground", "beside"), standing.T, strict=True):
         # Without a class of the ground nothing stands on it, and "beside" would say what nobody knows.
-        found[f"false_{place}_per_frame"] = float(column.mean()) if ground.any() else float("nan")
-        found[f"frames_with_false_{place}"] = float((column > 0).mean()) if ground.any() else float("nan")
+        found[f"false_{place}_per_frame"] = float(column.mean()) if known else float("nan")
+        found[f"frames_with_false_{place}"] = float((column > 0).mean()) if known else float("nan")
     return found

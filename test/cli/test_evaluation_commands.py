@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 
 import cv2
 import numpy as np
@@ -10,6 +11,8 @@ from oodseg_ros.bundle import load_bundle
 from oodseg_ros.cli.main import build_app
 from oodseg_ros.errors import BundleError, ConfigError, UserError
 from oodseg_ros.evaluation.calibration.calibrate import write_calibration
+from oodseg_ros.evaluation.metrics.components import TRACKS
+from oodseg_ros.evaluation.score_store import ScoreStore
 from oodseg_ros.object_rule import Objects, SecondLook, Smaller, SmallLook, Strip
 from oodseg_ros.signatures import make_keys, sign_bundle
 
@@ -68,6 +71,85 @@ def test_two_scores_in_one_call(tiny_bundle, data, tmp_path):
         "likelihood_ratio",
         "entropy",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--score", "energy"], "leave out --also and --score"),
+        (["--score", "own", "--score", "energy"], "leave out --also and --score"),
+        (["--also", "road_lite"], "leave out --also and --score"),
+        (["--limit", "2"], "leave out --limit and --coherence"),
+        (["--coherence", "0"], "leave out --limit and --coherence"),
+    ],
+)
+def test_what_is_not_the_published_score_on_the_set_is_not_recorded(tiny_bundle, data, tmp_path, words, told):
+    """Figures of energy, and those of two frames, took the place of the bundle's own."""
+    copy = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    done = run("evaluate", copy, "folder", "--root", data, "--out", tmp_path / "out", "--record", *words, *ENGINE)
+    assert isinstance(done.exception, ConfigError)
+    assert told in str(done.exception)
+    assert not (tmp_path / "out").exists()  # said before the work
+    assert (copy / "model.yaml").read_bytes() == (tiny_bundle / "model.yaml").read_bytes()
+
+
+def test_recorded_figures_that_are_replaced_are_told(tiny_bundle, data, tmp_path, monkeypatch):
+    copy = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    words = ["evaluate", copy, "folder", "--root", data, "--record", *ENGINE]
+    monkeypatch.setattr(sys, "argv", ["oodseg", "evaluate", "all"])
+    first = run(*words, "--out", tmp_path / "all", "--score", "own")
+    assert first.exit_code == 0, first.output
+    assert "replaces" not in first.output
+    monkeypatch.setattr(sys, "argv", ["oodseg", "evaluate", "some", "--match", "1*"])
+    own = load_bundle(copy).card.network["score"]
+    second = run(*words, "--out", tmp_path / "some", "--match", "1*", "--score", own, "-q")
+    assert "3 frames of folder; this replaces the figures of: oodseg evaluate all" in second.output
+    assert {metric.command for metric in load_bundle(copy).card.metrics} == {"oodseg evaluate some --match '1*'"}
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(tiny_bundle, data, tmp_path, monkeypatch):
+    words = ["evaluate", tiny_bundle, "folder", "--root", data, "--out", tmp_path / "out", "--limit", 3, *ENGINE]
+    put, stored = ScoreStore.put, []
+
+    def stop(store, name, *arguments, **more):
+        put(store, name, *arguments, **more)
+        stored.append(name)
+        if len(stored) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ScoreStore, "put", stop)
+    done = run(*words)
+    assert done.exit_code == 130
+    assert f"interrupted; the same command goes on with what is in {tmp_path / 'out'}" in done.output
+    monkeypatch.undo()
+    again = run(*words)
+    assert again.exit_code == 0, again.output
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["frames"] == 3
+
+
+def test_ctrl_c_in_a_replay_says_that_the_results_are_incomplete(tiny_bundle, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("oodseg_ros.replay.run.replay_bags", stop)
+    done = run("replay", tiny_bundle, tmp_path, "--out", tmp_path / "out", *ENGINE)
+    assert done.exit_code == 130
+    assert f"interrupted; the results in {tmp_path / 'out'} are incomplete; --overwrite begins anew" in done.output
+
+
+def test_frames_that_are_left_out_are_named_and_counted(tiny_bundle, data, tmp_path):
+    for index in range(7):
+        (data / "images" / f"{index}.png").write_bytes(b"")
+    done = run("evaluate", tiny_bundle, "folder", "--root", data, "--out", tmp_path / "out", *ENGINE)
+    assert done.exit_code == 0, done.output
+    assert "4: " in done.output
+    assert "5: " not in done.output
+    assert "and 2 more in metrics.json" in done.output
+
+
+def test_help_names_every_track():
+    shown = " ".join(run("evaluate", "--help").output.replace("│", " ").split())
+    assert f"Component rule: {', '.join(TRACKS)}; default: by dataset" in shown
 
 
 def test_calibrate_writes_into_the_bundle(tiny_bundle, data, tmp_path):

@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from oodseg_ros.cli.main import build_app
 from oodseg_ros.cli.run import command
 from oodseg_ros.errors import UserError
+from oodseg_ros.overlay import draw_overlay
+from oodseg_ros.replay import offline_run
 from oodseg_ros.sources.image_files import write_image
 
 
@@ -50,6 +52,23 @@ def test_a_script_gets_json_and_a_quiet_run_says_nothing(tiny_bundle, images, tm
     with pytest.raises(UserError, match="earlier run"):
         invoke(*words)
     assert invoke(*words, "--overwrite", "-q").stdout == ""
+
+
+@pytest.mark.parametrize("limit", [[], ["--limit", "2"]])
+def test_ctrl_c_says_that_the_results_are_incomplete(tiny_bundle, images, tmp_path, monkeypatch, limit):
+    out, calls = tmp_path / "out", []
+
+    def stop(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return draw_overlay(*arguments)
+
+    monkeypatch.setattr(offline_run, "draw_overlay", stop)
+    done = invoke(str(tiny_bundle), str(images), "--out", str(out), "--engine", "torch", *limit, "-q")
+    assert done.exit_code == 130
+    of = 2 if limit else 3
+    assert f"interrupted; the results in {out} are incomplete: 1 of {of} frames" in " ".join(done.output.split())
 
 
 def test_options_reach_the_run(tiny_bundle, images, tmp_path):

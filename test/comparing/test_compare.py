@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from oodseg_ros.bundle import load_bundle, rewrite_card
 from oodseg_ros.cli.main import build_app
 from oodseg_ros.comparing.alerts import Row, alarms, changes, read_rows
-from oodseg_ros.comparing.figures import NAMES, compare_counts, count_frames, parse_rule
+from oodseg_ros.comparing.figures import BINS, NAMES, FrameCounts, compare_counts, count_frames, parse_rule
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.evaluation.score_store import ScoreStore
 from oodseg_ros.paths import models_dir
@@ -156,6 +156,14 @@ def test_figures_agree_with_scikit_learn_and_intervals_hold_the_change(tiny_bund
     same = compare_counts(counts[0], counts[0])
     assert {same[name]["change"] for name in ("AP", "AUROC", "FPR95")} == {0.0}
     assert same["AP"]["low"] == same["AP"]["high"] == 0.0
+
+
+def test_frames_that_cannot_have_a_false_object_do_not_count() -> None:
+    normal = np.zeros((3, BINS))
+    normal[:2, 5] = 10
+    none = np.zeros(3)
+    counts = FrameCounts(["a", "b", "void"], normal, np.zeros((3, BINS)), none, none, np.array([1.0, 0, 0]))
+    assert compare_counts(counts, counts)["frames_with_false_object"]["old"] == 0.5
 
 
 @pytest.fixture

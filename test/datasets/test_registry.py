@@ -164,6 +164,29 @@ def test_missing_folder_and_doubles(tree):
         open_dataset("folder", tree.root)
 
 
+def test_a_file_in_place_of_a_folder_is_called_one(tree):
+    (tree.root / "drive.mcap").write_text("x")
+    with pytest.raises(DatasetError, match=r"drive\.mcap is a file; give the folder that holds the data"):
+        open_dataset("camvid", tree.root / "drive.mcap")
+
+
+def test_a_split_that_a_folder_does_not_have(tree):
+    tree.image("images/a.png")
+    tree.label("labels/a.png", 0)
+    with pytest.raises(DatasetError, match=r"There is no split foo: without a split all of images/ is meant") as error:
+        open_dataset("folder", tree.root, "foo")
+    assert "must be equal" not in str(error.value)
+    tree.image("images/train/b.png", "val/images/c.png")
+    with pytest.raises(DatasetError, match=r"There is no split foo, but train, val\."):
+        open_dataset("folder", tree.root, "foo")
+    tree.label("labels/train/other.png", 0)
+    with pytest.raises(DatasetError, match=r"images/train/ has, e.g., b\.png, labels/train/ has other\.png"):
+        open_dataset("folder", tree.root, "train")
+    tree.label("val/labels/other.png", 0)
+    with pytest.raises(DatasetError, match=r"val/images/ has, e.g., c\.png, val/labels/ has other\.png"):
+        open_dataset("folder", tree.root, "val")
+
+
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("name", "place", "frames"),

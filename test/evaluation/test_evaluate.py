@@ -1,6 +1,8 @@
 import csv
 import dataclasses
 import json
+import os
+import shutil
 
 import cv2
 import numpy as np
@@ -165,6 +167,40 @@ def test_a_folder_of_another_run_is_refused(runner, dataset, tmp_path):
     assert evaluate(twice, dataset, tmp_path / "twice", EvaluationOptions()).metrics["second_look"] == rule.model_dump()
 
 
+def test_an_unfinished_run_goes_on_only_with_the_same_data_and_options(runner, folder, tmp_path):
+    """Frames of another root were mixed in, corrected labels and dropped options went unnoticed."""
+    out, options = tmp_path / "out", EvaluationOptions(keep_scores=True)
+    evaluate(runner, open_dataset("folder", folder), out, options)
+    shutil.copytree(folder, tmp_path / "other")
+    shutil.copytree(folder, folder / "test")
+    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    for dataset, told in (
+        (open_dataset("folder", tmp_path / "other"), "differs in root"),
+        (open_dataset("folder", folder, "test"), "differs in split"),
+        (open_dataset("folder", folder, labels="driving11"), "differs in labels"),
+        (open_dataset("folder", folder, labels="driving11", unknown=254), "differs in labels"),
+    ):
+        with pytest.raises(DatasetError, match=f"{told}.*; choose another --out, or delete that folder"):
+            evaluate(runner, dataset, out, options)
+    assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("part", ["images", "labels"])
+def test_a_file_that_changed_since_is_named(runner, folder, tmp_path, part):
+    options = EvaluationOptions(keep_scores=True)
+    evaluate(runner, open_dataset("folder", folder), tmp_path / "out", options)
+    file = folder / part / "frame3.png"
+    again = file.stat()
+    os.utime(file, ns=(again.st_atime_ns, again.st_mtime_ns + 1))
+    with pytest.raises(DatasetError, match=r"differs in files \(changed since: frame3\)"):
+        evaluate(runner, open_dataset("folder", folder), tmp_path / "out", options)
+    os.utime(file, ns=(again.st_atime_ns, again.st_mtime_ns))
+    evaluate(runner, open_dataset("folder", folder), tmp_path / "out", options)
+    file.unlink()
+    with pytest.raises(DatasetError, match="differs in"):
+        evaluate(runner, open_dataset("folder", folder), tmp_path / "out", options)
+
+
 def test_shards_in_any_order_give_equal_figures(runner, dataset, tmp_path):
     single = evaluate(runner, dataset, tmp_path / "single", EvaluationOptions())
     for rank in (2, 1):
@@ -206,6 +242,17 @@ def test_no_anomaly_and_nothing_readable(runner, folder, tmp_path):
         file.write_bytes(b"")
     with pytest.raises(DatasetError, match="no frame of folder could be evaluated"):
         evaluate(runner, open_dataset("folder", folder), tmp_path / "none", EvaluationOptions())
+
+
+def test_a_frame_without_any_label_lowers_no_mean(runner, folder, tmp_path):
+    for index, file in enumerate(sorted((folder / "labels").iterdir())):
+        cv2.imwrite(str(file), np.full((64, 128), 255 if index == 2 else 0, np.uint8))
+    dataset = open_dataset("folder", folder, labels="driving11")
+    found = evaluate(runner, dataset, tmp_path / "out", EvaluationOptions())
+    rows = [row["pixel_accuracy"] for row in found.figures.rows]
+    assert np.isnan(rows.pop(2))
+    mean = found.metrics["per_image_average"]
+    assert (mean["frames"], mean["pixel_accuracy"]) == (5, pytest.approx(np.mean(rows)))
 
 
 def test_class_labels(runner, folder, tmp_path):

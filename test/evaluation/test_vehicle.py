@@ -84,6 +84,21 @@ def test_where_nobody_says_what_the_ground_is_nothing_stands_beside_it(store: Sc
     assert told == vehicle_figures(NAMES, store, CALIBRATION, LABELS, None)
 
 
+def test_a_frame_that_cannot_have_a_false_object_does_not_count(store: ScoreStore) -> None:
+    expected = vehicle_figures(NAMES, store, CALIBRATION, LABELS, None)
+    assert expected["frames_not_judged"] == 0
+    score, label, extra = store.get("false")
+    store.put("void", score, np.full_like(label, 255), **extra)
+    store.put("no score", np.full_like(score, np.nan), label, **extra)
+    found = vehicle_figures([*NAMES, "void", "no score"], store, CALIBRATION, LABELS, None)
+    assert found == expected | {"frames": 5, "frames_not_judged": 2}
+    alone = vehicle_figures(["void"], store, CALIBRATION, LABELS, None)
+    assert np.isnan(alone["frames_with_false_on_ground"])
+    identity = LABELS.map_from(LABELS.name)
+    classes = Classes(LABELS, identity, identity, instead=True)
+    assert vehicle_figures(["void", "clear"], store, CALIBRATION, LABELS, classes)["frames_not_judged"] == 1
+
+
 def test_where_everything_is_known_every_object_is_false(store: ScoreStore) -> None:
     identity = LABELS.map_from(LABELS.name)
     found = vehicle_figures(NAMES, store, CALIBRATION, LABELS, Classes(LABELS, identity, identity, instead=True))
@@ -104,3 +119,5 @@ def test_an_evaluation_reports_it(runner, folder: Path, tmp_path: Path) -> None:
     found = evaluation.metrics["vehicle"]
     assert found["objects"] == 4 == sum(row[1] for row in found["found_by_size"])
     assert "What a vehicle gets" in page.read_text()
+    assert found["frames_not_judged"] == 1  # frame 5
+    assert "false objects are of the 5 frames with a judged pixel, 1 left out" in page.read_text()

@@ -197,6 +197,8 @@ def _vehicle_section(found: dict[str, Any]) -> html.Html:
         if found.get(key):
             lines = [[name, count, percent(share, 1), percent(cover, 1)] for name, count, share, cover in found[key]]
             parts.append(html.table([title, "objects", "found %", "covered %"], lines))
+    if out := found["frames_not_judged"]:
+        how += f"; false objects are of the {found['frames'] - out} frames with a judged pixel, {out} left out"
     note = f"{how}; objects of {found['min_area']} pixels or more, as the node makes them; found: sIoU ≥ 0.25"
     return html.section("What a vehicle gets", *parts, note=note)
 
