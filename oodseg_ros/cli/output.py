@@ -110,8 +110,11 @@ class Output:
         """Say what of a source was not judged or not read, and what a person should know of it."""
         from ..pipeline.geometry.source import NO_POSITION
 
-        for reason, count in Counter(skipped).most_common(5):
+        reasons = Counter(skipped).most_common()
+        for reason, count in reasons[:5]:
             self.warn(f"{count} frames skipped: {reason}")
+        if rest := sum(count for _, count in reasons[5:]):
+            self.warn(f"and {rest} frames more were skipped; --json lists all")
         if missing:
             self.warn(f"{missing} frames are missing")
         for text in damage:

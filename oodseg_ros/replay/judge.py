@@ -15,6 +15,7 @@ from ..parameters.settings import Settings
 from ..pipeline.obstacles.zones import load_ego_mask
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.step import Arrival, Step
+from ..sources.source import Unreadable
 from .recorded import Recorded
 
 
@@ -31,7 +32,7 @@ class Judged:
     def file(self) -> str:
         """Name of the file that the frame was read from, also where it was not answered; empty = of no file."""
         frame = self.step.frame or self.step.arrival.source
-        return frame.file if isinstance(frame, Frame) else ""
+        return frame.file if isinstance(frame, (Frame, Unreadable)) else ""
 
     @property
     def trouble(self) -> str | None:
@@ -97,7 +98,7 @@ def judge(
             recorded.notes.append(text)
 
     pipeline: Pipeline | None = None
-    number = 0
+    number, first = 0, recorded.first()
     for arrival, now_ns in recorded.arrivals():
         if arrival.camera not in settings.names:
             continue
@@ -105,7 +106,7 @@ def judge(
             return
         clock[0] = now_ns
         if pipeline is None:
-            _prepare(runner, arrival)
+            _prepare(runner, first, arrival)
             calibration = runner.bundle.card.calibration
             around, speed = recorded.surroundings, recorded.speed
             pipeline = Pipeline(
@@ -119,14 +120,17 @@ def judge(
         number += 1
 
 
-def _prepare(runner: Runner, arrival: Arrival) -> None:
+def _prepare(runner: Runner, first: Frame | None, arrival: Arrival) -> None:
     """Compile for the first picture: an engine that was built for another size says so before anything is judged.
+
+    Args:
+        first: as of `Recorded`; None = the first arrival's picture counts.
 
     Raises:
         EngineError: it cannot run on pictures of this size.
     """
     try:
-        height, width = arrival.decode().image.shape[:2]
+        height, width = (first or arrival.decode()).image.shape[:2]
         runner.warm(height, width)
     except EngineError:
         raise

@@ -7,16 +7,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..errors import UserError
 from ..frame import Frame
 from ..pipeline.geometry.ground import CameraGeometry
 from ..pipeline.step import Arrival, Surroundings
 from ..sources.bag_messages import ReplayBag, is_bag
 from ..sources.open_source import is_scenes, open_source
-from ..sources.source import Source
+from ..sources.source import Source, Unreadable
 from .recorded_bag import RecordedBag
 
 
@@ -28,7 +30,7 @@ class Recorded(Protocol):
         surroundings: by camera.
         sequential: consecutive frames of a camera belong together.
         notes: what a person should know of the source.
-        skipped: what could not be read, counted by reason.
+        skipped: what could not be read beside the frames, counted by reason.
         metres: way driven so far, nan where the source does not tell.
     """
 
@@ -40,6 +42,9 @@ class Recorded(Protocol):
     notes: list[str]
     skipped: Counter[str]
     metres: float
+
+    def first(self) -> Frame | None:
+        """The first one that can be decoded, asked before `arrivals` begins; None = only `arrivals` tells."""
 
     @property
     def damage(self) -> str | None:
@@ -87,9 +92,14 @@ class RecordedSource:
     def __init__(self, source: Source, geometry: Callable[[Frame], CameraGeometry | None] | None = None) -> None:
         self._source = source
         self.name, self.cameras, self.count = source.name, source.cameras, source.count
-        self.sequential, self.skipped = source.sequential, source.skipped
+        self.sequential, self.skipped = source.sequential, Counter[str]()
         self.surroundings = {name: Surroundings(geometry=geometry) for name in source.cameras} if geometry else {}
         self.notes: list[str] = []
+
+    def first(self) -> Frame | None:
+        with suppress(UserError):  # `arrivals` says it, after all that cannot be judged
+            return next(iter(self._source))
+        return None
 
     @property
     def damage(self) -> str | None:
@@ -103,8 +113,14 @@ class RecordedSource:
         return None
 
     def arrivals(self) -> Iterator[tuple[Arrival, int]]:
-        for frame in self._source:
+        for item in self._source.everything():
             # 0 would mean that it has no stamp.
-            stamped = frame if frame.stamp_ns else replace(frame, stamp_ns=1)
-            arrival = Arrival(frame.camera, stamped.stamp_ns, lambda stamped=stamped: stamped, source=stamped)
+            stamped = item if item.stamp_ns else replace(item, stamp_ns=1)
+            arrival = Arrival(item.camera, stamped.stamp_ns, lambda stamped=stamped: _decoded(stamped), source=stamped)
             yield arrival, stamped.stamp_ns
+
+
+def _decoded(item: Frame | Unreadable) -> Frame:
+    if isinstance(item, Unreadable):
+        raise item.error
+    return item

@@ -78,6 +78,9 @@ class RecordedBag:
             for topic, camera in self._topics.items()
         }
 
+    def first(self) -> Frame | None:
+        return None
+
     @property
     def damage(self) -> str | None:
         return self.bag.damage

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import BagError, ImageError, UserError
 from ..frame import Frame
 from .bag_messages import RawMessage, ReplayBag
-from .source import Source
+from .source import Source, Unreadable
 from .video_packets import PACKET_TYPES, PictureDecoder, stamp_of
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage", *PACKET_TYPES)
@@ -159,14 +159,17 @@ class FrameReader:
         return self._decoders.setdefault(raw.topic, PictureDecoder())
 
 
-def _frames(source: Source, bag: ReplayBag, cameras: dict[str, str]) -> Iterator[Frame]:
+def _frames(source: Source, bag: ReplayBag, cameras: dict[str, str]) -> Iterator[Frame | Unreadable]:
     read = FrameReader(bag)
     for raw in bag.messages(set(cameras)):
+        camera, stamp = cameras[raw.topic], 0
         try:
             message = read.message(raw)
             stamp, frame_id = stamp_of(message)
-            yield Frame(read.picture(raw, message), stamp or raw.log_ns, cameras[raw.topic], frame_id)
+            image = read.picture(raw, message)
         except UserError as error:
-            source.skipped[f"{cameras[raw.topic]}: {error}"] += 1
+            yield Unreadable(ImageError(f"{camera}: {error}"), stamp or raw.log_ns, camera)
+        else:
+            yield Frame(image, stamp or raw.log_ns, camera, frame_id)
     source.damage = bag.damage
     source.missing = bag.missing(set(cameras))

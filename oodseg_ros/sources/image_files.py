@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import DatasetError, ImageError
 from ..frame import Frame
 from .image_bytes import decode_file, orientation
-from .source import STILL_PERIOD_NS, Source, natural_key
+from .source import STILL_PERIOD_NS, Source, Unreadable, natural_key
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 FOREIGN_SUFFIXES = (".heic", ".heif", ".avif", ".gif", ".jp2", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf")
@@ -64,15 +64,8 @@ def write_image(path: Path, image: np.ndarray, quality: int = 92) -> None:
 
 
 def open_image(path: Path) -> Source:
-    """A source of one frame. An unreadable image raises when it is iterated, unlike in a folder."""
-    return Source(
-        path.name,
-        "image",
-        (path.stem,),
-        1,
-        lambda _: iter([Frame(read_image(path), 0, path.stem, file=path.name)]),
-        (path.name,),
-    )
+    """A source of one frame. An unreadable image raises its own error when it is iterated, unlike in a folder."""
+    return Source(path.name, "image", (path.stem,), 1, lambda _: _only_frame(path), (path.name,))
 
 
 def open_folder(path: Path) -> Source:
@@ -83,14 +76,22 @@ def open_folder(path: Path) -> Source:
     """
     files = image_files(path)
     name = path.resolve().name
-    foreign = [file for file in path.iterdir() if file.suffix.lower() in FOREIGN_SUFFIXES and _meant(file)]
-    return open_files(name, [*foreign, *files])
+    foreign = [file for file in path.iterdir() if _is_foreign(file) and _meant(file)]
+    return open_files(name, sorted([*foreign, *files], key=natural_key))
 
 
 def open_files(name: str, files: list[Path]) -> Source:
-    """Image files in the order given, as one camera; what is not read or cannot be decoded is skipped and counted."""
+    """Image files in the order given, as one camera; files of a kind that is not read are unreadable frames of it."""
+    read = {file.with_suffix("") for file in files if not _is_foreign(file)}
+    # A camera's raw file beside its JPEG is the same picture.
+    files = [file for file in files if not (_is_foreign(file) and file.with_suffix("") in read)]
     return Source(
-        name, "folder", (name,), len(files), lambda source: _frames(source, files, name), tuple(f.name for f in files)
+        name,
+        "folder",
+        (name,),
+        len(files),
+        lambda _: (_frame(file, index * STILL_PERIOD_NS, name) for index, file in enumerate(files)),
+        tuple(file.name for file in files),
     )
 
 
@@ -119,15 +120,21 @@ def _meant(file: Path) -> bool:
     return not file.name.startswith(".") and not file.is_dir()
 
 
-def _frames(source: Source, files: list[Path], camera: str) -> Iterator[Frame]:
-    read = [file for file in files if file.suffix.lower() not in FOREIGN_SUFFIXES]
-    for file in files:
-        if file.suffix.lower() in FOREIGN_SUFFIXES:
-            source.skipped[f"{file.suffix} files are not read; convert them to JPEG or PNG"] += 1
-    for index, file in enumerate(read):
-        try:
-            image = read_image(file)
-        except ImageError as error:
-            source.skipped[str(error)] += 1
-            continue
-        yield Frame(image, index * STILL_PERIOD_NS, camera, file=file.name)
+def _is_foreign(file: Path) -> bool:
+    return file.suffix.lower() in FOREIGN_SUFFIXES
+
+
+def _only_frame(path: Path) -> Iterator[Frame | Unreadable]:
+    frame = _frame(path, 0, path.stem)
+    yield frame
+    if isinstance(frame, Unreadable):
+        raise frame.error
+
+
+def _frame(file: Path, stamp_ns: int, camera: str) -> Frame | Unreadable:
+    try:
+        if _is_foreign(file):
+            raise ImageError(f"{file.suffix} files are not read; convert them to JPEG or PNG")
+        return Frame(read_image(file), stamp_ns, camera, file=file.name)
+    except ImageError as error:
+        return Unreadable(error, stamp_ns, camera, file.name)

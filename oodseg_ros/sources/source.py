@@ -8,11 +8,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import DatasetError
+from ..errors import DatasetError, UserError
 from ..frame import Frame
 
 STILL_PERIOD_NS = 100_000_000
 """Images in a folder carry no time; they are stamped 0.1 s apart."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """In place of a frame: there was one, and it cannot be decoded.
+
+    Attributes:
+        stamp_ns, camera, file: as of a `Frame`.
+        error: why; its text says where.
+    """
+
+    error: UserError
+    stamp_ns: int
+    camera: str
+    file: str = ""
 
 
 @dataclass
@@ -23,7 +38,7 @@ class Source:
         name: file or folder name, for titles and reports.
         kind: `bag`, `video`, `folder`, `image` or `scenes`.
         cameras: names that its frames carry.
-        count: number of frames, None where it is not known before reading.
+        count: number of frames, also of those that cannot be decoded; None where it is not known before reading.
         open_frames: called with this source for each iteration.
         files: names of the image files it is made of; empty = its frames lie in one file.
         damage: a sentence on the part of the file that could not be read, None = all is read so far; final after an
@@ -36,23 +51,34 @@ class Source:
     kind: str
     cameras: tuple[str, ...]
     count: int | None
-    open_frames: Callable[[Source], Iterator[Frame]]
+    open_frames: Callable[[Source], Iterator[Frame | Unreadable]]
     files: tuple[str, ...] = ()
     damage: str | None = None
     missing: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
 
     def __iter__(self) -> Iterator[Frame]:
-        """The frames.
+        """The frames; those that cannot be decoded are left out, and counted in `skipped`.
 
         Raises:
-            DatasetError: there was none to the end: an empty read is never a result.
+            DatasetError: as of `everything`.
+        """
+        return (item for item in self.everything() if isinstance(item, Frame))
+
+    def everything(self) -> Iterator[Frame | Unreadable]:
+        """The frames, and in their places those that cannot be decoded: whoever judges must say that it cannot tell.
+
+        Raises:
+            DatasetError: there was none to the end that can be decoded: an empty read is never a result.
         """
         self.skipped.clear()
         self.missing, empty = 0, True
-        for frame in self.open_frames(self):
-            empty = False
-            yield frame
+        for item in self.open_frames(self):
+            if isinstance(item, Unreadable):
+                self.skipped[str(item.error)] += 1
+            else:
+                empty = False
+            yield item
         if empty:
             raise DatasetError(f"{self.name} holds no frame that can be read: {self.troubles() or 'it is empty'}")
 

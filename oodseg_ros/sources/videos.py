@@ -8,14 +8,18 @@ from pathlib import Path
 
 import cv2
 
-from ..errors import DatasetError
+from ..errors import DatasetError, ImageError
 from ..frame import Frame
-from .source import Source
+from .source import Source, Unreadable
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts")
 _DEFAULT_RATE = 10.0
 _HEADER_SLACK = 0.02
 """Frame counts in video headers are estimates; a shortfall beyond this share counts as damage."""
+_BUILT_ON_OTHERS = tuple(b"PBS")
+"""Frame types, as OpenCV tells them by FFmpeg."""
+_MOST_LOST = 1000
+"""Frames in a row that cannot be decoded, after which the file counts as ended: OpenCV does not tell the two apart."""
 
 
 def open_video(path: Path) -> Source:
@@ -26,7 +30,7 @@ def open_video(path: Path) -> Source:
     """
     capture = _open(path)
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    readable = capture.read()[0]
+    readable = any(capture.read()[0] for _ in range(_MOST_LOST))
     capture.release()
     if not readable:
         raise DatasetError(f"video {path} has no readable frame; it is damaged or of a codec that OpenCV lacks here")
@@ -40,25 +44,43 @@ def _open(path: Path) -> cv2.VideoCapture:
     return capture
 
 
-def _frames(source: Source, path: Path) -> Iterator[Frame]:
+def _frames(source: Source, path: Path) -> Iterator[Frame | Unreadable]:
+    """What cannot be decoded gets the times between its neighbours', because nothing tells its own.
+
+    After it, what is built on frames before it is no picture of the road, although libav conceals that without a word:
+    it is lost, too, until a frame that stands by itself.
+    """
     capture = _open(path)
     rate = capture.get(cv2.CAP_PROP_FPS)
     period = 1e9 / (rate if math.isfinite(rate) and 0.1 <= rate <= 1000 else _DEFAULT_RATE)
-    index, stamp_ns, gap_ns, first_ms = 0, 0, 0, 0.0
+    index, lost, stamp_ns, gap_ns, first_ms = 0, 0, 0, 0, 0.0
+    torn = ImageError(f"a frame of video {path.name} cannot be decoded")
+    based = ImageError(f"a frame of video {path.name} is built on one that cannot be decoded")
+    waiting = False
     try:
         while True:
             done, image = capture.read()
             if not done:
-                break
+                lost, waiting = lost + 1, True
+                if lost == _MOST_LOST:
+                    break
+                continue
             milliseconds = capture.get(cv2.CAP_PROP_POS_MSEC)
-            first_ms = first_ms if index else milliseconds
+            first_ms = first_ms if index else milliseconds - lost * period / 1e6
             told_ns = round((milliseconds - first_ms) * 1e6) if math.isfinite(milliseconds - first_ms) else 0
-            if index:
+            before_ns, steps = stamp_ns, lost + (index > 0)
+            if steps:
                 # A file without times, or with one twice, keeps its rate.
-                gap_ns = told_ns - stamp_ns if told_ns > stamp_ns else round(period)
-                stamp_ns += gap_ns
-            yield Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), stamp_ns, path.stem, file=path.name)
-            index += 1
+                stamp_ns = told_ns if told_ns > before_ns else before_ns + steps * round(period)
+                gap_ns = (stamp_ns - before_ns) // steps
+            for number in range(lost):
+                yield Unreadable(torn, stamp_ns - (lost - number) * gap_ns, path.stem, path.name)
+            index, lost = index + lost + 1, 0
+            waiting = waiting and int(capture.get(cv2.CAP_PROP_FRAME_TYPE)) in _BUILT_ON_OTHERS
+            if waiting:
+                yield Unreadable(based, stamp_ns, path.stem, path.name)
+            else:
+                yield Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), stamp_ns, path.stem, file=path.name)
     finally:
         capture.release()
     if source.count is None:

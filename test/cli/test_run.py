@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -69,6 +70,25 @@ def test_ctrl_c_says_that_the_results_are_incomplete(tiny_bundle, images, tmp_pa
     assert done.exit_code == 130
     of = 2 if limit else 3
     assert f"interrupted; the results in {out} are incomplete: 1 of {of} frames" in " ".join(done.output.split())
+
+
+def test_pictures_that_cannot_be_decoded_are_unknown_in_the_table_and_for_scripts(tiny_bundle, images, tmp_path):
+    for number in range(2, 9):
+        (images / f"{number}.png").write_bytes(b"torn")
+    words = (str(tiny_bundle), str(images), "--out", str(tmp_path / "out"), "--engine", "torch")
+    params = tmp_path / "params.yaml"
+    params.write_text("/**: {ros__parameters: {health: {input: [], output: []}, obstacles: {threshold: 1e9}}}")
+    said = invoke(*words, "--params", str(params)).output
+    assert "2 frames of images" in said
+    assert re.search(r"images\W+2\W+0\W+7\W", said), "CLEAR, OBSTACLE, UNKNOWN"
+    assert "2.png  images  UNKNOWN (decode_failed)" in said
+    assert said.count("1 frames skipped") == 5
+    assert "and 2 frames more were skipped; --json lists all" in said
+    told = json.loads(invoke(*words, "--params", str(params), "--overwrite", "--json").stdout)
+    assert (told["frames"], told["states"]["images"]) == (2, {"CLEAR": 2, "OBSTACLE": 0, "UNKNOWN": 7})
+    changes = [(change["file"], change["state"]) for change in told["changes"]]
+    assert changes == [("0.png", "CLEAR"), ("2.png", "UNKNOWN")]
+    assert sorted(told["skipped"].values()) == [1] * 7
 
 
 def test_options_reach_the_run(tiny_bundle, images, tmp_path):

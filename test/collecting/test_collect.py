@@ -322,6 +322,21 @@ def test_pictures_of_a_folder_can_be_found_again(tmp_path: Path) -> None:
         assert not one["attributes"]["kept"] or f"{one['area']:,} pixels" in page
 
 
+def test_a_picture_that_cannot_be_decoded_is_a_frame_without_a_judgement(tmp_path: Path) -> None:
+    (tmp_path / "stills").mkdir()
+    (tmp_path / "stills" / "town0.png").write_bytes(b"torn")
+    cv2.imwrite(str(tmp_path / "stills" / "town1.png"), next(iter(drive(5, 1))).image[..., ::-1])
+    words = ("collect", "road_lite", tmp_path / "stills", "--out", tmp_path / "out", "--threshold", "0", "--json")
+    told = json.loads(run(*words).stdout)
+    assert told["frames"] == 2
+    ((reason, count),) = told["skipped"].items()
+    assert count == 1
+    assert "stills: decode_failed" in reason
+    assert "town0.png" in reason
+    assert told["damage"] == [], "it is told once"
+    assert {picture["source_file"] for picture in instances(tmp_path / "out")["images"]} == {"town1.png"}
+
+
 def first(data: dict, key: str, value: object) -> None:
     data["annotations"][0][key] = value
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from oodseg_ros.errors import ConfigError, EngineError
+from oodseg_ros.errors import ConfigError, EngineError, UserError
 from oodseg_ros.inference.runner import Runner
 from oodseg_ros.pipeline.geometry.ground import pinhole
 from oodseg_ros.pipeline.obstacles.coherent import coherent_score
@@ -143,6 +143,71 @@ def test_frames_that_cannot_be_judged_are_counted(runner, images, tmp_path):
     assert any("8x8" in reason for reason in summary.skipped)
 
 
+def test_a_picture_that_cannot_be_decoded_has_its_line_and_its_number(runner, images, tmp_path):
+    everywhere = {**PARAMS, "obstacles.threshold": -1e9}
+    for number in (0, 2):
+        (images / f"{number}.png").write_bytes(b"nothing")
+    recorded, seen = RecordedSource(open_folder(images)), []
+    summary = run_source(runner, recorded, tmp_path / "o", everywhere, save_scores=True, progress=seen.append)
+    assert seen == list(range(1, 1 + recorded.count))
+    told = [(line["frame"], line["file"], line["state"], line["reason"]) for line in lines(tmp_path / "o")]
+    lost, found = ("UNKNOWN", "decode_failed"), ("OBSTACLE", "obstacle")
+    assert told == [(str(n), f"{n}.png", *(lost if n in (0, 2) else found)) for n in range(5)]
+    assert summary.states()["images"] == {"OBSTACLE": 3, "UNKNOWN": 2}
+    assert (summary.judged, sum(summary.skipped.values())) == (3, 2), "each is counted once"
+    names = {file.name for file in (tmp_path / "o" / "overlays" / "images").iterdir()}
+    assert names == {f"{number:06d}_{number}.jpg" for number in (1, 3, 4)}
+    assert {file.name for file in (tmp_path / "o" / "scores" / "images").iterdir()} == {
+        f"{number:06d}.npz" for number in (1, 3, 4)
+    }
+    summary = run(runner, images, tmp_path / "o", everywhere, limit=2)
+    assert [row["state"] for row in summary.rows] == ["UNKNOWN", "OBSTACLE"]
+
+
+@pytest.mark.parametrize(
+    ("threshold", "torn", "said"),
+    [
+        (-1e9, 2, "starting obstacle decode_failed obstacle obstacle"),
+        (1e9, 3, "starting starting ok decode_failed recovering"),
+    ],
+)
+def test_in_a_sequence_the_alert_is_the_nodes_after_a_lost_picture(runner, images, tmp_path, threshold, torn, said):
+    """An alert goes on at once; CLEAR takes evidence anew."""
+    (images / f"{torn}.png").write_bytes(b"nothing")
+    summary = run(runner, images, tmp_path / "out", {**PARAMS, "obstacles.threshold": threshold}, sequence=True)
+    assert [row["reason"] for row in summary.rows] == said.split()
+    assert {row["state"] for row in summary.rows[torn : torn + 1]} == {"UNKNOWN"}
+    assert summary.rows[torn]["changed"]
+    assert [row["file"] for row in summary.rows] == [f"{number}.png" for number in range(5)]
+
+
+def test_a_video_with_a_frame_that_cannot_be_decoded(runner, tmp_path):
+    video = tmp_path / "drive.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (128, 64))
+    for index in range(5):
+        writer.write(np.random.default_rng(index).integers(0, 256, (64, 128, 3), dtype=np.uint8))
+    writer.release()
+    parts = video.read_bytes().split(b"\xff\xd8\xff")  # where JPEGs begin
+    assert len(parts) == 6
+    parts[3] = bytes(len(parts[3]) - 8) + parts[3][-8:]  # the next one's header stays
+    video.write_bytes(b"\xff\xd8\xff".join(parts[:3]) + bytes(3) + parts[3] + b"\xff\xd8\xff".join([b"", *parts[4:]]))
+    summary = run_source(runner, RecordedSource(open_source(video)), tmp_path / "out", PARAMS)
+    assert [line["reason"] == "decode_failed" for line in lines(tmp_path / "out")] == [False, False, True, False, False]
+    assert {line["file"] for line in lines(tmp_path / "out")} == {"drive.avi"}
+    assert summary.damage is None
+
+
+@pytest.mark.parametrize("one", [False, True])
+def test_where_nothing_can_be_decoded_all_is_unknown_and_an_error(runner, images, tmp_path, one):
+    for number in range(5):
+        (images / f"{number}.png").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"\.png cannot be decoded") as refused:
+        run_source(runner, RecordedSource(open_source(images / "0.png" if one else images)), tmp_path / "out", PARAMS)
+    told = [(line["file"], line["reason"]) for line in lines(tmp_path / "out")]
+    assert told == [(f"{number}.png", "decode_failed") for number in range(1 if one else 5)]
+    assert "2 skipped" not in str(refused.value), "each is counted once"
+
+
 def test_of_an_earlier_run_nothing_is_left_but_what_others_put_there(runner, images, tmp_path):
     out = tmp_path / "out"
     run(runner, images, out)
@@ -172,9 +237,12 @@ class _OfOneSize:
         return 0.0
 
 
-def test_an_engine_of_another_size_refuses_before_anything_is_replaced(runner, images, tmp_path):
+@pytest.mark.parametrize("torn", [False, True])
+def test_an_engine_of_another_size_refuses_before_anything_is_replaced(runner, images, tmp_path, torn):
     out = tmp_path / "out"
     run(runner, images, out, limit=2)
+    if torn:
+        (images / "0.png").write_bytes(b"no picture")
     before = {file: file.read_bytes() for file in out.rglob("*.*")}
     built = Runner(runner.bundle, _OfOneSize())
     with pytest.raises(EngineError, match="128x64; run: oodseg build"):

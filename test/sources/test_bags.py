@@ -13,9 +13,11 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from oodseg_ros.errors import BagError
+from oodseg_ros.frame import Frame
 from oodseg_ros.replay.recorded_bag import RecordedBag
 from oodseg_ros.sources.bag_messages import ReplayBag, is_bag
 from oodseg_ros.sources.bags import camera_names, choose_topics, open_bag
+from oodseg_ros.sources.source import Unreadable
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 TYPES = STORE.types
@@ -196,6 +198,9 @@ def test_bad_frames_are_counted_by_reason_and_passed_over(tmp_path):
     assert any("step is 3" in reason for reason in source.skipped)
     assert len(list(source)) == FRAMES - 3
     assert sum(source.skipped.values()) == 3, "counts are of one iteration"
+    stamps = [(type(item), item.stamp_ns) for item in source.everything()]
+    expected = [Unreadable if index in (1, 2, 4) else Frame for index in range(FRAMES)]
+    assert stamps == [(kind, START + index * PERIOD) for index, kind in enumerate(expected)]
 
 
 def large_message(index: int, _) -> object:

@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 
 from oodseg_ros.errors import DatasetError, ImageError
-from oodseg_ros.sources.image_files import open_folder, open_image, read_image, write_image
+from oodseg_ros.frame import Frame
+from oodseg_ros.sources.image_files import open_files, open_folder, open_image, read_image, write_image
 from oodseg_ros.sources.open_source import open_source
+from oodseg_ros.sources.source import Unreadable
 
 PICTURE = np.dstack([np.full((20, 30), value, np.uint8) for value in (200, 100, 30)])
 
@@ -47,6 +49,18 @@ def test_pictures_of_phones_that_are_not_read_are_told_and_what_a_mac_leaves_is_
         ".dng files are not read; convert them to JPEG or PNG": 1,
     }
     assert source.count == 4
+    kinds = [(type(item), item.file) for item in source.everything()]
+    assert [file for _, file in kinds] == ["IMG_1.HEIC", "IMG_2.dng", "IMG_3.JPG", "IMG_4.jfif"]
+    assert [kind for kind, _ in kinds] == [Unreadable, Unreadable, Frame, Frame]
+
+
+def test_a_raw_file_beside_its_jpeg_is_no_frame_of_its_own(tmp_path):
+    write_image(tmp_path / "IMG_1.JPG", PICTURE)
+    for name in ("IMG_1.dng", "IMG_2.dng"):
+        (tmp_path / name).write_bytes(b"raw")
+    for source in (open_folder(tmp_path), open_files("some", sorted(tmp_path.iterdir()))):
+        assert [item.file for item in source.everything()] == ["IMG_1.JPG", "IMG_2.dng"] == list(source.files)
+        assert source.count == 2
 
 
 @pytest.mark.parametrize(("brand", "kind"), [(b"heic", "HEIC"), (b"mif1", "HEIC"), (b"avif", "AVIF")])
@@ -69,6 +83,10 @@ def test_a_damaged_image_is_passed_over_and_counted(tmp_path):
     ((reason, count),) = source.skipped.items()
     assert count == 1
     assert "1.png" in reason
+    lost = list(source.everything())[1]
+    assert (lost.file, lost.stamp_ns, lost.camera) == ("1.png", 10**8, tmp_path.name)
+    assert isinstance(lost, Unreadable)
+    assert reason == str(lost.error)
 
 
 def test_empty_folder_names_its_folders(tmp_path):
@@ -90,6 +108,10 @@ def test_no_image_is_an_image_error(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(ImageError, match=r"a\.png"):
         list(open_image(tmp_path / "a.png"))
+    everything = open_image(tmp_path / "a.png").everything()
+    assert next(everything).file == "a.png", "whoever judges has a frame to say UNKNOWN of"
+    with pytest.raises(ImageError, match=r"a\.png"):
+        next(everything)
 
 
 def test_an_image_that_claims_gigapixels_is_refused(tmp_path):

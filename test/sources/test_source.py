@@ -1,9 +1,40 @@
 from pathlib import Path
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oodseg_ros.sources.source import natural_key
+from oodseg_ros.errors import DatasetError, ImageError
+from oodseg_ros.frame import Frame
+from oodseg_ros.sources.source import Source, Unreadable, natural_key
+
+
+def source_of(*items):
+    return Source("drive", "folder", ("drive",), len(items), lambda _: iter(items))
+
+
+TORN = Unreadable(ImageError("1.png is torn"), 1, "drive", "1.png")
+
+
+def test_who_wants_pictures_gets_them_and_who_judges_gets_everything():
+    frames = [Frame(np.zeros((4, 4, 3), np.uint8), stamp, "drive") for stamp in (0, 2)]
+    source = source_of(frames[0], TORN, frames[1])
+    for _ in range(2):
+        assert list(source) == frames
+        assert source.skipped == {"1.png is torn": 1}
+    assert list(source.everything()) == [frames[0], TORN, frames[1]]
+    assert source.skipped == {"1.png is torn": 1}
+
+
+def test_a_source_of_which_nothing_can_be_read_is_no_result():
+    source = source_of(TORN, TORN)
+    with pytest.raises(DatasetError, match=r"drive holds no frame that can be read: 2 skipped \(1\.png is torn\)"):
+        list(source)
+    everything = source.everything()
+    assert [next(everything), next(everything)] == [TORN, TORN]
+    with pytest.raises(DatasetError, match="no frame that can be read"):
+        next(everything)
 
 
 def test_numbers_sort_as_numbers():

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from oodseg_ros.errors import DatasetError
+from oodseg_ros.frame import Frame
+from oodseg_ros.sources.source import Unreadable
 from oodseg_ros.sources.videos import open_video
 
 
@@ -40,6 +42,53 @@ def test_a_torn_video_is_read_to_its_end_and_said_to_be_damaged(video):
     count = len(list(source))
     assert 0 < count < 9
     assert f"ends after {count} of 10 frames" in source.damage
+
+
+def tear(video, *numbers):
+    """Zeros in place of frames."""
+    av = pytest.importorskip("av")
+    with av.open(str(video)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(video.read_bytes())
+    for start, size in (packets[number] for number in numbers):
+        data[start : start + size] = bytes(size)
+    video.write_bytes(data)
+
+
+@pytest.mark.parametrize("torn", [(3, 4), (0,), (0, 1, 8)])
+def test_a_frame_that_cannot_be_decoded_is_told_in_its_place_and_ends_nothing(video, torn):
+    whole = list(open_video(video))
+    tear(video, *torn)
+    source = open_video(video)
+    items = list(source.everything())
+    assert [index for index, item in enumerate(items) if isinstance(item, Unreadable)] == list(torn)
+    assert [item.stamp_ns for item in items] == [frame.stamp_ns for frame in whole]
+    assert {(item.camera, item.file) for item in items} == {("drive", "drive.avi")}
+    assert all(np.array_equal(item.image, whole[index].image) for index, item in enumerate(items) if index not in torn)
+    assert source.skipped == {"a frame of video drive.avi cannot be decoded": len(torn)}
+    assert source.damage is None
+    assert len(list(source)) == 10 - len(torn)
+
+
+def test_what_is_built_on_a_lost_frame_is_lost_until_the_next_key_frame(tmp_path):
+    """libav goes on and conceals the damage."""
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=20, options={"bf": "0", "g": "10", "sc_threshold": "0"})
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for index in range(20):
+            picture = av.VideoFrame.from_ndarray(np.full((96, 160, 3), 12 * index, np.uint8), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    tear(tmp_path / "a.mp4", 4)
+    source = open_video(tmp_path / "a.mp4")
+    items = list(source.everything())
+    assert [type(item) for item in items] == [Frame] * 4 + [Unreadable] * 6 + [Frame] * 10
+    assert [item.stamp_ns for item in items] == [index * 50_000_000 for index in range(20)]
+    assert source.skipped == {
+        "a frame of video a.mp4 cannot be decoded": 1,
+        "a frame of video a.mp4 is built on one that cannot be decoded": 5,
+    }
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all"])

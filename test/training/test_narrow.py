@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -155,6 +156,17 @@ def test_a_block_that_says_nothing_keeps_one_channel() -> None:
     assert (len(kept), error) == (1, 0.0)
     new, constant = refitted(torch.ones(3, 4, dtype=torch.float64), halves[0], kept)
     assert torch.allclose(new @ torch.full((1,), 2.0, dtype=torch.float64) + constant, torch.tensor(8.0).double())
+
+
+def test_a_frame_that_cannot_be_decoded_is_left_out_and_said(
+    bundle: Bundle, frames: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for index in range(3):
+        shutil.copy(frames / f"{index}.png", tmp_path)
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    assert narrow(bundle, [str(tmp_path)]).frames == 2
+    assert "1 skipped" in caplog.text
+    assert "1.png" in caplog.text
 
 
 def test_what_cannot_be_narrowed_is_refused(bundle: Bundle, frames: Path, tmp_path: Path) -> None:

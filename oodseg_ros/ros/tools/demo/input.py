@@ -5,6 +5,7 @@ as it was recorded.
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 import threading
 import time
@@ -22,6 +23,7 @@ from ....errors import ConfigError
 from ....frame import Frame
 from ....scenes import Scene, drive
 from ....sources.open_source import is_scenes, open_source, scenes_seed
+from ....sources.source import Source
 from ...messages.alert import to_stamp
 from ...messages.images import to_image
 from ...node import qos
@@ -79,13 +81,22 @@ def open_input(path: str | None, limit: int | None) -> DemoInput:
         return _scenes(scenes_seed(path or "", SCENE_SEED), limit or SCENE_FRAMES)
     source = open_source(path)
     count = source.count if limit is None or source.count is None else min(limit, source.count)
-    frames = iter(source)
+    frames = _told(source)
     try:
         first = next(frames)
     except StopIteration:
         raise ConfigError(f"{path} holds no frame that can be read") from None
     everything = itertools.islice(itertools.chain([first], frames), limit)
     return DemoInput(source.name, source.kind, source.cameras, count, _size(first.image), everything)
+
+
+def _told(source: Source) -> Iterator[Frame]:
+    """Its frames; what was lost of it is logged as a warning."""
+    try:
+        yield from source
+    finally:
+        if troubles := source.troubles():
+            logging.getLogger(__name__).warning("%s: %s", source.name, troubles)
 
 
 def _scenes(seed: int, count: int) -> DemoInput:

@@ -41,6 +41,18 @@ def test_a_folder_is_played_without_truth(tmp_path):
     assert given.truth == {}
 
 
+@pytest.mark.parametrize("limit", [None, 2])
+def test_a_picture_that_cannot_be_decoded_is_told(tmp_path, caplog, limit):
+    for index in range(4):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((40, 60, 3), index, np.uint8))
+    (tmp_path / "1.png").write_bytes(b"torn")
+    given = open_input(str(tmp_path), limit)
+    assert len(list(given.frames)) == (limit or 3)
+    del given  # a play that was cut short ends its input so
+    assert "1 skipped" in caplog.text
+    assert "1.png" in caplog.text
+
+
 @pytest.mark.parametrize("path", ["scenes:x", "scenes:12345678901", "/nowhere/at/all.mcap"])
 def test_wrong_inputs(path):
     with pytest.raises(UserError):
