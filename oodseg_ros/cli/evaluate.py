@@ -58,7 +58,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Evaluate bundles on a dataset; start the same command again to resume, under torchrun to share the frames."""
-    from ..bundle import load_bundle
+    from ..bundle import check_rewritable, load_bundle
     from ..datasets.registry import open_dataset
     from ..errors import ConfigError
     from ..evaluation.evaluate import EvaluationOptions
@@ -72,6 +72,10 @@ def command(
     if not (out / "state").exists():  # with it, an interrupted run goes on
         refuse_overwriting(out, ("metrics.json",), overwrite or shard.rank > 0)
     bundles = [bundle, *(also or [])]
+    if record and len(bundles) * len(score or [""]) > 1:
+        raise ConfigError("--record is for one bundle with its own score; leave out --also and --score")
+    if record:
+        check_rewritable(Path(bundle), key)
     chosen = EvaluationOptions(
         shard=shard,
         limit=limit,
@@ -117,14 +121,11 @@ def command(
     for run in runs:
         for note in run["notes"]:
             shown.warn(f"{run['bundle']}: {note}")
-        for name, why in list(run["skipped"].items())[:5]:
-            shown.warn(f"{name}: {why}")
+        shown.warn_left_out(run["skipped"])
         if run.get("check"):
             difference, pixels = run["check"]["largest_difference"], run["check"]["pixels"]
             shown.say(f"scikit-learn on {pixels:,} of the pixels: largest difference {difference:.1e}")
     if record:
-        if len(runs) > 1:
-            raise ConfigError("--record is for one bundle with its own score; leave out --also and --score")
         signed = is_signed(load_bundle(bundles[0]).path)
         recorded = record_metrics(bundles[0], opened.name, runs[0], key).path
         shown.say(f"figures recorded in the card of {escape(str(recorded))}")
