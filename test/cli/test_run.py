@@ -52,6 +52,15 @@ def test_a_script_gets_json_and_a_quiet_run_says_nothing(tiny_bundle, images, tm
     assert invoke(*words, "--overwrite", "-q").stdout == ""
 
 
+def test_frames_that_are_refused_are_told_among_all(tiny_bundle, images, tmp_path):
+    """The table of states counts them as UNKNOWN, and so did the heading not."""
+    write_image(images / "3.png", np.zeros((8, 8, 3), np.uint8))
+    words = (str(tiny_bundle), str(images), "--out", str(tmp_path / "out"), "--engine", "torch", "--overwrite")
+    assert "4 frames of images, 3 judged" in invoke(*words).output
+    told = json.loads(invoke(*words, "--json").stdout)
+    assert (told["frames"], told["judged"], sum(told["states"]["images"].values())) == (4, 3, 4)
+
+
 def test_options_reach_the_run(tiny_bundle, images, tmp_path):
     out = tmp_path / "out"
     mask = np.zeros((64, 128), np.uint8)
