@@ -8,6 +8,7 @@ Whoever loads a bundle gets verified hashes; the golden frame is checked by `inf
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import zipfile
@@ -21,7 +22,7 @@ import yaml
 from pydantic import ValidationError
 
 from .bounded_yaml import MAX_BYTES, load_yaml
-from .errors import BundleError, ConfigError, why
+from .errors import BundleError, ConfigError, listed, why
 from .labels import LabelSet, load_labels
 from .model_card import SCHEMA, ModelCard, readable
 from .paths import models_dir
@@ -85,7 +86,7 @@ class Bundle:
         if broken:
             raise BundleError(
                 f"bundle {self.path}: NaN or infinity in {len(broken)} tensors of the weights "
-                f"({', '.join(broken[:5])}); the training diverged, or the file it was imported from is damaged"
+                f"({listed(broken, 5)}); the training diverged, or the file it was imported from is damaged"
             )
         try:
             segmentor.load_state_dict(state, strict=True)
@@ -221,6 +222,22 @@ def save_bundle(path: str | Path, card: ModelCard, state: dict[str, Any], golden
     return load_bundle(path)
 
 
+def check_rewritable(path: Path, key: Path | None) -> None:
+    """Make sure, before long work, that `rewrite_card` will take this key.
+
+    Raises:
+        BundleError: signatures are required here (`OODSEG_PUBLIC_KEY`), and no key was given.
+        ConfigError: there is no private key.
+    """
+    if key is not None:
+        check_private_key(key)
+    elif (required := required_key()) is not None:
+        raise BundleError(
+            f"bundle {path} would be refused once its card is changed: a signature is required here ({VARIABLE} = "
+            f"{required}); give the private key with --key"
+        )
+
+
 def rewrite_card(path: Path, card: ModelCard, key: Path | None = None) -> Bundle:
     """Replace the model card of the bundle at `path`, atomically; weights and golden frame stay; verified again.
 
@@ -231,16 +248,9 @@ def rewrite_card(path: Path, card: ModelCard, key: Path | None = None) -> Bundle
         key: private key to sign the result with; None = it is unsigned afterwards.
 
     Raises:
-        BundleError: signatures are required here (`OODSEG_PUBLIC_KEY`), and no key was given; nothing is changed then.
-        ConfigError: there is no private key.
+        BundleError, ConfigError: as `check_rewritable`; nothing is changed then.
     """
-    if key is not None:
-        check_private_key(key)
-    elif (required := required_key()) is not None:
-        raise BundleError(
-            f"bundle {path} would be refused once its card is changed: a signature is required here ({VARIABLE} = "
-            f"{required}); give the private key with --key"
-        )
+    check_rewritable(path, key)
     part = path / f".{MODEL_FILE}.part"
     part.write_text(dump_card(card))
     # First: whoever is interrupted in between leaves an unsigned bundle, not one that looks forged.
@@ -253,9 +263,9 @@ def rewrite_card(path: Path, card: ModelCard, key: Path | None = None) -> Bundle
 
 def dump_card(card: ModelCard) -> str:
     """`model.yaml` as text, keys in the order of `ModelCard`."""
-    return yaml.safe_dump(
-        card.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None
-    )
+    # File names that are no UTF-8 come in here, in what was calibrated on, and no YAML with such a character is read.
+    text = json.dumps(card.model_dump(mode="json"), ensure_ascii=False).encode("utf-8", "replace")
+    return yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
 
 
 def sha256(file: Path) -> str:

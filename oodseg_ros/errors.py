@@ -4,7 +4,7 @@ Everything a user can cause (a bad image, bag, YAML, checkpoint, parameter or en
 The command line prints its text without a traceback; the node logs it once per kind and lives on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class UserError(Exception):
@@ -20,13 +20,25 @@ def why(error: BaseException) -> str:
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
-def listed(items: Sequence[object], most: int = 8) -> str:
+def listed(items: Sequence[object], most: int = 8, between: str = ", ") -> str:
     """The first ones in a line, and how many more there are; "" of none.
 
     >>> listed("abc", 2)
     'a, b and 1 more'
     """
-    return ", ".join(map(str, items[:most])) + (f" and {len(items) - most} more" if len(items) > most else "")
+    return between.join(map(str, items[:most])) + (f" and {len(items) - most} more" if len(items) > most else "")
+
+
+def counted(counts: Mapping[str, int], most: int, words: str = "{} skipped ({})") -> list[str]:
+    """What happened how often, the commonest first, and how often something else did, of how many in all.
+
+    >>> counted({"too dark": 2, "torn": 1}, 1)
+    ['2 skipped (too dark)', 'and 1 more, 3 in all']
+    """
+    ranked = sorted(counts.items(), key=lambda entry: -entry[1])
+    rest = sum(count for _, count in ranked[most:])
+    told = [words.format(count, what) for what, count in ranked[:most]]
+    return told + [f"and {rest} more, {sum(counts.values())} in all"] * (rest > 0)
 
 
 class BundleError(UserError):

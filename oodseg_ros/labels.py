@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .bounded_yaml import load_yaml
-from .errors import ConfigError
+from .errors import ConfigError, listed
 from .frame import UNLABELED
 from .paths import config_dir
 
@@ -143,7 +143,7 @@ def parse_labels(data: object, where: str) -> LabelSet:
             (s, t) for s, t in table.items() if not (isinstance(s, int) and 0 <= s <= 255 and t in range(len(names)))
         ]
         if wrong:
-            raise ConfigError(f"{where}: mapping from {other} has pairs outside the label set: {wrong[:3]}")
+            raise ConfigError(f"{where}: mapping from {other} has pairs outside the label set: {listed(wrong, 3)}")
     ground = data.get("ground") or []
     if not isinstance(ground, list) or not set(map(str, ground)) <= set(names):
         raise ConfigError(f"{where}: `ground` lists classes that objects stand on, of {', '.join(names)}; got {ground}")

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from .errors import ConfigError, listed
 from .object_rule import Evidence, Objects, Score, SecondLook, Strict, Strip
 
 SCHEMA = 1
+
+
+def check_name(name: str) -> str:
+    """The name of a bundle, as it is; a ValueError where it cannot be one."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise ValueError(
+            f"{name!r} cannot be a bundle's name: 1 to 64 of the letters A to Z and a to z, digits, '.', '_' and '-', "
+            "a letter or digit first"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+
+
+def name_from(folder: Path) -> str:
+    """The name of the bundle that is written to `folder`; ask for it before the work.
+
+    Raises:
+        ConfigError: the folder's name cannot be one.
+    """
+    try:
+        return check_name(folder.name)
+    except ValueError as error:
+        raise ConfigError(f"--out {folder}: {error}") from error
 
 
 class Windows(Strict):
@@ -202,7 +229,7 @@ class ModelCard(Strict):
     """Content of `model.yaml`. Unknown keys are refused."""
 
     schema_version: Literal[1] = 1
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: Name
     description: str = ""
     label_set: str
     network: dict[str, Any]
@@ -237,4 +264,5 @@ class ModelCard(Strict):
 
 def readable(error: ValidationError) -> str:
     """A validation error in one line: the key and what is wrong with it, at most five of them."""
-    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'model'}: {item['msg']}" for item in error.errors()[:5])
+    told = [f"{'.'.join(map(str, item['loc'])) or 'model'}: {item['msg']}" for item in error.errors()]
+    return listed(told, 5, "; ")

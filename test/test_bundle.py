@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oodseg_ros.bundle import load_bundle, resolve_bundle, save_bundle, sha256
+from oodseg_ros.bundle import load_bundle, resolve_bundle, rewrite_card, save_bundle, sha256
 from oodseg_ros.errors import BundleError, UserError
 from oodseg_ros.model_card import Calibration
 
@@ -127,6 +127,16 @@ def test_a_card_names_no_file_outside_the_bundle(copy: Path, label_set: str) -> 
     edit(copy, label_set=label_set)
     with pytest.raises(BundleError, match="neither a known label set nor a file of the bundle"):
         load_bundle(copy)
+
+
+def test_a_card_that_names_a_file_in_no_encoding_can_be_read_again(copy: Path) -> None:
+    """It was written, could not be read, and the bundle was lost."""
+    card = load_bundle(copy).card
+    calibration = card.calibration.model_copy(update={"source": "caf\udce9, été"})
+    assert (
+        rewrite_card(copy, card.model_copy(update={"calibration": calibration})).card.calibration.source == "caf?, été"
+    )
+    assert rewrite_card(copy, card).card == card
 
 
 def test_a_link_to_a_device_or_a_pipe_is_no_file(copy: Path) -> None:

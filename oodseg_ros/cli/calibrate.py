@@ -50,6 +50,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Choose a bundle's threshold on data, fit its score table, and write both into the bundle."""
+    from ..bundle import check_rewritable
     from ..datasets.registry import open_dataset
     from ..errors import ConfigError
     from ..evaluation.calibration.calibrate import calibrate, parse_target, write_calibration
@@ -57,6 +58,7 @@ def command(
     from ..signatures import is_signed
 
     refuse_existing(out)
+    check_rewritable(Path(bundle), key)
     wanted = parse_target(target, rate, confidence=confidence, min_area=min_area, cover=cover)
     if dataset == FRAMES and not normal:
         raise ConfigError("`frames` have no labels: say with --normal that they show nothing unknown")
@@ -96,10 +98,7 @@ def command(
         shown.warn(EVIDENCE_LOST)
     for note in opened.notes:
         shown.say(f"[yellow]note:[/] {escape(note)}")
-    for name, why in list(result.skipped.items())[:5]:
-        shown.warn(f"{name}: {why}")
-    if len(result.skipped) > 5:
-        shown.warn(f"and {len(result.skipped) - 5} frames more were left out; --json lists all")
+    shown.warn_left_out(result.skipped)
     if loaded.bundle.card.metrics:
         shown.say(METRICS_LOST)
     shown.say(f"written to {escape(str(written.path))}")

@@ -115,6 +115,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Choose a bundle's threshold and object rule on frames without unknowns, and write both into the bundle."""
+    from ..bundle import check_rewritable
     from ..errors import ConfigError
     from ..evaluation.calibration.calibrate import write_calibration
     from ..evaluation.calibration.calibrate_objects import calibrate_objects
@@ -125,6 +126,7 @@ def command(
     from ..signatures import is_signed
 
     refuse_existing(out)
+    check_rewritable(Path(bundle), key)
     if size and any(size) and objects is None:
         raise ConfigError("--size: what each size needs is chosen by what is found of --objects; give them, too")
     sizes = SIZES if size is None else tuple(share for share in size if share)

@@ -14,8 +14,6 @@ from .output import Output, refuse_overwriting, stages, table
 
 NAMES = 2
 """Columns of the comparison that hold names: bundle and score."""
-SHOWN = 5
-"""Frames without figures that are named on the terminal."""
 
 
 def command(
@@ -62,7 +60,7 @@ def command(
     quiet: options.Quiet = False,
 ) -> None:
     """Evaluate bundles on a dataset; start the same command again to resume, under torchrun to share the frames."""
-    from ..bundle import load_bundle
+    from ..bundle import check_rewritable, load_bundle
     from ..datasets.registry import open_dataset
     from ..errors import ConfigError
     from ..evaluation.evaluate import EvaluationOptions
@@ -85,6 +83,7 @@ def command(
                 "--record is for the score as it is published on a whole set; leave out --limit and --coherence "
                 "(--match chooses frames by name)"
             )
+        check_rewritable(Path(bundle), key)
     chosen = EvaluationOptions(
         shard=shard,
         limit=limit,
@@ -131,11 +130,7 @@ def command(
     for run in runs:
         for note in run["notes"]:
             shown.warn(f"{run['bundle']}: {note}")
-        skipped = list(run["skipped"].items())
-        for name, why in skipped[:SHOWN]:
-            shown.warn(f"{name}: {why}")
-        if len(skipped) > SHOWN:
-            shown.warn(f"… and {len(skipped) - SHOWN} more in metrics.json")
+        shown.warn_left_out(run["skipped"])
         if run.get("check"):
             difference, pixels = run["check"]["largest_difference"], run["check"]["pixels"]
             shown.say(f"scikit-learn on {pixels:,} of the pixels: largest difference {difference:.1e}")

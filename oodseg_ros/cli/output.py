@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsons
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -24,7 +23,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from ..errors import ConfigError
+from ..errors import ConfigError, counted
 from ..paths import plain
 from ..process import INTERRUPTED
 from ..signatures import is_signed
@@ -110,19 +109,25 @@ class Output:
         """Say what of a source was not judged or not read, and what a person should know of it."""
         from ..pipeline.geometry.source import NO_POSITION
 
-        reasons = Counter(skipped).most_common()
-        for reason, count in reasons[:5]:
-            self.warn(f"{count} frames skipped: {reason}")
-        if rest := sum(count for _, count in reasons[5:]):
-            self.warn(f"and {rest} frames more were skipped; --json lists all")
+        for line in counted(skipped, 5, "{} frames skipped: {}"):
+            self.warn(line)
         if missing:
             self.warn(f"{missing} frames are missing")
         for text in damage:
             self.warn(f"damage: {text}")
         for note in notes[:10]:
             self.warn(f"note: {note}")
+        if len(notes) > 10:
+            self.warn(f"and {len(notes) - 10} notes more; --json lists all")
         if any(NO_POSITION in note for note in notes):
             self.warn("note: --camera-height METRES, --camera-pitch and --fov give them one, where the ground is flat")
+
+    def warn_left_out(self, reasons: Mapping[str, str]) -> None:
+        """Say which frames were left out and why; `reasons`: frame → why."""
+        for name, why in list(reasons.items())[:5]:
+            self.warn(f"{name}: {why}")
+        if len(reasons) > 5:
+            self.warn(f"and {len(reasons) - 5} frames more were left out, {len(reasons)} in all; --json lists all")
 
     def progress(self, *columns: str | ProgressColumn) -> Progress:
         """A bar that is gone at the end; nothing at all where nobody watches (a log, a pipe, `--json`, `-q`).

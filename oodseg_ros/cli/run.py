@@ -142,7 +142,9 @@ def print_summary(shown: Output, runner: Runner, name: str, drive: Drive, wall_s
 
     from ..frame import AlertState
 
-    shown.say(f"{runner.bundle.id} on {runner.engine_identity}: {drive.judged} frames of {escape(name)}")
+    # Frames that are refused are rows as well: UNKNOWN.
+    judged = f"{len(drive.rows)} frames of {escape(name)}, {drive.judged} judged"
+    shown.say(f"{runner.bundle.id} on {runner.engine_identity}: {judged}")
     states = {camera: {s.value: counted[s.value] for s in AlertState} for camera, counted in drive.states().items()}
     counts = table("camera", *STYLES, title="frames per state", numbers=True)
     for camera, counted in states.items():
@@ -170,7 +172,8 @@ def print_summary(shown: Output, runner: Runner, name: str, drive: Drive, wall_s
             "bundle": runner.bundle.id,
             "engine": runner.engine_identity,
             "source": name,
-            "frames": drive.judged,
+            "frames": len(drive.rows),
+            "judged": drive.judged,
             "states": states,
             "changes": [
                 {key: row[key] or None for key in ("camera", "stamp_ns", "state", "reason", "file")} for row in changes

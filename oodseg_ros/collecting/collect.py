@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..errors import DatasetError, UserError
+from ..errors import DatasetError, UserError, counted
 from ..frame import Frame, Obstacle
 from ..inference.runner import Runner
 from ..pages import jpeg
@@ -215,7 +215,7 @@ def _frames(
     gathered.notes += [f"{name}: {note}" for note in (*notes, *recorded.notes)]
     lost = [recorded.damage] if recorded.damage else []
     lost += [f"{recorded.missing} frames are missing"] if recorded.missing else []
-    lost += [f"{count} skipped ({reason})" for reason, count in recorded.skipped.most_common(3)]
+    lost += counted(recorded.skipped, 3)
     gathered.damage += [f"{name}: {text}" for text in lost]
 
 

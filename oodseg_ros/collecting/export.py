@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import __version__
 from ..bundle import Bundle
-from ..errors import ConfigError
+from ..errors import ConfigError, counted
 from ..outliers.reviewed import IGNORED, NEGATIVE, UNKNOWN
 from ..pages import image_uri, render
 from ..paths import completed
@@ -162,7 +162,7 @@ def _page(gathered: Collection, bundle: Bundle, command: str, placed: dict[int, 
             ("objects found", gathered.seen, "in all frames"),
             ("kept", len(objects), f"in {len(gathered.pictures)} pictures; near repeats are left out"),
         ],
-        skipped=gathered.skipped.most_common(20),
+        skipped=counted(gathered.skipped, 20, "{} frames without a judgement: {}"),
         damage=gathered.damage,
         notes=gathered.notes,
         footer=command,

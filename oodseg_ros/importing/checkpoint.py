@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import CheckpointError, why
+from ..errors import CheckpointError, listed, why
 
 EASY_DICT = (OrderedDict, "easydict.EasyDict")
 """What `read_checkpoint` may be told to admit: (class that is made instead, name in the file). The file's own class
@@ -159,8 +159,8 @@ def state_dict_of(content: Any, under: Sequence[str], path: str | Path) -> dict[
         raise CheckpointError(f"{path} holds a {type(found).__name__}, not a dictionary of tensors")
     tensors = {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
     if not tensors:
-        keys = ", ".join(map(str, list(found)[:10]))
-        raise CheckpointError(f"{path} holds no tensors under {', '.join(under) or 'its top'}; its keys are: {keys}")
+        where = ", ".join(under) or "its top"
+        raise CheckpointError(f"{path} holds no tensors under {where}; its keys are: {listed(list(found), 10)}")
     others = [
         str(key)
         for key, value in (content if isinstance(content, Mapping) else {}).items()
@@ -206,9 +206,8 @@ def check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             names = [entry.filename for entry in archive.infolist()]
             if not any(name.endswith("/data.pkl") for name in names):
-                inside = ", ".join(names[:5])
                 raise CheckpointError(
-                    f"{path} is a zip that `torch.save` did not write ({inside}); give the file inside"
+                    f"{path} is a zip that `torch.save` did not write ({listed(names, 5)}); give the file inside"
                 )
             if any(name.endswith("/constants.pkl") for name in names):
                 raise CheckpointError(

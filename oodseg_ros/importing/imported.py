@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ..bundle import Bundle, save_bundle
-from ..errors import CheckpointError, why
+from ..errors import CheckpointError, listed, why
 from ..evaluation.calibration.fit import fit_calibration
 from ..inference.graph import DeployGraph, predict
 from ..labels import load_labels
-from ..model_card import Calibration, InputSpec, Licence, ModelCard, Windows
+from ..model_card import Calibration, InputSpec, Licence, ModelCard, Windows, name_from
 from ..networks.build import build_segmentor
 from ..networks.segmentor import Segmentor, resize
 from ..scenes import scene
@@ -140,9 +140,10 @@ def write_bundle(
         CheckpointError: as `build_checked`, another number of classes than the label set has, or another answer than
             that of the authors' code.
         BundleError: the network spec is impossible.
-        ConfigError: there is no such label set.
+        ConfigError: there is no such label set, or the folder's name cannot be the bundle's.
     """
     path = Path(path)
+    name = name_from(path)
     labels = load_labels(imported.label_set)
     segmentor = build_checked(imported, where)
     # The last name only: where it lay is nobody's business whom the bundle is given to.
@@ -169,7 +170,7 @@ def write_bundle(
     if np.ptp(score) == 0:
         training["notes"] = [*training.get("notes", ()), CONSTANT]
     card = ModelCard(
-        name=path.name,
+        name=name,
         description=f"Imported: {imported.source}",
         label_set=imported.label_set,
         network=imported.network,
@@ -260,7 +261,7 @@ def _first_calibration(score: Any) -> Calibration:
 def _check_values(state: Mapping[str, Tensor], where: str) -> None:
     broken = [key for key, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()]
     if broken:
-        raise CheckpointError(f"{where} holds NaN or infinity in {len(broken)} tensors: {', '.join(broken[:5])}")
+        raise CheckpointError(f"{where} holds NaN or infinity in {len(broken)} tensors: {listed(broken, 5)}")
 
 
 def check_numbers(found: Mapping[str, torch.dtype], expected: Mapping[str, Tensor], where: str) -> None:
@@ -277,5 +278,5 @@ def check_numbers(found: Mapping[str, torch.dtype], expected: Mapping[str, Tenso
     if whole:
         raise CheckpointError(
             f"{where} holds whole numbers ({found[whole[0]]}) where the network has weights, in {len(whole)} tensors "
-            f"({', '.join(whole[:3])}): it is quantized; export it in float32 or float16"
+            f"({listed(whole, 3)}): it is quantized; export it in float32 or float16"
         )

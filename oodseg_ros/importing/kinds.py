@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ..bundle import Bundle
 from ..errors import ConfigError
+from ..model_card import name_from
 from ..networks.build import SCORES_WITHOUT_HEAD
 from ..sources.image_files import read_image
 from ..sources.open_source import open_source
@@ -93,6 +94,7 @@ def import_bundle(
     Raises:
         ConfigError, CheckpointError, BundleError: with what is wrong and what to do.
     """
+    name_from(Path(out))  # before a large file is read
     imported = read_imported(kind, files, preprocessing, resize)
     if score is not None and score != imported.network["score"]:
         imported = _with_score(imported, score)

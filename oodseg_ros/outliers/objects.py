@@ -30,9 +30,11 @@ def load_cutouts(folder: str | Path, exclude: Iterable[str] = ()) -> list[np.nda
         exclude: class or kind names (of `cutouts.json`) to leave out, e.g. against overlap with a test set.
 
     Raises:
-        DatasetError: the folder holds no usable cut-out, or its index names no such class.
+        DatasetError: there is no such folder, it holds no usable cut-out, or its index names no such class.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise DatasetError(f"cut-outs {folder}: there is no such folder; give one of RGBA PNG or WebP files")
     names, excluded = _index(folder), set(exclude)
     # A filter that silently matches nothing would let in what a test set asks for.
     if unknown := sorted(excluded - set().union(*names.values())):

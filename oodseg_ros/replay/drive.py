@@ -128,6 +128,8 @@ def replay(
             _record(drive, judged, states, drift, recorded.sequential)
             if judged.trouble is not None:
                 drive.skipped[judged.trouble] += 1
+                if truth is not None:  # its mask has a frame, though nothing to compare with
+                    truth.meet(step.arrival.stamp_ns)
             elif truth is not None:
                 _compare(drive, truth, judged)
             watch(judged)

@@ -98,7 +98,7 @@ def replay_bag(
             progress=progress,
         )
     metrics = summarize_drive(drive, runner)
-    metrics["notes"] = notes + drive.notes
+    metrics["notes"] = notes + ([] if truth is None else truth.notes) + drive.notes
     metrics["bag"] = path.name
     metrics["left_out"] = {} if output is None else output.left_out
     metrics["seconds"] = time.monotonic() - started

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DatasetError
+from ..errors import DatasetError, counted
 from ..evaluation.results import distribution
 from ..frame import AlertState
 from ..inference.runner import Runner
@@ -198,7 +198,7 @@ def refuse_unjudged(name: str, judged: int, skipped: Mapping[str, int]) -> None:
         DatasetError: with the commonest reasons.
     """
     if not judged:
-        reasons = "; ".join(f"{count} {why}" for why, count in Counter(skipped).most_common(3))
+        reasons = "; ".join(counted(skipped, 3, "{} {}"))
         raise DatasetError(f"{name}: not one frame was judged: {reasons or 'there is none'}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BagError, ImageError, UserError
+from ..errors import BagError, ImageError, UserError, listed
 from ..frame import Frame
 from .bag_messages import RawMessage, ReplayBag
 from .source import Source, Unreadable
@@ -39,14 +39,14 @@ def choose_topics(types: dict[str, str], asked: list[str] | None, where: str, em
         BagError: the bag has no image topic, or not the ones asked for.
     """
     images = sorted(topic for topic, kind in types.items() if kind in IMAGE_TYPES)
-    listed = ", ".join(images) or "none"
+    known = ", ".join(images) or "none"
     if asked:
         missing = [topic for topic in asked if topic not in images]
         if missing:
-            raise BagError(f"bag {where} has no image topic {', '.join(missing)}; its image topics: {listed}")
+            raise BagError(f"bag {where} has no image topic {', '.join(missing)}; its image topics: {known}")
         return sorted(set(asked))
     if not images:
-        others = ", ".join(f"{topic} ({kind})" for topic, kind in sorted(types.items())[:8]) or "nothing"
+        others = listed([f"{topic} ({kind})" for topic, kind in sorted(types.items())]) or "nothing"
         raise BagError(
             f"bag {where} holds no sensor_msgs/Image or CompressedImage and no video packets; it holds: {others}"
         )

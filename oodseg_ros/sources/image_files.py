@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..errors import DatasetError, ImageError
+from ..errors import DatasetError, ImageError, listed
 from ..frame import Frame
 from .image_bytes import decode_file, orientation
 from .source import STILL_PERIOD_NS, Source, Unreadable, natural_key
@@ -109,8 +109,8 @@ def image_files(path: Path) -> list[Path]:
             "JPEG or PNG"
         )
     if not files:
-        inner = sorted(child.name for child in path.iterdir() if child.is_dir())[:5]
-        hint = f"; give one of its folders: {', '.join(inner)}" if inner else ""
+        inner = sorted(child.name for child in path.iterdir() if child.is_dir())
+        hint = f"; give one of its folders: {listed(inner, 5)}" if inner else ""
         raise DatasetError(f"folder {path} holds no image ({' '.join(IMAGE_SUFFIXES)}) and no bag{hint}")
     return files
 

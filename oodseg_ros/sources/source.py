@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import DatasetError, UserError
+from ..errors import DatasetError, UserError, counted
 from ..frame import Frame
 
 STILL_PERIOD_NS = 100_000_000
@@ -84,7 +84,7 @@ class Source:
 
     def troubles(self) -> str:
         """What was lost and why, in one line; "" = nothing."""
-        parts = [f"{count} skipped ({reason})" for reason, count in self.skipped.most_common(3)]
+        parts = counted(self.skipped, 3)
         parts += [f"{self.missing} missing"] if self.missing else []
         return "; ".join([*parts, *([self.damage] if self.damage else [])])
 

@@ -79,9 +79,7 @@ def draw_geometry(
     if augment.scale is not None:
         scale = rng.uniform(*augment.scale)
     else:
-        # Small originals are not blown up beyond what their sharpness bears.
-        widest = max(widths[0], min(widths[1], augment.enlarge * shape[1]))
-        scale = np.exp(rng.uniform(np.log(widths[0]), np.log(widest))) / shape[1]
+        scale = np.exp(rng.uniform(np.log(widths[0]), np.log(widest(shape, augment, widths)))) / shape[1]
     shifted = augment.color == "shift"
     if shifted and rng.random() < 0.5:
         scale *= float(rng.choice([0.7, 0.8, 0.9, 1.0]))
@@ -95,6 +93,14 @@ def draw_geometry(
         angle=float(rng.uniform(-10, 10)) if shifted and rng.random() < 0.5 else 0.0,
         pad=augment.pad,
     )
+
+
+def widest(shape: tuple[int, ...], augment: AugmentSpec, widths: tuple[float, float]) -> float:
+    """Largest width that a whole frame of `shape` is scaled to."""
+    if augment.scale is not None:
+        return augment.scale[1] * shape[1]
+    # Small originals are not blown up beyond what their sharpness bears.
+    return max(widths[0], min(widths[1], augment.enlarge * shape[1]))
 
 
 def whole(shape: tuple[int, ...], scale: float) -> Geometry:

@@ -7,11 +7,22 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..errors import ConfigError
 from ..model_card import InputSpec
 from ..outliers.coco import KNOWN_IN_CITYSCAPES
+
+
+def _rising(values: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < values[0] <= values[1] < math.inf:
+        raise ValueError(f"must be [smallest, largest], above 0, got {list(values)}")
+    return values
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_rising)]
+Size = tuple[Annotated[int, Field(ge=1, le=8192)], Annotated[int, Field(ge=1, le=8192)]]
+"""Height and width in pixels."""
 
 
 class Strict(BaseModel):
@@ -89,6 +100,13 @@ class DataSpec(Strict):
     teacher_confidence: float = Field(0.9, ge=0, lt=1)
     originals: str = ""
     originals_dataset: str = "cityscapes"
+
+    @field_validator("part")
+    @classmethod
+    def _is_a_part(cls, part: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= part[0] < part[1] <= 1:
+            raise ValueError(f"must be [from, to], shares between 0 and 1, got {list(part)}")
+        return part
 
 
 class CutoutSpec(Strict):
@@ -169,7 +187,7 @@ class OutlierSpec(Strict):
     ground_classes: list[str] = []
     on_ground: float = Field(0.6, ge=0, le=1)
     markings: float = Field(0.0, ge=0, le=1)
-    sizes: tuple[float, float] = (0.02, 0.45)
+    sizes: Range = (0.02, 0.45)
     variant: Literal["uem", "rpl", "mss"] = "uem"
     probability: float | None = Field(None, ge=0, le=1)
     scales: list[Annotated[float, Field(gt=0)]] | None = None
@@ -192,12 +210,12 @@ class OutlierSpec(Strict):
             given = [f"`{name}`" for name in names if getattr(self, name) != defaults[name].default]
             if given and self.method != method:
                 raise ValueError(f"{', '.join(given)}: only for method {method}, and the method is {self.method}")
-        if not 0 < self.sizes[0] <= self.sizes[1] < math.inf:
-            raise ValueError("`sizes` must be [smallest, largest], above 0")
         if self.style != "none" and self.method not in ("road_paste", "anomaly_mix"):
             raise ValueError("`style` is for methods road_paste and anomaly_mix, which paste foreign objects")
         if self.style == "external" and ":" not in self.style_function:
             raise ValueError("`style: external` needs `style_function: module:function`")
+        if not 0 <= self.style_strength[0] <= self.style_strength[1] < math.inf:
+            raise ValueError("`style_strength` must be [smallest, largest], from 0 on")
         if self.patch_sides[0] > self.patch_sides[1]:
             raise ValueError("`patch_sides` must be [smallest, largest]")
         return self
@@ -220,9 +238,9 @@ class AugmentSpec(Strict):
         cache: MiB of decoded frames that are kept, over all workers.
     """
 
-    scale: tuple[float, float] | None = None
+    scale: Range | None = None
     enlarge: float = Field(1.6, ge=1)
-    pad: tuple[int, int] | None = None
+    pad: Size | None = None
     mirror: float = Field(0.5, ge=0, le=1)
     color: Literal["camera", "jitter", "shift", "none"] = "camera"
     jitter: tuple[float, float, float, float] = (0.2, 0.2, 0.2, 0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..bundle import load_bundle
 from ..datasets.dataset import Item
 from ..datasets.encoding import read_values
 from ..datasets.registry import open_dataset
-from ..errors import ConfigError, DatasetError
+from ..errors import ConfigError, DatasetError, listed
 from ..frame import OUTLIER
 from ..labels import LabelSet, load_labels, parse_labels
 from ..sources.image_files import read_image
@@ -34,6 +35,8 @@ TRAINED = 0.8
 """Share of the pictures that is trained on, where the folder does not say."""
 MIN_PICTURES = 3
 """Fewest pictures of which a fifth, rounded, is one."""
+NAMELESS = "own_model"
+"""Name of a recipe whose file has no letter or digit that a name may have."""
 CLASS_FILES = ("labels.yaml", "classes.txt", "labels.txt")
 
 
@@ -98,7 +101,7 @@ def first_recipe(
 
     Args:
         folder: `images/` and `labels/` (or `masks/`) of equal names, or both below `train/` and `val/`.
-        name: of the recipe and of the bundle.
+        name: of the recipe and of the bundle; what a name may not hold is written otherwise.
         labels_file: how the recipe names the label file.
         labels: name or file of an existing label set of the ids; or
         classes: names in the order of the ids. Without both, `labels.yaml`, `classes.txt` or `labels.txt` in the
@@ -107,6 +110,7 @@ def first_recipe(
     Raises:
         ConfigError, DatasetError: no such pictures, or values that are no class ids.
     """
+    asked, name = name, valid_name(name)
     train, held_out, items, parts = _parts(folder)
     labelled = [item for part in parts for item in part]
     if len(labelled) < MIN_PICTURES:
@@ -146,6 +150,8 @@ def first_recipe(
     outlier_values = [OUTLIER] if OUTLIER in values else []
     if outlier_values:
         notes.append("value 254 is taken as unknown objects that somebody annotated (`outlier_values`)")
+    if name != asked:
+        notes.append(f"the bundle will be called {name}: {asked!r} cannot be a bundle's name")
     own = not labels
     label_set = labels_file if own else labels
     spec = {"dataset": "folder", "root": str(folder.resolve()), "labels": label_set}
@@ -167,6 +173,16 @@ def first_recipe(
         "outlier_values": outlier_values,
     }
     return FirstRecipe(_HEADER + _yaml(recipe), _yaml(_label_file(found, ground)) if own else "", notes, facts)
+
+
+def valid_name(text: str) -> str:
+    """What `text` becomes as the name of a bundle (`model_card.check_name`): letters without accents, `_` for the rest.
+
+    >>> valid_name("été 2")
+    'ete_2'
+    """
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", plain).lstrip("._-")[:64] or NAMELESS
 
 
 _HEADER = """\
@@ -256,7 +272,7 @@ def _label_set(
                 )
             if 2 * len(ids) <= max(ids):
                 raise ConfigError(
-                    f"{folder}: the masks hold {', '.join(map(str, ids[:8]))}{', …' * (len(ids) > 8)}, which look like "
+                    f"{folder}: the masks hold {listed(ids)}, which look like "
                     "grey levels and not like class ids 0, 1, 2, …; write ids, or name all of them: --classes NAMES in "
                     f"the order of the ids, 0 to {max(ids)}, or --labels with a label set that has them"
                 )
@@ -265,7 +281,7 @@ def _label_set(
         found = parse_labels(_label_file(LabelSet(name, tuple(names), _colors(len(names)))), "the classes")
     if strange := [value for value in values if len(found) <= value < OUTLIER]:
         raise ConfigError(
-            f"{folder}: the masks hold {', '.join(map(str, strange[:8]))}, but there are {len(found)} classes "
+            f"{folder}: the masks hold {listed(strange)}, but there are {len(found)} classes "
             f"(ids 0 to {len(found) - 1}; 254 = unknown object, 255 = not labelled)"
         )
     return found, notes

@@ -221,7 +221,7 @@ def plan(recipe: Recipe) -> TrainingPlan:
     start = load_start(segmentor, recipe)
     frames = load_frames(recipe.data, labels)
     check_held_out(recipe, labels)
-    notes = tuple(notes_on(recipe, labels))
+    notes = tuple(notes_on(recipe, labels, frames))
     start_seconds = time.perf_counter() - began
     stages = []
     for index, spec in enumerate(recipe.stages):

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from ..bounded_yaml import load_yaml
-from ..errors import ConfigError
-from ..model_card import InputSpec, Licence
-from .data_recipe import AugmentSpec, CutoutSpec, DataSpec, OutlierSpec, Strict, expand  # noqa: F401
+from ..errors import ConfigError, listed
+from ..model_card import InputSpec, Licence, Name
+from .data_recipe import AugmentSpec, CutoutSpec, DataSpec, OutlierSpec, Range, Size, Strict, expand  # noqa: F401
 from .methods import StageSpec
 
 
@@ -69,7 +69,7 @@ class Recipe(Strict):
     nothing is trained: the parts are put together, and the bundle is calibrated as any other.
     """
 
-    name: str
+    name: Name
     description: str = ""
     label_set: str
     network: dict[str, Any]
@@ -82,8 +82,8 @@ class Recipe(Strict):
     )
     start_members: list[MemberStart] = Field(default_factory=list)
     input: InputSpec
-    crop: tuple[int, int]
-    widths: tuple[float, float] = (480.0, 1300.0)
+    crop: Size
+    widths: Range = (480.0, 1300.0)
     augment: AugmentSpec = AugmentSpec()
     data: list[DataSpec]
     outliers: OutlierSpec = OutlierSpec()
@@ -114,7 +114,7 @@ def load_recipe(path: str | Path) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"recipe {path}: " + "; ".join(_sentence(item) for item in error.errors()[:8])) from error
+        raise ConfigError(f"recipe {path}: " + listed([_sentence(item) for item in error.errors()], 8, "; ")) from error
 
 
 def _with_bases(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import lightning
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, ConfigError, listed
 from ..importing.checkpoint import check_archive
 from ..paths import completed, write_json
 from .recipe import Recipe
@@ -25,17 +25,24 @@ MAY_CHANGE = ("name", "description", "workers", "calibration", "licence")
 """Keys that change no weight."""
 
 
-def store_recipe(recipe: Recipe, folder: Path, resume: bool, write: bool, overwrite: bool = False) -> None:
+def store_recipe(recipe: Recipe, folder: Path, resume: bool, write: bool, overwrite: bool = False) -> bool:
     """Write the recipe into the folder of a new run; on `resume` check that it is still the same.
 
     Args:
         resume: go on with what is there.
         write: this process writes files.
 
+    Returns:
+        Whether there is a run to go on with.
+
     Raises:
-        ConfigError: an earlier run is there and neither `resume` nor `overwrite` was asked for, or keys that decide
-            about the weights were changed since it began.
+        ConfigError: `resume` and `overwrite` were both asked for; an earlier run is there and neither was; or keys
+            that decide about the weights were changed since it began.
     """
+    if resume and overwrite:
+        raise ConfigError(
+            "--resume goes on with the training in --out, --overwrite deletes it: give one of them, not both"
+        )
     file = folder / FILE
     now = json.loads(recipe.model_dump_json(exclude=set(MAY_CHANGE)))
     # A run that was refused before its first step holds nothing, and must not stand in the way of the mended recipe.
@@ -43,13 +50,14 @@ def store_recipe(recipe: Recipe, folder: Path, resume: bool, write: bool, overwr
     if resume and begun:
         before = json.loads(file.read_text())
         if before != now:
+            changes = listed(_changes(before, now), 4, "; ")
             raise ConfigError(
-                f"--resume: the run in {folder} was begun with another recipe: {'; '.join(_changes(before, now)[:4])}. "
+                f"--resume: the run in {folder} was begun with another recipe: {changes}. "
                 "Undo the change, or train into another --out"
             )
-        return
+        return True
     if not write:
-        return
+        return False
     if begun and not overwrite:
         raise ConfigError(
             f"{folder} holds a training, {state_of_run(folder)}. Go on with --resume, delete it and begin anew with "
@@ -58,6 +66,7 @@ def store_recipe(recipe: Recipe, folder: Path, resume: bool, write: bool, overwr
     if overwrite and folder.is_dir():
         shutil.rmtree(folder)
     write_json(file, now)
+    return False
 
 
 def state_of_run(folder: Path) -> str:

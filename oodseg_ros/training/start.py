@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from ..bundle import MODEL_FILE, load_bundle, resolve_bundle
-from ..errors import ConfigError
+from ..errors import ConfigError, listed
 from ..extras import advice
 from ..importing import dinov2_onnx
 from ..importing.checkpoint import read_checkpoint, state_dict_of, without_prefix
@@ -203,13 +203,12 @@ def _load(module: nn.Module, state: Mapping[str, Tensor], start: str, part: str,
     """`member`: the part is of that entry of `start_members`; None = it is of `start`."""
     wrong = _misfits(module, state)
     if wrong:
-        more = f" and {len(wrong) - 8} more" if len(wrong) > 8 else ""
         entry, own, instead = "start", part, f"leave {part} out of `start_parts`"
         if member is not None:
             own = part.replace(f"head.members.{member}", f"head.members[{member}]")
             entry, instead = "start_members", f"name another bundle for member {member} in `start_members`, or none"
         raise ConfigError(
-            f"{entry}: {part} of {start} does not fit this recipe's network: {'; '.join(wrong[:8])}{more}. Make the "
+            f"{entry}: {part} of {start} does not fit this recipe's network: {listed(wrong, 8, '; ')}. Make the "
             f"recipe's `network.{own}` that of the bundle, or {instead}"
         )
     module.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})

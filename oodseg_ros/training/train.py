@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning
@@ -14,8 +15,9 @@ from ..errors import ConfigError
 from ..labels import LabelSet, load_labels
 from ..networks.build import build_segmentor
 from ..networks.segmentor import Segmentor
+from .augment import widest
 from .finish import check_held_out, recipe_for_card, write_bundle
-from .frames import load_frames, reviewed_notes
+from .frames import TrainingFrame, load_frames, reviewed_notes
 from .recipe import Recipe
 from .resume import StopSignals, store_recipe
 from .run_stage import from_environment, run_stage
@@ -36,13 +38,15 @@ def train(
     Under `torchrun` every process calls this; the first one writes and returns the bundle, the others None.
 
     Args:
-        resume: go on from the newest checkpoints in `out/run`; stages that are done are not run again.
+        resume: go on from the newest checkpoints in `out/run`, or begin where there are none; stages that are done
+            are not run again.
         threads: CPU threads, 0 = torch's default.
         overwrite: delete an earlier run in `out/run`.
         console: where progress is shown; None = nowhere.
 
     Raises:
-        ConfigError, DatasetError: the recipe asks for what is not there, or `out` holds an earlier run.
+        ConfigError, DatasetError: the recipe asks for what is not there, `out` holds an earlier run, or `resume` and
+            `overwrite` are both asked for.
         KeyboardInterrupt: after a checkpoint that `resume` goes on from.
     """
     processes = from_environment()
@@ -54,7 +58,9 @@ def train(
         torch.set_float32_matmul_precision("high")
     run, path = out / "run", out / recipe.name
     with StopSignals() as signals:
-        store_recipe(recipe, run, resume, write=processes.first, overwrite=overwrite)
+        goes_on = store_recipe(recipe, run, resume, write=processes.first, overwrite=overwrite)
+        if resume and not goes_on:
+            console.print(f"--resume: {escape(str(run))} holds no training yet; it begins anew", soft_wrap=True)
         if (path / MODEL_FILE).exists() and not (resume or overwrite):
             raise ConfigError(f"{path} is a bundle already; give another --out, or --overwrite to replace it")
         labels = load_labels(recipe.label_set)
@@ -62,7 +68,7 @@ def train(
         console.print(load_start(segmentor, recipe), highlight=False, soft_wrap=True)
         frames = load_frames(recipe.data, labels, recipe.seed)
         check_held_out(recipe, labels)
-        for note in notes_on(recipe, labels):
+        for note in notes_on(recipe, labels, frames):
             console.print(escape(note), highlight=False, soft_wrap=True)
         seconds = [
             run_stage(recipe, index, segmentor, labels, frames, run, resume, processes, signals, console)
@@ -82,9 +88,21 @@ def train(
         return write_bundle(recipe, segmentor, labels, path, seconds, len(frames))
 
 
-def notes_on(recipe: Recipe, labels: LabelSet) -> list[str]:
-    """What a person should know before training starts: what corrected collections came to, and a slow precision."""
+def notes_on(recipe: Recipe, labels: LabelSet, frames: Sequence[TrainingFrame]) -> list[str]:
+    """What a person should know before training starts: what corrected collections came to, a crop that the first of
+    `frames` never fills, and a slow precision.
+    """
     notes = reviewed_notes(recipe.data, labels)
+    # patch_paste scales in its own way, without the bound of `enlarge`.
+    if frames and recipe.stages and recipe.outliers.method != "patch_paste":
+        height, width = frames[0].read()[0].shape[:2]
+        largest = widest((height, width), recipe.augment, recipe.widths)
+        most = round(largest * height / width), round(largest)
+        if recipe.crop[0] > most[0] or recipe.crop[1] > most[1]:
+            notes.append(
+                f"the crop of {recipe.crop[1]}x{recipe.crop[0]} is larger than pictures of {width}x{height} ever get "
+                f"here ({most[1]}x{most[0]}): the rest is black, teaches nothing, and costs time and memory"
+            )
     if recipe.precision == "bf16" and not torch.cuda.is_available():
         able = torch.cpu.get_capabilities()
         if able["architecture"] == "x86_64" and not (able["avx512_bf16"] or able["amx_bf16"]):

@@ -144,7 +144,7 @@ def test_frames_that_are_left_out_are_named_and_counted(tiny_bundle, data, tmp_p
     assert done.exit_code == 0, done.output
     assert "4: " in done.output
     assert "5: " not in done.output
-    assert "and 2 more in metrics.json" in done.output
+    assert "and 2 frames more were left out, 7 in all" in done.output
 
 
 def test_help_names_every_track():
@@ -183,6 +183,22 @@ def test_whatever_changes_the_card_of_a_signed_bundle_signs_it_again_or_says_so(
             else:
                 with pytest.raises(BundleError, match="is not signed"):
                     load_bundle(copy, str(public))
+
+
+@pytest.mark.parametrize("command", ["calibrate", "calibrate-objects", "evaluate"])
+def test_a_key_that_is_missing_is_said_before_the_work(tiny_bundle, data, tmp_path, monkeypatch, command):
+    """It was said after hours of it; the sources here do not exist, which is told next."""
+    public, none = make_keys(tmp_path / "key"), tmp_path / "none"
+    given = {
+        "calibrate": ["folder", "--root", none, "--target", "pixels=0.2", "--out", tmp_path / "new"],
+        "calibrate-objects": [none, "--out", tmp_path / "new"],
+        "evaluate": ["folder", "--root", none, "--record", "--out", tmp_path / "out"],
+    }[command]
+    done = run(command, tiny_bundle, *given, "--key", none, *ENGINE)
+    assert f"key {none} cannot be read" in str(done.exception)
+    monkeypatch.setenv("OODSEG_PUBLIC_KEY", str(public))
+    assert "give the private key with --key" in str(run(command, tiny_bundle, *given, *ENGINE).exception)
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_is_wrong_is_said(tiny_bundle, data, tmp_path):

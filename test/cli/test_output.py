@@ -74,6 +74,16 @@ def test_where_nobody_watches_there_is_no_bar_and_no_empty_line(capsys: pytest.C
     assert capsys.readouterr().out == "done\n"
 
 
+def test_what_a_list_leaves_out_is_counted(capsys: pytest.CaptureFixture) -> None:
+    shown = Output(json=False, quiet=False)
+    shown.warn_losses({f"reason {index}": index for index in range(1, 8)}, [f"n{index}" for index in range(12)])
+    shown.warn_left_out({f"frame {index}": "torn" for index in range(7)})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4:6] == ["3 frames skipped: reason 3", "and 3 more, 28 in all"]
+    assert lines[15:17] == ["note: n9", "and 2 notes more; --json lists all"]
+    assert lines[-1] == "and 2 frames more were left out, 7 in all; --json lists all"
+
+
 def test_an_error_of_a_file_does_not_name_it_twice(tmp_path: Path) -> None:
     for words in (("replay", "road_lite", tmp_path / "none.mcap"), ("run", "road_lite", tmp_path / "none.mcap")):
         done = invoke(*words, "--out", tmp_path / "out")

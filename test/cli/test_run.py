@@ -79,16 +79,29 @@ def test_pictures_that_cannot_be_decoded_are_unknown_in_the_table_and_for_script
     params = tmp_path / "params.yaml"
     params.write_text("/**: {ros__parameters: {health: {input: [], output: []}, obstacles: {threshold: 1e9}}}")
     said = invoke(*words, "--params", str(params)).output
-    assert "2 frames of images" in said
+    assert "9 frames of images, 2 judged" in said
     assert re.search(r"images\W+2\W+0\W+7\W", said), "CLEAR, OBSTACLE, UNKNOWN"
     assert "2.png  images  UNKNOWN (decode_failed)" in said
     assert said.count("1 frames skipped") == 5
-    assert "and 2 frames more were skipped; --json lists all" in said
+    assert "and 2 more, 7 in all" in said
     told = json.loads(invoke(*words, "--params", str(params), "--overwrite", "--json").stdout)
-    assert (told["frames"], told["states"]["images"]) == (2, {"CLEAR": 2, "OBSTACLE": 0, "UNKNOWN": 7})
+    assert (told["frames"], told["judged"], told["states"]["images"]) == (
+        9,
+        2,
+        {"CLEAR": 2, "OBSTACLE": 0, "UNKNOWN": 7},
+    )
     changes = [(change["file"], change["state"]) for change in told["changes"]]
     assert changes == [("0.png", "CLEAR"), ("2.png", "UNKNOWN")]
     assert sorted(told["skipped"].values()) == [1] * 7
+
+
+def test_frames_that_are_refused_are_told_among_all(tiny_bundle, images, tmp_path):
+    """The table of states counts them as UNKNOWN, and so did the heading not."""
+    write_image(images / "3.png", np.zeros((8, 8, 3), np.uint8))
+    words = (str(tiny_bundle), str(images), "--out", str(tmp_path / "out"), "--engine", "torch", "--overwrite")
+    assert "4 frames of images, 3 judged" in invoke(*words).output
+    told = json.loads(invoke(*words, "--json").stdout)
+    assert (told["frames"], told["judged"], sum(told["states"]["images"].values())) == (4, 3, 4)
 
 
 def test_options_reach_the_run(tiny_bundle, images, tmp_path):

@@ -46,6 +46,11 @@ def test_the_command_writes_a_bundle_that_runs(segformer, tmp_path, monkeypatch,
     assert np.isfinite(prediction.score).all()
 
 
+def test_a_folder_that_no_bundle_can_be_called_by_is_said_before_the_file_is_read(tmp_path):
+    with pytest.raises(ConfigError, match=r"--out .*: 'my model' cannot be a bundle's name"):
+        import_bundle("erfnet", [tmp_path / "none.pth"], tmp_path / "my model")
+
+
 def test_a_card_does_not_tell_where_the_file_lay(segformer, tmp_path):
     out = tmp_path / "bundle"
     bundle, _ = import_bundle("segformer-mmseg", [segformer], out)

@@ -42,6 +42,13 @@ def test_a_folder_without_objects_is_refused(tmp_path: Path) -> None:
         load_cutouts(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["nothere", "file.png"])
+def test_what_is_no_folder_is_called_so(tmp_path: Path, name: str) -> None:
+    write(tmp_path, "file.png")
+    with pytest.raises(DatasetError, match=f"cut-outs .*{name}: there is no such folder"):
+        load_cutouts(tmp_path / name)
+
+
 def test_components_of_known_classes_keep_their_class() -> None:
     image = np.full((100, 100, 3), 50, np.uint8)
     label = np.zeros((100, 100), np.uint8)

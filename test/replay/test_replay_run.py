@@ -218,6 +218,25 @@ def test_masks_are_found_by_the_nearest_stamp(bag):
     assert truth.find(stamp + 1001) is None
 
 
+def test_masks_that_belong_to_no_frame_are_told(runner, bag, tmp_path):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    (first, _, mask), (second, _, _), *_ = images()
+    names = f"a_{first}", f"b_{first}", f"late_{second + 50_000_000}", "foo"
+    for name in names:
+        cv2.imwrite(str(masks / f"{name}.png"), mask)
+    # Of a frame that cannot be decoded: it has a mask, though nothing can be compared.
+    cv2.imwrite(str(masks / f"{first + STEP}.png"), mask)
+    found = replay_bag(runner, bag, tmp_path / "out", ReplayOptions(truth=masks, params=UNGATED))
+    assert found["notes"][:2] == [
+        f"ground truth: not used, no stamp in the name or that of another file: b_{first}.png, foo.png",
+        "ground truth: 2 of 3 masks belong to a frame that was read; the others are more than 0.001 s from any",
+    ]
+    (masks / names[2]).with_suffix(".png").unlink()
+    found = replay_bag(runner, bag, tmp_path / "out", ReplayOptions(truth=masks, params=UNGATED))
+    assert sum("ground truth" in note for note in found["notes"]) == 1
+
+
 def test_drift_is_zero_for_the_reference_and_one_for_another_world():
     values = np.linspace(0, 1, 1000, dtype=np.float32)
     counts, _ = np.histogram(values, bins=16, range=(0, 1))

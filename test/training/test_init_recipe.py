@@ -17,7 +17,8 @@ from oodseg_ros.bundle import load_bundle
 from oodseg_ros.cli.main import build_app
 from oodseg_ros.errors import ConfigError, DatasetError, UserError
 from oodseg_ros.labels import load_labels
-from oodseg_ros.training.init_recipe import GROUND, OBJECTS, _means, first_recipe
+from oodseg_ros.model_card import check_name
+from oodseg_ros.training.init_recipe import GROUND, NAMELESS, OBJECTS, _means, first_recipe, valid_name
 from oodseg_ros.training.plan import plan
 from oodseg_ros.training.recipe import load_recipe
 from oodseg_ros.training.train import train
@@ -55,6 +56,21 @@ def test_it_trains_as_it_is_written(tmp_path: Path) -> None:
     assert str(tmp_path) not in (bundle.path / "model.yaml").read_text()
     again = CliRunner().invoke(build_app(words), words)
     assert isinstance(again.exception, UserError)
+
+
+@pytest.mark.parametrize(("file", "name"), [("my r.yaml", "my_r"), ("été.yaml", "ete"), ("道.yaml", NAMELESS)])
+def test_the_name_is_one_that_a_bundle_can_have(tmp_path: Path, file: str, name: str) -> None:
+    words = ["init-recipe", str(folder_of(tmp_path / "my drive", [0, 2])), "--out", str(tmp_path / file)]
+    shown = CliRunner(env={"COLUMNS": "200"}).invoke(build_app(words), words)
+    assert shown.exit_code == 0, shown.output
+    assert f"the bundle will be called {name}: '{Path(file).stem}' cannot be" in shown.output
+    assert load_recipe(tmp_path / file).name == name
+
+
+@given(st.text(max_size=100))
+def test_any_text_becomes_a_name(text: str) -> None:
+    name = valid_name(text)
+    assert check_name(name) == valid_name(name) == name
 
 
 def test_names_come_from_a_file_in_the_folder_and_splits_from_its_folders(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from oodseg_ros.cli.train import show_plan
 from oodseg_ros.errors import ConfigError
 from oodseg_ros.labels import load_labels
 from oodseg_ros.training import plan as planning
+from oodseg_ros.training.frames import load_frames
 from oodseg_ros.training.methods import StageSpec
 from oodseg_ros.training.plan import plan
 from oodseg_ros.training.recipe import Recipe, load_recipe
@@ -121,9 +122,27 @@ def test_a_precision_that_the_processor_imitates_is_told(
     known = {"architecture": "x86_64", "avx512_bf16": able, "amx_bf16": False}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
     labels = load_labels(recipe.label_set)
-    assert notes_on(recipe, labels) == []
-    notes = notes_on(recipe.model_copy(update={"precision": "bf16"}), labels)
+    assert notes_on(recipe, labels, []) == []
+    notes = notes_on(recipe.model_copy(update={"precision": "bf16"}), labels, [])
     assert [("precision: fp32" in note) for note in notes] == [True] * said
+
+
+@pytest.mark.parametrize(
+    ("crop", "augment", "said"),
+    [
+        ((96, 160), {}, None),
+        ((120, 200), {}, None),  # `widths` end at 200
+        ((128, 160), {}, "crop of 160x128 is larger than pictures of 160x96 ever get here (200x120)"),
+        ((96, 320), {"scale": (0.5, 2.0)}, None),
+        ((96, 352), {"scale": (0.5, 2.0)}, "(320x192)"),
+    ],
+)
+def test_a_crop_that_no_picture_fills_is_told(recipe: Recipe, crop: tuple[int, int], augment: dict, said: str) -> None:
+    recipe = recipe.model_copy(update={"crop": crop, "augment": recipe.augment.model_copy(update=augment)})
+    labels = load_labels(recipe.label_set)
+    notes = notes_on(recipe, labels, load_frames(recipe.data, labels))
+    assert len(notes) == (said is not None)
+    assert all(said in note for note in notes)
 
 
 def test_too_few_frames_for_the_bound_of_false_objects_are_said_before_training(recipe: Recipe, tmp_path: Path) -> None:

@@ -43,6 +43,14 @@ def edited(tmp_path: Path, change: str, value: object) -> Path:
         ("stages.0.method", "magic", r"stages\.0\.method"),
         ("outliers.clean", 2, r"outliers\.clean"),
         ("data", [], "data"),
+        *(("name", name, "cannot be a bundle's name") for name in ("my drive", "../out", "été", "", "a" * 65, "a\n")),
+        ("widths", [480, 224], r"widths: .*must be \[smallest, largest\]"),
+        ("widths", [0, 224], r"widths: .*above 0"),
+        ("augment", {"scale": [2.0, 0.5]}, r"augment\.scale: .*must be"),
+        ("augment", {"pad": [0, 96]}, r"augment\.pad\.0: "),
+        ("crop", [-3, 0], r"crop\.0: .*crop\.1: "),
+        ("data.0.part", [0.8, 0.2], r"data\.0\.part: .*must be \[from, to\]"),
+        ("data.0.part", [0, 80], r"data\.0\.part: "),
     ],
 )
 def test_wrong_recipes_name_the_place(tmp_path: Path, change: str, value: object, sentence: str) -> None:
@@ -126,9 +134,10 @@ def test_the_rate_warms_up_and_falls_to_its_last_value() -> None:
         ({"method": "none", "markings": 0.4}, "`markings`: only for method road_paste, and the method is none"),
         ({"method": "patch_paste", "context": True, "sizes": [0.1, 0.2]}, "`sizes`: only for method road_paste"),
         ({"overlap": True}, "`overlap`: only for method patch_paste"),
-        ({"sizes": [0.5, 0.1]}, "`sizes` must be"),
-        ({"sizes": [0.0, 0.1]}, "`sizes` must be"),
-        ({"sizes": [0.1, float("inf")]}, "`sizes` must be"),
+        ({"sizes": [0.5, 0.1]}, "sizes\n.*must be"),
+        ({"sizes": [0.0, 0.1]}, "sizes\n.*must be"),
+        ({"sizes": [0.1, float("inf")]}, "sizes\n.*must be"),
+        ({"style": "reinhard", "style_strength": [1.0, 0.5]}, "`style_strength` must be"),
     ],
 )
 def test_options_that_would_have_no_effect_or_no_sense_are_refused(wrong: dict[str, object], said: str) -> None:

@@ -136,6 +136,23 @@ def test_only_what_changes_weights_is_compared(small_recipe: Path, tmp_path: Pat
         store_recipe(recipe.model_copy(update={"crop": (96, 96)}), folder, resume=True, write=True)
 
 
+def test_resume_and_overwrite_contradict_each_other(small_recipe: Path, tmp_path: Path) -> None:
+    recipe, folder = load_recipe(small_recipe), tmp_path / "run"
+    store_recipe(recipe, folder, resume=False, write=True)
+    (folder / "stage1_inlier.pt").touch()
+    with pytest.raises(ConfigError, match="give one of them, not both"):
+        store_recipe(recipe, folder, resume=True, write=True, overwrite=True)
+    assert (folder / "stage1_inlier.pt").exists()
+
+
+def test_whether_there_is_a_run_to_go_on_with(small_recipe: Path, tmp_path: Path) -> None:
+    recipe, folder = load_recipe(small_recipe), tmp_path / "run"
+    assert not store_recipe(recipe, folder, resume=True, write=True)
+    assert not store_recipe(recipe, folder, resume=True, write=True)  # refused before its first step
+    (folder / "stage1_inlier.pt").touch()
+    assert store_recipe(recipe, folder, resume=True, write=True)
+
+
 def test_a_run_that_was_refused_before_its_first_step_is_in_nobodys_way(small_recipe: Path, tmp_path: Path) -> None:
     recipe, folder = load_recipe(small_recipe), tmp_path / "run"
     store_recipe(recipe, folder, resume=False, write=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import signal
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from rich.console import Console
 from safetensors.torch import load_file
 
 from oodseg_ros.bundle import Bundle, load_bundle, save_bundle
@@ -226,6 +228,15 @@ def test_a_finished_training_is_not_begun_again_in_silence(trained: Path, small_
     assert {file: file.read_bytes() for file in files if file.suffix != ".png"} == {
         file: content for file, content in files.items() if file.suffix != ".png"
     }
+
+
+def test_a_resume_that_finds_nothing_says_that_it_begins(small_recipe: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(small_recipe).model_copy(update={"label_set": "none"})
+    for resume, said in ((True, True), (False, False)):
+        console = Console(file=io.StringIO())
+        with pytest.raises(ConfigError, match="none"):  # after that line
+            training.train(recipe, tmp_path, resume=resume, console=console)
+        assert ("holds no training yet; it begins anew" in console.file.getvalue()) is said
 
 
 def test_a_training_does_not_go_on_from_damaged_weights(trained: Path, small_recipe: Path, tmp_path: Path) -> None:
