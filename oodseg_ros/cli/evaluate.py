@@ -75,6 +75,7 @@ def command(
         refuse_overwriting(out, ("metrics.json",), overwrite or shard.rank > 0)
     bundles = [bundle, *(also or [])]
     if record:
+        check_rewritable(Path(bundle), key)
         own = load_bundle(bundle).card.network.get("score")
         if also or {*(score or [])} - {"own", own}:
             raise ConfigError("--record is for one bundle with its own score; leave out --also and --score")
@@ -83,7 +84,6 @@ def command(
                 "--record is for the score as it is published on a whole set; leave out --limit and --coherence "
                 "(--match chooses frames by name)"
             )
-        check_rewritable(Path(bundle), key)
     chosen = EvaluationOptions(
         shard=shard,
         limit=limit,
