@@ -14,10 +14,14 @@ from .source import Source, Unreadable
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts")
 _DEFAULT_RATE = 10.0
+_COUNTED = (".mp4", ".m4v", ".mov")
+"""Their headers tell a number of frames; in others it is an estimate."""
 _HEADER_SLACK = 0.02
-"""Frame counts in video headers are estimates; a shortfall beyond this share counts as damage."""
+"""A shortfall beyond this share of an estimated number counts as damage."""
 _BUILT_ON_OTHERS = tuple(b"PBS")
 """Frame types, as OpenCV tells them by FFmpeg."""
+_REORDERED = 16
+"""Frames that H.264 and H.265 hold back at most, to show them in another order than they are decoded in."""
 _MOST_LOST = 1000
 """Frames in a row that cannot be decoded, after which the file counts as ended: OpenCV does not tell the two apart."""
 
@@ -48,7 +52,8 @@ def _frames(source: Source, path: Path) -> Iterator[Frame | Unreadable]:
     """What cannot be decoded gets the times between its neighbours', because nothing tells its own.
 
     After it, what is built on frames before it is no picture of the road, although libav conceals that without a word:
-    it is lost, too, until a frame that stands by itself.
+    it is lost, too, until a frame that stands by itself. Where the order of decoding is not that of showing, a failed
+    read comes before pictures that were decoded earlier: one of those that stands by itself ends nothing.
     """
     capture = _open(path)
     rate = capture.get(cv2.CAP_PROP_FPS)
@@ -56,17 +61,19 @@ def _frames(source: Source, path: Path) -> Iterator[Frame | Unreadable]:
     index, lost, stamp_ns, gap_ns, first_ms = 0, 0, 0, 0, 0.0
     torn = ImageError(f"a frame of video {path.name} cannot be decoded")
     based = ImageError(f"a frame of video {path.name} is built on one that cannot be decoded")
-    waiting = False
+    waiting, held_back, since = False, 0, 0
     try:
         while True:
             done, image = capture.read()
             if not done:
-                lost, waiting = lost + 1, True
+                if not waiting:
+                    held_back = _REORDERED if _reorders(path) else 0
+                lost, since, waiting = lost + 1, 0, True
                 if lost == _MOST_LOST:
                     break
                 continue
             milliseconds = capture.get(cv2.CAP_PROP_POS_MSEC)
-            first_ms = first_ms if index else milliseconds - lost * period / 1e6
+            first_ms = first_ms if index else max(0.0, milliseconds - lost * period / 1e6)
             told_ns = round((milliseconds - first_ms) * 1e6) if math.isfinite(milliseconds - first_ms) else 0
             before_ns, steps = stamp_ns, lost + (index > 0)
             if steps:
@@ -76,7 +83,8 @@ def _frames(source: Source, path: Path) -> Iterator[Frame | Unreadable]:
             for number in range(lost):
                 yield Unreadable(torn, stamp_ns - (lost - number) * gap_ns, path.stem, path.name)
             index, lost = index + lost + 1, 0
-            waiting = waiting and int(capture.get(cv2.CAP_PROP_FRAME_TYPE)) in _BUILT_ON_OTHERS
+            built = int(capture.get(cv2.CAP_PROP_FRAME_TYPE)) in _BUILT_ON_OTHERS
+            waiting, since = waiting and (built or since < held_back), since + 1
             if waiting:
                 yield Unreadable(based, stamp_ns, path.stem, path.name)
             else:
@@ -85,7 +93,21 @@ def _frames(source: Source, path: Path) -> Iterator[Frame | Unreadable]:
         capture.release()
     if source.count is None:
         return
-    # Some headers tell no number of frames but a duration, which OpenCV makes frames of by the rate.
+    # Others tell no number of frames but a duration, which OpenCV makes frames of by the rate.
     whole = source.count * (1 - _HEADER_SLACK) - 1
-    if index < whole and (stamp_ns + gap_ns) / period < whole:
-        source.damage = f"video {path.name} ends after {index} of {source.count} frames"
+    counted = path.suffix.lower() in _COUNTED and index < source.count
+    if counted or (index < whole and (stamp_ns + gap_ns) / period < whole):
+        source.damage = f"video {path.name} has {index} of {source.count} frames"
+
+
+def _reorders(path: Path) -> bool:
+    """Whether frames of a video are shown in another order than they are decoded in. Reads it all."""
+    capture, failed = _open(path), 0
+    try:
+        while failed < _MOST_LOST:
+            failed = 0 if capture.grab() else failed + 1
+            if not failed and int(capture.get(cv2.CAP_PROP_FRAME_TYPE)) == ord("B"):
+                return True
+        return False
+    finally:
+        capture.release()

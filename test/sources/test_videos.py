@@ -41,7 +41,7 @@ def test_a_torn_video_is_read_to_its_end_and_said_to_be_damaged(video):
     video.write_bytes(data[: len(data) // 2])
     count = len(list(source))
     assert 0 < count < 9
-    assert f"ends after {count} of 10 frames" in source.damage
+    assert f"has {count} of 10 frames" in source.damage
 
 
 def tear(video, *numbers):
@@ -70,18 +70,25 @@ def test_a_frame_that_cannot_be_decoded_is_told_in_its_place_and_ends_nothing(vi
     assert len(list(source)) == 10 - len(torn)
 
 
+def encoded(path, count, **options):
+    """A moving texture at 20 Hz in H.264, as libav makes it of these options."""
+    av = pytest.importorskip("av")
+    texture = cv2.blur(np.random.default_rng(0).integers(0, 256, (96, 480, 3), dtype=np.uint8), (5, 5))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=20, options={"sc_threshold": "0", **options})
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for index in range(count):
+            view = np.ascontiguousarray(texture[:, 5 * index : 5 * index + 160])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(view, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
 def test_what_is_built_on_a_lost_frame_is_lost_until_the_next_key_frame(tmp_path):
     """libav goes on and conceals the damage."""
-    av = pytest.importorskip("av")
-    with av.open(str(tmp_path / "a.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=20, options={"bf": "0", "g": "10", "sc_threshold": "0"})
-        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
-        for index in range(20):
-            picture = av.VideoFrame.from_ndarray(np.full((96, 160, 3), 12 * index, np.uint8), format="rgb24")
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
-    tear(tmp_path / "a.mp4", 4)
-    source = open_video(tmp_path / "a.mp4")
+    path = encoded(tmp_path / "a.mp4", 20, bf="0", g="10")
+    tear(path, 4)
+    source = open_video(path)
     items = list(source.everything())
     assert [type(item) for item in items] == [Frame] * 4 + [Unreadable] * 6 + [Frame] * 10
     assert [item.stamp_ns for item in items] == [index * 50_000_000 for index in range(20)]
@@ -89,6 +96,29 @@ def test_what_is_built_on_a_lost_frame_is_lost_until_the_next_key_frame(tmp_path
         "a frame of video a.mp4 cannot be decoded": 1,
         "a frame of video a.mp4 is built on one that cannot be decoded": 5,
     }
+
+
+@pytest.mark.parametrize("torn", [1, 4, 20, 21])
+def test_where_frames_are_reordered_no_concealed_damage_is_a_picture(tmp_path, torn):
+    """A failed read comes in the order of decoding: before pictures of an earlier time, whole or not."""
+    path = encoded(tmp_path / "a.mp4", 60, bf="3", g="20")
+    whole = {item.stamp_ns: item.image for item in open_video(path)}
+    assert len(whole) == 60
+    tear(path, torn)
+    source = open_video(path)
+    items = list(source.everything())
+    frames = [item for item in items if isinstance(item, Frame)]
+    assert all(np.array_equal(frame.image, whole[frame.stamp_ns]) for frame in frames)
+    assert len(items) - len(frames) < 42, "the second key frame after the loss at the latest ends it"
+    assert source.skipped["a frame of video a.mp4 cannot be decoded"] == 1
+
+
+def test_a_frame_that_is_lost_at_the_end_is_told(tmp_path):
+    path = encoded(tmp_path / "a.mp4", 20, bf="0", g="10")
+    tear(path, 19)
+    source = open_video(path)
+    assert len(list(source)) == 19
+    assert source.damage == "video a.mp4 has 19 of 20 frames"
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all"])
