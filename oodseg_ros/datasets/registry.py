@@ -139,11 +139,14 @@ def _no_pairs(root: Path, split: str) -> str:
     """
     ways = [f"{split}/{{}}", f"{{}}/{split}"] if split else ["{}"]
     ways = [way for way in ways if (root / way.format("images")).is_dir()]
-    if split and not ways:
+    if not ways:
         there = {place.parent.name for place in root.glob("*/images") if place.is_dir()}
         there |= {place.name for place in root.glob("images/*") if place.is_dir()}
         if there:
-            return f". There is no split {split}, but {listed(sorted(there))}"
+            given = f"There is no split {split}, but" if split else "A split has to be given (--split), of"
+            return f". {given} {listed(sorted(there))}"
+        if not split:
+            return ""
         meant = f". There is no split {split}: without a split all of images/ is meant"
         return meant if images_in(root / "images") else ""
     for way, labels in itertools.product(ways, ("labels", "masks")):

@@ -170,6 +170,12 @@ def test_a_file_in_place_of_a_folder_is_called_one(tree):
         open_dataset("camvid", tree.root / "drive.mcap")
 
 
+def test_a_folder_of_splits_wants_one(tree):
+    tree.image("train/images/a.png", "val/images/a.png")
+    with pytest.raises(DatasetError, match=r"A split has to be given \(--split\), of train, val\."):
+        open_dataset("folder", tree.root)
+
+
 def test_a_split_that_a_folder_does_not_have(tree):
     tree.image("images/a.png")
     tree.label("labels/a.png", 0)

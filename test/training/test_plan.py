@@ -149,5 +149,7 @@ def test_too_few_frames_for_the_bound_of_false_objects_are_said_before_training(
     objects = recipe.calibration.objects.model_copy(update={"false_elsewhere": 0.1, "every": 2})
     tight = recipe.model_copy(update={"calibration": recipe.calibration.model_copy(update={"objects": objects})})
     for work in (plan, lambda recipe: train(recipe, tmp_path / "out")):
-        with pytest.raises(ConfigError, match=r"a bound of 0\.1 needs at least 9 frames that count, there are 3"):
+        with pytest.raises(
+            ConfigError, match=r"a bound of 0\.1 needs at least 9 frames that count, there are at most 3"
+        ):
             work(tight)

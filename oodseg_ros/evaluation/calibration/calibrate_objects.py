@@ -85,7 +85,8 @@ def calibrate_objects(
     left_out = Counter[str]()
     # Before the work: a name that is wrong, or too few frames, would otherwise be told after hours of it.
     known = sum(_names(file, without, left_out) for source in opened for file in source.files)
-    if all(source.files for source in opened):
+    named = all(source.files for source in opened)
+    if named:
         _refuse_strange(without, left_out)
     left_out.clear()
     counts = [source.count for source in opened]
@@ -107,13 +108,14 @@ def calibrate_objects(
         runner.second_look = None
         calibration = calibration.model_copy(update={"second_look": None})
     if look is not None and look.zoom:
-        chosen = (runner([image])[0] for _, image in _images(sources, opened, without, left_out))
+        chosen = (runner([image])[0] for _, image in _images(sources, opened, without, left_out, tell=False))
         maps = ((one.score, one.labels) for one in itertools.islice(chosen, 0, None, every))
         rule = fit_second_look(maps, look, target.grow_rate, target.seed, ground, spec)
         calibration = calibration.model_copy(update={"second_look": rule})
         objects = Objects(grow=rule.grow, seed=target.seed, beside=rule.below, ground=ground)
         runner.second_look = SecondLook(rule, objects, spec)
-        _refuse_strange(without, left_out)
+        if not named:
+            _refuse_strange(without, left_out)
         left_out.clear()
     with ExitStack() as stack:
         pasted = None
@@ -129,7 +131,8 @@ def calibrate_objects(
                     again = runner([changed])[0]
                     pasted.put(f"{index:06d}", again.score, truth, labels=again.labels)
                 yield [(view.score, view.labels) for view in views]
-            _refuse_strange(without, left_out)
+            if not named:  # else it was looked at before, with the files that cannot be read
+                _refuse_strange(without, left_out)
 
         names: list[str] = []
         found = fit_objects(predicted(), target, ground, calibration, what, every, pasted)
@@ -176,37 +179,43 @@ def _refuse_strange(without: Sequence[str], left_out: Counter[str]) -> None:
         raise ConfigError(f"--without {', '.join(strange)}: no frame has this name")
 
 
-def _proves_nothing(image: np.ndarray, seen: set[bytes]) -> str | None:
-    """Why a frame says nothing about false objects, or None; what it shows is in `seen` from then on."""
+def _unjudged(image: np.ndarray) -> str | None:
+    """Why the node, with its defaults, makes no judgement of a picture that could be a false object; None = it does."""
+    try:
+        check_size(*image.shape[:2])
+    except ImageError as error:
+        return str(error)
     statistics = measure(image)
-    for check in (black, over_exposed, low_contrast):
-        if fault := check(statistics):
-            return f"the node does not judge such a picture: {fault.reason}"
-    shown = hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest()
-    if shown in seen:
-        return "the same picture as an earlier one"
-    seen.add(shown)
-    return None
+    faults = (check(statistics) for check in (black, over_exposed, low_contrast))
+    return next((f"the node does not judge such a picture: {fault.reason}" for fault in faults if fault), None)
 
 
 def _images(
-    given: Sequence[str], opened: Sequence[Source], without: Sequence[str], left_out: Counter[str]
+    given: Sequence[str], opened: Sequence[Source], without: Sequence[str], left_out: Counter[str], tell: bool = True
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and image of all frames but those `without`, which are counted when met, and those that prove nothing."""
-    seen = set[bytes]()
+    """Name and image of all frames but those `without`, which are counted when met, and those that prove nothing: what
+    the node does not judge, and every picture after its first time.
+
+    Args:
+        tell: log what was lost; once is enough.
+    """
+    seen: dict[bytes, str] = {}
     for text, source in zip(given, opened, strict=True):
         for number, frame in enumerate(source):
             name = Path(frame.file).name or f"{Path(text).name} frame {number}"
+            shown = hashlib.blake2b(np.ascontiguousarray(frame.image), digest_size=16).digest()
+            twin = seen.get(shown)
+            seen.setdefault(shown, name)
             if _names(name, without, left_out):
+                if tell and twin is not None and not _names(twin, without, Counter()):
+                    _log.warning("%s is left out, but the same picture stays as %s: name both", name, twin)
                 continue
-            try:
-                check_size(*frame.image.shape[:2])
-            except ImageError as error:
-                source.skipped[str(error)] += 1
-                continue
-            if reason := _proves_nothing(frame.image, seen):
+            reason = _unjudged(frame.image)
+            if reason is None and twin is not None:
+                reason = "the same picture as an earlier one"
+            if reason is not None:
                 source.skipped[reason] += 1
                 continue
             yield name, frame.image
-        if troubles := source.troubles():
+        if tell and (troubles := source.troubles()):
             _log.warning("%s: %s", text, troubles)

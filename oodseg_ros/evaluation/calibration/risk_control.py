@@ -75,7 +75,7 @@ def choose_threshold(
 
 
 def refuse_too_few(frames: int, alpha: float, confidence: float | None = None) -> None:
-    """Refuse a bound that this many frames cannot prove; call it before the work, when fewer may count.
+    """Refuse a bound that this many frames cannot prove; call it before the work, too, when fewer may count.
 
     Raises:
         ConfigError: with as many frames nothing can prove the bound, or it is no bound.
@@ -85,9 +85,10 @@ def refuse_too_few(frames: int, alpha: float, confidence: float | None = None) -
     needed = least_frames(alpha, confidence)
     if frames < needed:
         loose = 1 / (frames + 1) if confidence is None else 1 - (1 - confidence) ** (1 / max(1, frames))
-        proven = f" or a looser target: {frames} can prove {math.ceil(1000 * loose) / 1000:g}" if frames else ""
+        proven = f" or a looser target: so many can prove at best {math.ceil(1000 * loose) / 1000:g}" if frames else ""
         raise ConfigError(
-            f"a bound of {alpha:g} needs at least {needed} frames that count, there are {frames}; use more data{proven}"
+            f"a bound of {alpha:g} needs at least {needed} frames that count, there are at most {frames}; use more "
+            f"data{proven}"
         )
 
 

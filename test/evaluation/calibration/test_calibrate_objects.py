@@ -38,7 +38,7 @@ def test_a_bundle_is_calibrated_on_folders_and_patterns(runner, folder: Path, tm
         calibrate_objects(runner, [pattern], target, ground_classes=["meadow"])
     with pytest.raises(ConfigError, match="no file fits"):
         calibrate_objects(runner, [str(folder / "*.gif")], target)
-    with pytest.raises(ConfigError, match="at least 99 frames that count, there are 2"):
+    with pytest.raises(ConfigError, match="at least 99 frames that count, there are at most 2"):
         calibrate_objects(cannot_judge, [pattern], ObjectTarget(), every=2)
     ranges = str(folder / "images" / "frame[0-3].png")
     assert calibrate_objects(runner, [ranges], target)[0].frames == 4
@@ -83,7 +83,16 @@ def test_frames_that_prove_nothing_are_no_evidence(runner, folder: Path, caplog:
     assert found.frames == 6
     for what in ("5 skipped (the node does not judge such a picture: black)", "over_exposed", "6 skipped (the same"):
         assert what in caplog.text
-    with pytest.raises(ConfigError, match="frames that count, there are 6"):
+    caplog.clear()
+    (more / "torn.png").write_bytes(b"no picture")
+    given = [str(folder / name) for name in ("images", "more")]
+    loose = ObjectTarget(false_frames=0.3, grow_rate=0.1, seed=0.2, min_area=10)
+    fewer, _ = calibrate_objects(runner, given, loose, every=2, without=["frame0", "torn", "black0"])
+    assert fewer.frames == 3, "the copy of frame0 is left out with it; every other one of five"
+    rest, _ = calibrate_objects(runner, given, target, without=["copy"])
+    assert rest.frames == 6
+    assert "copy.png is left out, but the same picture stays as frame0.png: name both" in caplog.text
+    with pytest.raises(ConfigError, match="frames that count, there are at most 6"):
         calibrate_objects(runner, [str(folder / name) for name in ("images", "more")], ObjectTarget(0.1))
 
 
