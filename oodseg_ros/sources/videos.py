@@ -61,17 +61,18 @@ def _frames(source: Source, path: Path) -> Iterator[Frame | Unreadable]:
     index, lost, stamp_ns, gap_ns, first_ms = 0, 0, 0, 0, 0.0
     torn = ImageError(f"a frame of video {path.name} cannot be decoded")
     based = ImageError(f"a frame of video {path.name} is built on one that cannot be decoded")
-    waiting, held_back, since = False, 0, 0
+    waiting, since = False, 0
+    held_back: int | None = None  # known once it matters
     try:
         while True:
             done, image = capture.read()
             if not done:
-                if not waiting:
-                    held_back = _REORDERED if _reorders(path) else 0
                 lost, since, waiting = lost + 1, 0, True
                 if lost == _MOST_LOST:
                     break
                 continue
+            if lost and held_back is None:  # not at the end, where reads fail, too
+                held_back = _REORDERED if _reorders(path) else 0
             milliseconds = capture.get(cv2.CAP_PROP_POS_MSEC)
             first_ms = first_ms if index else max(0.0, milliseconds - lost * period / 1e6)
             told_ns = round((milliseconds - first_ms) * 1e6) if math.isfinite(milliseconds - first_ms) else 0
@@ -84,7 +85,7 @@ def _frames(source: Source, path: Path) -> Iterator[Frame | Unreadable]:
                 yield Unreadable(torn, stamp_ns - (lost - number) * gap_ns, path.stem, path.name)
             index, lost = index + lost + 1, 0
             built = int(capture.get(cv2.CAP_PROP_FRAME_TYPE)) in _BUILT_ON_OTHERS
-            waiting, since = waiting and (built or since < held_back), since + 1
+            waiting, since = waiting and (built or since < (held_back or 0)), since + 1
             if waiting:
                 yield Unreadable(based, stamp_ns, path.stem, path.name)
             else:
@@ -95,13 +96,14 @@ def _frames(source: Source, path: Path) -> Iterator[Frame | Unreadable]:
         return
     # Others tell no number of frames but a duration, which OpenCV makes frames of by the rate.
     whole = source.count * (1 - _HEADER_SLACK) - 1
-    counted = path.suffix.lower() in _COUNTED and index < source.count
-    if counted or (index < whole and (stamp_ns + gap_ns) / period < whole):
-        source.damage = f"video {path.name} has {index} of {source.count} frames"
+    short = path.suffix.lower() in _COUNTED and index < source.count
+    if short or (index < whole and (stamp_ns + gap_ns) / period < whole):
+        # An edit list hides frames that the header counts, and OpenCV does not tell it.
+        source.damage = f"video {path.name} has {index} of {source.count} frames: a part is lost, or was trimmed away"
 
 
 def _reorders(path: Path) -> bool:
-    """Whether frames of a video are shown in another order than they are decoded in. Reads it all."""
+    """Whether frames of a video are shown in another order than they are decoded in. Reads all of one where none is."""
     capture, failed = _open(path), 0
     try:
         while failed < _MOST_LOST:

@@ -6,6 +6,7 @@ import pytest
 
 from oodseg_ros.errors import DatasetError
 from oodseg_ros.frame import Frame
+from oodseg_ros.sources import videos
 from oodseg_ros.sources.source import Unreadable
 from oodseg_ros.sources.videos import open_video
 
@@ -118,7 +119,16 @@ def test_a_frame_that_is_lost_at_the_end_is_told(tmp_path):
     tear(path, 19)
     source = open_video(path)
     assert len(list(source)) == 19
-    assert source.damage == "video a.mp4 has 19 of 20 frames"
+    assert source.damage == "video a.mp4 has 19 of 20 frames: a part is lost, or was trimmed away"
+
+
+def test_a_whole_video_is_read_once(tmp_path, monkeypatch):
+    """Its end is a failed read, too."""
+    path = encoded(tmp_path / "a.mp4", 20, bf="0", g="10")
+    source, opened = open_video(path), []
+    monkeypatch.setattr(videos, "_open", lambda path: opened.append(path) or cv2.VideoCapture(str(path)))
+    assert len(list(source)) == 20
+    assert opened == [path]
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all"])
