@@ -143,11 +143,15 @@ def run_frames(
     stores: Sequence[ScoreStore],
     workers: int = 2,
     progress: Callable[[int], None] = lambda done: None,
+    check: Callable[[np.ndarray, str], None] = lambda image, name: None,
 ) -> dict[str, str]:
     """Judge frames and put them into the stores, one for each score that the runner's bundle gives: score, label,
     predicted and true classes, milliseconds (of all scores together), the greater score of both looks.
 
     Reading and packing run in `workers` threads beside the network, a few frames ahead.
+
+    Args:
+        check: of a picture and its name, in order; raises a UserError for one that is not to be evaluated.
 
     Returns:
         name → why, for the frames that could not be evaluated.
@@ -164,6 +168,7 @@ def run_frames(
                 if isinstance(loaded, UserError):
                     raise loaded
                 image, label, classes = loaded
+                check(image, entry.name)
                 if image.shape not in warm:  # what is built for a new size is no part of a frame's time
                     runner.warm(*image.shape[:2])
                     warm.add(image.shape)

@@ -23,6 +23,7 @@ from ..frame_pass import ahead, plan, run_frames
 from ..metrics.pixels import PixelMetrics
 from ..score_store import ScoreStore
 from .fit import FORMS, TARGETS, fit_calibration, frame_loss, object_loss, pixel_loss, stack, threshold_grid
+from .proof import Pictures
 from .risk_control import Choice, choose_threshold, least_frames, refuse_too_few
 
 
@@ -120,7 +121,9 @@ def calibrate(
         refuse_too_few(len(work), target.alpha, target.confidence)
     with tempfile.TemporaryDirectory(prefix="oodseg_calibrate_") as folder:
         store = ScoreStore(folder)
-        skipped = run_frames(runner, dataset, work, [store], workers, lambda done: progress(done, len(work)))
+        skipped = run_frames(
+            runner, dataset, work, [store], workers, lambda done: progress(done, len(work)), Pictures().check
+        )
         names = [entry.name for entry in work if entry.name in store and store.get(entry.name)[2]["has_truth"]]
         if not names:
             raise DatasetError(f"no frame of {dataset.name} can be used: {next(iter(skipped.values()), 'no labels')}")

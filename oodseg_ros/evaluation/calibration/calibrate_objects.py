@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 import tempfile
@@ -17,15 +16,14 @@ from ...errors import ConfigError, ImageError
 from ...frame import Prediction
 from ...inference.runner import Runner
 from ...inference.second_look import SecondLook
-from ...inference.sizes import check_size
 from ...object_rule import Objects
 from ...outliers.road_paste import paste
-from ...pipeline.input_gate.picture import black, low_contrast, measure, over_exposed
 from ...sources.open_source import open_matching
 from ...sources.source import Source
 from ..score_store import ScoreStore
 from .fit_objects import ObjectThresholds, fit_objects
 from .object_target import ObjectTarget
+from .proof import Pictures
 from .risk_control import refuse_too_few
 from .second_look import LookTarget, fit_second_look
 
@@ -179,17 +177,6 @@ def _refuse_strange(without: Sequence[str], left_out: Counter[str]) -> None:
         raise ConfigError(f"--without {', '.join(strange)}: no frame has this name")
 
 
-def _unjudged(image: np.ndarray) -> str | None:
-    """Why the node, with its defaults, makes no judgement of a picture that could be a false object; None = it does."""
-    try:
-        check_size(*image.shape[:2])
-    except ImageError as error:
-        return str(error)
-    statistics = measure(image)
-    faults = (check(statistics) for check in (black, over_exposed, low_contrast))
-    return next((f"the node does not judge such a picture: {fault.reason}" for fault in faults if fault), None)
-
-
 def _images(
     given: Sequence[str], opened: Sequence[Source], without: Sequence[str], left_out: Counter[str], tell: bool = True
 ) -> Iterator[tuple[str, np.ndarray]]:
@@ -199,22 +186,19 @@ def _images(
     Args:
         tell: log what was lost; once is enough.
     """
-    seen: dict[bytes, str] = {}
+    pictures = Pictures()
     for text, source in zip(given, opened, strict=True):
         for number, frame in enumerate(source):
             name = Path(frame.file).name or f"{Path(text).name} frame {number}"
-            shown = hashlib.blake2b(np.ascontiguousarray(frame.image), digest_size=16).digest()
-            twin = seen.get(shown)
-            seen.setdefault(shown, name)
             if _names(name, without, left_out):
+                twin = pictures.twin(frame.image, name)
                 if tell and twin is not None and not _names(twin, without, Counter()):
                     _log.warning("%s is left out, but the same picture stays as %s: name both", name, twin)
                 continue
-            reason = _unjudged(frame.image)
-            if reason is None and twin is not None:
-                reason = "the same picture as an earlier one"
-            if reason is not None:
-                source.skipped[reason] += 1
+            try:
+                pictures.check(frame.image, name)
+            except ImageError as error:
+                source.skipped[str(error)] += 1
                 continue
             yield name, frame.image
         if tell and (troubles := source.troubles()):

@@ -1,3 +1,5 @@
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -132,6 +134,21 @@ def test_a_bundle_is_calibrated_and_still_loads(runner, many, tmp_path, kind, co
     assert load_bundle(runner.bundle.path).card.calibration == runner.bundle.card.calibration
     with pytest.raises(ConfigError, match="exists"):
         write_calibration(runner.bundle, result.calibration, tmp_path / "copy")
+
+
+def test_frames_that_prove_nothing_are_left_out(runner, many):
+    alone = calibrate(runner, many, Target("pixels", 0.2)).choice
+    for index in range(6):
+        black = np.full((64, 128, 3), index, np.uint8)
+        cv2.imwrite(str(many.root / "images" / f"3{index}.png"), black)
+        cv2.imwrite(str(many.root / "labels" / f"3{index}.png"), black[..., 0] * 0)
+    for part in ("images", "labels"):
+        shutil.copy(many.root / part / "00.png", many.root / part / "40.png")
+    more = calibrate(runner, open_dataset("folder", many.root), Target("pixels", 0.2))
+    assert more.choice == alone
+    assert more.skipped["40"] == "the same picture as an earlier one"
+    assert more.skipped["30"] == "the node does not judge such a picture: black"
+    assert len(more.skipped) == 7
 
 
 def _has_group(above, label, least):
